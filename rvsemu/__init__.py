@@ -1,0 +1,24 @@
+"""rvsemu: stellar spectra in the Gaia RVS range from neural networks, and labels from observed spectra.
+
+=================  =======================================================
+`generate`         labels -> `specutils.Spectrum`
+`fit`              observed spectrum -> labels with errors (`FitResult`)
+`read_rvs`         Gaia RVS files -> list of Spectrum
+`shipped`          an emulator that comes with the package
+`Emulator`         load, save, flux, Jacobian, spectrum
+`example_path`     a real Gaia RVS file to try things on
+`RvsemuError`      what every bad input raises
+=================  =======================================================
+
+Importing the package registers the format ``"Gaia DR3 RVS"`` with ``specutils.Spectrum.read``.
+"""
+
+from importlib.metadata import version as _version
+
+from .emulator import Emulator, generate, shipped
+from .errors import RvsemuError
+from .inference import FitResult, fit
+from .io import example_path, read_rvs
+
+__version__ = _version("rvsemu")
+__all__ = ["Emulator", "FitResult", "RvsemuError", "example_path", "fit", "generate", "read_rvs", "shipped"]

@@ -1,0 +1,355 @@
+"""The emulator: stellar labels -> label network -> latent space -> decoder -> flux, and its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import h5py
+import numpy as np
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+
+from ._compat import Spectrum
+from ._files import replacing
+from .errors import EmulatorFileError, LabelError, SpectrumError
+from .labels import Label, LabelSpace
+from .network import ACTIVATIONS, DenseNetwork, Layer
+from .physics.resampling import interpolation_matrix
+from .physics.wavelengths import check_medium, convert_medium
+
+__all__ = ["DEFAULT", "Emulator", "ErrorModel", "generate", "shipped"]
+
+FORMAT, FORMAT_VERSION = "rvsemu emulator", 1
+DEFAULT = "default"
+_BATCH = 256  # spectra at a time: the widest layer then stays within the caches
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """RMS error of an emulator per pixel, measured on validation spectra in ranges of Teff.
+
+    Parameters
+    ----------
+    teff : ndarray, shape (k,)
+        Nodes in K, increasing; between them the error is interpolated, outside it is held.
+    sigma : ndarray, shape (k, n_pixels)
+    """
+
+    teff: np.ndarray
+    sigma: np.ndarray
+
+    def __call__(self, teff) -> np.ndarray:
+        """Error (n, n_pixels) at effective temperatures (n,)."""
+        teff = np.clip(np.asarray(teff, dtype=float), self.teff[0], self.teff[-1])
+        i = np.clip(np.searchsorted(self.teff, teff) - 1, 0, len(self.teff) - 2)
+        f = ((teff - self.teff[i]) / (self.teff[i + 1] - self.teff[i]))[:, None]
+        return (1 - f) * self.sigma[i] + f * self.sigma[i + 1]
+
+
+@dataclass
+class Emulator:
+    """A trained pair of networks that turns labels into spectra.
+
+    Parameters
+    ----------
+    labels : LabelSpace
+        What it takes, with units, bounds and scaling.
+    label_network : DenseNetwork
+        Scaled labels to latent space.
+    decoder : DenseNetwork
+        Latent space to flux.
+    wavelength : ndarray, shape (n_pixels,)
+        Uniform grid, Angstrom.
+    medium : {'air', 'vacuum'}
+    error : ErrorModel
+    info : dict
+        recipe, version, metrics on the validation set, fingerprint of the library, package versions ...
+    history : dict of dict of ndarray
+        Loss curves by training stage.
+    """
+
+    labels: LabelSpace
+    label_network: DenseNetwork
+    decoder: DenseNetwork
+    wavelength: np.ndarray
+    medium: str
+    error: ErrorModel
+    info: dict = field(default_factory=dict)
+    history: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        self._network = DenseNetwork(self.label_network.layers + self.decoder.layers)
+
+    def __repr__(self):
+        low, high = self.wavelength[[0, -1]]
+        return (
+            f"<Emulator {self.info.get('recipe')} {self.info.get('version')}: {', '.join(self.labels.names)} -> "
+            f"{len(self.wavelength)} fluxes, {low:.1f}-{high:.1f} A in {self.medium}>"
+        )
+
+    # ------------------------------------------------------------------ plain floats
+    def flux(self, labels) -> np.ndarray:
+        """Normalised flux (n, n_pixels) for plain label values (n, n_labels), unchecked."""
+        labels = np.atleast_2d(labels)
+        out = np.empty((len(labels), len(self.wavelength)), dtype=self._network.layers[-1].bias.dtype)
+        for i in range(0, len(labels), _BATCH):
+            out[i : i + _BATCH] = self._network(self.labels.scaled(labels[i : i + _BATCH]))
+        return out
+
+    def jacobian(self, labels) -> tuple[np.ndarray, np.ndarray]:
+        """Flux (n, n_pixels) and d flux / d label (n, n_labels, n_pixels), per unit of each label."""
+        labels = np.atleast_2d(labels)
+        flux, slope = self._network.value_and_jacobian(self.labels.scaled(labels))
+        return flux, slope * self.labels.slope(labels)[:, :, None].astype(slope.dtype)
+
+    def sigma(self, labels) -> np.ndarray:
+        """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
+        return self.error(np.atleast_2d(labels)[:, self.labels.names.index("teff")])
+
+    # ------------------------------------------------------------------ units and Spectrum
+    def spectrum(self, *, wavelength=None, medium=None, extrapolate=False, **labels) -> Spectrum:
+        """Spectrum for labels given as floats or Quantities; see `rvsemu.generate` for the arguments."""
+        values = self.labels.values(extrapolate=extrapolate, **labels)
+        rows = values.reshape(-1, len(self.labels))
+        medium = check_medium(self.medium if medium is None else medium)
+        axis, sample = self._axis(wavelength, medium)
+        flux, sigma = self.flux(rows), self.sigma(rows)
+        if sample is not None:
+            flux, sigma = (sample @ flux.T).T, np.abs(sample @ sigma.T).T
+        shape = (*values.shape[:-1], len(axis))
+        return Spectrum(
+            spectral_axis=axis,
+            flux=u.Quantity(flux.reshape(shape).astype(float), copy=False),
+            uncertainty=StdDevUncertainty(sigma.reshape(shape)),
+            meta={
+                "labels": {n: self.labels.quantity(n, values[..., i]) for i, n in enumerate(self.labels.names)},
+                "medium": medium,
+                "frame": "rest",
+                "recipe": self.info.get("recipe"),
+                "emulator_version": self.info.get("version"),
+                "extrapolated": bool(not np.all(self.labels.inside(values))),
+            },
+        )
+
+    def _axis(self, wavelength, medium):
+        """Spectral axis, and the matrix that takes the emulator's grid there (None for the same grid)."""
+        if wavelength is None:
+            return convert_medium(self.wavelength, self.medium, medium) * u.AA, None
+        unit = getattr(wavelength, "unit", u.AA)
+        try:
+            plain = u.Quantity(wavelength, u.AA, dtype=float).value
+        except (u.UnitConversionError, TypeError, ValueError):
+            raise SpectrumError(f"wavelength has the unit '{unit}': give a length, or floats in Angstrom.") from None
+        if plain.ndim != 1 or plain.size == 0 or not np.all(np.isfinite(plain)):
+            raise SpectrumError("wavelength must be one row of finite numbers, in Angstrom unless it has a unit.")
+        here = convert_medium(plain, medium, self.medium)
+        low, high = self.wavelength[[0, -1]]
+        if here.min() < low - 1e-6 or here.max() > high + 1e-6:
+            raise SpectrumError(
+                f"wavelength runs from {plain.min():.2f} to {plain.max():.2f} A in {medium}: the emulator covers "
+                f"{low:.2f} to {high:.2f} A in {self.medium}; choose wavelengths inside."
+            )
+        step = self.wavelength[1] - self.wavelength[0]
+        return plain * u.AA, interpolation_matrix(low, step, len(self.wavelength), here)
+
+    # ------------------------------------------------------------------ files
+    def save(self, path, dtype="float16") -> None:
+        """Write the emulator to one HDF5 file, weights as `dtype`; replaces `path` only when complete."""
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
+            file.attrs["info"] = json.dumps(self.info)
+            wavelength = file.create_dataset("wavelength", data=self.wavelength)
+            wavelength.attrs["unit"], wavelength.attrs["medium"] = "Angstrom", self.medium
+            for i, label in enumerate(self.labels.labels):
+                file.create_group(f"labels/{i}").attrs.update(vars(label))
+            for name in ("label_network", "decoder"):
+                for i, layer in enumerate(getattr(self, name).layers):
+                    _write_layer(file.create_group(f"{name}/{i:02d}"), layer, dtype)
+            file["error/teff"] = self.error.teff
+            file.create_dataset("error/sigma", data=self.error.sigma.astype("f4"), compression="gzip", shuffle=True)
+            for stage, curves in self.history.items():
+                for name, values in curves.items():
+                    file[f"history/{stage}/{name}"] = np.asarray(values, dtype="f8")
+
+    @classmethod
+    def load(cls, path) -> Emulator:
+        """Read an emulator file.
+
+        Raises
+        ------
+        EmulatorFileError
+            The file is missing, is not an emulator, is damaged, or has a newer format.
+        """
+        try:
+            with h5py.File(path, "r") as file:
+                _check_format(file, path)
+                return cls(**_read(file))
+        except FileNotFoundError:
+            raise EmulatorFileError(f"{path} does not exist: give the path of an emulator file.") from None
+        except EmulatorFileError:
+            raise
+        except (OSError, KeyError, ValueError, TypeError) as e:
+            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+            raise EmulatorFileError(
+                f"{path} is damaged or not an emulator file ({reason}): get a fresh copy or train it again."
+            ) from e
+
+
+def _write_layer(group, layer, dtype):
+    group.attrs["activation"] = layer.activation
+    group.create_dataset("weights", data=layer.weights.astype(dtype), compression="gzip", shuffle=True)
+    group["bias"] = layer.bias.astype("f4")
+
+
+def _check_format(file, path):
+    if file.attrs.get("format") != FORMAT:
+        raise EmulatorFileError(f"{path} is not an rvsemu emulator: 'rvsemu train' makes them.")
+    version = int(file.attrs["format_version"])
+    if version > FORMAT_VERSION:
+        raise EmulatorFileError(
+            f"{path} has emulator format {version}, this rvsemu reads up to {FORMAT_VERSION}: "
+            "update it with 'pip install --upgrade rvsemu'."
+        )
+
+
+def _read(file) -> dict:
+    labels = [Label(**dict(file[f"labels/{i}"].attrs)) for i in range(len(file["labels"]))]
+    wavelength = file["wavelength"]
+    history = {s: {k: v[:] for k, v in g.items()} for s, g in file["history"].items()} if "history" in file else {}
+    parts = {
+        "labels": LabelSpace(labels),
+        "label_network": _read_network(file["label_network"]),
+        "decoder": _read_network(file["decoder"]),
+        "wavelength": wavelength[:],
+        "medium": check_medium(wavelength.attrs["medium"]),
+        "error": ErrorModel(file["error/teff"][:], file["error/sigma"][:]),
+        "info": json.loads(file.attrs["info"]),
+        "history": history,
+    }
+    first, last = parts["label_network"].layers[0], parts["decoder"].layers[-1]
+    if first.weights.shape[0] != len(labels) or len(last.bias) != len(parts["wavelength"]):
+        raise ValueError("the networks do not fit the labels and wavelengths")
+    return parts
+
+
+def _read_network(group) -> DenseNetwork:
+    layers = [
+        Layer(group[k]["weights"][:].astype("f4"), group[k]["bias"][:].astype("f4"), group[k].attrs["activation"])
+        for k in sorted(group)
+    ]
+    if not layers or not all(layer.activation in ACTIVATIONS for layer in layers):
+        raise ValueError("a network has no layers or an unknown activation")
+    if not all(np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in layers):
+        raise ValueError("weights are not finite")
+    return DenseNetwork(layers)
+
+
+def _shipped_files() -> dict[str, Path]:
+    folder = resources.files("rvsemu") / "data" / "emulators"
+    return {Path(f.name).stem: Path(str(f)) for f in folder.iterdir() if f.name.endswith(".h5")}
+
+
+@lru_cache(maxsize=4)
+def shipped(name: str = DEFAULT) -> Emulator:
+    """An emulator that comes with the package, by the name of its recipe; read once a process.
+
+    Raises
+    ------
+    EmulatorFileError
+        There is none of that name.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> rvsemu.shipped("default").labels.names
+    ('teff', 'logg', 'vsini', 'mh', 'vmic', 'resolution')
+    """
+    files = _shipped_files()
+    if name not in files:
+        raise EmulatorFileError(f"emulator '{name}' is not shipped: use one of {', '.join(sorted(files))}, or a path.")
+    return Emulator.load(files[name])
+
+
+def resolve(emulator=None) -> Emulator:
+    """The `Emulator` meant by None (the default one), a shipped name, a path, or an Emulator."""
+    if isinstance(emulator, Emulator):
+        return emulator
+    if emulator is None:
+        return shipped()
+    is_path = isinstance(emulator, Path) or str(emulator).endswith((".h5", ".hdf5")) or "/" in str(emulator)
+    return Emulator.load(emulator) if is_path else shipped(str(emulator))
+
+
+def generate(
+    teff,
+    logg,
+    vsini=0.0,
+    mh=0.0,
+    vmic=1.0,
+    resolution=11500.0,
+    *,
+    wavelength=None,
+    medium="air",
+    emulator=None,
+    extrapolate=False,
+) -> Spectrum:
+    """Generate stellar spectra from labels.
+
+    Parameters
+    ----------
+    teff : float, array or Quantity
+        Effective temperature, K (3600-15000).
+    logg : float, array or Quantity
+        Surface gravity, log10 of cm/s2 (2-5).
+    vsini : float, array or Quantity
+        Projected equatorial rotational velocity, km/s (0-300).
+    mh : float, array or Quantity
+        Metallicity [M/H], dex (-1.5-1.5).
+    vmic : float, array or Quantity
+        Microturbulent velocity, km/s (0-4).
+    resolution : float, array or Quantity
+        Resolving power lambda / FWHM (5000-14500).
+    wavelength : array or Quantity, optional
+        Where to evaluate (floats: Angstrom), within the emulator's range. Default: its own grid,
+        4000 points from 8400.0 to 8799.9 A in air.
+    medium : {'air', 'vacuum'}
+        Of `wavelength` and of the result.
+    emulator : Emulator, str or path, optional
+        Another emulator than the default one: a shipped name such as ``"gebran2024"``, or a file.
+    extrapolate : bool
+        Allow labels outside the training domain; ``meta["extrapolated"]`` then says so.
+
+    Returns
+    -------
+    specutils.Spectrum
+        Normalised flux; labels that are arrays broadcast and give one Spectrum with the flux of
+        shape (..., n_wavelengths). The uncertainty is the emulator's own RMS error on validation
+        spectra. `meta` has labels, medium, frame, recipe, emulator_version, extrapolated.
+
+    Raises
+    ------
+    LabelError
+        A label is not finite, of the wrong unit, or outside the domain.
+    SpectrumError
+        `wavelength` leaves the emulator's range, or `medium` is unknown.
+
+    Notes
+    -----
+    ``Spectrum = decoder(NN(labels))``, Gebran (2024, Astronomy 3, 1), section 2.4.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> sun = rvsemu.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    >>> sun.flux.shape, sun.meta["medium"]
+    ((4000,), 'air')
+    """
+    emulator = resolve(emulator)
+    given = {"teff": teff, "logg": logg, "vsini": vsini, "mh": mh, "vmic": vmic, "resolution": resolution}
+    if set(emulator.labels.names) != set(given):
+        raise LabelError(f"This emulator takes {', '.join(emulator.labels.names)}: use Emulator.spectrum.")
+    return emulator.spectrum(wavelength=wavelength, medium=medium, extrapolate=extrapolate, **given)

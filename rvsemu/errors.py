@@ -1,0 +1,27 @@
+"""The errors a user can cause: each message names what, which value, what is allowed and the remedy."""
+
+__all__ = ["EmulatorFileError", "LabelError", "LibraryFileError", "RvsemuError", "SpectrumError", "TrainingError"]
+
+
+class RvsemuError(ValueError):
+    """Base of all errors raised on bad input; the command line prints it as one line and exits with 2."""
+
+
+class LabelError(RvsemuError):
+    """A stellar label is missing, not finite, of the wrong kind of unit or out of range."""
+
+
+class SpectrumError(RvsemuError):
+    """A spectrum or spectrum file cannot be read or used."""
+
+
+class EmulatorFileError(RvsemuError):
+    """A file is not an emulator, is damaged, or has a newer format."""
+
+
+class LibraryFileError(RvsemuError):
+    """A file is not a library of synthetic spectra, or is damaged."""
+
+
+class TrainingError(RvsemuError):
+    """Training cannot start or go on with what it was given."""

@@ -1,0 +1,285 @@
+"""An observed spectrum as plain floats: units, medium, uncertainty and masks are dealt with here, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+from ..errors import SpectrumError
+from ..physics.lines import MAIN_LINES
+from ..physics.wavelengths import check_medium, convert_medium, doppler
+
+__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "RVS_NOISE_CORRELATION", "Observation", "correlation_for"]
+
+MASKS = {
+    "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
+    "departures from LTE fill or deepen the cores, and synthetic spectra do not know them",
+    "edges": "the outermost 1 A of the measured range at either end: fewer CCDs, larger errors, spikes",
+}
+"""Masks that go by a name, and what they leave out."""
+
+DEFAULT_MASK = ("calcium-cores", "edges")
+CORE_HALF_WIDTH = 1.5
+"""Angstrom."""
+EDGE_WIDTH = 1.0
+"""Angstrom."""
+MIN_PIXELS = 50
+"""Fewer good pixels than this are refused."""
+
+RVS_NOISE_CORRELATION = (1.0, 0.77, 0.33)
+"""Correlation of the noise of Gaia DR3 RVS mean spectra at lags of 0, 1, 2 pixels of 0.01 nm, measured."""
+
+_POWER = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One spectrum, ready for a likelihood.
+
+    Parameters
+    ----------
+    axis : Quantity, shape (n,)
+        Spectral axis as given.
+    unit : Unit
+        Of flux and sigma.
+    wavelength : ndarray, shape (n,)
+        Angstrom, in the emulator's medium.
+    flux, sigma : ndarray, shape (n,)
+        Where a pixel is unusable they may be NaN.
+    covered : ndarray of bool, shape (n,)
+        Inside the emulator's range at every allowed radial velocity.
+    usable : ndarray of bool, shape (n,)
+        Covered, finite, sigma > 0, and outside of the masks that do not move with the star.
+    cores : tuple of (float, float)
+        Rest-frame wavelength ranges (Angstrom, emulator's medium) to leave out.
+    medium : {'air', 'vacuum'}
+        Of `axis`.
+    meta : dict
+        The spectrum's.
+    """
+
+    axis: u.Quantity
+    unit: u.UnitBase
+    wavelength: np.ndarray
+    flux: np.ndarray
+    sigma: np.ndarray
+    covered: np.ndarray
+    usable: np.ndarray
+    cores: tuple
+    medium: str
+    meta: dict
+
+    @classmethod
+    def from_spectrum(cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, velocities=(0.0, 0.0)):
+        """Take a specutils Spectrum apart.
+
+        Parameters
+        ----------
+        spectrum : specutils.Spectrum
+            One-dimensional, with a wavelength axis.
+        emulator : Emulator
+            Gives medium and range of wavelengths.
+        medium : {'air', 'vacuum'}, optional
+            Of the spectral axis, where ``spectrum.meta["medium"]`` does not say it.
+        sigma : float, array or Quantity, optional
+            Standard deviation of each pixel, instead of ``spectrum.uncertainty``.
+        mask : str, (low, high) or sequence of them, optional
+            Names of `MASKS` and wavelength ranges in the spectrum's medium (floats: Angstrom).
+        velocities : (float, float)
+            Lowest and highest radial velocity that will be tried, km/s.
+
+        Raises
+        ------
+        SpectrumError
+            The spectrum or one of the arguments cannot be used; the message says why.
+        """
+        _check_shape(spectrum)
+        medium = _medium(spectrum, medium)
+        native = _wavelength(spectrum)
+        wavelength = convert_medium(native, medium, emulator.medium)
+        flux = np.array(spectrum.flux.value, dtype=float)
+        error = _sigma(spectrum, sigma)
+        covered = np.ones(len(flux), dtype=bool)
+        for velocity in velocities:
+            rest = doppler(wavelength, -velocity)
+            covered &= (rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1])
+        with np.errstate(invalid="ignore"):
+            measured = np.isfinite(flux) & np.isfinite(error) & (error > 0)
+        if spectrum.mask is not None:
+            measured &= ~np.asarray(spectrum.mask, dtype=bool)
+        _check_some(measured, covered, native, medium, emulator)
+        names, ranges = _parse_mask(mask)
+        usable = covered & measured
+        for low, high in ranges:
+            usable &= (native < low) | (native > high)
+        if "edges" in names:
+            ends = wavelength[measured]
+            usable &= (wavelength > ends.min() + EDGE_WIDTH) & (wavelength < ends.max() - EDGE_WIDTH)
+        cores = _calcium_cores(emulator.medium) if "calcium-cores" in names else ()
+        out = cls(
+            axis=u.Quantity(spectrum.spectral_axis),
+            unit=spectrum.flux.unit,
+            wavelength=wavelength,
+            flux=flux,
+            sigma=error,
+            covered=covered,
+            usable=usable,
+            cores=cores,
+            medium=medium,
+            meta=dict(spectrum.meta),
+        )
+        out.good(sum(velocities) / 2)
+        return out
+
+    def good(self, velocity: float) -> np.ndarray:
+        """Pixels to compare, shape (n,), when the star recedes at `velocity` km/s (the cores move with it)."""
+        rest = doppler(self.wavelength, -velocity)
+        good = self.usable.copy()
+        for low, high in self.cores:
+            good &= (rest < low) | (rest > high)
+        if good.sum() < MIN_PIXELS:
+            raise SpectrumError(
+                f"Only {good.sum()} good pixels are left inside the emulator's range and outside of the masks: "
+                f"at least {MIN_PIXELS} are needed; check the mask and uncertainty of the spectrum, and mask=."
+            )
+        return good
+
+    @property
+    def step(self) -> float:
+        """Median distance of pixels, Angstrom."""
+        return float(np.median(np.abs(np.diff(self.wavelength))))
+
+
+def correlation_for(observation: Observation, correlation="gaia-rvs") -> np.ndarray:
+    """Noise correlation at lags 0, 1, 2, ... pixels.
+
+    Parameters
+    ----------
+    observation : Observation
+    correlation : 'gaia-rvs' or sequence of float
+        ``'gaia-rvs'`` is `RVS_NOISE_CORRELATION` for pixels of 0.1 A (to 10 %), the grid on which it was
+        measured, and white noise for all others. A sequence starts with 1; empty or ``(1,)`` is white noise.
+
+    Raises
+    ------
+    SpectrumError
+        It is not a correlation.
+    """
+    if isinstance(correlation, str):
+        if correlation != "gaia-rvs":
+            raise SpectrumError(f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers.")
+        correlation = RVS_NOISE_CORRELATION if abs(observation.step - 0.1) < 0.01 else ()
+    rho = np.asarray(correlation if len(correlation) else (1.0,), dtype=float)
+    if rho.ndim != 1 or rho[0] != 1 or not np.all(np.abs(rho) <= 1):
+        raise SpectrumError(
+            f"noise_correlation={correlation!r}: give the correlation at lags 0, 1, 2, ... pixels, starting with 1 "
+            "and within -1 to 1, or () for white noise."
+        )
+    return rho
+
+
+def _check_shape(spectrum):
+    if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
+        kind = type(spectrum).__name__
+        raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path).")
+    if spectrum.flux.ndim != 1:
+        raise SpectrumError(
+            f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(row) for row in spectrum]."
+        )
+
+
+def _medium(spectrum, medium) -> str:
+    stated = spectrum.meta.get("medium")
+    if medium is None and stated is None:
+        raise SpectrumError(
+            "The spectrum does not say whether its wavelengths are in air or in vacuum: set "
+            "spectrum.meta['medium'], or pass medium='air' or medium='vacuum'."
+        )
+    if medium is not None and stated is not None and medium != stated:
+        raise SpectrumError(
+            f"medium={medium!r} contradicts spectrum.meta['medium']={stated!r}: correct one of the two."
+        )
+    return check_medium(stated if medium is None else medium)
+
+
+def _wavelength(spectrum) -> np.ndarray:
+    axis = u.Quantity(spectrum.spectral_axis)
+    if not axis.unit.is_equivalent(u.AA):
+        raise SpectrumError(f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm.")
+    out = np.array(axis.to_value(u.AA), dtype=float)
+    if len(out) < MIN_PIXELS or not np.all(np.isfinite(out)):
+        raise SpectrumError(f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}.")
+    return out
+
+
+def _sigma(spectrum, sigma) -> np.ndarray:
+    """Standard deviations in the unit of the flux."""
+    unit, shape = spectrum.flux.unit, spectrum.flux.shape
+    if sigma is not None:
+        try:
+            return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
+        except (u.UnitConversionError, TypeError, ValueError):
+            raise SpectrumError(
+                f"sigma does not fit the flux: give one number or {shape[0]} of them, in '{unit}' or without a unit."
+            ) from None
+    uncertainty = spectrum.uncertainty
+    if uncertainty is None:
+        raise SpectrumError(
+            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or pass sigma=."
+        )
+    if type(uncertainty) not in _POWER:
+        kinds = ", ".join(kind.__name__ for kind in _POWER)
+        raise SpectrumError(f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=.")
+    power = _POWER[type(uncertainty)]
+    own = unit**power if uncertainty.unit is None else uncertainty.unit
+    try:
+        values = u.Quantity(uncertainty.array, own, dtype=float).to_value(unit**power)
+    except u.UnitConversionError:
+        raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
+    with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels
+        return values ** (1.0 / power)
+
+
+def _check_some(measured, covered, wavelength, medium, emulator):
+    if not measured.any():
+        raise SpectrumError("The spectrum has no valid pixel: all are masked, NaN or without a positive uncertainty.")
+    if not covered.any():
+        low, high = convert_medium(emulator.wavelength[[0, -1]], emulator.medium, medium)
+        raise SpectrumError(
+            f"The spectrum runs from {wavelength.min():.1f} to {wavelength.max():.1f} A in {medium}, outside of the "
+            f"emulator's {low:.1f} to {high:.1f} A (less the range of radial velocities): check its unit."
+        )
+
+
+def _parse_mask(mask) -> tuple[set, list]:
+    """Names and (low, high) in Angstrom."""
+    if mask is None:
+        return set(), []
+    items = [mask] if isinstance(mask, str) or _is_range(mask) else list(mask)
+    names = {item for item in items if isinstance(item, str)}
+    if unknown := names - set(MASKS):
+        known = ", ".join(MASKS)
+        raise SpectrumError(f"mask={sorted(unknown)[0]!r} is unknown: use {known}, or ranges (low, high).")
+    return names, [_range(item) for item in items if not isinstance(item, str)]
+
+
+def _is_range(mask) -> bool:
+    return len(mask) == 2 and all(np.ndim(x) == 0 and not isinstance(x, str) for x in mask)
+
+
+def _range(item) -> tuple[float, float]:
+    try:
+        low, high = (float(u.Quantity(x, u.AA).value) for x in item)
+    except (u.UnitConversionError, TypeError, ValueError):
+        raise SpectrumError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
+    if not low < high:
+        raise SpectrumError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
+    return low, high
+
+
+def _calcium_cores(medium) -> tuple:
+    centres = convert_medium([w for name, w in MAIN_LINES if name == "Ca II"], "air", medium)
+    return tuple((float(c) - CORE_HALF_WIDTH, float(c) + CORE_HALF_WIDTH) for c in centres)

@@ -1,0 +1,215 @@
+"""What a fit found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from astropy.table import Column, QTable
+
+from .._compat import Spectrum
+from .forward import ForwardModel
+
+__all__ = ["AT_BOUND", "FEW_GOOD_PIXELS", "NOT_CONVERGED", "OUTSIDE_DOMAIN", "POOR_FIT", "FitResult"]
+
+AT_BOUND = "at-bound"
+"""Followed by a colon and the label, e.g. ``at-bound:vsini``: within 0.1 % of its range from a limit."""
+NOT_CONVERGED = "not-converged"
+"""The steps ran out before chi2 settled."""
+OUTSIDE_DOMAIN = "outside-domain"
+"""A label is outside the range the emulator was trained for (only with ``extrapolate=True``)."""
+FEW_GOOD_PIXELS = "few-good-pixels"
+"""Less than half of the pixels in the emulator's range were used."""
+POOR_FIT = "poor-fit"
+"""Reduced chi2 above 3: the model cannot be this star (binary, emission, peculiar abundances, spikes)."""
+
+_BOUND = 1e-3
+_POOR = 3.0
+_FEW = 0.5
+
+
+@dataclass(frozen=True, repr=False)
+class FitResult:
+    """Labels of one spectrum, their errors, and how well the model fits.
+
+    Each label is an attribute, too: ``result.teff``, ``result.radial_velocity`` ...
+
+    Parameters
+    ----------
+    labels : dict of Quantity
+        Every label and the radial velocity.
+    errors : dict of Quantity
+        One standard deviation of each; 0 for fixed labels.
+    free_names : tuple of str
+        What was fitted.
+    covariance : ndarray, shape (m, m)
+        Of the labels in `free_names`, in the units of `labels`; the continuum is marginalised.
+    chi2, reduced_chi2 : float
+        Over the pixels alone, without priors, with the emulator's error in the weights; per degree of
+        freedom (pixels less free labels less continuum coefficients).
+    n_pixels : int
+        Pixels compared.
+    flags : tuple of str
+        What to beware of: see the constants of `rvsemu.inference.result`. Empty is good.
+    residual_rms : float
+        Of observed - model in the pixels used, in units of the continuum.
+    observed : specutils.Spectrum
+        What was fitted, ``mask`` True in pixels left out.
+    model : specutils.Spectrum
+        The fit with its continuum on the same axis; NaN beyond the emulator's range. Its
+        uncertainty is the emulator's error.
+    continuum : ndarray, shape (n,)
+        The polynomial, in the unit of the flux; NaN beyond the emulator's range.
+    meta : dict
+        Of the spectrum's meta what names it, recipe and version of the emulator, and the settings.
+    """
+
+    labels: dict
+    errors: dict
+    free_names: tuple
+    covariance: np.ndarray
+    chi2: float
+    reduced_chi2: float
+    n_pixels: int
+    flags: tuple
+    residual_rms: float
+    observed: Spectrum
+    model: Spectrum
+    continuum: np.ndarray
+    meta: dict = field(default_factory=dict)
+
+    def __getattr__(self, name):
+        labels = self.__dict__.get("labels", {})
+        if name in labels:
+            return labels[name]
+        raise AttributeError(f"FitResult has no attribute '{name}'; its labels are {', '.join(labels)}.")
+
+    def __dir__(self):
+        return [*super().__dir__(), *self.labels]
+
+    def __repr__(self):
+        rows = [self._row(name) for name in self.labels]
+        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels"
+        flags = f"flags: {', '.join(self.flags) or 'none'}"
+        return "\n".join(["<FitResult", *rows, f"  {quality}", f"  {flags}>"])
+
+    def _row(self, name):
+        value, error = self.labels[name], self.errors[name].value
+        digits = 0 if name not in self.free_names else max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
+        text = f"{value.value:.{digits}f} +- {error:.{digits}f}" if name in self.free_names else f"{value.value:g} (fixed)"
+        return f"  {name:<16}{text} {value.unit}".rstrip()
+
+    def plot(self, ax=None):
+        """Data, model and residual: see `rvsemu.plotting.plot_fit`."""
+        from ..plotting import plot_fit
+
+        return plot_fit(self, ax=ax)
+
+    def to_table(self) -> QTable:
+        """One row: source_id (-1 if unknown), labels, errors as ``<label>_error``, quality and flags.
+
+        Tables of several fits stack with ``astropy.table.vstack`` and can be written as ECSV or FITS.
+        """
+        table = QTable()
+        table["source_id"] = Column([int(self.meta.get("source_id", -1))], dtype="i8")
+        for name, value in self.labels.items():
+            table[name] = u.Quantity([value])
+            table[f"{name}_error"] = u.Quantity([self.errors[name]])
+        for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels"):
+            table[name] = [getattr(self, name)]
+        table["flags"] = [",".join(self.flags)]
+        table["recipe"] = [str(self.meta.get("recipe"))]
+        table["emulator_version"] = [str(self.meta.get("emulator_version"))]
+        return table
+
+
+def make_result(objective, solution, observation, basis, correlation, scale_errors) -> FitResult:
+    """Put together a `FitResult` from the `Objective` and what it minimised to."""
+    parameters, emulator = objective.parameters, objective.model.emulator
+    theta = parameters.full(solution.x)
+    best = objective.continuum(solution.x)
+    chi2 = float(np.sum(best.residual**2))
+    n_pixels = len(best.residual)
+    reduced = chi2 / max(1, n_pixels - len(solution.x) - basis.shape[1])
+    scale = np.sqrt(max(1.0, reduced)) if scale_errors else 1.0
+    covariance = objective.covariance(solution.x, correlation, scale)
+    errors = np.zeros(len(theta))
+    errors[parameters.free] = np.sqrt(np.diag(covariance))
+    continuum = basis @ best.coefficients
+    names = parameters.space.names
+    return FitResult(
+        labels={n: parameters.space.quantity(n, theta[i]) for i, n in enumerate(names)},
+        errors={n: parameters.space.quantity(n, errors[i]) for i, n in enumerate(names)},
+        free_names=parameters.free_names,
+        covariance=covariance,
+        chi2=chi2,
+        reduced_chi2=reduced,
+        n_pixels=n_pixels,
+        flags=_flags(objective, solution, observation, theta, reduced),
+        residual_rms=float(np.sqrt(np.mean((best.residual * objective.sigma / best.continuum) ** 2))),
+        observed=_observed(observation, objective.good),
+        model=_model(observation, emulator, theta, continuum),
+        continuum=continuum,
+        meta={
+            **{k: observation.meta[k] for k in ("source_id", "frame") if k in observation.meta},
+            "medium": observation.medium,
+            "recipe": emulator.info.get("recipe"),
+            "emulator_version": emulator.info.get("version"),
+            "continuum_degree": basis.shape[1] - 1,
+            "noise_correlation": tuple(correlation),
+            "errors_scaled_by": float(scale),
+            "priors": _priors(parameters),
+        },
+    )
+
+
+def _priors(parameters) -> dict:
+    return {
+        name: (float(parameters.mean[i]), float(parameters.sigma[i]))
+        for i, name in enumerate(parameters.space.names)
+        if np.isfinite(parameters.sigma[i])
+    }
+
+
+def _flags(objective, solution, observation, theta, reduced) -> tuple[str, ...]:
+    parameters, emulator = objective.parameters, objective.model.emulator
+    flags = []
+    for i, name in zip(parameters.free, parameters.free_names, strict=True):
+        near = _BOUND * (parameters.upper[i] - parameters.lower[i])
+        if theta[i] - parameters.lower[i] < near or parameters.upper[i] - theta[i] < near:
+            flags.append(f"{AT_BOUND}:{name}")
+    if solution.status <= 0:
+        flags.append(NOT_CONVERGED)
+    if not emulator.labels.inside(theta[:-1]):
+        flags.append(OUTSIDE_DOMAIN)
+    if objective.good.sum() < _FEW * observation.covered.sum():
+        flags.append(FEW_GOOD_PIXELS)
+    if reduced > _POOR:
+        flags.append(POOR_FIT)
+    return tuple(flags)
+
+
+def _observed(observation, good) -> Spectrum:
+    return Spectrum(
+        spectral_axis=observation.axis,
+        flux=u.Quantity(observation.flux, observation.unit),
+        uncertainty=StdDevUncertainty(observation.sigma),
+        mask=~good,
+        meta={**observation.meta, "medium": observation.medium},
+    )
+
+
+def _model(observation, emulator, theta, continuum) -> Spectrum:
+    covered = observation.covered
+    model = ForwardModel(emulator, observation.wavelength[covered])
+    flux, sigma = np.full(len(covered), np.nan), np.full(len(covered), np.nan)
+    flux[covered] = model.flux(theta) * continuum[covered]
+    sigma[covered] = model.sigma(theta) * np.abs(continuum[covered])
+    return Spectrum(
+        spectral_axis=observation.axis,
+        flux=u.Quantity(flux, observation.unit),
+        uncertainty=StdDevUncertainty(sigma),
+        meta={"medium": observation.medium, "radial_velocity": theta[-1] * u.km / u.s},
+    )

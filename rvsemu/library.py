@@ -1,0 +1,173 @@
+"""Library: unbroadened synthetic spectra with their intrinsic labels, in one HDF5 file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ._files import replacing
+from .errors import LibraryFileError
+from .physics.broadening import Broadener
+from .physics.wavelengths import check_medium
+
+__all__ = ["Library"]
+
+COMPACT_RESOLUTION = 30000.0
+COMPACT_STEP = 0.1
+_MARGIN = 2.5  # Angstrom left out at each end by `compact`, more than 5 sigma of its LSF
+_SCALE = 60000  # integers a unit of flux: a step of 1.7e-5
+
+
+@dataclass
+class Library:
+    """Synthetic spectra before rotation and instrument.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (n, n_labels)
+        Intrinsic labels in the units of `rvsemu.labels`.
+    names : tuple of str
+        Their names, e.g. ``("teff", "logg", "mh", "vmic")``.
+    wavelength : ndarray, shape (m,)
+        Uniform grid, Angstrom.
+    flux : ndarray, shape (n, m)
+        Continuum-normalised flux, float32.
+    medium : {'air', 'vacuum'}
+    bin_width : float
+        Angstrom over which each flux is a mean; 0 for point values.
+    resolution : float
+        Of a Gaussian LSF already applied; infinite for none.
+    extrapolated : ndarray of bool, shape (n,)
+        The model atmosphere had to be taken from the edge of its grid.
+    index : ndarray of int, shape (n,)
+        Position in the sequence that drew the labels.
+    info : dict
+        Provenance: code, lines, structures, abundances ...
+    """
+
+    labels: np.ndarray
+    names: tuple[str, ...]
+    wavelength: np.ndarray
+    flux: np.ndarray
+    medium: str
+    bin_width: float = 0.0
+    resolution: float = np.inf
+    extrapolated: np.ndarray | None = None
+    index: np.ndarray | None = None
+    info: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self):
+        low, high = self.wavelength[[0, -1]]
+        what = f"R = {self.resolution:.0f}" if np.isfinite(self.resolution) else "no instrument"
+        return f"<Library of {len(self)} spectra, {low:.1f}-{high:.1f} A in {self.medium}, {what}>"
+
+    @classmethod
+    def load(cls, path) -> Library:
+        """Read a library file.
+
+        Raises
+        ------
+        LibraryFileError
+            The file is missing, is not a library, or is damaged.
+        """
+        if not Path(path).exists():
+            raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
+        try:
+            with h5py.File(path, "r") as file:
+                return cls(**_read(file))
+        except (OSError, KeyError, ValueError, TypeError) as e:
+            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+            raise LibraryFileError(
+                f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
+                "wavelength, flux and labels with their attributes; get a fresh copy."
+            ) from e
+
+    def save(self, path) -> None:
+        """Write to HDF5: flux as 16-bit integers (a step of 1.7e-5), compressed."""
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs.update(self.info)
+            wavelength = file.create_dataset("wavelength", data=self.wavelength)
+            wavelength.attrs.update({"unit": "Angstrom", "medium": self.medium})
+            wavelength.attrs.update({"bin_width": self.bin_width, "resolution": self.resolution})
+            labels = file.create_dataset("labels", data=self.labels)
+            labels.attrs["names"] = list(self.names)
+            integers = np.clip(np.round(self.flux * _SCALE), 0, 65535).astype("u2")
+            chunks = (min(64, len(self)), min(512, len(self.wavelength)))
+            flux = file.create_dataset(
+                "flux", data=integers, chunks=chunks, compression="gzip", compression_opts=9, shuffle=True
+            )
+            flux.attrs["scale"] = 1.0 / _SCALE
+            for name in ("extrapolated", "index"):
+                if getattr(self, name) is not None:
+                    file[name] = getattr(self, name)
+
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with labels, wavelengths or fluxes."""
+        digest = hashlib.sha256()
+        for array in (self.labels, self.wavelength, np.round(self.flux * _SCALE).astype("u2")):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:12]
+
+    def subset(self, chosen) -> Library:
+        """The spectra of a boolean mask or an array of row numbers."""
+        rows = {n: getattr(self, n)[chosen] for n in ("labels", "flux")}
+        rows |= {n: getattr(self, n)[chosen] for n in ("extrapolated", "index") if getattr(self, n) is not None}
+        return Library(**{**vars(self), **rows})
+
+    def compact(self, resolution=COMPACT_RESOLUTION, step=COMPACT_STEP) -> Library:
+        """A smaller library that still serves any instrument well below `resolution`.
+
+        The spectra are smoothed to `resolution` and sampled every `step` Angstrom; broadening from
+        there to a lower resolution takes the smoothing into account (see `rvsemu.physics.broadening`).
+        """
+        low, high = self.wavelength[0] + _MARGIN, self.wavelength[-1] - _MARGIN
+        wavelength = low + step * np.arange(int((high - low) / step) + 1)
+        wavelength = np.round(wavelength, 6)
+        broadener = Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+        flux = np.concatenate(
+            [broadener.apply(broadener.transform(part), 0.0, resolution) for part in np.array_split(self.flux, 20)]
+        )
+        changed = {"flux": flux.astype("f4"), "wavelength": wavelength, "bin_width": 0.0, "resolution": resolution}
+        return Library(**{**vars(self), **changed})
+
+    def broadener(self, wavelength) -> Broadener:
+        """A `Broadener` from this library's grid to output wavelengths (Angstrom, same medium)."""
+        return Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+
+
+def _read(file) -> dict:
+    wavelength, labels = file["wavelength"], file["labels"]
+    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
+    flux = file["flux"][:] * np.float32(file["flux"].attrs["scale"])
+    grid = wavelength[:]
+    if flux.shape != (len(labels), len(grid)):
+        raise ValueError(f"flux has the shape {flux.shape} for {len(labels)} labels and {len(grid)} wavelengths")
+    if not np.isfinite(flux).all():
+        raise ValueError("flux is not finite everywhere")
+    bins = wavelength.attrs.get("bin_width", _described_bins(wavelength))
+    return {
+        "labels": labels[:],
+        "names": names,
+        "wavelength": grid,
+        "flux": flux.astype("f4", copy=False),
+        "medium": check_medium(str(wavelength.attrs["medium"])),
+        "bin_width": float(bins),
+        "resolution": float(wavelength.attrs.get("resolution", np.inf)),
+        "extrapolated": file["extrapolated"][:] if "extrapolated" in file else None,
+        "index": file["index"][:] if "index" in file else None,
+        "info": {k: str(v) for k, v in file.attrs.items()},
+    }
+
+
+def _described_bins(wavelength) -> float:
+    """Libraries before the `bin_width` attribute say it in words: 'centres of bins ... wide'."""
+    if "bins" in str(wavelength.attrs.get("description", "")):
+        return float(wavelength[1] - wavelength[0])
+    return 0.0

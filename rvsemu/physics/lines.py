@@ -1,0 +1,27 @@
+"""The lines one looks for first in an RVS spectrum."""
+
+__all__ = ["MAIN_LINES"]
+
+MAIN_LINES = (
+    ("Ca II", 8498.02),
+    ("Ca II", 8542.09),
+    ("Ca II", 8662.14),
+    ("P17", 8467.25),
+    ("P16", 8502.48),
+    ("P15", 8545.38),
+    ("P14", 8598.39),
+    ("P13", 8665.02),
+    ("P12", 8750.47),
+    ("O I", 8446.36),
+    ("Fe I", 8514.07),
+    ("Fe I", 8621.60),
+    ("Fe I", 8688.62),
+    ("Ti I", 8434.97),
+    ("Si I", 8556.78),
+    ("Si I", 8648.46),
+    ("Mg I", 8736.02),
+    ("N I", 8680.28),
+    ("S I", 8694.63),
+    ("Al I", 8772.87),
+)
+"""(species, wavelength in Angstrom in air), NIST Atomic Spectra Database; P is the hydrogen Paschen series."""

@@ -1,0 +1,62 @@
+"""Air and vacuum wavelengths, Doppler shifts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import SpectrumError
+
+__all__ = ["MEDIA", "SPEED_OF_LIGHT", "air_to_vacuum", "check_medium", "convert_medium", "doppler", "vacuum_to_air"]
+
+SPEED_OF_LIGHT = 299792.458
+"""km/s."""
+
+MEDIA = ("air", "vacuum")
+
+
+def _refractive_index(vacuum: np.ndarray) -> np.ndarray:
+    """Index of standard air (15 C, 1 atm) at vacuum wavelengths in Angstrom: Morton (2000), eq. 8."""
+    s2 = (1e4 / vacuum) ** 2
+    return 1.0 + 8.34254e-5 + 2.406147e-2 / (130.0 - s2) + 1.5998e-4 / (38.9 - s2)
+
+
+def vacuum_to_air(wavelength) -> np.ndarray:
+    """Air wavelengths of vacuum `wavelength` (both Angstrom), Morton (2000, ApJS 130, 403).
+
+    Examples
+    --------
+    >>> from rvsemu.physics.wavelengths import vacuum_to_air
+    >>> print(round(float(vacuum_to_air(8500.0)), 3))
+    8497.665
+    """
+    wavelength = np.asarray(wavelength, dtype=float)
+    return wavelength / _refractive_index(wavelength)
+
+
+def air_to_vacuum(wavelength) -> np.ndarray:
+    """Vacuum wavelengths of air `wavelength` (both Angstrom): the inverse of `vacuum_to_air` to 1e-9."""
+    air = np.asarray(wavelength, dtype=float)
+    vacuum = air
+    for _ in range(4):  # a contraction by 1e-6 a step
+        vacuum = air * _refractive_index(vacuum)
+    return vacuum
+
+
+def check_medium(medium: str) -> str:
+    """`medium` if it is 'air' or 'vacuum', else `SpectrumError`."""
+    if medium not in MEDIA:
+        raise SpectrumError(f"medium={medium!r} is unknown: use 'air' or 'vacuum'.")
+    return medium
+
+
+def convert_medium(wavelength, medium: str, to: str) -> np.ndarray:
+    """Wavelengths (Angstrom) given in `medium`, in the medium `to`."""
+    if check_medium(medium) == check_medium(to):
+        return np.asarray(wavelength, dtype=float)
+    return vacuum_to_air(wavelength) if to == "air" else air_to_vacuum(wavelength)
+
+
+def doppler(wavelength, velocity: float) -> np.ndarray:
+    """`wavelength` as seen from a source receding at `velocity` km/s (relativistic)."""
+    beta = velocity / SPEED_OF_LIGHT
+    return np.asarray(wavelength, dtype=float) * np.sqrt((1.0 + beta) / (1.0 - beta))

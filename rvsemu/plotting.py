@@ -1,0 +1,222 @@
+"""Figures of spectra and fits. Each function takes ``ax=None`` and returns the Axes it drew on."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy import units as u
+
+from .physics.lines import MAIN_LINES
+from .physics.wavelengths import convert_medium, doppler
+
+__all__ = ["plot_fit", "plot_spectrum"]
+
+_DATA, _MODEL, _SHADE = "0.15", "#c1272d", "0.9"
+_PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
+_SMALL = 8  # points
+
+
+def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=_MODEL):
+    """Plot a spectrum, with the main lines named above it.
+
+    Parameters
+    ----------
+    spectrum : specutils.Spectrum
+        One- or two-dimensional (one curve a row), with ``meta["medium"]``.
+    ax : matplotlib Axes, optional
+        Where to draw; default: a new figure.
+    lines : sequence of (str, float)
+        Names and wavelengths in air, Angstrom. Those outside the spectrum are left out; Paschen lines
+        (P17 ...) are left out for stars cooler than 6500 K, where ``meta["labels"]`` tells.
+    label : str, optional
+        For the legend; default: the labels of ``meta["labels"]``, for one spectrum.
+    color : str
+        Of the curve, if there is one.
+
+    Returns
+    -------
+    matplotlib Axes
+    """
+    ax = _axes(ax, (10, 3.8))
+    wave = _angstrom(spectrum)
+    flux = np.atleast_2d(spectrum.flux.value)
+    stated = spectrum.meta.get("labels", {})
+    single = len(flux) == 1
+    if single and label is None and stated:
+        label = _describe({name: u.Quantity(q).ravel()[0] for name, q in stated.items()})
+    for i, row in enumerate(flux):
+        ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
+    _frame(ax, spectrum, wave)
+    low, high = np.nanmin(flux), np.nanmax(flux)
+    ax.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
+    if label:
+        ax.legend(**_legend(ax))
+    hottest = np.max(u.Quantity(stated["teff"]).value) if "teff" in stated else np.inf
+    _name_lines(ax, _visible(lines, hottest), spectrum.meta.get("medium", "air"), 0.0, wave)
+    return ax
+
+
+def plot_fit(result, ax=None, *, lines=MAIN_LINES):
+    """Plot data, model and residual of a fit; pixels left out are shaded.
+
+    Parameters
+    ----------
+    result : FitResult
+    ax : matplotlib Axes, optional
+        Where to draw; its lower quarter becomes the panel of the residuals. Default: a new figure.
+    lines : sequence of (str, float)
+        As in `plot_spectrum`; they are moved by the fitted radial velocity.
+
+    Returns
+    -------
+    matplotlib Axes
+        The upper one; the lower one is ``ax.figure.axes[-1]``.
+    """
+    from mpl_toolkits.axes_grid1 import make_axes_locatable
+
+    ax = _axes(ax, (10, 5.2))
+    below = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.08, sharex=ax)
+    wave, observed = _angstrom(result.observed), result.observed.flux.value
+    model, continuum, good = result.model.flux.value, result.continuum, ~result.observed.mask
+    residual = (observed - model) / continuum
+    sigma = result.observed.uncertainty.array / continuum
+
+    ax.plot(wave, observed, color=_DATA, lw=0.9, label=_name(result))
+    ax.plot(wave, model, color=_MODEL, lw=0.9, label=_describe(result.labels, result.errors))
+    ax.plot(wave, continuum, color=_MODEL, lw=0.7, ls=":")
+    below.fill_between(wave, -sigma, sigma, color="#7da7d9", alpha=0.5, lw=0, label="noise, 1 sigma")
+    below.plot(wave, residual, color=_DATA, lw=0.7)
+    below.axhline(0, color=_MODEL, lw=0.7)
+    for panel in (ax, below):
+        _shade(panel, wave, ~good)
+
+    _frame(ax, result.observed, wave)
+    _frame(below, result.observed, wave)
+    ax.set_xlabel("")
+    ax.tick_params(labelbottom=False)
+    below.set_ylabel("residual")
+    limit = 1.15 * max(4 * result.residual_rms, np.nanpercentile(np.abs(residual[good]), 99.7))
+    below.set_ylim(-limit, limit)
+    _limits(ax, observed[good], model, continuum)
+    ax.legend(**_legend(ax, columns=1))
+    text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
+    flags = f"   flags: {', '.join(result.flags)}" if result.flags else ""
+    below.set_title(text + flags, fontsize=_SMALL, loc="left", pad=-10, x=0.01)
+    teff = result.labels["teff"].value if "teff" in result.labels else np.inf
+    velocity = result.labels["radial_velocity"].value
+    _name_lines(ax, _visible(lines, teff), result.meta["medium"], velocity, wave)
+    return ax
+
+
+def _axes(ax, size):
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=size, layout="constrained").add_subplot()
+
+
+def _angstrom(spectrum) -> np.ndarray:
+    return u.Quantity(spectrum.spectral_axis).to_value(u.AA)
+
+
+def _frame(ax, spectrum, wave):
+    medium = spectrum.meta.get("medium")
+    unit = spectrum.flux.unit
+    ax.set_xlabel(f"wavelength in {medium} (Å)" if medium else "wavelength (Å)")
+    ax.set_ylabel("flux" if unit == u.dimensionless_unscaled else f"flux ({unit})")
+    ax.set_xlim(wave.min(), wave.max())
+    ax.minorticks_on()
+
+
+def _limits(ax, observed, model, continuum):
+    low = min(np.nanmin(observed), np.nanmin(model))
+    high = max(np.nanpercentile(observed, 99.9), np.nanmax(continuum))
+    ax.set_ylim(low - 0.3 * (high - low), high + 0.08 * (high - low))  # room for the legend below the spectrum
+
+
+def _legend(ax, columns=1) -> dict:
+    return {"loc": "lower left", "fontsize": _SMALL, "frameon": False, "ncols": columns, "handlelength": 1.5}
+
+
+def _shade(ax, wave, bad):
+    """Grey bands over runs of pixels that are not used."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(int)))
+    half = 0.5 * np.median(np.abs(np.diff(wave)))
+    for first, after in zip(edges[::2], edges[1::2], strict=True):
+        low, high = sorted((wave[first], wave[after - 1]))
+        ax.axvspan(low - half, high + half, color=_SHADE, lw=0, zorder=0)
+
+
+def _name(result) -> str:
+    return f"Gaia {result.meta['source_id']}" if "source_id" in result.meta else "observed"
+
+
+_SYMBOLS = {
+    "teff": ("$T_{{\\rm eff}}$ {} K", 0),
+    "logg": ("log g {}", 2),
+    "mh": ("[M/H] {}", 2),
+    "vsini": ("v sin i {} km/s", 1),
+    "vmic": ("$v_{{\\rm mic}}$ {} km/s", 1),
+    "resolution": ("R {}", 0),
+    "radial_velocity": ("RV {} km/s", 1),
+}
+
+
+def _describe(labels, errors=None) -> str:
+    """One line of values, with their errors where there are any; unknown labels by their own name."""
+    parts = []
+    for name, value in labels.items():
+        symbol, digits = _SYMBOLS.get(name, (f"{name} {{}} {value.unit}".rstrip(), 2))
+        text = f"{value.value:.{digits}f}"
+        if errors is not None and errors[name].value > 0:
+            text += f"±{errors[name].value:.{digits}f}"
+        parts.append(symbol.format(text))
+    return ", ".join(parts)
+
+
+def _visible(lines, teff):
+    """`lines` without the Paschen series for cool stars."""
+    return [(name, w) for name, w in lines if teff >= _PASCHEN_FROM or not (name[0] == "P" and name[1:].isdigit())]
+
+
+def _name_lines(ax, lines, medium, velocity, wave):
+    """Upright names above the axes, moved apart where they would overlap, each tied to its wavelength."""
+    if not lines:
+        return
+    names = [name for name, _ in lines]
+    places = doppler(convert_medium([w for _, w in lines], "air", medium), velocity)
+    low, high = wave.min(), wave.max()
+    order = [i for i in np.argsort(places) if low <= places[i] <= high]
+    points = 72 * ax.figure.get_figwidth() * 0.85 * ax.get_position().width / 0.775  # width of the axes
+    gap = 1.45 * _SMALL * (high - low) / points
+    spread = spread_apart(places[order], gap, low, high)
+    transform = ax.get_xaxis_transform()
+    for i, x in zip(order, spread, strict=True):
+        style = {"color": "0.55", "lw": 0.6, "clip_on": False, "transform": transform}
+        ax.plot([places[i], places[i], x, x], [0.985, 1.01, 1.05, 1.06], **style)
+        ax.text(x, 1.07, names[i], rotation=90, fontsize=_SMALL, ha="center", va="bottom", transform=transform)
+
+
+def spread_apart(places, gap, low, high) -> np.ndarray:
+    """Positions as near to the sorted `places` as can be with at least `gap` between neighbours.
+
+    Neighbours that are too close are merged into a block around their mean, until no blocks overlap
+    (the pool-adjacent-violators algorithm of isotonic regression).
+
+    Examples
+    --------
+    >>> from rvsemu.plotting import spread_apart
+    >>> spread_apart([1.0, 5.0, 5.2], 1.0, 0.0, 10.0).tolist()
+    [1.0, 4.6, 5.6]
+    """
+    steps = gap * np.arange(len(places))
+    blocks = []  # [sum, count] of places - steps, which must not decrease
+    for value in np.asarray(places, dtype=float) - steps:
+        blocks.append([value, 1])
+        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
+            total, count = blocks.pop()
+            blocks[-1][0] += total
+            blocks[-1][1] += count
+    level = np.concatenate([np.full(n, total / n) for total, n in blocks]) if blocks else np.zeros(0)
+    upper = max(low, high - (steps[-1] if len(steps) else 0.0))
+    return np.clip(level, low, upper) + steps

@@ -1,0 +1,113 @@
+"""Spectra between the nodes of a library, by a Gaussian process on principal components.
+
+A library of a thousand spectra is dense enough for a Gaussian process (it uses how smoothly spectra
+change) long before it is for a network, which sees nothing but examples. The process therefore
+supplies the network's examples; it only ever knows the training part of the library.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
+from tqdm import tqdm
+
+__all__ = ["LibraryInterpolator"]
+
+_COMPONENTS = 150
+_METAL_EDGE = 0.5
+"""[M/H] of the last ATLAS9 structures: beyond it only abundances change, so spectra bend there."""
+_START = np.array([1.4, 1.4, 4.0, 3.3, 6.0, 11.0, 3e-6])
+"""Where the search for length scales begins: found with 900 spectra; the last one is the noise variance."""
+
+
+def _features(labels, names):
+    """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly."""
+    label = {name: labels[:, i] for i, name in enumerate(names)}
+    bend = np.maximum(label["mh"] - _METAL_EDGE, 0.0)
+    teff = label["teff"]
+    return np.stack([5040.0 / teff, np.log(teff), label["logg"], label["mh"], bend, label["vmic"]], axis=1)
+
+
+def _matern(a, b):
+    """Matern kernel with nu = 5/2 and unit length."""
+    d = np.sqrt(5.0) * cdist(a, b)
+    return (1.0 + d + d**2 / 3.0) * np.exp(-d)
+
+
+class LibraryInterpolator:
+    """Gaussian-process interpolation of unbroadened spectra.
+
+    Parameters
+    ----------
+    library : Library
+        With labels teff, logg, mh, vmic.
+    bounds : ndarray, shape (4, 2)
+        Box to draw from, in the library's order of labels.
+    evaluations : int
+        Trials in the search for length scales (0 keeps the starting values). They minimise the mean
+        logarithm of the leave-one-out error, so that a few odd spectra do not decide.
+    progress : bool
+
+    Attributes
+    ----------
+    leave_one_out : ndarray, shape (n,)
+        RMS error of the flux of each library spectrum when predicted from the others.
+    """
+
+    def __init__(self, library, bounds, evaluations=120, progress=False):
+        self.names, self.bounds = library.names, np.asarray(bounds, dtype=float)
+        flux = library.flux.astype("f8")
+        self._mean = flux.mean(axis=0)
+        _, _, basis = np.linalg.svd(flux - self._mean, full_matrices=False)
+        self._basis = basis[:_COMPONENTS]
+        coefficients = (flux - self._mean) @ self._basis.T
+        raw = _features(library.labels, self.names)
+        self._center, self._spread = raw.mean(axis=0), raw.std(axis=0)
+        self._x = (raw - self._center) / self._spread
+        self._scales = self._search(coefficients, evaluations, progress)
+        kernel = self._kernel(self._scales)
+        self._weights = cho_solve(cho_factor(kernel, lower=True), coefficients)
+        residual = self._leave_one_out(kernel, coefficients)
+        self.leave_one_out = np.sqrt(np.sum(residual**2, axis=1) / flux.shape[1])
+
+    def _kernel(self, scales):
+        x = self._x / scales[:-1]
+        return _matern(x, x) + scales[-1] * np.eye(len(x))
+
+    @staticmethod
+    def _leave_one_out(kernel, coefficients):
+        """Rasmussen & Williams (2006), eq. 5.12: errors without refitting."""
+        inverse = cho_solve(cho_factor(kernel, lower=True), np.eye(len(kernel)))
+        return (inverse @ coefficients) / np.diag(inverse)[:, None]
+
+    def _search(self, coefficients, evaluations, progress):
+        if not evaluations:
+            return _START
+        bar = tqdm(total=evaluations, desc="interpolator", disable=not progress, unit="", mininterval=1.0)
+
+        def loss(log_scales):
+            bar.update(1)
+            scales = np.exp(np.clip(log_scales, -16, 6))
+            error = np.sum(self._leave_one_out(self._kernel(scales), coefficients) ** 2, axis=1)
+            return np.mean(np.log(error + 1e-2))
+
+        with bar:
+            found = minimize(loss, np.log(_START), method="Nelder-Mead", options={"maxfev": evaluations})
+        return np.exp(np.clip(found.x, -16, 6))
+
+    def __call__(self, labels) -> np.ndarray:
+        """Unbroadened flux (n, n_wavelengths) at labels (n, 4), in the library's order and units."""
+        x = (_features(np.atleast_2d(labels), self.names) - self._center) / self._spread
+        kernel = _matern(x / self._scales[:-1], self._x / self._scales[:-1])
+        return self._mean + (kernel @ self._weights) @ self._basis
+
+    def draw(self, n: int, rng) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (n, 4) over the box, half of them log-uniform in Teff, and their flux."""
+        low, high = self.bounds.T
+        labels = low + (high - low) * rng.random((n, len(self.names)))
+        i = self.names.index("teff")
+        log = np.exp(rng.uniform(np.log(low[i]), np.log(high[i]), n))
+        labels[:, i] = np.where(rng.random(n) < 0.5, log, labels[:, i])
+        return labels, self(labels)

@@ -1,0 +1,62 @@
+"""Keras networks of a recipe, and the way from Keras to NumPy. Imports TensorFlow."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from ..network import DenseNetwork, Layer
+from .recipes import NetworkPlan, Recipe, Schedule
+
+__all__ = ["build", "compiled", "linked", "to_numpy"]
+
+
+def _dense(name, n_in, n_out, plan: NetworkPlan):
+    layers = [keras.Input((n_in,), dtype="float32")]
+    for i, width in enumerate(plan.hidden):
+        layers.append(keras.layers.Dense(width, activation=plan.activation))
+        if i < plan.dropout_layers:
+            layers.append(keras.layers.Dropout(plan.dropout))
+    layers.append(keras.layers.Dense(n_out, activation=plan.output_activation))
+    return keras.Sequential(layers, name=name)
+
+
+def build(recipe: Recipe, n_labels: int, n_flux: int, seed: int) -> dict[str, keras.Model]:
+    """Encoder, decoder and label network with fresh weights drawn from `seed`."""
+    keras.utils.set_random_seed(seed)
+    return {
+        "encoder": _dense("encoder", n_flux, recipe.latent, recipe.encoder),
+        "decoder": _dense("decoder", recipe.latent, n_flux, recipe.decoder),
+        "label_network": _dense("label_network", n_labels, recipe.latent, recipe.label_network),
+    }
+
+
+def _dense_layers(model):
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+
+
+def linked(first: keras.Model, second: keras.Model, name: str) -> keras.Model:
+    """One model that applies `first`, then `second`, sharing their weights."""
+    return keras.Sequential([keras.Input(first.input_shape[1:]), first, second], name=name)
+
+
+def compiled(model: keras.Model, schedule: Schedule, weights=None) -> keras.Model:
+    """`model` with the schedule's optimiser and the MSE loss, its outputs weighted by `weights` if given."""
+    optimizer = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}[schedule.optimizer]
+    loss = "mse" if weights is None else _weighted_mse(weights)
+    model.compile(optimizer(learning_rate=schedule.learning_rate, epsilon=schedule.epsilon), loss=loss)
+    return model
+
+
+def _weighted_mse(weights):
+    constant = keras.ops.convert_to_tensor(np.asarray(weights, dtype="f4"))
+    return lambda true, predicted: keras.ops.mean(constant * keras.ops.square(true - predicted), axis=-1)
+
+
+def to_numpy(model: keras.Model) -> DenseNetwork:
+    """The same network in NumPy; dropout does nothing outside training and is left out."""
+    layers = [
+        Layer(*(np.asarray(w) for w in layer.get_weights()), activation=layer.activation.__name__)
+        for layer in _dense_layers(model)
+    ]
+    return DenseNetwork(layers)

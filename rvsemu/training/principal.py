@@ -1,0 +1,57 @@
+"""Principal components between flux and the networks of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..network import DenseNetwork, Layer
+
+__all__ = ["PrincipalComponents"]
+
+_ROWS = 6000  # spectra that the components are computed from
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """flux = mean + (coefficients * spread) @ basis, with coefficients of unit variance.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (m,)
+    basis : ndarray, shape (k, m), orthonormal rows
+    spread : ndarray, shape (k,)
+    """
+
+    mean: np.ndarray
+    basis: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, flux, components: int) -> PrincipalComponents:
+        """From training spectra (n, m), evenly picked."""
+        rows = np.asarray(flux[:: max(1, len(flux) // _ROWS)], dtype="f8")
+        mean = rows.mean(axis=0)
+        _, singular, basis = np.linalg.svd(rows - mean, full_matrices=False)
+        k = min(components, len(singular))
+        return cls(mean, basis[:k], singular[:k] / np.sqrt(len(rows)))
+
+    def coefficients(self, flux, batch=4096) -> np.ndarray:
+        """Coefficients (n, k) of spectra (n, m), float32."""
+        to = (self.basis.T / self.spread).astype("f4")
+        mean = self.mean.astype("f4")
+        return np.concatenate([(flux[i : i + batch] - mean) @ to for i in range(0, len(flux), batch)])
+
+    @property
+    def weights(self) -> np.ndarray:
+        """For a loss on coefficients: with them its mean over components is the mean squared error of
+        the flux (without what the components leave out), since the basis is orthonormal."""
+        return self.spread**2 * len(self.spread) / self.basis.shape[1]
+
+    def merged(self, decoder: DenseNetwork) -> DenseNetwork:
+        """`decoder` ending in flux instead of coefficients: its last layer must be linear."""
+        *layers, last = decoder.layers
+        to_flux = self.spread[:, None] * self.basis
+        weights, bias = last.weights @ to_flux, last.bias @ to_flux + self.mean
+        return DenseNetwork([*layers, Layer(weights.astype("f4"), bias.astype("f4"), "linear")])

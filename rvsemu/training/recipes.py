@@ -1,0 +1,155 @@
+"""Recipes: what is trained and how, as data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+from ..errors import TrainingError
+from ..labels import PAPER_LABELS, LabelSpace
+
+__all__ = ["RECIPES", "NetworkPlan", "Recipe", "Schedule", "recipe"]
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Hidden layer widths, their activation, dropout after the first ones, and the output's activation."""
+
+    hidden: tuple[int, ...]
+    activation: str
+    output_activation: str = "linear"
+    dropout: float = 0.0
+    dropout_layers: int = 0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How one stage is trained: Keras optimiser, batch, epochs at most, patience, learning rate.
+
+    With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
+    `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
+    where gradients are as small as those of a flux error of 1e-3.
+    """
+
+    optimizer: str
+    batch: int
+    epochs: int
+    patience: int
+    learning_rate: float = 1e-3
+    cosine: bool = False
+    epsilon: float = 1e-7
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An emulator in the making.
+
+    Parameters
+    ----------
+    name : str
+    encoder, decoder, label_network : NetworkPlan
+    latent : int
+        Size of the latent space; its activation is the encoder's output activation.
+    autoencoder_schedule, label_schedule : Schedule
+    finetune_schedule : Schedule or None
+        Train label network and decoder together on flux afterwards; None leaves them as linked.
+    draws : int
+        Broadened spectra to train and validate on.
+    validation : float
+        Share of LIBRARY spectra kept for validation.
+    interpolate : bool
+        Draw intrinsic labels anywhere in the library's box, from a Gaussian process through the
+        training part of the library, instead of only at its nodes. Validation is on the library's own
+        spectra either way.
+    slow_share : float
+        Share of training draws with vsini = 300 u^3 km/s (u uniform) rather than uniform to 300 km/s:
+        most stars rotate slowly, and there the spectrum has most detail. Validation is uniform.
+    log_labels : tuple of str
+        Labels of which the network sees the logarithm.
+    components : int
+        Where positive, the autoencoder works on so many principal components of the training spectra,
+        each scaled to unit variance, with the loss weighted back to flux. This linear map is merged into
+        the decoder's last layer afterwards: the emulator is labels -> latent -> flux all the same.
+    weights : {'float16', 'float32'}
+        How the emulator file holds them.
+    """
+
+    name: str
+    encoder: NetworkPlan
+    decoder: NetworkPlan
+    label_network: NetworkPlan
+    latent: int
+    autoencoder_schedule: Schedule
+    label_schedule: Schedule
+    finetune_schedule: Schedule | None
+    draws: int
+    validation: float
+    interpolate: bool = False
+    slow_share: float = 0.0
+    log_labels: tuple[str, ...] = ()
+    components: int = 0
+    weights: str = "float16"
+
+    def label_space(self) -> LabelSpace:
+        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
+        return LabelSpace(
+            tuple(replace(lab, transform="log") if lab.name in self.log_labels else lab for lab in PAPER_LABELS)
+        )
+
+    def asdict(self) -> dict:
+        """Plain dictionary, for the emulator file."""
+        return asdict(self)
+
+
+GEBRAN2024 = Recipe(
+    name="gebran2024",
+    encoder=NetworkPlan((1024, 512, 256, 64, 32), "relu", "relu"),
+    decoder=NetworkPlan((32, 64, 256, 512, 1024), "relu"),
+    label_network=NetworkPlan((5000, 2000, 512, 32), "relu", dropout=0.3, dropout_layers=3),
+    latent=10,
+    autoencoder_schedule=Schedule("adam", batch=512, epochs=500, patience=15),
+    label_schedule=Schedule("adamax", batch=512, epochs=500, patience=15),
+    finetune_schedule=None,
+    draws=30_000,
+    validation=0.2,
+)
+"""Gebran (2024), Tables 2 and 3 and sections 2.2-2.3, to the letter but for the number of draws."""
+
+
+def _cosine(epochs: int, learning_rate: float) -> Schedule:
+    return Schedule("adam", 512, epochs, epochs, learning_rate, cosine=True, epsilon=1e-12)
+
+
+DEFAULT = Recipe(
+    name="default",
+    encoder=NetworkPlan((256, 256), "silu"),
+    decoder=NetworkPlan((256, 256), "silu"),
+    label_network=NetworkPlan((256, 256, 256), "silu"),
+    latent=32,
+    autoencoder_schedule=_cosine(15, 2e-3),
+    label_schedule=_cosine(30, 2e-3),
+    finetune_schedule=_cosine(60, 2e-3),
+    draws=200_000,
+    validation=0.1,
+    interpolate=True,
+    slow_share=0.5,
+    log_labels=("teff", "resolution"),
+    components=200,
+    weights="float32",
+)
+"""Smaller, smooth networks, fine-tuned end to end on flux."""
+
+RECIPES = {r.name: r for r in (DEFAULT, GEBRAN2024)}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe of that name; `TrainingError` if there is none.
+
+    Examples
+    --------
+    >>> from rvsemu.training.recipes import recipe
+    >>> recipe("gebran2024").decoder.hidden
+    (32, 64, 256, 512, 1024)
+    """
+    if name not in RECIPES:
+        raise TrainingError(f"recipe '{name}' is unknown: use one of {', '.join(RECIPES)}.")
+    return RECIPES[name]

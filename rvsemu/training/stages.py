@@ -1,0 +1,140 @@
+"""One training stage: epochs with early stopping, a checkpoint after each, and resuming. Imports TensorFlow."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from .._files import replacing
+from .recipes import Schedule
+
+__all__ = ["run_stage"]
+
+
+class _Batches(keras.utils.PyDataset):
+    """Shuffled batches from arrays or memory maps; the order depends on seed and epoch alone."""
+
+    def __init__(self, inputs, targets, batch, seed, first_epoch):
+        super().__init__(workers=1)
+        self.inputs, self.targets, self.batch, self.seed, self.epoch = inputs, targets, batch, seed, first_epoch
+        self._shuffle()
+
+    def _shuffle(self):
+        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.inputs))
+
+    def __len__(self):
+        return math.ceil(len(self.inputs) / self.batch)
+
+    def __getitem__(self, i):
+        rows = np.sort(self.order[i * self.batch : (i + 1) * self.batch])  # sorted: a memory map reads forwards
+        inputs = self.inputs[rows]
+        return inputs, inputs if self.targets is self.inputs else self.targets[rows]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self._shuffle()
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Keeps the best weights, stops when they no longer improve, and writes both down after every epoch."""
+
+    def __init__(self, schedule: Schedule, checkpoint: Path, progress: bool, name: str):
+        super().__init__()
+        self.schedule, self.checkpoint, self.name, self.progress = schedule, checkpoint, name, progress
+        self.history: dict[str, list[float]] = {"loss": [], "val_loss": []}
+        self.best, self.best_weights, self.finished = math.inf, None, False
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history["loss"])
+
+    @property
+    def waited(self) -> int:
+        return self.epoch - 1 - int(np.argmin(self.history["val_loss"])) if self.epoch else 0
+
+    def restore(self):
+        """Take up where the checkpoint left off, if there is one for this very stage."""
+        if not self.checkpoint.exists():
+            return
+        with np.load(self.checkpoint) as saved:
+            parts = {k: [saved[f"{k}{i}"] for i in range(int(saved[f"n_{k}"]))] for k in ("weights", "best", "state")}
+            self.history = {k: saved[k].tolist() for k in self.history}
+            self.finished = bool(saved["finished"])
+        self.model.set_weights(parts["weights"])
+        self.model.optimizer.build(self.model.trainable_variables)
+        for variable, value in zip(self.model.optimizer.variables, parts["state"], strict=True):
+            variable.assign(value)
+        self.best, self.best_weights = min(self.history["val_loss"]), parts["best"]
+
+    def on_train_begin(self, logs=None):
+        total = self.schedule.epochs if self.schedule.cosine else None
+        self.bar = tqdm(
+            total=total, initial=self.epoch, desc=self.name, unit="epoch", disable=not self.progress, mininterval=1.0
+        )
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.schedule.cosine:
+            share = 0.5 * (1 + math.cos(math.pi * epoch / self.schedule.epochs))
+            self.model.optimizer.learning_rate.assign(self.schedule.learning_rate * share)
+
+    def on_epoch_end(self, epoch, logs=None):
+        for name, values in self.history.items():
+            values.append(float(logs[name]))
+        if logs["val_loss"] < self.best:
+            self.best, self.best_weights = logs["val_loss"], self.model.get_weights()
+        self.finished = self.waited >= self.schedule.patience or self.epoch >= self.schedule.epochs
+        self._save()
+        self.bar.set_postfix(loss=f"{logs['loss']:.3g}", validation=f"{logs['val_loss']:.3g}", refresh=False)
+        self.bar.update(1)
+        if self.finished:
+            self.model.stop_training = True
+
+    def _save(self):
+        parts = {"weights": self.model.get_weights(), "best": self.best_weights}
+        parts["state"] = [np.asarray(v) for v in self.model.optimizer.variables]
+        arrays = {f"{k}{i}": v for k, values in parts.items() for i, v in enumerate(values)}
+        counts = {f"n_{k}": len(values) for k, values in parts.items()}
+        with replacing(self.checkpoint) as temporary, open(temporary, "wb") as file:
+            np.savez(file, finished=self.finished, **self.history, **arrays, **counts)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def run_stage(model, schedule, training, validation, checkpoint, seed, name, progress=True):
+    """Train a compiled `model` as `schedule` says; it ends with its best weights.
+
+    Parameters
+    ----------
+    model : keras.Model
+    schedule : Schedule
+    training, validation : tuple of (inputs, targets)
+    checkpoint : path
+        Written after each epoch; if it exists the stage goes on from there.
+    seed : int
+    name : str
+        For the progress bar.
+
+    Returns
+    -------
+    dict
+        ``loss`` and ``val_loss`` of each epoch.
+    """
+    keeper = _Keeper(schedule, Path(checkpoint), progress, name)
+    keeper.set_model(model)
+    keeper.restore()
+    if not keeper.finished:
+        model.fit(
+            _Batches(*training, schedule.batch, seed, keeper.epoch),
+            validation_data=_Batches(*validation, 2048, seed, 0),
+            initial_epoch=keeper.epoch,
+            epochs=schedule.epochs,
+            callbacks=[keeper],
+            verbose=0,
+        )
+    model.set_weights(keeper.best_weights)
+    return keeper.history
