@@ -119,7 +119,7 @@ class Emulator:
         axis, sample = self._axis(wavelength, medium)
         flux, sigma = self.flux(rows), self.sigma(rows)
         if sample is not None:
-            flux, sigma = (sample @ flux.T).T, np.abs(sample @ sigma.T).T
+            flux, sigma = (sample[0] @ flux.T).T, (sample[1] @ sigma.T).T
         shape = (*values.shape[:-1], len(axis))
         return Spectrum(
             spectral_axis=axis,
@@ -136,7 +136,10 @@ class Emulator:
         )
 
     def _axis(self, wavelength, medium):
-        """Spectral axis, and the matrix that takes the emulator's grid there (None for the same grid)."""
+        """Spectral axis, and the matrices that take flux and error there (None for the emulator's grid).
+
+        The error is interpolated linearly: it is rough, and must stay positive.
+        """
         if wavelength is None:
             return convert_medium(self.wavelength, self.medium, medium) * u.AA, None
         unit = getattr(wavelength, "unit", u.AA)
@@ -146,6 +149,9 @@ class Emulator:
             raise SpectrumError(f"wavelength has the unit '{unit}': give a length, or floats in Angstrom.") from None
         if plain.ndim != 1 or plain.size == 0 or not np.all(np.isfinite(plain)):
             raise SpectrumError("wavelength must be one row of finite numbers, in Angstrom unless it has a unit.")
+        steps = np.diff(plain)
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            raise SpectrumError("wavelength must increase or decrease from point to point: sort it, without repeats.")
         here = convert_medium(plain, medium, self.medium)
         low, high = self.wavelength[[0, -1]]
         if here.min() < low - 1e-6 or here.max() > high + 1e-6:
@@ -154,7 +160,8 @@ class Emulator:
                 f"{low:.2f} to {high:.2f} A in {self.medium}; choose wavelengths inside."
             )
         step = self.wavelength[1] - self.wavelength[0]
-        return plain * u.AA, interpolation_matrix(low, step, len(self.wavelength), here)
+        here, grid = np.clip(here, low, high), (low, step, len(self.wavelength))
+        return plain * u.AA, (interpolation_matrix(*grid, here), interpolation_matrix(*grid, here, order=2))
 
     # ------------------------------------------------------------------ files
     def save(self, path, dtype="float16") -> None:
@@ -192,7 +199,7 @@ class Emulator:
             raise EmulatorFileError(f"{path} does not exist: give the path of an emulator file.") from None
         except EmulatorFileError:
             raise
-        except (OSError, KeyError, ValueError, TypeError) as e:
+        except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
             reason = str(e).splitlines()[0] if str(e) else type(e).__name__
             raise EmulatorFileError(
                 f"{path} is damaged or not an emulator file ({reason}): get a fresh copy or train it again."
@@ -230,6 +237,13 @@ def _read(file) -> dict:
         "info": json.loads(file.attrs["info"]),
         "history": history,
     }
+    grid, error = parts["wavelength"], parts["error"]
+    if len(grid) < 2 or np.ptp(np.diff(grid)) > 1e-6 or not grid[1] > grid[0]:
+        raise ValueError("the wavelengths are not a uniform grid")
+    if error.sigma.shape != (len(error.teff), len(grid)) or not np.all(np.diff(error.teff) > 0) or len(error.teff) < 2:
+        raise ValueError("the error model does not fit the wavelengths")
+    if not np.isfinite(error.sigma).all():
+        raise ValueError("the error model is not finite")
     first, last = parts["label_network"].layers[0], parts["decoder"].layers[-1]
     if first.weights.shape[0] != len(labels) or len(last.bias) != len(parts["wavelength"]):
         raise ValueError("the networks do not fit the labels and wavelengths")

@@ -42,11 +42,23 @@ class Label:
     transform: str = "linear"
     description: str = ""
 
+    def __post_init__(self):
+        if self.transform not in _TRANSFORMS or not self.lower < self.upper:
+            raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
+
     def value(self, x) -> np.ndarray:
-        """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`."""
-        if isinstance(x, u.Quantity):
-            x = self._strip(x)
+        """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.
+
+        A table column with a unit counts as a Quantity; masked values are errors.
+        """
+        mask = getattr(x, "mask", False)
+        if not callable(mask) and np.any(mask):
+            raise LabelError(f"{self.name} has masked values: leave these rows out or fill them.")
+        if getattr(x, "unit", None) is not None:
+            x = self._strip(x if isinstance(x, u.Quantity) else np.asarray(x) * x.unit)
         try:
+            if np.iscomplexobj(x):
+                raise TypeError
             out = np.asarray(x, dtype=float)
         except (TypeError, ValueError):
             raise LabelError(f"{self.name}={x!r} is not a number: give {self._expects()}.") from None
@@ -56,7 +68,7 @@ class Label:
         return out
 
     def _strip(self, x):
-        plain = x.unit.is_equivalent(u.dimensionless_unscaled) or x.unit == u.dex
+        plain = x.unit.is_equivalent(u.dimensionless_unscaled) or (x.unit == u.dex and self.unit == "dex")
         if self.name == "logg" and isinstance(x.unit, u.DexUnit):
             try:
                 return x.to_value(u.dex(u.cm / u.s**2))
@@ -67,7 +79,8 @@ class Label:
                 return x.value if x.unit == u.dex else x.to_value(u.dimensionless_unscaled)
         elif x.unit.is_equivalent(self.unit):
             return x.to_value(self.unit)
-        raise LabelError(f"{self.name}={x} has the unit '{x.unit}': give {self._expects()}.")
+        first = np.ravel(x.value)[0] if x.size else ""
+        raise LabelError(f"{self.name}={first} has the unit '{x.unit}': give {self._expects()}.")
 
     def _expects(self) -> str:
         kind = f"in {self.unit}" if self.unit else "without a unit"
@@ -80,9 +93,16 @@ class Label:
             bad = values[outside].flat[0]
             unit = f" {self.unit}" if self.unit else ""
             raise LabelError(
-                f"{self.name}={bad:g}{unit} is outside {self.lower:g} to {self.upper:g}{unit}: "
+                f"{self.name}={bad:.10g}{unit} is outside {self.lower:g} to {self.upper:g}{unit}: "
                 "choose a value inside, or pass extrapolate=True to leave the training domain."
             )
+
+    def check_scale(self, values: np.ndarray) -> None:
+        """Raise `LabelError` at the first value that has no logarithm, if the network sees that."""
+        impossible = values <= 0
+        if self.transform == "log" and np.any(impossible):
+            bad = values[impossible].flat[0]
+            raise LabelError(f"{self.name}={bad:.10g} is not positive: give {self._expects()}.")
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Map the domain to [-1, 1] (after `transform`)."""
@@ -167,8 +187,10 @@ class LabelSpace:
         except ValueError:
             shapes = ", ".join(f"{n} {np.shape(labels[n])}" for n in self.names)
             raise LabelError(f"The labels do not broadcast: {shapes}. Give scalars or equal shapes.") from None
-        if not extrapolate:
-            for label, column in zip(self.labels, columns, strict=True):
+        for label, column in zip(self.labels, columns, strict=True):
+            if extrapolate:
+                label.check_scale(column)
+            else:
                 label.check(column)
         return np.stack(columns, axis=-1).astype(float)
 

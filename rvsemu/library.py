@@ -82,7 +82,7 @@ class Library:
         try:
             with h5py.File(path, "r") as file:
                 return cls(**_read(file))
-        except (OSError, KeyError, ValueError, TypeError) as e:
+        except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
             reason = str(e).splitlines()[0] if str(e) else type(e).__name__
             raise LibraryFileError(
                 f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
@@ -98,7 +98,7 @@ class Library:
             wavelength.attrs.update({"bin_width": self.bin_width, "resolution": self.resolution})
             labels = file.create_dataset("labels", data=self.labels)
             labels.attrs["names"] = list(self.names)
-            integers = np.clip(np.round(self.flux * _SCALE), 0, 65535).astype("u2")
+            integers = _integers(self.flux)
             chunks = (min(64, len(self)), min(512, len(self.wavelength)))
             flux = file.create_dataset(
                 "flux", data=integers, chunks=chunks, compression="gzip", compression_opts=9, shuffle=True
@@ -111,7 +111,7 @@ class Library:
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change with labels, wavelengths or fluxes."""
         digest = hashlib.sha256()
-        for array in (self.labels, self.wavelength, np.round(self.flux * _SCALE).astype("u2")):
+        for array in (self.labels, self.wavelength, _integers(self.flux)):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
@@ -149,6 +149,8 @@ def _read(file) -> dict:
     grid = wavelength[:]
     if flux.shape != (len(labels), len(grid)):
         raise ValueError(f"flux has the shape {flux.shape} for {len(labels)} labels and {len(grid)} wavelengths")
+    if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
+        raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
     if not np.isfinite(flux).all():
         raise ValueError("flux is not finite everywhere")
     bins = wavelength.attrs.get("bin_width", _described_bins(wavelength))
@@ -164,6 +166,10 @@ def _read(file) -> dict:
         "index": file["index"][:] if "index" in file else None,
         "info": {k: str(v) for k, v in file.attrs.items()},
     }
+
+
+def _integers(flux) -> np.ndarray:
+    return np.clip(np.round(flux * _SCALE), 0, 65535).astype("u2")
 
 
 def _described_bins(wavelength) -> float:

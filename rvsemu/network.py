@@ -51,10 +51,14 @@ class DenseNetwork:
 
     def __init__(self, layers):
         self.layers = tuple(layers)
+        if not self.layers:
+            raise ValueError("a network needs at least one layer")
         for layer in self.layers:
             if layer.activation not in ACTIVATIONS:
                 known = ", ".join(ACTIVATIONS)
                 raise ValueError(f"activation '{layer.activation}' is unknown: use one of {known}.")
+            if layer.weights.ndim != 2 or layer.bias.shape != layer.weights.shape[1:]:
+                raise ValueError(f"weights of shape {layer.weights.shape} meet a bias of shape {layer.bias.shape}.")
         for a, b in zip(self.layers, self.layers[1:], strict=False):
             if a.weights.shape[1] != b.weights.shape[0]:
                 raise ValueError(f"layer of {a.weights.shape[1]} outputs meets one of {b.weights.shape[0]} inputs.")
@@ -77,7 +81,7 @@ class DenseNetwork:
         for layer in self.layers:
             function, slope = ACTIVATIONS[layer.activation]
             z = y @ layer.weights + layer.bias
-            tangent = (tangent.reshape(n * k, -1) @ layer.weights).reshape(n, k, -1)
+            tangent = (tangent.reshape(n * k, len(layer.weights)) @ layer.weights).reshape(n, k, len(layer.bias))
             if layer.activation != "linear":
                 tangent = tangent * slope(z)[:, None, :]
             y = function(z)

@@ -45,11 +45,11 @@ def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=_MOD
         label = _describe({name: u.Quantity(q).ravel()[0] for name, q in stated.items()})
     for i, row in enumerate(flux):
         ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
-    _frame(ax, spectrum, wave)
+    _frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
     low, high = np.nanmin(flux), np.nanmax(flux)
     ax.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
     if label:
-        ax.legend(**_legend(ax))
+        ax.legend(**_legend())
     hottest = np.max(u.Quantity(stated["teff"]).value) if "teff" in stated else np.inf
     _name_lines(ax, _visible(lines, hottest), spectrum.meta.get("medium", "air"), 0.0, wave)
     return ax
@@ -71,14 +71,12 @@ def plot_fit(result, ax=None, *, lines=MAIN_LINES):
     matplotlib Axes
         The upper one; the lower one is ``ax.figure.axes[-1]``.
     """
-    from mpl_toolkits.axes_grid1 import make_axes_locatable
-
-    ax = _axes(ax, (10, 5.2))
-    below = make_axes_locatable(ax).append_axes("bottom", size="33%", pad=0.08, sharex=ax)
-    wave, observed = _angstrom(result.observed), result.observed.flux.value
-    model, continuum, good = result.model.flux.value, result.continuum, ~result.observed.mask
+    ax = _axes(ax, (10, 5.6))
+    below = _panel_below(ax)
+    wave, observed = result.spectral_axis.to_value(u.AA), result.flux
+    model, continuum, good = result.model_flux, result.continuum, result.used
     residual = (observed - model) / continuum
-    sigma = result.observed.uncertainty.array / continuum
+    sigma = result.flux_sigma / continuum
 
     ax.plot(wave, observed, color=_DATA, lw=0.9, label=_name(result))
     ax.plot(wave, model, color=_MODEL, lw=0.9, label=_describe(result.labels, result.errors))
@@ -89,18 +87,18 @@ def plot_fit(result, ax=None, *, lines=MAIN_LINES):
     for panel in (ax, below):
         _shade(panel, wave, ~good)
 
-    _frame(ax, result.observed, wave)
-    _frame(below, result.observed, wave)
+    for panel in (ax, below):
+        _frame(panel, wave, result.meta["medium"], result.flux_unit)
     ax.set_xlabel("")
     ax.tick_params(labelbottom=False)
     below.set_ylabel("residual")
     limit = 1.15 * max(4 * result.residual_rms, np.nanpercentile(np.abs(residual[good]), 99.7))
-    below.set_ylim(-limit, limit)
+    below.set_ylim(-limit, 1.6 * limit)
     _limits(ax, observed[good], model, continuum)
-    ax.legend(**_legend(ax, columns=1))
+    ax.legend(**_legend())
     text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
     flags = f"   flags: {', '.join(result.flags)}" if result.flags else ""
-    below.set_title(text + flags, fontsize=_SMALL, loc="left", pad=-10, x=0.01)
+    below.text(0.01, 0.95, text + flags, fontsize=_SMALL, va="top", transform=below.transAxes)
     teff = result.labels["teff"].value if "teff" in result.labels else np.inf
     velocity = result.labels["radial_velocity"].value
     _name_lines(ax, _visible(lines, teff), result.meta["medium"], velocity, wave)
@@ -119,9 +117,7 @@ def _angstrom(spectrum) -> np.ndarray:
     return u.Quantity(spectrum.spectral_axis).to_value(u.AA)
 
 
-def _frame(ax, spectrum, wave):
-    medium = spectrum.meta.get("medium")
-    unit = spectrum.flux.unit
+def _frame(ax, wave, medium, unit):
     ax.set_xlabel(f"wavelength in {medium} (Å)" if medium else "wavelength (Å)")
     ax.set_ylabel("flux" if unit == u.dimensionless_unscaled else f"flux ({unit})")
     ax.set_xlim(wave.min(), wave.max())
@@ -131,11 +127,23 @@ def _frame(ax, spectrum, wave):
 def _limits(ax, observed, model, continuum):
     low = min(np.nanmin(observed), np.nanmin(model))
     high = max(np.nanpercentile(observed, 99.9), np.nanmax(continuum))
-    ax.set_ylim(low - 0.3 * (high - low), high + 0.08 * (high - low))  # room for the legend below the spectrum
+    ax.set_ylim(low - 0.3 * (high - low), high + 0.08 * (high - low))  # the legend goes below
 
 
-def _legend(ax, columns=1) -> dict:
-    return {"loc": "lower left", "fontsize": _SMALL, "frameon": False, "ncols": columns, "handlelength": 1.5}
+def _legend() -> dict:
+    return {"loc": "lower left", "fontsize": _SMALL, "frameon": False, "handlelength": 1.5}
+
+
+def _panel_below(ax):
+    """Take the lower quarter of the place of `ax` for a second panel."""
+    spec = ax.get_subplotspec()
+    if spec is None:  # placed by hand
+        box = ax.get_position()
+        ax.set_position([box.x0, box.y0 + 0.3 * box.height, box.width, 0.7 * box.height])
+        return ax.figure.add_axes([box.x0, box.y0, box.width, 0.27 * box.height], sharex=ax)
+    upper, lower = spec.subgridspec(2, 1, height_ratios=[3, 1.25], hspace=0.04)
+    ax.set_subplotspec(upper)
+    return ax.figure.add_subplot(lower, sharex=ax)
 
 
 def _shade(ax, wave, bad):
@@ -163,7 +171,7 @@ _SYMBOLS = {
 
 
 def _describe(labels, errors=None) -> str:
-    """One line of values, with their errors where there are any; unknown labels by their own name."""
+    """Two lines of values, with their errors where there are any; unknown labels by their own name."""
     parts = []
     for name, value in labels.items():
         symbol, digits = _SYMBOLS.get(name, (f"{name} {{}} {value.unit}".rstrip(), 2))
@@ -171,12 +179,13 @@ def _describe(labels, errors=None) -> str:
         if errors is not None and errors[name].value > 0:
             text += f"±{errors[name].value:.{digits}f}"
         parts.append(symbol.format(text))
-    return ", ".join(parts)
+    half = (len(parts) + 1) // 2
+    return "\n".join(", ".join(some) for some in (parts[:half], parts[half:]) if some)
 
 
 def _visible(lines, teff):
     """`lines` without the Paschen series for cool stars."""
-    return [(name, w) for name, w in lines if teff >= _PASCHEN_FROM or not (name[0] == "P" and name[1:].isdigit())]
+    return [(n, w) for n, w in lines if teff >= _PASCHEN_FROM or not (n[0] == "P" and n[1:].isdigit())]
 
 
 def _name_lines(ax, lines, medium, velocity, wave):
@@ -194,7 +203,9 @@ def _name_lines(ax, lines, medium, velocity, wave):
     for i, x in zip(order, spread, strict=True):
         style = {"color": "0.55", "lw": 0.6, "clip_on": False, "transform": transform}
         ax.plot([places[i], places[i], x, x], [0.985, 1.01, 1.05, 1.06], **style)
-        ax.text(x, 1.07, names[i], rotation=90, fontsize=_SMALL, ha="center", va="bottom", transform=transform)
+        ax.text(
+            x, 1.07, names[i], rotation=90, fontsize=_SMALL, ha="center", va="bottom", transform=transform
+        )
 
 
 def spread_apart(places, gap, low, high) -> np.ndarray:

@@ -17,6 +17,7 @@ from .search import Search
 __all__ = ["Objective", "fit"]
 
 _TOLERANCE = 1e-6  # of chi2: a change of 1e-6 x 2400 moves a label by 0.05 sigma
+_ROUGH = 1e-4  # enough to tell which start leads to the best solution
 
 
 class Objective:
@@ -59,13 +60,14 @@ class Objective:
     def data_jacobian(self, x) -> np.ndarray:
         """The part of `jacobian` that belongs to the pixels."""
         flux, slopes = self.model.jacobian(self.parameters.full(x))
-        return Continuum(flux, self.basis, self.flux, 1.0 / self.sigma).jacobian(slopes[:, self.parameters.free])
+        continuum = Continuum(flux, self.basis, self.flux, 1.0 / self.sigma)
+        return continuum.jacobian(slopes[:, self.parameters.free])
 
     def cost(self, x) -> float:
         """chi2 + prior + sum of log variance: comparable between different weights of the same pixels."""
         return float(np.sum(self.residual(x) ** 2) + 2 * np.sum(np.log(self.sigma)))
 
-    def minimise(self, x, max_steps=50):
+    def minimise(self, x, max_steps=50, tolerance=_TOLERANCE):
         """`scipy.optimize.least_squares` from `x`, inside the bounds."""
         free = self.parameters.free
         lower, upper = self.parameters.lower[free], self.parameters.upper[free]
@@ -78,8 +80,8 @@ class Objective:
             bounds=(lower, upper),
             method="trf",
             x_scale=width,
-            ftol=_TOLERANCE,
-            xtol=_TOLERANCE,
+            ftol=tolerance,
+            xtol=tolerance,
             gtol=None,
             max_nfev=max_steps,
         )
@@ -189,7 +191,8 @@ def fit(
     Weights are 1 / (sigma_observed^2 + sigma_emulator^2), the latter the emulator's error on its
     validation spectra near that Teff, taken at the start and once again at the first solution, like the
     mask of the calcium cores, which moves with the star. Starts are the best three of a fixed grid of
-    256 emulator spectra. See `Objective.covariance` for the errors.
+    256 emulator spectra, and other velocities are tried at the end. See `Objective.covariance` for the
+    errors.
 
     Examples
     --------
@@ -210,7 +213,8 @@ def fit(
     )
     correlation = correlation_for(observation, noise_correlation)
     basis = np.full((len(observation.flux), continuum_degree + 1), np.nan)
-    basis[observation.covered] = chebyshev_basis(observation.wavelength[observation.covered], continuum_degree)
+    covered = observation.covered
+    basis[covered] = chebyshev_basis(observation.wavelength[covered], continuum_degree)
 
     objective, solution = _refine(observation, emulator, parameters, basis)
     return make_result(objective, solution, observation, basis, correlation, scale_errors)
@@ -222,7 +226,7 @@ def _refine(observation, emulator, parameters, basis):
     solutions = []
     for x in search.starts():
         objective = Objective(observation, emulator, parameters, basis, parameters.full(x))
-        found = objective.minimise(x, max_steps=30)
+        found = objective.minimise(x, max_steps=30, tolerance=_ROUGH)
         solutions.append((objective.cost(found.x), found.x))
     best = search.other_velocity(min(solutions, key=lambda s: s[0])[1])
     objective = Objective(observation, emulator, parameters, basis, parameters.full(best))

@@ -73,7 +73,9 @@ class Observation:
     meta: dict
 
     @classmethod
-    def from_spectrum(cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, velocities=(0.0, 0.0)):
+    def from_spectrum(
+        cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, velocities=(0.0, 0.0)
+    ):
         """Take a specutils Spectrum apart.
 
         Parameters
@@ -135,15 +137,15 @@ class Observation:
         return out
 
     def good(self, velocity: float) -> np.ndarray:
-        """Pixels to compare, shape (n,), when the star recedes at `velocity` km/s (the cores move with it)."""
+        """Pixels to compare, shape (n,), when the star recedes at `velocity` km/s (cores move with it)."""
         rest = doppler(self.wavelength, -velocity)
         good = self.usable.copy()
         for low, high in self.cores:
             good &= (rest < low) | (rest > high)
         if good.sum() < MIN_PIXELS:
             raise SpectrumError(
-                f"Only {good.sum()} good pixels are left inside the emulator's range and outside of the masks: "
-                f"at least {MIN_PIXELS} are needed; check the mask and uncertainty of the spectrum, and mask=."
+                f"Only {good.sum()} good pixels are left inside the emulator's range and outside of the "
+                f"masks, {MIN_PIXELS} are needed: check the mask and uncertainty of the spectrum, and mask=."
             )
         return good
 
@@ -170,13 +172,15 @@ def correlation_for(observation: Observation, correlation="gaia-rvs") -> np.ndar
     """
     if isinstance(correlation, str):
         if correlation != "gaia-rvs":
-            raise SpectrumError(f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers.")
+            raise SpectrumError(
+                f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers."
+            )
         correlation = RVS_NOISE_CORRELATION if abs(observation.step - 0.1) < 0.01 else ()
     rho = np.asarray(correlation if len(correlation) else (1.0,), dtype=float)
     if rho.ndim != 1 or rho[0] != 1 or not np.all(np.abs(rho) <= 1):
         raise SpectrumError(
-            f"noise_correlation={correlation!r}: give the correlation at lags 0, 1, 2, ... pixels, starting with 1 "
-            "and within -1 to 1, or () for white noise."
+            f"noise_correlation={correlation!r}: give the correlation at lags 0, 1, 2, ... pixels, starting "
+            "with 1 and within -1 to 1, or () for white noise."
         )
     return rho
 
@@ -187,7 +191,7 @@ def _check_shape(spectrum):
         raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path).")
     if spectrum.flux.ndim != 1:
         raise SpectrumError(
-            f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(row) for row in spectrum]."
+            f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(s) for s in spectrum]."
         )
 
 
@@ -208,10 +212,14 @@ def _medium(spectrum, medium) -> str:
 def _wavelength(spectrum) -> np.ndarray:
     axis = u.Quantity(spectrum.spectral_axis)
     if not axis.unit.is_equivalent(u.AA):
-        raise SpectrumError(f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm.")
+        raise SpectrumError(
+            f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm."
+        )
     out = np.array(axis.to_value(u.AA), dtype=float)
     if len(out) < MIN_PIXELS or not np.all(np.isfinite(out)):
-        raise SpectrumError(f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}.")
+        raise SpectrumError(
+            f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}."
+        )
     return out
 
 
@@ -223,34 +231,41 @@ def _sigma(spectrum, sigma) -> np.ndarray:
             return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
         except (u.UnitConversionError, TypeError, ValueError):
             raise SpectrumError(
-                f"sigma does not fit the flux: give one number or {shape[0]} of them, in '{unit}' or without a unit."
+                f"sigma does not fit the flux: give one number or {shape[0]} of them, in '{unit}' or plain."
             ) from None
     uncertainty = spectrum.uncertainty
     if uncertainty is None:
         raise SpectrumError(
-            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or pass sigma=."
+            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or "
+            "pass sigma=."
         )
     if type(uncertainty) not in _POWER:
         kinds = ", ".join(kind.__name__ for kind in _POWER)
-        raise SpectrumError(f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=.")
+        raise SpectrumError(
+            f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=."
+        )
     power = _POWER[type(uncertainty)]
     own = unit**power if uncertainty.unit is None else uncertainty.unit
     try:
         values = u.Quantity(uncertainty.array, own, dtype=float).to_value(unit**power)
     except u.UnitConversionError:
-        raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
+        raise SpectrumError(
+            f"The uncertainty is in '{own}', the flux in '{unit}': make them agree."
+        ) from None
     with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels
         return values ** (1.0 / power)
 
 
 def _check_some(measured, covered, wavelength, medium, emulator):
     if not measured.any():
-        raise SpectrumError("The spectrum has no valid pixel: all are masked, NaN or without a positive uncertainty.")
+        raise SpectrumError(
+            "The spectrum has no valid pixel: all are masked, NaN or without a positive uncertainty."
+        )
     if not covered.any():
         low, high = convert_medium(emulator.wavelength[[0, -1]], emulator.medium, medium)
         raise SpectrumError(
-            f"The spectrum runs from {wavelength.min():.1f} to {wavelength.max():.1f} A in {medium}, outside of the "
-            f"emulator's {low:.1f} to {high:.1f} A (less the range of radial velocities): check its unit."
+            f"The spectrum runs from {wavelength.min():.1f} to {wavelength.max():.1f} A in {medium}, not in "
+            f"the emulator's {low:.1f} to {high:.1f} A (less the range of radial velocities): check its unit."
         )
 
 
@@ -274,7 +289,9 @@ def _range(item) -> tuple[float, float]:
     try:
         low, high = (float(u.Quantity(x, u.AA).value) for x in item)
     except (u.UnitConversionError, TypeError, ValueError):
-        raise SpectrumError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
+        raise SpectrumError(
+            f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom."
+        ) from None
     if not low < high:
         raise SpectrumError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
     return low, high

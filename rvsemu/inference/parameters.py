@@ -18,8 +18,8 @@ DEFAULT_PRIORS = {"resolution": (11900.0, 450.0), "vmic": (1.5, 0.8)}
 
 Resolution and microturbulence are nearly degenerate with each other and with the strength of all
 lines. The resolution of the RVS was measured to be 10,983-12,587 over the field of view, mean 11,891
-(on the instrument see Cropper et al. 2018, A&A 616, A5); microturbulence is 0.5-3 km/s for most stars of spectral types
-A to K.
+(on the instrument see Cropper et al. 2018, A&A 616, A5); microturbulence is 0.5-3 km/s for most stars
+of spectral types A to K.
 """
 
 _BEYOND = 0.1  # with extrapolate=True, free labels may leave the domain by this part of its width
@@ -69,6 +69,7 @@ class Parameters:
         bounds = _velocity_bounds(radial_velocity)
         if len(bounds) == 1:
             fixed.setdefault(RADIAL_VELOCITY, bounds[0])
+            bounds = bounds[0] + np.array([-1.0, 1.0])  # a domain for the label; nothing moves in it
         velocity = Label(RADIAL_VELOCITY, "km/s", bounds[0], bounds[-1], description="radial velocity")
         space = LabelSpace((*labels.labels, velocity))
         values = _fixed_values(space, fixed, extrapolate)

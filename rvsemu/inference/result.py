@@ -55,13 +55,18 @@ class FitResult:
         What to beware of: see the constants of `rvsemu.inference.result`. Empty is good.
     residual_rms : float
         Of observed - model in the pixels used, in units of the continuum.
-    observed : specutils.Spectrum
-        What was fitted, ``mask`` True in pixels left out.
-    model : specutils.Spectrum
-        The fit with its continuum on the same axis; NaN beyond the emulator's range. Its
-        uncertainty is the emulator's error.
+    spectral_axis : Quantity, shape (n,)
+        As given.
+    flux_unit : Unit
+        Of the arrays that follow.
+    flux, flux_sigma : ndarray, shape (n,)
+        What was fitted.
+    used : ndarray of bool, shape (n,)
+        Pixels compared.
+    model_flux, model_sigma : ndarray, shape (n,)
+        The fit with its continuum, and the emulator's error; NaN beyond the emulator's range.
     continuum : ndarray, shape (n,)
-        The polynomial, in the unit of the flux; NaN beyond the emulator's range.
+        The polynomial; NaN beyond the emulator's range.
     meta : dict
         Of the spectrum's meta what names it, recipe and version of the emulator, and the settings.
     """
@@ -75,8 +80,13 @@ class FitResult:
     n_pixels: int
     flags: tuple
     residual_rms: float
-    observed: Spectrum
-    model: Spectrum
+    spectral_axis: u.Quantity
+    flux_unit: u.UnitBase
+    flux: np.ndarray
+    flux_sigma: np.ndarray
+    used: np.ndarray
+    model_flux: np.ndarray
+    model_sigma: np.ndarray
     continuum: np.ndarray
     meta: dict = field(default_factory=dict)
 
@@ -91,15 +101,37 @@ class FitResult:
 
     def __repr__(self):
         rows = [self._row(name) for name in self.labels]
-        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels"
+        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}"
         flags = f"flags: {', '.join(self.flags) or 'none'}"
-        return "\n".join(["<FitResult", *rows, f"  {quality}", f"  {flags}>"])
+        return "\n".join(["<FitResult", *rows, f"  {quality}, {self.n_pixels} pixels", f"  {flags}>"])
 
     def _row(self, name):
         value, error = self.labels[name], self.errors[name].value
-        digits = 0 if name not in self.free_names else max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
-        text = f"{value.value:.{digits}f} +- {error:.{digits}f}" if name in self.free_names else f"{value.value:g} (fixed)"
+        if name in self.free_names:
+            digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
+            text = f"{value.value:.{digits}f} +- {error:.{digits}f}"
+        else:
+            text = f"{value.value:g} (fixed)"
         return f"  {name:<16}{text} {value.unit}".rstrip()
+
+    @property
+    def observed(self) -> Spectrum:
+        """What was fitted, ``mask`` True in the pixels left out; made anew at each access (1 ms)."""
+        return self._spectrum(self.flux, self.flux_sigma, ~self.used)
+
+    @property
+    def model(self) -> Spectrum:
+        """The fit on the same axis, with its continuum and the emulator's error; made anew at each access."""
+        return self._spectrum(self.model_flux, self.model_sigma, np.isnan(self.model_flux))
+
+    def _spectrum(self, flux, sigma, mask) -> Spectrum:
+        return Spectrum(
+            spectral_axis=self.spectral_axis,
+            flux=u.Quantity(flux, self.flux_unit),
+            uncertainty=StdDevUncertainty(sigma),
+            mask=mask,
+            meta=dict(self.meta),
+        )
 
     def plot(self, ax=None):
         """Data, model and residual: see `rvsemu.plotting.plot_fit`."""
@@ -110,6 +142,7 @@ class FitResult:
     def to_table(self) -> QTable:
         """One row: source_id (-1 if unknown), labels, errors as ``<label>_error``, quality and flags.
 
+        Flags are joined by commas, ``none`` if there are none (ECSV would read an empty text as missing).
         Tables of several fits stack with ``astropy.table.vstack`` and can be written as ECSV or FITS.
         """
         table = QTable()
@@ -119,7 +152,7 @@ class FitResult:
             table[f"{name}_error"] = u.Quantity([self.errors[name]])
         for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels"):
             table[name] = [getattr(self, name)]
-        table["flags"] = [",".join(self.flags)]
+        table["flags"] = [",".join(self.flags) or "none"]
         table["recipe"] = [str(self.meta.get("recipe"))]
         table["emulator_version"] = [str(self.meta.get("emulator_version"))]
         return table
@@ -138,6 +171,7 @@ def make_result(objective, solution, observation, basis, correlation, scale_erro
     errors = np.zeros(len(theta))
     errors[parameters.free] = np.sqrt(np.diag(covariance))
     continuum = basis @ best.coefficients
+    model_flux, model_sigma = _model(observation, emulator, theta, continuum)
     names = parameters.space.names
     return FitResult(
         labels={n: parameters.space.quantity(n, theta[i]) for i, n in enumerate(names)},
@@ -149,8 +183,13 @@ def make_result(objective, solution, observation, basis, correlation, scale_erro
         n_pixels=n_pixels,
         flags=_flags(objective, solution, observation, theta, reduced),
         residual_rms=float(np.sqrt(np.mean((best.residual * objective.sigma / best.continuum) ** 2))),
-        observed=_observed(observation, objective.good),
-        model=_model(observation, emulator, theta, continuum),
+        spectral_axis=observation.axis,
+        flux_unit=observation.unit,
+        flux=observation.flux,
+        flux_sigma=observation.sigma,
+        used=objective.good,
+        model_flux=model_flux,
+        model_sigma=model_sigma,
         continuum=continuum,
         meta={
             **{k: observation.meta[k] for k in ("source_id", "frame") if k in observation.meta},
@@ -191,25 +230,11 @@ def _flags(objective, solution, observation, theta, reduced) -> tuple[str, ...]:
     return tuple(flags)
 
 
-def _observed(observation, good) -> Spectrum:
-    return Spectrum(
-        spectral_axis=observation.axis,
-        flux=u.Quantity(observation.flux, observation.unit),
-        uncertainty=StdDevUncertainty(observation.sigma),
-        mask=~good,
-        meta={**observation.meta, "medium": observation.medium},
-    )
-
-
-def _model(observation, emulator, theta, continuum) -> Spectrum:
+def _model(observation, emulator, theta, continuum) -> tuple[np.ndarray, np.ndarray]:
+    """Flux and emulator error in all pixels, NaN beyond the emulator's range."""
     covered = observation.covered
     model = ForwardModel(emulator, observation.wavelength[covered])
     flux, sigma = np.full(len(covered), np.nan), np.full(len(covered), np.nan)
     flux[covered] = model.flux(theta) * continuum[covered]
     sigma[covered] = model.sigma(theta) * np.abs(continuum[covered])
-    return Spectrum(
-        spectral_axis=observation.axis,
-        flux=u.Quantity(flux, observation.unit),
-        uncertainty=StdDevUncertainty(sigma),
-        meta={"medium": observation.medium, "radial_velocity": theta[-1] * u.km / u.s},
-    )
+    return flux, sigma

@@ -36,7 +36,7 @@ class Search:
         self._weight = 1.0 / (observation.sigma[some] ** 2 + noise**2)
 
     def starts(self) -> np.ndarray:
-        """Free parameters, shape (3, m), of the best spectra of `label_grid`, at the best velocity of a few."""
+        """Free parameters, shape (3, m): the best of `label_grid`, at the best velocity of a few."""
         theta = self._parameters.full(label_grid(self._parameters))
         fluxes = self._emulator.flux(theta[:, :-1])
         velocities = _steps(*self._parameters.velocities, _COARSE)
@@ -46,7 +46,7 @@ class Search:
         return theta[best][:, self._parameters.free]
 
     def other_velocity(self, x) -> np.ndarray:
-        """`x`, or `x` at another radial velocity where the same spectrum fits better: chi2 has local minima."""
+        """`x`, or `x` at another radial velocity where the same spectrum fits better."""
         theta = self._parameters.full(x)
         flux = self._emulator.flux(theta[:-1])
         velocities = np.append(theta[-1], _steps(*self._parameters.velocities, _FINE))

@@ -41,10 +41,10 @@ def rotation_transfer(frequency, vsini: float, limb_darkening: float = 0.6) -> n
     limb_darkening : float
         The coefficient e.
     """
-    x = np.maximum(2.0 * np.pi * np.abs(np.asarray(frequency, dtype=float)) * vsini, 1e-2)
-    # below 1e-2 both terms differ from 1 by less than 2e-5 and the parabola's formula loses digits
-    ellipse = 2.0 * j1(x) / x
-    parabola = 3.0 * (np.sin(x) - x * np.cos(x)) / x**3
+    exact = 2.0 * np.pi * np.abs(np.asarray(frequency, dtype=float)) * vsini
+    x = np.maximum(exact, 1e-2)  # below, the parabola's formula loses digits and the series is good to 1e-10
+    ellipse = np.where(exact < 1e-2, 1.0 - exact**2 / 8.0, 2.0 * j1(x) / x)
+    parabola = np.where(exact < 1e-2, 1.0 - exact**2 / 10.0, 3.0 * (np.sin(x) - x * np.cos(x)) / x**3)
     share = (1.0 - limb_darkening) / (1.0 - limb_darkening / 3.0)
     return share * ellipse + (1.0 - share) * parabola
 
@@ -74,7 +74,7 @@ class Broadener:
         self.wavelength = np.asarray(wavelength, dtype=float)
         self.out = np.asarray(out, dtype=float)
         steps = np.diff(self.wavelength)
-        if len(steps) < 15 or np.ptp(steps) > 1e-6 * abs(steps[0]) + 1e-9 or steps[0] <= 0:
+        if len(steps) < 15 or not (np.ptp(steps) <= 1e-6 * abs(steps[0]) + 1e-9 and steps[0] > 0):
             raise ValueError("wavelength must be a uniform, increasing grid of at least 16 points")
         if self.out.min() < self.wavelength[0] or self.out.max() > self.wavelength[-1]:
             raise ValueError("the output leaves the input grid")
@@ -99,6 +99,8 @@ class Broadener:
 
     def transfer(self, vsini: float, resolution: float) -> np.ndarray:
         """Product of the kernels' transforms at `frequency`, up to where it has died out."""
+        if not (vsini >= 0 and resolution > 0):
+            raise ValueError(f"vsini={vsini:g} and resolution={resolution:g}: give vsini >= 0 and resolution > 0")
         sigma2 = lsf_sigma(resolution) ** 2 - self._native_sigma**2
         reach = vsini + _REACH * np.sqrt(max(sigma2, 0.0))
         if sigma2 < 0:
@@ -120,7 +122,8 @@ class Broadener:
         """Broadened flux (..., m) at `out` of what `transform` returned, for one (vsini, resolution)."""
         kernel = self.transfer(vsini, resolution)
         broadened = fft.irfft(transform[..., : len(kernel)] * kernel, n=len(self._log_wavelength), axis=-1)
-        return (self._sample @ broadened.T).T
+        rows = (self._sample @ broadened.reshape(-1, broadened.shape[-1]).T).T
+        return rows.reshape(*broadened.shape[:-1], len(self.out))
 
 
 def broaden(wavelength, flux, vsini=0.0, resolution=np.inf, out=None, limb_darkening=0.6, bin_width=0.0):
@@ -168,7 +171,7 @@ def broaden(wavelength, flux, vsini=0.0, resolution=np.inf, out=None, limb_darke
     wavelength = np.asarray(wavelength, dtype=float)
     if out is None:
         reach = (vsini + _REACH * lsf_sigma(resolution)) / SPEED_OF_LIGHT
-        inside = (wavelength > wavelength[0] * (1 + reach)) & (wavelength < wavelength[-1] * (1 - reach))
+        inside = (wavelength > wavelength[0] * np.exp(reach)) & (wavelength < wavelength[-1] * np.exp(-reach))
         if not inside.any():
             raise ValueError(f"the grid is narrower than the kernels, {reach * SPEED_OF_LIGHT:.0f} km/s on each side")
         out = wavelength[inside]

@@ -36,7 +36,7 @@ def interpolation_matrix(start, step, n, x, order=8, derivative=False) -> sparse
     """
     x = np.asarray(x, dtype=float)
     position = (x - start) / step
-    if n < order or position.min() < -1e-6 or position.max() > n - 1 + 1e-6:
+    if n < order or not (position.min() >= -1e-6 and position.max() <= n - 1 + 1e-6):
         raise ValueError(f"points {x.min():g} to {x.max():g} leave the grid {start:g} to {start + step * (n - 1):g}")
     first = np.clip(np.floor(position).astype(int) - (order // 2 - 1), 0, n - order)
     distance = (position - first)[:, None] - np.arange(order)  # (m, order): x minus each node, in steps

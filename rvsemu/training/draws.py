@@ -76,26 +76,26 @@ def make_training_set(library: Library, recipe, draws: int, seed: int, folder, p
     Raises
     ------
     TrainingError
-        The library has other labels than the recipe, or too few spectra.
+        The library has other labels than the recipe, too few spectra, or wavelengths or a resolution
+        that do not suffice for the recipe's range of vsini and resolution.
     """
     folder = Path(folder)
     space = recipe.label_space()
-    _check(library, space, draws)
+    broadener = _check(library, space, draws)
     key = {"library": library.fingerprint(), "draws": draws, "seed": seed, "recipe": recipe.name}
     key |= {k: getattr(recipe, k) for k in ("validation", "interpolate", "slow_share")}
     flux_file, done_file = folder / "flux.npy", folder / "labels.npz"
-    if done_file.exists():
+    if done_file.exists() and flux_file.exists():
         with np.load(done_file) as saved:
             if json.loads(str(saved["key"])) == key:
                 flux = np.load(flux_file, mmap_mode="r")
                 return TrainingSet(saved["labels"], flux, saved["validation"], PAPER_WAVELENGTH)
-        done_file.unlink()
+    done_file.unlink(missing_ok=True)
     rng = np.random.default_rng(seed)
     held_out = split_library(len(library), recipe.validation, seed)
     n_validation = round(draws * recipe.validation)
     intrinsic = [n for n in space.names if n in library.names]
     flux = np.lib.format.open_memmap(flux_file, "w+", dtype="f4", shape=(draws, len(PAPER_WAVELENGTH)))
-    broadener = library.broadener(PAPER_WAVELENGTH)
     labels = np.empty((draws, len(space)))
     columns = [space.names.index(n) for n in intrinsic]
     with tqdm(total=draws, desc="spectra", disable=not progress, unit="", mininterval=1.0) as bar:
@@ -118,6 +118,7 @@ def make_training_set(library: Library, recipe, draws: int, seed: int, folder, p
 
 
 def _check(library, space, draws):
+    """The library's broadener, once it is sure that it can do what will be asked of it."""
     expected = set(space.names) - {"vsini", "resolution"}
     if set(library.names) != expected:
         raise TrainingError(
@@ -127,6 +128,13 @@ def _check(library, space, draws):
         raise TrainingError(f"the library holds {len(library)} spectra: at least 50 are needed.")
     if draws < 100:
         raise TrainingError(f"draws={draws} is too few: at least 100 are needed.")
+    try:
+        broadener = library.broadener(PAPER_WAVELENGTH)
+        broadener.transfer(space["vsini"].upper, space["resolution"].lower)
+        broadener.transfer(space["vsini"].lower, space["resolution"].upper)
+    except ValueError as e:
+        raise TrainingError(f"the library cannot be broadened to the spectra to train on: {e}.") from None
+    return broadener
 
 
 def _source(library, intrinsic, held_out, validation, recipe, space, progress):

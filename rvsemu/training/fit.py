@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._files import replacing
 from ..emulator import Emulator, ErrorModel
 from ..errors import TrainingError
 from ..labels import LabelSpace
@@ -23,6 +24,7 @@ from .recipes import recipe as recipe_named
 
 __all__ = ["train"]
 
+_TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # the same thing under two names
 _TEFF_EDGES = np.array([3600.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 
 
@@ -68,6 +70,8 @@ def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=No
     out = Path(out)
     if not out.absolute().parent.is_dir():
         raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
+    if out.is_dir():
+        raise TrainingError(f"out={out} is a folder: give the name of a file.")
     folder = Path(folder) if folder else out.with_name(out.name + ".work")
     _claim(folder, {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed})
     sets = make_training_set(library, recipe, recipe.draws, seed, folder, progress)
@@ -95,7 +99,8 @@ def _claim(folder: Path, identity: dict):
             f"folder={folder} holds a training with another recipe, library, seed or number of draws: "
             "delete it or give another folder."
         )
-    file.write_text(text)
+    with replacing(file) as temporary:
+        temporary.write_text(text)
 
 
 def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, seed: int, progress: bool) -> Emulator:
@@ -158,7 +163,8 @@ def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, histo
     error = predicted - flux
     slow = x[:, space.names.index("vsini")] < 30.0
     measured["linked"] = metrics(flux, predicted)
-    measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
+    if slow.any():
+        measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, _TEFF_EDGES)
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full)))
     emulator.error = _error_model(teff, error)
@@ -170,7 +176,7 @@ def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, histo
         "draws": len(sets.labels),
         "validation_draws": len(x),
         "library": {"fingerprint": library.fingerprint(), "spectra": len(library), **library.info},
-        "packages": {p: version(p) for p in ("numpy", "scipy", "h5py", "keras", "tensorflow-cpu", "rvsemu") if _has(p)},
+        "packages": {p: version(p) for p in ("numpy", "scipy", "h5py", "keras", *_TENSORFLOW, "rvsemu") if _has(p)},
     }
     return emulator
 

@@ -65,6 +65,7 @@ class LibraryInterpolator:
         coefficients = (flux - self._mean) @ self._basis.T
         raw = _features(library.labels, self.names)
         self._center, self._spread = raw.mean(axis=0), raw.std(axis=0)
+        self._spread[self._spread == 0] = 1.0  # a label that does not vary, or no [M/H] above the edge
         self._x = (raw - self._center) / self._spread
         self._scales = self._search(coefficients, evaluations, progress)
         kernel = self._kernel(self._scales)

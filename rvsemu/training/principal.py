@@ -34,7 +34,7 @@ class PrincipalComponents:
         rows = np.asarray(flux[:: max(1, len(flux) // _ROWS)], dtype="f8")
         mean = rows.mean(axis=0)
         _, singular, basis = np.linalg.svd(rows - mean, full_matrices=False)
-        k = min(components, len(singular))
+        k = min(components, np.count_nonzero(singular > 1e-6 * singular[0]))  # no more than the spectra span
         return cls(mean, basis[:k], singular[:k] / np.sqrt(len(rows)))
 
     def coefficients(self, flux, batch=4096) -> np.ndarray:
@@ -52,6 +52,8 @@ class PrincipalComponents:
     def merged(self, decoder: DenseNetwork) -> DenseNetwork:
         """`decoder` ending in flux instead of coefficients: its last layer must be linear."""
         *layers, last = decoder.layers
+        if last.activation != "linear":
+            raise ValueError(f"the decoder ends in {last.activation}: only a linear layer can be merged")
         to_flux = self.spread[:, None] * self.basis
         weights, bias = last.weights @ to_flux, last.bias @ to_flux + self.mean
         return DenseNetwork([*layers, Layer(weights.astype("f4"), bias.astype("f4"), "linear")])

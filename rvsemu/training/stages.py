@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .._files import replacing
+from ..errors import TrainingError
 from .recipes import Schedule
 
 __all__ = ["run_stage"]
@@ -66,9 +67,14 @@ class _Keeper(keras.callbacks.Callback):
             self.finished = bool(saved["finished"])
         self.model.set_weights(parts["weights"])
         self.model.optimizer.build(self.model.trainable_variables)
-        for variable, value in zip(self.model.optimizer.variables, parts["state"], strict=True):
+        for variable, value in zip(self._state(), parts["state"], strict=True):
             variable.assign(value)
         self.best, self.best_weights = min(self.history["val_loss"]), parts["best"]
+
+    def _state(self):
+        """What training changes besides weights: the optimiser, and where dropout's random numbers stand."""
+        weights = {id(v) for v in self.model.weights}
+        return [*self.model.optimizer.variables, *(v for v in self.model.variables if id(v) not in weights)]
 
     def on_train_begin(self, logs=None):
         total = self.schedule.epochs if self.schedule.cosine else None
@@ -82,6 +88,11 @@ class _Keeper(keras.callbacks.Callback):
             self.model.optimizer.learning_rate.assign(self.schedule.learning_rate * share)
 
     def on_epoch_end(self, epoch, logs=None):
+        if not all(math.isfinite(logs[name]) for name in self.history):
+            raise TrainingError(
+                f"{self.name} diverged in epoch {epoch + 1} (loss {logs['loss']:g}, validation {logs['val_loss']:g}): "
+                "lower the learning rate of its schedule and use another folder."
+            )
         for name, values in self.history.items():
             values.append(float(logs[name]))
         if logs["val_loss"] < self.best:
@@ -95,7 +106,7 @@ class _Keeper(keras.callbacks.Callback):
 
     def _save(self):
         parts = {"weights": self.model.get_weights(), "best": self.best_weights}
-        parts["state"] = [np.asarray(v) for v in self.model.optimizer.variables]
+        parts["state"] = [np.asarray(v) for v in self._state()]
         arrays = {f"{k}{i}": v for k, values in parts.items() for i, v in enumerate(values)}
         counts = {f"n_{k}": len(values) for k, values in parts.items()}
         with replacing(self.checkpoint) as temporary, open(temporary, "wb") as file:
@@ -134,6 +145,7 @@ def run_stage(model, schedule, training, validation, checkpoint, seed, name, pro
             initial_epoch=keeper.epoch,
             epochs=schedule.epochs,
             callbacks=[keeper],
+            shuffle=False,  # Keras would reorder the batches with Python's global random state
             verbose=0,
         )
     model.set_weights(keeper.best_weights)

@@ -1,0 +1,61 @@
+"""How fast things are; see README.rst."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rvsemu
+
+NAMES = sorted(f.stem for f in (Path(rvsemu.__file__).parent / "data" / "emulators").glob("*.h5"))
+SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}
+_IMPORT = "import time, specutils; t = time.perf_counter(); import rvsemu; print(time.perf_counter() - t)"
+
+
+@pytest.fixture(params=NAMES)
+def emulator(request):
+    emulator = rvsemu.shipped(request.param)
+    emulator.flux(np.array([list(SUN.values())]))
+    return emulator
+
+
+@pytest.fixture
+def stars(emulator):
+    rng = np.random.default_rng(1)
+    space = emulator.labels
+    return space.lower + (space.upper - space.lower) * rng.random((1000, len(space)))
+
+
+def test_import(benchmark):
+    seconds = []
+
+    def fresh():
+        done = subprocess.run([sys.executable, "-c", _IMPORT], capture_output=True, text=True, check=True)
+        seconds.append(float(done.stdout))
+
+    benchmark.pedantic(fresh, rounds=5)
+    benchmark.extra_info["import rvsemu after specutils (s)"] = round(min(seconds), 3)
+    print(f"import rvsemu after specutils: {min(seconds):.3f} s (the best of {len(seconds)})")
+
+
+def test_flux(benchmark, emulator, stars):
+    benchmark(emulator.flux, stars[:1])
+
+
+def test_batch(benchmark, emulator, stars):
+    benchmark(emulator.flux, stars)
+
+
+def test_jacobian(benchmark, emulator, stars):
+    benchmark(emulator.jacobian, stars[:1])
+
+
+def test_generate(benchmark, emulator):
+    benchmark(rvsemu.generate, **SUN, emulator=emulator)
+
+
+def test_fit(benchmark, emulator):
+    (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    benchmark.pedantic(rvsemu.fit, (spectrum,), {"emulator": emulator}, rounds=3, warmup_rounds=1)

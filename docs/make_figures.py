@@ -1,0 +1,394 @@
+"""Make the figures and generated tables of the documentation: ``python docs/make_figures.py``.
+
+Figures go to ``docs/_static``, tables (reStructuredText) to ``docs/_generated``; both are committed. Run it again
+whenever an emulator in ``rvsemu/data/emulators``, a recipe, the library or the command line changes.
+``tests/test_docs.py`` compares the tables with the installed package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+import rvsemu
+from rvsemu.cli import main as rvsemu_command
+from rvsemu.emulator import DEFAULT
+from rvsemu.labels import PAPER_LABELS
+from rvsemu.library import Library
+from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
+from rvsemu.training.recipes import RECIPES
+
+HERE = Path(__file__).resolve().parent
+LIBRARY = HERE.parent / "library" / "rvs_library.h5"
+SPLIT_SEED = 1  # the seed of `rvsemu train` and of the shipped emulators
+STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
+LITERATURE = {"kepler-93": {"teff": (5669, 75), "logg": (4.468, 0.032), "mh": (-0.18, 0.10)}}  # Huber et al. 2013
+STAGES = {
+    "autoencoder": "autoencoder",
+    "label_network": "labels → latent space",
+    "finetune": "linked, fine-tuned on flux",
+}
+METRICS = {
+    "mse": "MSE",
+    "rms": "RMS error",
+    "mae": "MAE",
+    "r2": "R\\ :sup:`2`",
+    "explained_variance": "explained variance",
+    "mean_relative_error": "mean relative error",
+    "p99_max_error": "99 % of spectra: largest error below",
+}
+PAPER_AUTOENCODER = {
+    "mse": "4e-6",
+    "mae": "0.0013",
+    "r2": "0.999",
+    "explained_variance": "0.998",
+    "mean_relative_error": "< 0.001",
+}
+COMMANDS = ("demo", "generate", "fit", "info", "train", "library info", "library compact")
+DATA, MODEL = "0.15", "#c1272d"
+
+
+def shipped_names() -> list[str]:
+    """Names of the emulators in the installed package, the default one first."""
+    folder = Path(rvsemu.__file__).parent / "data" / "emulators"
+    return sorted((f.stem for f in folder.glob("*.h5")), key=lambda name: (name != DEFAULT, name))
+
+
+# ---------------------------------------------------------------------- tables
+def rst_table(head, rows, title="", widths="auto") -> str:
+    """A list-table."""
+    lines = [f".. list-table:: {title}".rstrip(), "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in [head, *rows]:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def labels_table() -> str:
+    """The labels and their ranges."""
+    rows = [
+        (f"``{x.name}``", x.description, f"{x.lower:g}", f"{x.upper:g}", x.unit or "none") for x in PAPER_LABELS
+    ]
+    return rst_table(("label", "meaning", "lowest", "highest", "unit"), rows)
+
+
+def metrics_tables() -> str:
+    """What the shipped emulators reach on their validation spectra, next to the paper's autoencoder."""
+    emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
+    infos = [e.info for e in emulators.values()]
+    head = ("", *(f"``{name}``" for name in emulators))
+    facts = [
+        ("recipe", *(i["recipe"] for i in infos)),
+        ("version", *(i["version"] for i in infos)),
+        ("library spectra", *(f"{i['library']['spectra']:,}" for i in infos)),
+        ("library fingerprint", *(f"``{i['library']['fingerprint']}``" for i in infos)),
+        ("draws, training and validation", *(f"{i['draws']:,}" for i in infos)),
+        ("of these validation", *(f"{i['validation_draws']:,}" for i in infos)),
+        ("largest flux change by rounding the weights", *(_number(i["metrics"]["rounding_max_change"]) for i in infos)),
+    ]
+    out = [rst_table(head, facts, "What was trained on what")]
+    for stage, title in (
+        ("linked", "Labels to flux, as shipped: all validation spectra"),
+        ("linked_vsini_below_30", "Labels to flux, as shipped: validation spectra with v sin i below 30 km/s"),
+        ("autoencoder", "Autoencoder alone: flux to latent space to flux"),
+        ("label_network", "Label network alone: labels to latent values, before any fine-tuning"),
+    ):
+        paper = stage == "autoencoder"
+        rows = [
+            (text, *(_number(i["metrics"][stage][key]) for i in infos), *([PAPER_AUTOENCODER.get(key, "")] * paper))
+            for key, text in METRICS.items()
+        ]
+        out.append(rst_table((*head, *["Gebran (2024)"] * paper), rows, title))
+    by_teff = [{(r["teff_low"], r["teff_high"]): r for r in i["metrics"]["linked_by_teff"]} for i in infos]
+    rows = [
+        (
+            f"{low:.0f}-{high:.0f}",
+            *(f"{_number(b[low, high]['rms'])} ({b[low, high]['spectra']:,})" if (low, high) in b else "" for b in by_teff),
+        )
+        for low, high in sorted(set().union(*by_teff))
+    ]
+    out.append(rst_table(("Teff (K)", *head[1:]), rows, "RMS error of the flux by Teff (number of validation spectra)"))
+    return "\n".join(out)
+
+
+def recipes_table() -> str:
+    """The recipes side by side."""
+    recipes = [asdict(r) for r in RECIPES.values()]
+    keys = (*recipes[0],)
+    rows = [(f"``{key}``", *(_cell(r[key]) for r in recipes)) for key in keys if key != "name"]
+    return rst_table(("", *(f"``{r['name']}``" for r in recipes)), rows, widths="22 39 39")
+
+
+def library_table() -> str:
+    """What the library in the repository is, in its own words."""
+    library = Library.load(LIBRARY)
+    held = int(np.count_nonzero(library.extrapolated)) if library.extrapolated is not None else 0
+    low, high = library.wavelength[[0, -1]]
+    rows = [
+        ("spectra", f"{len(library):,}"),
+        ("fingerprint", f"``{library.fingerprint()}``"),
+        ("wavelengths", f"{low:.1f}-{high:.1f} Å in {library.medium}, step {library.wavelength[1] - low:.2f} Å"),
+        ("smoothed to", f"R = {library.resolution:g}"),
+        ("on structures held at the edge of their grid", f"{held:,} spectra ({100 * held / len(library):.0f} %)"),
+        *((key, library.info[key]) for key in sorted(library.info)),
+    ]
+    return rst_table(("", "``library/rvs_library.h5``"), rows, widths="25 75")
+
+
+def stars_tables(results) -> str:
+    """Fitted labels beside those of the literature."""
+    names = next(iter(results.values())).labels
+    head = ("", *(f"{STARS[key]}{x}" for key in results for x in ("", *[": literature"] * (key in LITERATURE))))
+    rows = []
+    for name in names:
+        row = [f"``{name}``" + (f" ({u})" if (u := results["kepler-93"].labels[name].unit.to_string()) else "")]
+        for key, result in results.items():
+            row.append(_with_error(result.labels[name].value, result.errors[name].value))
+            if key in LITERATURE:
+                row.append("{} ± {}".format(*LITERATURE[key][name]) if name in LITERATURE[key] else "")
+        rows.append(row)
+    quality = {
+        "reduced chi2": lambda r: f"{r.reduced_chi2:.2f}",
+        "residual rms": lambda r: f"{r.residual_rms:.4f}",
+        "median sigma / flux of the data": lambda r: f"{_noise(r):.4f}",
+        "pixels used": lambda r: f"{r.n_pixels:,}",
+        "flags": lambda r: ", ".join(f"``{f}``" for f in r.flags) or "none",
+    }
+    for text, of in quality.items():
+        row = [text]
+        for key, result in results.items():
+            row += [of(result), *[""] * (key in LITERATURE)]
+        rows.append(row)
+    return f"Emulator ``{DEFAULT}``, version {rvsemu.shipped().info['version']}.\n\n" + rst_table(head, rows)
+
+
+def validation_figures() -> str:
+    """Figure directives, one an emulator."""
+    text = "and SYNSPEC for six library stars that no emulator was trained on, R = 11,500 (the paper's Figure 8)."
+    return _figures("validation", "Library spectra, the emulator's, and the differences", text)
+
+
+def history_figures() -> str:
+    """Figure directives, one an emulator."""
+    return _figures("history", "Training and validation loss against epoch", "stage by stage.")
+
+
+def _figures(kind, alt, text) -> str:
+    return "\n".join(
+        f".. figure:: _static/{kind}-{name}.png\n   :alt: {alt}: {name}\n\n   ``{name}`` {text}\n"
+        for name in shipped_names()
+    )
+
+
+def command_help() -> str:
+    """The help of each command."""
+    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "88", "1"
+    out = []
+    for command in ("", *COMMANDS):
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            rvsemu_command([*command.split(), "--help"])
+        title = f"rvsemu {command}".strip()
+        indented = "\n".join(f"   {line}".rstrip() for line in text.getvalue().rstrip().splitlines())
+        out.append(f"{title}\n{'-' * len(title)}\n\n.. code-block:: none\n\n{indented}\n")
+    return "\n".join(out)
+
+
+def tables() -> dict[str, str]:
+    """File names and texts of all tables that need no fit."""
+    return {
+        "labels.rst": labels_table(),
+        "metrics.rst": metrics_tables(),
+        "recipes.rst": recipes_table(),
+        "library.rst": library_table(),
+        "commands.rst": command_help(),
+        "figures.rst": validation_figures(),
+        "histories.rst": history_figures(),
+    }
+
+
+def _number(x) -> str:
+    return "0" if x == 0 else f"{x:.4f}" if 0.5 <= abs(x) <= 1 else f"{x:.2g}" if abs(x) > 1 else f"{x:.1e}"
+
+
+def _with_error(value, error) -> str:
+    if not error > 0:
+        return f"{value:g} (fixed)"
+    digits = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def _noise(result) -> float:
+    good = ~result.observed.mask
+    return float(np.median((result.observed.uncertainty.array / result.observed.flux.value)[good]))
+
+
+def _cell(value) -> str:
+    if value is None or value == () or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict) and "hidden" in value:
+        text = f"{'-'.join(map(str, value['hidden']))}, {value['activation']}; output {value['output_activation']}"
+        return text + (f"; dropout {value['dropout']:g} x {value['dropout_layers']}" if value["dropout"] else "")
+    if isinstance(value, dict):
+        rate = f"{value['learning_rate']:g}" + (" falling to 0 (cosine)" if value["cosine"] else "")
+        text = f"{value['optimizer']}, batch {value['batch']}, at most {value['epochs']} epochs, "
+        return text + f"patience {value['patience']}, rate {rate}, epsilon {value['epsilon']:g}"
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+# ---------------------------------------------------------------------- figures
+def readme_figure(plt, results):
+    """Generated spectra along the main sequence and of giants, above the fit of Kepler-93."""
+    fig = plt.figure(figsize=(10, 10.2), layout="constrained")
+    grid = fig.add_gridspec(2, 1, height_ratios=[1.12, 1])
+    ax = fig.add_subplot(grid[0])
+    stars = [  # Teff, logg, vsini, [M/H], what
+        (13500, 4.1, 20, 0.0, "B"),
+        (9500, 4.1, 150, 0.0, "A, 150 km/s"),
+        (7800, 2.6, 10, 0.0, "A, low gravity"),
+        (6500, 4.2, 25, 0.0, "F"),
+        (5777, 4.44, 2, 0.0, "G: the Sun"),
+        (5200, 2.6, 3, -1.4, "metal-poor giant"),
+        (4700, 2.5, 3, 0.0, "K giant"),
+        (3800, 4.7, 3, 0.0, "M dwarf"),
+    ]
+    values = np.array([s[:4] for s in stars]).T
+    spectra = rvsemu.generate(*values, vmic=1.5, resolution=11500)
+    wave = spectra.spectral_axis.value
+    colors = plt.get_cmap("plasma")(np.linspace(0.05, 0.82, len(stars)))
+    for i, (flux, star) in enumerate(zip(spectra.flux.value, stars, strict=True)):
+        offset = 0.62 * (len(stars) - 1 - i)
+        ax.plot(wave, flux + offset, lw=0.9, color=colors[i])
+        text = f"{star[4]}   {star[0]} K, log g {star[1]:g}" + (f", [M/H] {star[3]:g}" if star[3] else "")
+        ax.text(8806, 1 + offset, text.replace("   ", "\n"), fontsize=10, va="center", color=colors[i])
+    ax.set(xlim=(8400, 8800), ylabel="flux + offset", title="generated from labels", xlabel="wavelength in air (Å)")
+    ax.set_yticks([])
+    ax.spines[["right", "top"]].set_visible(False)
+    lower = fig.add_subplot(grid[1])
+    results["kepler-93"].plot(ax=lower)
+    return fig
+
+
+def history_figure(plt, emulator):
+    """Loss against epoch of each stage: the paper's figures 3 and 6."""
+    stages = [s for s in STAGES if s in emulator.history]
+    fig, axes = plt.subplots(1, len(stages), figsize=(3.6 * len(stages), 3.2), layout="constrained", squeeze=False)
+    for ax, stage in zip(axes[0], stages, strict=True):
+        curves = emulator.history[stage]
+        epochs = 1 + np.arange(len(curves["loss"]))
+        ax.semilogy(epochs, curves["loss"], color="#3b6ea5", lw=1.2, label="training")
+        ax.semilogy(epochs, curves["val_loss"], color=MODEL, lw=1.2, label="validation")
+        ax.set(title=STAGES[stage], xlabel="epoch")
+        ax.grid(alpha=0.25, which="both", lw=0.5)
+    axes[0, 0].set_ylabel("loss (MSE)")
+    axes[0, 0].legend(frameon=False)
+    return fig
+
+
+def errors_figure(plt, emulators):
+    """RMS error on validation spectra, by Teff and by pixel."""
+    fig, axes = plt.subplots(2, 1, figsize=(9, 6), layout="constrained", height_ratios=[1, 1.2])
+    for i, (name, emulator) in enumerate(emulators.items()):
+        ranges = emulator.info["metrics"]["linked_by_teff"]
+        edges = [ranges[0]["teff_low"], *(r["teff_high"] for r in ranges)]
+        axes[0].stairs([r["rms"] for r in ranges], edges, color=f"C{i}", lw=1.6, label=name, baseline=None)
+        rms = np.sqrt(np.mean(emulator.error.sigma**2, axis=0))
+        axes[1].plot(emulator.wavelength, rms, color=f"C{i}", lw=0.8, label=name)
+    axes[0].set(xlabel="Teff (K)", ylabel="RMS error of the flux", yscale="log")
+    axes[1].set(xlabel="wavelength in air (Å)", ylabel="RMS error of the flux", yscale="log", xlim=(8400, 8800))
+    axes[0].legend(frameon=False)
+    for ax in axes:
+        ax.grid(alpha=0.25, which="both", lw=0.5)
+    return fig
+
+
+def validation_spectra(library, validation, count=6, seed=1):
+    """Labels and SYNSPEC spectra (R = 11500, drawn vsini) of library stars that no training has seen, hot to cool."""
+    held_out = np.flatnonzero(split_library(len(library), validation, SPLIT_SEED))
+    if library.extrapolated is not None:
+        held_out = held_out[~library.extrapolated[held_out]]
+    teff = library.labels[:, library.names.index("teff")]
+    wanted = np.geomspace(14000, 3900, count)
+    rows = [held_out[np.argmin(np.abs(np.log(teff[held_out] / t)))] for t in wanted]
+    vsini = 150 * np.random.default_rng(seed).random(count) ** 2
+    broadener = library.broadener(PAPER_WAVELENGTH)
+    transforms = broadener.transform(library.flux[rows])
+    flux = np.array([broadener.apply(t, v, 11500.0) for t, v in zip(transforms, vsini, strict=True)])
+    labels = {name: library.labels[rows, i] for i, name in enumerate(library.names)}
+    return labels | {"vsini": vsini, "resolution": np.full(count, 11500.0)}, flux
+
+
+def validation_figure(plt, emulator, labels, true):
+    """SYNSPEC, the emulator, and their difference: the paper's figure 8."""
+    flux = emulator.spectrum(extrapolate=True, **labels).flux.value
+    fig, axes = plt.subplots(len(flux), 1, figsize=(10, 1.75 * len(flux)), sharex=True, layout="constrained")
+    for i, ax in enumerate(axes):
+        ax.plot(PAPER_WAVELENGTH, true[i], color=DATA, lw=1.5, label="SYNSPEC")
+        ax.plot(PAPER_WAVELENGTH, flux[i], color=MODEL, lw=0.8, label="emulator")
+        low = min(true[i].min(), flux[i].min())
+        zero = low - 0.25 * (1.02 - low)
+        ax.plot(PAPER_WAVELENGTH, zero + 10 * (flux[i] - true[i]), color="#2a7f3f", lw=0.7, label="difference × 10")
+        ax.set_ylim(low - 0.42 * (1.02 - low), 1.05 + 0.22 * (1.02 - low))
+        rms = np.sqrt(np.mean((flux[i] - true[i]) ** 2))
+        text = "{:.0f} K, log g {:.2f}, [M/H] {:+.2f}, vmic {:.1f}, v sin i {:.0f} km/s".format(
+            *(labels[n][i] for n in ("teff", "logg", "mh", "vmic", "vsini"))
+        )
+        ax.text(0.005, 0.95, f"{text};  rms difference {rms:.4f}", transform=ax.transAxes, fontsize=9, va="top")
+        ax.set(xlim=(8400, 8800), ylabel="flux")
+    axes[0].legend(frameon=False, ncols=3, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1))
+    axes[-1].set_xlabel("wavelength in air (Å)")
+    return fig
+
+
+def main(arguments=None):
+    """Write everything."""
+    parser = argparse.ArgumentParser(description="Make the figures and generated tables of the documentation.")
+    parser.add_argument("--out", type=Path, default=HERE / "_static", help="folder of the figures")
+    parser.add_argument("--tables", type=Path, default=HERE / "_generated", help="folder of the tables")
+    options = parser.parse_args(arguments)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams["font.size"] = 10
+
+    for folder in (options.out, options.tables):
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(fig, name):
+        fig.savefig(options.out / f"{name}.png", dpi=110)
+        plt.close(fig)
+        print(f"wrote {options.out / name}.png")
+
+    results = {key: rvsemu.fit(rvsemu.read_rvs(rvsemu.example_path(key))[0]) for key in STARS}
+    for name, text in {**tables(), "stars.rst": stars_tables(results)}.items():
+        (options.tables / name).write_text(text, encoding="utf-8")
+        print(f"wrote {options.tables / name}")
+    save(readme_figure(plt, results), "readme")
+    for key, result in results.items():
+        save(result.plot().figure, key)
+    emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
+    save(errors_figure(plt, emulators), "errors")
+    library = Library.load(LIBRARY)
+    share = min(e.info["settings"]["validation"] for e in emulators.values())  # held out by all of them
+    labels, true = validation_spectra(library, share)
+    for name, emulator in emulators.items():
+        trained_on = emulator.info["library"]["fingerprint"]
+        if trained_on != library.fingerprint():
+            raise SystemExit(f"emulator '{name}' was trained on library {trained_on}, not on {LIBRARY}")
+        save(history_figure(plt, emulator), f"history-{name}")
+        save(validation_figure(plt, emulator, labels, true), f"validation-{name}")
+
+
+if __name__ == "__main__":
+    main()

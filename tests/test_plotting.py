@@ -1,0 +1,146 @@
+"""Figures: they draw what they should, names do not overlap, and matplotlib is loaded late."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+
+import rvsemu
+from rvsemu._compat import Spectrum
+from rvsemu.plotting import plot_fit, plot_spectrum, spread_apart
+
+mpl.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot")
+
+HOT = {"teff": 9500, "logg": 4, "vsini": 60, "mh": 0, "vmic": 2, "resolution": 11500}
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def result():
+    wave = 8460.0 + 0.1 * np.arange(2401)
+    star = rvsemu.generate(**HOT, wavelength=wave * u.AA, medium="vacuum")
+    flux = star.flux.value + np.random.default_rng(0).normal(size=len(wave)) / 200
+    flux[1000:1050] = np.nan
+    spectrum = Spectrum(
+        spectral_axis=wave * u.AA,
+        flux=flux * u.dimensionless_unscaled,
+        uncertainty=StdDevUncertainty(np.full(len(wave), 1 / 200)),
+        meta={"medium": "vacuum"},
+    )
+    return rvsemu.fit(spectrum, noise_correlation=())
+
+
+def _names(ax):
+    return [text for text in ax.texts if text.get_rotation() == 90]
+
+
+def _boxes(ax):
+    ax.figure.canvas.draw()
+    return sorted((text.get_window_extent() for text in _names(ax)), key=lambda box: box.x0)
+
+
+@pytest.mark.parametrize("width", [7, 10, 14])
+def test_line_names_do_not_overlap(width):
+    _, ax = plt.subplots(figsize=(width, 4), layout="constrained")
+    plot_spectrum(rvsemu.generate(**HOT), ax=ax)
+    boxes = _boxes(ax)
+    assert len(boxes) == 20
+    assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
+    assert boxes[0].x0 >= 0
+    assert boxes[-1].x1 <= ax.figure.bbox.x1
+
+
+def test_paschen_lines_are_named_in_hot_stars_only():
+    hot, cool = (plot_spectrum(rvsemu.generate(**HOT | {"teff": t})) for t in (9500, 5000))
+    assert "P14" in [t.get_text() for t in _names(hot)]
+    assert "P14" not in [t.get_text() for t in _names(cool)]
+
+
+def test_plot_spectrum_draws_each_row():
+    many = rvsemu.generate(**HOT | {"teff": [5000, 6000, 9000]})
+    ax = plot_spectrum(many)
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 4000]
+    assert len(curves) == 3
+    np.testing.assert_array_equal(curves[1].get_ydata(), many.flux.value[1])
+    assert ax.get_xlabel() == "wavelength in air (Å)"
+
+
+def test_plot_spectrum_without_meta():
+    spectrum = Spectrum(spectral_axis=np.linspace(846, 870, 50) * u.nm, flux=np.ones(50) * u.Jy)
+    ax = plot_spectrum(spectrum, label="mine", lines=())
+    assert ax.get_ylabel() == "flux (Jy)"
+    assert ax.get_xlim() == pytest.approx((8460, 8700))
+    assert ax.get_legend().get_texts()[0].get_text() == "mine"
+
+
+def test_plot_fit_shows_data_model_residual_and_masks(result):
+    ax = result.plot()
+    below = ax.figure.axes[-1]
+    data, model = ax.lines[:2]
+    np.testing.assert_array_equal(data.get_ydata(), result.observed.flux.value)
+    np.testing.assert_array_equal(model.get_ydata(), result.model.flux.value)
+    residual = next(line for line in below.lines if len(line.get_xdata()) == 2401)
+    assert np.nanstd(residual.get_ydata()) == pytest.approx(1 / 200, rel=0.1)
+    shaded = [(p.get_x(), p.get_x() + p.get_width()) for p in ax.patches]
+    assert len(shaded) == 6  # two edges, three cores, the gap
+    assert any(low < 8560.1 and high > 8564.8 for low, high in shaded)
+    assert "reduced" in below.texts[0].get_text()
+    assert below.get_xlim() == ax.get_xlim()
+
+
+def test_plot_fit_names_lines_at_the_stars_velocity(result):
+    ax = plot_fit(result)
+    (line,) = [x for x in ax.lines if abs(x.get_xdata()[0] - 8544.44) < 0.3 and len(x.get_xdata()) == 4]
+    expected = 8544.44 * (1 + result.radial_velocity.value / 299792.458)
+    assert line.get_xdata()[0] == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_plot_fit_stays_in_the_place_it_is_given(result, by_hand):
+    figure = plt.figure(figsize=(9, 8))
+    if by_hand:
+        ax = figure.add_axes([0.1, 0.1, 0.8, 0.35])
+    else:
+        other, ax = figure.subplots(2)
+        plot_spectrum(rvsemu.generate(**HOT), ax=other)
+    before = ax.get_position()
+    assert plot_fit(result, ax=ax) is ax
+    figure.canvas.draw()
+    below = figure.axes[-1].get_position()
+    assert below.y0 == pytest.approx(before.y0, abs=0.005)
+    assert ax.get_position().y1 == pytest.approx(before.y1, abs=0.005)
+    assert below.y1 < ax.get_position().y0
+    boxes = _boxes(ax)
+    assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
+
+
+def test_spread_apart_moves_no_more_than_needed():
+    places = np.sort(np.random.default_rng(1).uniform(0, 100, 30))
+    spread = spread_apart(places, 2.0, 0, 100)
+    assert np.all(np.diff(spread) >= 2 - 1e-9)
+    assert spread.min() >= 0
+    assert spread.max() <= 100 + 1e-9
+    far = spread_apart([10.0, 50.0, 90.0], 2.0, 0, 100)
+    np.testing.assert_allclose(far, [10, 50, 90])
+    assert spread_apart([], 2.0, 0, 100).size == 0
+
+
+def test_matplotlib_is_loaded_only_when_a_figure_is_made():
+    """By us, that is: specutils' own dependencies load it."""
+    code = (
+        "import sys, specutils, specutils.manipulation; before = set(sys.modules); "
+        "import rvsemu, rvsemu.plotting; new = set(sys.modules) - before; "
+        "sys.exit(any(name.startswith(('matplotlib', 'mpl_toolkits')) for name in new))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
