@@ -1,7 +1,7 @@
 """Make the figures and generated tables of the documentation: ``python docs/make_figures.py``.
 
-Figures go to ``docs/_static``, tables (reStructuredText) to ``docs/_generated``; both are committed. Run it again
-whenever an emulator in ``rvsemu/data/emulators``, a recipe, the library or the command line changes.
+Figures go to ``docs/_static``, tables (reStructuredText) to ``docs/_generated``; both are committed.
+Run it again whenever an emulator in ``rvsemu/data/emulators``, a recipe, the library or the command line changes.
 ``tests/test_docs.py`` compares the tables with the installed package.
 """
 
@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent / "library" / "rvs_library.h5"
 SPLIT_SEED = 1  # the seed of `rvsemu train` and of the shipped emulators
 STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
-LITERATURE = {"kepler-93": {"teff": (5669, 75), "logg": (4.468, 0.032), "mh": (-0.18, 0.10)}}  # Huber et al. 2013
+LITERATURE = {"kepler-93": {"teff": (5669, 75), "logg": (4.468, 0.032), "mh": (-0.18, "0.10")}}  # Huber et al. 2013
 STAGES = {
     "autoencoder": "autoencoder",
     "label_network": "labels → latent space",
@@ -71,9 +71,7 @@ def rst_table(head, rows, title="", widths="auto") -> str:
 
 def labels_table() -> str:
     """The labels and their ranges."""
-    rows = [
-        (f"``{x.name}``", x.description, f"{x.lower:g}", f"{x.upper:g}", x.unit or "none") for x in PAPER_LABELS
-    ]
+    rows = [(f"``{x.name}``", x.description, f"{x.lower:g}", f"{x.upper:g}", x.unit or "none") for x in PAPER_LABELS]
     return rst_table(("label", "meaning", "lowest", "highest", "unit"), rows)
 
 
@@ -89,18 +87,28 @@ def metrics_tables() -> str:
         ("library fingerprint", *(f"``{i['library']['fingerprint']}``" for i in infos)),
         ("draws, training and validation", *(f"{i['draws']:,}" for i in infos)),
         ("of these validation", *(f"{i['validation_draws']:,}" for i in infos)),
-        ("largest flux change by rounding the weights", *(_number(i["metrics"]["rounding_max_change"]) for i in infos)),
+        (
+            "largest flux change by rounding the weights",
+            *(_number(i["metrics"]["rounding_max_change"]) for i in infos),
+        ),
     ]
     out = [rst_table(head, facts, "What was trained on what")]
     for stage, title in (
         ("linked", "Labels to flux, as shipped: all validation spectra"),
-        ("linked_vsini_below_30", "Labels to flux, as shipped: validation spectra with v sin i below 30 km/s"),
+        (
+            "linked_vsini_below_30",
+            "Labels to flux, as shipped: validation spectra with v sin i below 30 km/s",
+        ),
         ("autoencoder", "Autoencoder alone: flux to latent space to flux"),
         ("label_network", "Label network alone: labels to latent values, before any fine-tuning"),
     ):
         paper = stage == "autoencoder"
         rows = [
-            (text, *(_number(i["metrics"][stage][key]) for i in infos), *([PAPER_AUTOENCODER.get(key, "")] * paper))
+            (
+                text,
+                *(_number(i["metrics"][stage][key]) for i in infos),
+                *([PAPER_AUTOENCODER.get(key, "")] * paper),
+            )
             for key, text in METRICS.items()
         ]
         out.append(rst_table((*head, *["Gebran (2024)"] * paper), rows, title))
@@ -108,7 +116,10 @@ def metrics_tables() -> str:
     rows = [
         (
             f"{low:.0f}-{high:.0f}",
-            *(f"{_number(b[low, high]['rms'])} ({b[low, high]['spectra']:,})" if (low, high) in b else "" for b in by_teff),
+            *(
+                f"{_number(b[low, high]['rms'])} ({b[low, high]['spectra']:,})" if (low, high) in b else ""
+                for b in by_teff
+            ),
         )
         for low, high in sorted(set().union(*by_teff))
     ]
@@ -132,9 +143,15 @@ def library_table() -> str:
     rows = [
         ("spectra", f"{len(library):,}"),
         ("fingerprint", f"``{library.fingerprint()}``"),
-        ("wavelengths", f"{low:.1f}-{high:.1f} Å in {library.medium}, step {library.wavelength[1] - low:.2f} Å"),
+        (
+            "wavelengths",
+            f"{low:.1f}-{high:.1f} Å in {library.medium}, step {library.wavelength[1] - low:.2f} Å",
+        ),
         ("smoothed to", f"R = {library.resolution:g}"),
-        ("on structures held at the edge of their grid", f"{held:,} spectra ({100 * held / len(library):.0f} %)"),
+        (
+            "structure held at the edge of its grid",
+            f"{held:,} spectra ({100 * held / len(library):.0f} %)",
+        ),
         *((key, library.info[key]) for key in sorted(library.info)),
     ]
     return rst_table(("", "``library/rvs_library.h5``"), rows, widths="25 75")
@@ -143,10 +160,16 @@ def library_table() -> str:
 def stars_tables(results) -> str:
     """Fitted labels beside those of the literature."""
     names = next(iter(results.values())).labels
-    head = ("", *(f"{STARS[key]}{x}" for key in results for x in ("", *[": literature"] * (key in LITERATURE))))
+    head = (
+        "",
+        *(f"{STARS[key]}{x}" for key in results for x in ("", *[": literature"] * (key in LITERATURE))),
+    )
     rows = []
     for name in names:
-        row = [f"``{name}``" + (f" ({u})" if (u := results["kepler-93"].labels[name].unit.to_string()) else "")]
+        row = [
+            f"``{name}``"
+            + (f" ({u})" if (u := results["kepler-93"].labels[name].unit.to_string().replace(" ", "")) else "")
+        ]
         for key, result in results.items():
             row.append(_with_error(result.labels[name].value, result.errors[name].value))
             if key in LITERATURE:
@@ -169,7 +192,7 @@ def stars_tables(results) -> str:
 
 def validation_figures() -> str:
     """Figure directives, one an emulator."""
-    text = "and SYNSPEC for six library stars that no emulator was trained on, R = 11,500 (the paper's Figure 8)."
+    text = "and SYNSPEC for library stars that no emulator was trained on, R = 11,500 (the paper's Figure 8)."
     return _figures("validation", "Library spectra, the emulator's, and the differences", text)
 
 
@@ -234,8 +257,9 @@ def _cell(value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict) and "hidden" in value:
-        text = f"{'-'.join(map(str, value['hidden']))}, {value['activation']}; output {value['output_activation']}"
-        return text + (f"; dropout {value['dropout']:g} x {value['dropout_layers']}" if value["dropout"] else "")
+        widths = "-".join(map(str, value["hidden"]))
+        dropout = f"; dropout {value['dropout']:g} x {value['dropout_layers']}" if value["dropout"] else ""
+        return f"{widths}, {value['activation']}; output {value['output_activation']}{dropout}"
     if isinstance(value, dict):
         rate = f"{value['learning_rate']:g}" + (" falling to 0 (cosine)" if value["cosine"] else "")
         text = f"{value['optimizer']}, batch {value['batch']}, at most {value['epochs']} epochs, "
@@ -270,7 +294,12 @@ def readme_figure(plt, results):
         ax.plot(wave, flux + offset, lw=0.9, color=colors[i])
         text = f"{star[4]}   {star[0]} K, log g {star[1]:g}" + (f", [M/H] {star[3]:g}" if star[3] else "")
         ax.text(8806, 1 + offset, text.replace("   ", "\n"), fontsize=10, va="center", color=colors[i])
-    ax.set(xlim=(8400, 8800), ylabel="flux + offset", title="generated from labels", xlabel="wavelength in air (Å)")
+    ax.set(
+        xlim=(8400, 8800),
+        ylabel="flux + offset",
+        title="generated from labels",
+        xlabel="wavelength in air (Å)",
+    )
     ax.set_yticks([])
     ax.spines[["right", "top"]].set_visible(False)
     lower = fig.add_subplot(grid[1])
@@ -312,7 +341,7 @@ def errors_figure(plt, emulators):
 
 
 def validation_spectra(library, validation, count=6, seed=1):
-    """Labels and SYNSPEC spectra (R = 11500, drawn vsini) of library stars that no training has seen, hot to cool."""
+    """Labels and SYNSPEC spectra (R = 11500, drawn vsini) of stars that no training has seen, hot to cool."""
     held_out = np.flatnonzero(split_library(len(library), validation, SPLIT_SEED))
     if library.extrapolated is not None:
         held_out = held_out[~library.extrapolated[held_out]]
@@ -336,7 +365,13 @@ def validation_figure(plt, emulator, labels, true):
         ax.plot(PAPER_WAVELENGTH, flux[i], color=MODEL, lw=0.8, label="emulator")
         low = min(true[i].min(), flux[i].min())
         zero = low - 0.25 * (1.02 - low)
-        ax.plot(PAPER_WAVELENGTH, zero + 10 * (flux[i] - true[i]), color="#2a7f3f", lw=0.7, label="difference × 10")
+        ax.plot(
+            PAPER_WAVELENGTH,
+            zero + 10 * (flux[i] - true[i]),
+            color="#2a7f3f",
+            lw=0.7,
+            label="difference × 10",
+        )
         ax.set_ylim(low - 0.42 * (1.02 - low), 1.05 + 0.22 * (1.02 - low))
         rms = np.sqrt(np.mean((flux[i] - true[i]) ** 2))
         text = "{:.0f} K, log g {:.2f}, [M/H] {:+.2f}, vmic {:.1f}, v sin i {:.0f} km/s".format(

@@ -89,7 +89,7 @@ def _add_generate(commands):
 
 def _generate(options):
     from .emulator import generate
-    from .io.writers import check_writable, write_spectrum
+    from .io.spectra import check_writable, write_spectrum
     from .labels import PAPER_LABELS
 
     if not (options.out or options.plot):
@@ -108,6 +108,7 @@ def _generate(options):
     if options.plot:
         from .plotting import plot_spectrum
 
+        _headless()
         _save_figure(plot_spectrum(spectrum), options.plot)
 
 
@@ -161,7 +162,7 @@ def _fit(options):
 
     from .inference import fit
     from .io import read_rvs
-    from .io.writers import check_writable
+    from .io.spectra import check_writable
 
     settings = _fit_settings(options)
     if options.out:
@@ -243,7 +244,7 @@ def _report(result, spectrum, path, folder):
 def _write_results(results, path):
     from astropy.table import vstack
 
-    from .io.writers import write_table
+    from .io.spectra import write_table
 
     write_table(vstack([r.to_table() for r in results], metadata_conflicts="silent"), path)
     print(f"wrote {path}")
@@ -262,7 +263,7 @@ def _demo(options):
     from .emulator import generate
     from .inference import fit
     from .io import example_path, read_rvs
-    from .io.writers import write_spectrum
+    from .io.spectra import write_spectrum
     from .plotting import plot_spectrum
 
     _headless()
@@ -274,8 +275,8 @@ def _demo(options):
     _save_figure(plot_spectrum(sun), folder / "sun.png")
     (star,) = read_rvs(example_path("kepler-93"))
     result = fit(star)
-    print("\nLabels of Kepler-93 from its Gaia DR3 RVS spectrum (literature: 5669 +- 75 K, 4.468 +- 0.032, -0.18 +- 0.10;")
-    print(f"Huber et al. 2013):\n{result}")
+    print("\nLabels of Kepler-93 from its Gaia DR3 RVS spectrum")
+    print(f"(Huber et al. 2013: teff 5669 +- 75 K, logg 4.468 +- 0.032, mh -0.18 +- 0.10):\n{result}")
     _write_results([result], folder / "kepler-93.ecsv")
     _save_figure(result.plot(), folder / "kepler-93.png")
 

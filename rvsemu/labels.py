@@ -94,7 +94,7 @@ class Label:
             unit = f" {self.unit}" if self.unit else ""
             raise LabelError(
                 f"{self.name}={bad:.10g}{unit} is outside {self.lower:g} to {self.upper:g}{unit}: "
-                "choose a value inside, or pass extrapolate=True to leave the training domain."
+                "choose a value inside, or allow extrapolation (extrapolate=True, --extrapolate)."
             )
 
     def check_scale(self, values: np.ndarray) -> None:

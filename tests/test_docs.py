@@ -10,6 +10,7 @@ import pytest
 import rvsemu
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
+REMEDY = "python docs/make_figures.py makes them"
 
 
 @pytest.fixture(scope="module")
@@ -36,17 +37,17 @@ def committed(name):
     ],
 )
 def test_tables_are_those_of_the_installed_package(figures, name, function):
-    assert committed(name) == getattr(figures, function)(), "run: python docs/make_figures.py"
+    assert committed(name) == getattr(figures, function)(), REMEDY
 
 
 def test_every_command_has_its_help(figures):
     text = committed("commands.rst")  # the layout of the help depends on the version of Python
     options = set(re.findall(r"--[a-z][-a-z]+", figures.command_help()))
-    assert options == set(re.findall(r"--[a-z][-a-z]+", text)), "run: python docs/make_figures.py"
+    assert options == set(re.findall(r"--[a-z][-a-z]+", text)), REMEDY
 
 
 def test_fits_of_the_stars_are_from_the_shipped_emulator():
-    assert f"version {rvsemu.shipped().info['version']}." in committed("stars.rst"), "run: python docs/make_figures.py"
+    assert f"version {rvsemu.shipped().info['version']}." in committed("stars.rst"), REMEDY
 
 
 def test_figures_are_there():

@@ -1,10 +1,11 @@
-"""Reading Gaia RVS spectra.
+"""Reading Gaia RVS spectra, and writing what rvsemu makes.
 
-Importing this subpackage registers the format ``"Gaia DR3 RVS"`` with specutils, so that
-``Spectrum.read(path)`` and ``SpectrumList.read(path)`` read the files of the Gaia archive.
-`read_rvs` reads every spectrum of a file or of a zip archive.
+Importing this subpackage registers two formats with specutils: ``"Gaia DR3 RVS"``, so that
+``Spectrum.read(path)`` and ``SpectrumList.read(path)`` read the files of the Gaia archive, and
+``"rvsemu"`` for generated spectra. `read_rvs` reads every spectrum of a file or of a zip archive.
 """
 
-from rvsemu.io.gaia import FORMAT, example_path, read_rvs
+from .gaia import FORMAT, example_path, read_rvs
+from .spectra import write_spectrum, write_table
 
-__all__ = ["FORMAT", "example_path", "read_rvs"]
+__all__ = ["FORMAT", "example_path", "read_rvs", "write_spectrum", "write_table"]

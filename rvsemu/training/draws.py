@@ -11,7 +11,6 @@ from tqdm import tqdm
 
 from .._files import replacing
 from ..errors import TrainingError
-from ..labels import LabelSpace
 from ..library import Library
 from .interpolation import LibraryInterpolator
 

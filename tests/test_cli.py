@@ -1,0 +1,122 @@
+"""The command line: what it writes, what it says, and what it exits with."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+from specutils import Spectrum
+
+import rvsemu
+from rvsemu.cli import main
+from rvsemu.io import example_path
+
+SUN = ["--teff", "5777", "--logg", "4.44", "--vsini", "2", "--mh", "0", "--vmic", "1", "--resolution", "11500"]
+
+
+def test_generate_writes_the_spectrum_and_a_plot(tmp_path):
+    out, plot = tmp_path / "sun.fits", tmp_path / "sun.png"
+    assert main(["generate", *SUN, "-o", str(out), "--plot", str(plot)]) == 0
+    sun = rvsemu.generate(5777, 4.44, 2, 0, 1, 11500)
+    read = Spectrum.read(out)
+    np.testing.assert_allclose(read.flux.value, sun.flux.value)
+    np.testing.assert_allclose(read.spectral_axis.to_value("AA"), sun.spectral_axis.to_value("AA"))
+    np.testing.assert_allclose(read.uncertainty.array, sun.uncertainty.array)
+    assert (read.meta["labels"], read.meta["medium"]) == (sun.meta["labels"], "air")
+    header = fits.getheader(out, 1)
+    assert (header["TEFF"], header["LOGG"], header["RESOLUTI"]) == (5777.0, 4.44, 11500.0)
+    assert (header["MEDIUM"], header["RECIPE"]) == ("air", "default")
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["sun.fits", "sun.png"]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".csv"])
+def test_generate_writes_text(tmp_path, suffix):
+    out = tmp_path / f"star{suffix}"
+    assert main(["generate", *SUN, "--medium", "vacuum", "-o", str(out)]) == 0
+    table = QTable.read(out)
+    assert len(table) == 4000
+    assert 2.2 < float(np.asarray(table["wavelength"])[0]) - 8400.0 < 2.4  # vacuum
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["generate", "--teff", "500", "--logg", "4", "-o", "x.fits"], ["teff=500 K", "3600 to 15000", "extrapolat"]),
+        (["generate", "--teff", "nan", "--logg", "4", "-o", "x.fits"], ["teff=nan", "not finite", "3600 to 15000"]),
+        (["generate", "--teff", "hot", "--logg", "4", "-o", "x.fits"], ["--teff", "'hot'", "--help"]),
+        (["generate", "--logg", "4", "-o", "x.fits"], ["--teff", "required"]),
+        (["generate", "--teff", "5000", "--logg", "4"], ["-o FILE", "--plot"]),
+        (["generate", "--teff", "5000", "--logg", "4", "-o", "x.doc"], ["x.doc", ".fits"]),
+        (["generate", "--teff", "5000", "--logg", "4", "-o", "no/where.fits"], ["no/where.fits", "does not exist"]),
+        (["generate", "--teff", "5000", "--logg", "4", "--plot", "x.doc"], ["x.doc", ".png"]),
+        (["generate", "--teff", "5000", "--logg", "4", "-o", "x.fits", "--emulator", "best"], ["'best'", "default"]),
+        (["generate", "--teff", "5000", "--logg", "4", "-o", "x.fits", "--emulator", "e.h5"], ["e.h5", "not exist"]),
+        (["fit", "missing.csv"], ["missing.csv", "no such file"]),
+        (["fit", "missing.csv", "--fix", "vmic"], ["--fix vmic", "LABEL=VALUE"]),
+        (["fit", "missing.csv", "--fix", "vmic=low"], ["vmic=low", "not a number"]),
+        (["fit", "missing.csv", "--prior", "vmic=1"], ["vmic=1", "two numbers"]),
+        (["fit", "missing.csv", "-o", "t.doc"], ["t.doc", ".ecsv"]),
+        (["train", "--library", "missing.h5"], ["missing.h5", "does not exist"]),
+        (["train", "--library", "missing.h5", "--recipe", "best"], ["'best'", "gebran2024"]),
+        (["library", "info", "missing.h5"], ["missing.h5", "does not exist"]),
+        (["info", "best"], ["'best'", "default"]),
+        (["paint"], ["paint", "--help"]),
+        ([], ["COMMAND"]),
+    ],
+)
+def test_errors_are_one_line_and_status_2(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as e:
+        status = e.code
+    said = capsys.readouterr().err
+    assert status == 2
+    assert said.count("\n") == 1
+    assert said.startswith("rvsemu")
+    for word in words:
+        assert word in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fit_writes_table_and_plot(tmp_path, capsys):
+    table, plots = tmp_path / "stars.ecsv", tmp_path / "plots"
+    path = str(example_path("kepler-93"))
+    assert main(["fit", path, "--fix", "vmic=1.1", "-o", str(table), "--plot", str(plots)]) == 0
+    row = QTable.read(table)[0]
+    assert row["source_id"] == 2052747119115620352
+    assert row["vmic"].value == 1.1
+    assert row["vmic_error"].value == 0.0
+    assert 5000 < row["teff"].value < 6500
+    assert (plots / "2052747119115620352.png").read_bytes().startswith(b"\x89PNG")
+    assert "teff" in capsys.readouterr().out
+
+
+def test_fit_goes_on_after_a_bad_file(tmp_path, capsys):
+    bad, table = tmp_path / "bad.csv", tmp_path / "stars.ecsv"
+    bad.write_text("source_id,flux\n1,2\n")
+    assert main(["fit", str(bad), str(example_path("hd176650")), "-o", str(table)]) == 2
+    assert "bad.csv" in capsys.readouterr().err
+    assert QTable.read(table)["source_id"].tolist() == [4268620287278693120]
+
+
+def test_demo(tmp_path, capsys):
+    assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
+    files = {p.name for p in (tmp_path / "demo").iterdir()}
+    assert files == {"sun.fits", "sun.png", "kepler-93.ecsv", "kepler-93.png"}
+    assert "teff" in capsys.readouterr().out
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    said = capsys.readouterr().out
+    assert "linked" in said
+    assert "vsini" in said
+
+
+def test_the_installed_command():
+    said = subprocess.run([sys.executable, "-m", "rvsemu.cli", "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"rvsemu {rvsemu.__version__}"
