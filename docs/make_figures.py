@@ -397,6 +397,13 @@ def main(arguments=None):
 
     plt.rcParams["font.size"] = 10
 
+    library = Library.load(LIBRARY)
+    emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
+    for name, emulator in emulators.items():
+        trained_on = emulator.info["library"]["fingerprint"]
+        if trained_on != library.fingerprint():
+            raise SystemExit(f"emulator '{name}' was trained on library {trained_on}, not on {LIBRARY}")
+
     for folder in (options.out, options.tables):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -412,15 +419,10 @@ def main(arguments=None):
     save(readme_figure(plt, results), "readme")
     for key, result in results.items():
         save(result.plot().figure, key)
-    emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
     save(errors_figure(plt, emulators), "errors")
-    library = Library.load(LIBRARY)
     share = min(e.info["settings"]["validation"] for e in emulators.values())  # held out by all of them
     labels, true = validation_spectra(library, share)
     for name, emulator in emulators.items():
-        trained_on = emulator.info["library"]["fingerprint"]
-        if trained_on != library.fingerprint():
-            raise SystemExit(f"emulator '{name}' was trained on library {trained_on}, not on {LIBRARY}")
         save(history_figure(plt, emulator), f"history-{name}")
         save(validation_figure(plt, emulator, labels, true), f"validation-{name}")
 

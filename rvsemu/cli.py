@@ -310,6 +310,7 @@ def _add_train(commands):
     parser.add_argument("--recipe", default="default", metavar="NAME", help="default or gebran2024 (default: default)")
     parser.add_argument("-o", "--out", default="emulator.h5", metavar="FILE", help="(default: emulator.h5)")
     parser.add_argument("--draws", type=int, metavar="N", help="broadened spectra to draw (default: the recipe's)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="at most so many in each stage (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default: 1)")
     parser.add_argument("--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
@@ -324,6 +325,7 @@ def _train(options):
         options.out,
         folder=options.folder,
         draws=options.draws,
+        epochs=options.epochs,
         seed=options.seed,
         progress=not options.quiet,
     )

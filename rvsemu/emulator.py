@@ -216,6 +216,8 @@ def _check_format(file, path):
     if file.attrs.get("format") != FORMAT:
         raise EmulatorFileError(f"{path} is not an rvsemu emulator: 'rvsemu train' makes them.")
     version = int(file.attrs["format_version"])
+    if version < 1:
+        raise ValueError(f"emulator format {version}")
     if version > FORMAT_VERSION:
         raise EmulatorFileError(
             f"{path} has emulator format {version}, this rvsemu reads up to {FORMAT_VERSION}: "
@@ -267,7 +269,6 @@ def _shipped_files() -> dict[str, Path]:
     return {Path(f.name).stem: Path(str(f)) for f in folder.iterdir() if f.name.endswith(".h5")}
 
 
-@lru_cache(maxsize=4)
 def shipped(name: str = DEFAULT) -> Emulator:
     """An emulator that comes with the package, by the name of its recipe; read once a process.
 
@@ -285,7 +286,12 @@ def shipped(name: str = DEFAULT) -> Emulator:
     files = _shipped_files()
     if name not in files:
         raise EmulatorFileError(f"emulator '{name}' is not shipped: use one of {', '.join(sorted(files))}, or a path.")
-    return Emulator.load(files[name])
+    return _loaded_once(files[name])
+
+
+@lru_cache(maxsize=4)
+def _loaded_once(path: Path) -> Emulator:
+    return Emulator.load(path)
 
 
 def resolve(emulator=None) -> Emulator:

@@ -410,7 +410,9 @@ def test_vacuum_shifts_the_axis_alone():
     assert vacuum.meta["medium"] == "vacuum"
 
 
-@pytest.mark.parametrize("chosen", [slice(0, 4000), slice(17, 900, 3), slice(3990, 4000), slice(0, 1), slice(99, 5, -1)])
+@pytest.mark.parametrize(
+    "chosen", [slice(0, 4000), slice(17, 900, 3), slice(3990, 4000), slice(0, 1), slice(99, 5, -1)]
+)
 def test_wavelengths_of_its_own_grid(chosen):
     whole = rvsemu.generate(**SUN)
     part = rvsemu.generate(**SUN, wavelength=whole.spectral_axis[chosen])

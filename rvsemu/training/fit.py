@@ -18,8 +18,8 @@ from ..library import Library
 from ..network import DenseNetwork, Layer
 from .draws import TrainingSet, make_training_set
 from .metrics import metrics, rms_by_teff
-from .principal import PrincipalComponents
-from .recipes import Recipe
+from .principal import MeanSpectrum, PrincipalComponents
+from .recipes import Recipe, Schedule
 from .recipes import recipe as recipe_named
 
 __all__ = ["train"]
@@ -28,7 +28,7 @@ _TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # the same thing under two names
 _TEFF_EDGES = np.array([3600.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 
 
-def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=None, seed=1, progress=True):
+def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=None, epochs=None, seed=1, progress=True):
     """Train a recipe on a library and write the emulator.
 
     Parameters
@@ -44,6 +44,8 @@ def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=No
         same arguments, training goes on from what is there; the folder may be deleted afterwards.
     draws : int, optional
         Instead of the recipe's number.
+    epochs : int, optional
+        At most so many in each stage, where the recipe's patience would allow more.
     seed : int
         Of the split, the draws, the first weights and the batches.
     progress : bool
@@ -64,7 +66,7 @@ def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=No
         The library cannot be read.
     """
     recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    recipe = replace(recipe, draws=draws or recipe.draws)
+    recipe = _limited(replace(recipe, draws=draws or recipe.draws), epochs)
     library = library if isinstance(library, Library) else Library.load(library)
     _need_tensorflow()
     out = Path(out)
@@ -78,6 +80,16 @@ def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=No
     emulator = _train(recipe, sets, library, folder, seed, progress)
     emulator.save(out, dtype=recipe.weights)
     return Emulator.load(out)
+
+
+def _limited(recipe: Recipe, epochs) -> Recipe:
+    """`recipe` with no stage longer than `epochs`."""
+    if epochs is None:
+        return recipe
+    if epochs < 1:
+        raise TrainingError(f"epochs={epochs}: give at least 1.")
+    schedules = {k: v for k, v in vars(recipe).items() if isinstance(v, Schedule)}
+    return replace(recipe, **{k: replace(v, epochs=min(v.epochs, epochs)) for k, v in schedules.items()})
 
 
 def _need_tensorflow():
@@ -110,9 +122,11 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
     space = recipe.label_space()
     (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
     z, z_val = space.scaled(x).astype("f4"), space.scaled(x_val).astype("f4")
-    principal = PrincipalComponents.of(flux, recipe.components) if recipe.components else None
-    y, y_val = (principal.coefficients(f) for f in (flux, flux_val)) if principal else (flux, flux_val)
-    weights = principal.weights if principal else None
+    codec = PrincipalComponents.of(flux, recipe.components) if recipe.components else None
+    if recipe.center and codec is None:
+        codec = MeanSpectrum.of(flux)
+    y, y_val = (codec.coefficients(f) for f in (flux, flux_val)) if codec else (flux, flux_val)
+    weights = codec.weights if codec else None
     parts = build(recipe, len(space), y.shape[1], seed)
     history = {}
 
@@ -122,7 +136,7 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
 
     def decoder():
         network = to_numpy(parts["decoder"])
-        return principal.merged(network) if principal else network
+        return codec.merged(network) if codec else network
 
     autoencoder = linked(parts["encoder"], parts["decoder"], "autoencoder")
     stage("autoencoder", autoencoder, recipe.autoencoder_schedule, (y, y), (y_val, y_val), weights)
@@ -137,7 +151,9 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
     if recipe.finetune_schedule:
         whole = linked(network, parts["decoder"], "generator")
         stage("finetune", whole, recipe.finetune_schedule, (z, y), (z_val, y_val), weights)
-    return _measured(recipe, sets, space, to_numpy(network), decoder(), measured, history, library)
+    emulator = _measured(recipe, sets, space, to_numpy(network), decoder(), measured, history, library)
+    emulator.info["seed"] = seed
+    return emulator
 
 
 def _in_batches(network: DenseNetwork, x, n=4096) -> np.ndarray:

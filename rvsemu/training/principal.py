@@ -1,4 +1,4 @@
-"""Principal components between flux and the networks of a recipe."""
+"""Between flux and the networks of a recipe: the mean spectrum, or principal components."""
 
 from __future__ import annotations
 
@@ -8,9 +8,36 @@ import numpy as np
 
 from ..network import DenseNetwork, Layer
 
-__all__ = ["PrincipalComponents"]
+__all__ = ["MeanSpectrum", "PrincipalComponents"]
 
 _ROWS = 6000  # spectra that the components are computed from
+
+
+@dataclass(frozen=True)
+class MeanSpectrum:
+    """flux = mean + coefficients.
+
+    Parameters
+    ----------
+    mean : ndarray, shape (m,)
+    """
+
+    mean: np.ndarray
+    weights = None  # the loss is that of the flux as it is
+
+    @classmethod
+    def of(cls, flux) -> MeanSpectrum:
+        """Of training spectra (n, m), evenly picked."""
+        return cls(np.mean(flux[:: max(1, len(flux) // _ROWS)], axis=0, dtype="f8"))
+
+    def coefficients(self, flux) -> np.ndarray:
+        """Deviations (n, m) from the mean, float32."""
+        return flux - self.mean.astype("f4")
+
+    def merged(self, decoder: DenseNetwork) -> DenseNetwork:
+        """`decoder` ending in flux instead of deviations."""
+        *layers, last = decoder.layers
+        return DenseNetwork([*layers, Layer(last.weights, (last.bias + self.mean).astype("f4"), last.activation)])
 
 
 @dataclass(frozen=True)

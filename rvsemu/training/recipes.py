@@ -69,6 +69,10 @@ class Recipe:
         Where positive, the autoencoder works on so many principal components of the training spectra,
         each scaled to unit variance, with the loss weighted back to flux. This linear map is merged into
         the decoder's last layer afterwards: the emulator is labels -> latent -> flux all the same.
+    center : bool
+        Let the autoencoder see deviations from the mean training spectrum, which is added to the
+        decoder's last bias afterwards. (Fed with fluxes as they are, all near 1, most of its rectified units
+        die within the first steps and all spectra come out on one line.) `components` centers anyway.
     weights : {'float16', 'float32'}
         How the emulator file holds them.
     """
@@ -87,6 +91,7 @@ class Recipe:
     slow_share: float = 0.0
     log_labels: tuple[str, ...] = ()
     components: int = 0
+    center: bool = False
     weights: str = "float16"
 
     def label_space(self) -> LabelSpace:
@@ -109,13 +114,15 @@ GEBRAN2024 = Recipe(
     autoencoder_schedule=Schedule("adam", batch=512, epochs=500, patience=15),
     label_schedule=Schedule("adamax", batch=512, epochs=500, patience=15),
     finetune_schedule=None,
-    draws=30_000,
+    draws=40_000,
     validation=0.2,
     interpolate=True,
+    center=True,
 )
 """Gebran (2024), Tables 2 and 3 and sections 2.2-2.3: networks, optimisers, losses, patience, batches and
 split are the paper's to the letter. Its 205,000 spectra of random labels were all computed; here they
-are fewer, and their random labels are reached by interpolating the library (`interpolate`)."""
+are fewer, and their random labels are reached by interpolating the library (`interpolate`). The paper does
+not say how fluxes and labels are scaled: here fluxes are centred and labels mapped to [-1, 1]."""
 
 
 def _cosine(epochs: int, learning_rate: float) -> Schedule:

@@ -1,0 +1,283 @@
+"""Library: file, fingerprint, subset, compact."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from rvsemu.errors import LibraryFileError
+from rvsemu.library import Library
+
+STEP = 1 / 60000  # of the integers that hold fluxes
+DATA = Path(__file__).parent / "data"
+
+
+def gaussian_library(n=4, step=0.04, seed=1):
+    """Narrow lines on a fine grid: sharper than any star's."""
+    rng = np.random.default_rng(seed)
+    wave = 8480.0 + step * np.arange(int(140 / step))
+    flux = np.ones((n, len(wave)))
+    for row in flux:
+        for _ in range(60):
+            centre, depth, sigma = rng.uniform(8480, 8620), rng.uniform(0.05, 0.7), rng.uniform(0.05, 0.4)
+            row *= 1 - depth * np.exp(-0.5 * ((wave - centre) / sigma) ** 2)
+    labels = rng.uniform([3600, 2, -1.5, 0], [15000, 5, 1.5, 4], (n, 4))
+    return Library(
+        labels=labels,
+        names=("teff", "logg", "mh", "vmic"),
+        wavelength=wave,
+        flux=flux.astype("f4"),
+        medium="air",
+        extrapolated=rng.random(n) < 0.5,
+        index=np.arange(n) + 10,
+        info={"code": "none: Gaussian lines", "lines": "random"},
+    )
+
+
+@pytest.fixture(scope="module")
+def library():
+    return gaussian_library()
+
+
+@pytest.fixture
+def file(library, tmp_path):
+    path = tmp_path / "library.h5"
+    library.save(path)
+    return path
+
+
+def test_round_trip(library, file):
+    """Everything as it was, fluxes to half a step of their integers; a second time exactly."""
+    again = Library.load(file)
+    np.testing.assert_array_equal(again.labels, library.labels)
+    np.testing.assert_array_equal(again.wavelength, library.wavelength)
+    np.testing.assert_allclose(again.flux, library.flux, rtol=0, atol=0.51 * STEP)
+    np.testing.assert_array_equal(again.extrapolated, library.extrapolated)
+    np.testing.assert_array_equal(again.index, library.index)
+    assert again.flux.dtype == "f4"
+    assert (again.names, again.medium, again.info) == (library.names, "air", library.info)
+    assert (again.bin_width, again.resolution) == (0.0, np.inf)
+    again.save(file)
+    np.testing.assert_array_equal(Library.load(file).flux, again.flux)
+
+
+def test_round_trip_of_bins_resolution_and_medium(library, file):
+    changed = replace(library, bin_width=0.04, resolution=30000.0, medium="vacuum", extrapolated=None, index=None)
+    changed.save(file)
+    again = Library.load(file)
+    assert (again.bin_width, again.resolution, again.medium) == (0.04, 30000.0, "vacuum")
+    assert again.extrapolated is None and again.index is None
+
+
+def test_fluxes_that_do_not_fit_the_integers_are_clipped(library, file):
+    """Not wrapped around: artefacts far above 1 stay above 1, what is below 0 becomes 0."""
+    flux = library.flux.copy()
+    flux[0, :3] = 5.0, -0.3, 1.09
+    replace(library, flux=flux).save(file)
+    np.testing.assert_allclose(Library.load(file).flux[0, :3], [65535 * STEP, 0, 1.09], rtol=0, atol=STEP)
+
+
+def test_repr_and_length(library):
+    assert len(library) == 4
+    assert repr(library) == "<Library of 4 spectra, 8480.0-8620.0 A in air, no instrument>"
+    assert "R = 30000" in repr(replace(library, resolution=30000.0))
+
+
+def test_fingerprint_survives_the_file(library, file):
+    assert Library.load(file).fingerprint() == library.fingerprint()
+    assert len(library.fingerprint()) == 12
+    int(library.fingerprint(), 16)
+
+
+def test_fingerprint_of_clipped_fluxes_survives_the_file(library, file):
+    flux = library.flux.copy()
+    flux[0, 0], flux[1, 1] = 1.5, -0.1
+    changed = replace(library, flux=flux)
+    changed.save(file)
+    assert Library.load(file).fingerprint() == changed.fingerprint()
+
+
+@pytest.mark.parametrize("name", ["labels", "wavelength", "flux"])
+def test_fingerprint_changes_with_the_content(library, name):
+    array = getattr(library, name).copy()
+    array[(-1,) * array.ndim] += 2 * STEP
+    assert replace(library, **{name: array}).fingerprint() != library.fingerprint()
+
+
+def test_fingerprint_changes_with_the_spectra_chosen(library):
+    assert library.subset([0, 1]).fingerprint() != library.subset([1, 0]).fingerprint()
+
+
+@pytest.mark.parametrize("chosen", [[2, 0], np.array([False, True, False, True]), slice(1, 3)])
+def test_subset(library, chosen):
+    part = library.subset(chosen)
+    rows = np.arange(4)[chosen]
+    for name in ("labels", "flux", "extrapolated", "index"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(library, name)[rows])
+    assert len(part) == 2
+    assert (part.names, part.medium, part.info) == (library.names, library.medium, library.info)
+    np.testing.assert_array_equal(part.wavelength, library.wavelength)
+
+
+def test_subset_without_extras(library):
+    part = replace(library, extrapolated=None, index=None).subset([1])
+    assert part.extrapolated is None and part.index is None
+
+
+@pytest.mark.parametrize(("vsini", "resolution"), [(0, 14500), (0, 5000), (3, 14500), (50, 11500), (300, 14500)])
+def test_compact_keeps_broadened_fluxes(library, file, vsini, resolution):
+    """Smoothed to R = 30,000, every 0.1 A, as 16-bit integers: below 1e-4 once broadened for an RVS spectrum."""
+    out = np.round(np.arange(8495.0, 8605.0, 0.1), 1)
+    library.compact().save(file)
+    compact = Library.load(file)
+    assert compact.resolution == 30000 and compact.bin_width == 0
+    assert len(compact.wavelength) < len(library.wavelength) / 2
+    spectra = []
+    for source in (library, compact):
+        broadener = source.broadener(out)
+        spectra.append(broadener.apply(broadener.transform(source.flux), vsini, resolution))
+    np.testing.assert_allclose(spectra[1], spectra[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 19, 21])
+def test_compact_of_any_number_of_spectra(n):
+    """It works in parts: also when there are more parts than spectra."""
+    library = gaussian_library(n, step=0.05)
+    compact = library.compact()
+    assert compact.flux.shape == (n, len(compact.wavelength)) and compact.flux.dtype == "f4"
+    alone = library.subset([n - 1]).compact()
+    np.testing.assert_allclose(compact.flux[n - 1], alone.flux[0], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(compact.labels, library.labels)
+
+
+def test_compact_grid_is_uniform_wherever_it_starts():
+    library = gaussian_library(1)
+    compact = replace(library, wavelength=library.wavelength + 1 / 3).compact()
+    compact.broadener(np.arange(8510.0, 8590.0))
+    np.testing.assert_allclose(np.diff(compact.wavelength), 0.1, rtol=0, atol=1e-7)
+
+
+def test_broadener_knows_bins_and_resolution(library):
+    """The broadener of a library is made from what the library says of itself."""
+    out = np.arange(8500.0, 8600.0)
+    plain, binned, smoothed = (
+        replace(library, **change).broadener(out).transfer(0, 11500)
+        for change in ({}, {"bin_width": 0.2}, {"resolution": 30000.0})
+    )
+    assert np.all(binned[1:200] > plain[1:200])  # undoing the bins sharpens
+    n = min(len(smoothed), len(plain))
+    assert np.all(smoothed[1:n] > plain[1:n])
+
+
+def test_old_files_say_in_words_that_they_are_binned(file):
+    with h5py.File(file, "a") as opened:
+        del opened["wavelength"].attrs["bin_width"]
+        opened["wavelength"].attrs["description"] = "centres of bins 0.04 A wide"
+    assert Library.load(file).bin_width == pytest.approx(0.04)
+    with h5py.File(file, "a") as opened:
+        opened["wavelength"].attrs["description"] = "points"
+    assert Library.load(file).bin_width == 0
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(LibraryFileError, match=r"none\.h5 does not exist"):
+        Library.load(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize("content", [b"", b"teff logg\n5777 4.44\n" * 100], ids=["empty", "text"])
+def test_file_that_is_not_hdf5(tmp_path, content):
+    path = tmp_path / "library.h5"
+    path.write_bytes(content)
+    with pytest.raises(LibraryFileError, match=r"library\.h5 is not a library of spectra or is damaged"):
+        Library.load(path)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
+def test_truncated_file(file, share):
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(LibraryFileError, match="is damaged"):
+        Library.load(file)
+
+
+def test_folder_instead_of_file(tmp_path):
+    with pytest.raises(LibraryFileError):
+        Library.load(tmp_path)
+
+
+def replaced(name, value):
+    def change(opened):
+        attributes = dict(opened[name].attrs)
+        del opened[name]
+        opened[name] = value
+        opened[name].attrs.update(attributes)
+
+    return change
+
+
+def deleted(name):
+    return lambda opened: opened.__delitem__(name)
+
+
+def without(name, key):
+    return lambda opened: opened[name].attrs.__delitem__(key)
+
+
+def stated(name, key, value):
+    return lambda opened: opened[name].attrs.__setitem__(key, value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        deleted("flux"),
+        deleted("labels"),
+        deleted("wavelength"),
+        without("flux", "scale"),
+        without("wavelength", "medium"),
+        without("labels", "names"),
+        stated("wavelength", "medium", "water"),
+        stated("labels", "names", ["teff", "logg", "mh"]),
+        stated("flux", "scale", np.nan),
+        replaced("labels", np.ones((3, 4))),
+        replaced("labels", np.ones(4)),
+        replaced("labels", np.full((4, 4), np.nan)),
+        replaced("wavelength", np.arange(10.0)),
+        replaced("flux", np.ones(4)),
+        replaced("flux", 1.0),
+    ],
+)
+def test_damaged_content(file, change):
+    with h5py.File(file, "a") as opened:
+        change(opened)
+    with pytest.raises(LibraryFileError, match=r"library\.h5 is not a library of spectra or is damaged") as e:
+        Library.load(file)
+    assert "\n" not in str(e.value)
+
+
+def test_emulator_is_not_a_library(tmp_path):
+    path = tmp_path / "emulator.h5"
+    with h5py.File(path, "w") as opened:
+        opened.attrs["format"] = "rvsemu emulator"
+        opened["wavelength"] = np.arange(10.0)
+    with pytest.raises(LibraryFileError, match="needs the datasets wavelength, flux and labels"):
+        Library.load(path)
+
+
+def test_saving_replaces_only_when_complete(library, file):
+    before = file.read_bytes()
+    with pytest.raises(TypeError):
+        replace(library, info={"unwritable": object()}).save(file)
+    assert file.read_bytes() == before
+    assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_library_of_the_tests():
+    """Real spectra, as the README in tests/data says."""
+    library = Library.load(DATA / "library_small.h5")
+    assert len(library) == 80 and library.resolution == 30000 and library.medium == "air"
+    assert library.names == ("teff", "logg", "mh", "vmic")
+    assert 0 <= library.flux.min() and 0.95 < np.median(library.flux) < 1.02
+    assert "SYNSPEC" in library.info["code"]
