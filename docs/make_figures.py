@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -60,6 +61,14 @@ def shipped_names() -> list[str]:
     return sorted((f.stem for f in folder.glob("*.h5")), key=lambda name: (name != DEFAULT, name))
 
 
+def trained() -> dict[str, dict]:
+    """What each emulator says of itself, loss curves included: those in the package, then those that were trained
+    but not shipped, of which docs/trained has what ``rvsemu info FILE --json`` prints."""
+    out = {name: {**rvsemu.shipped(name).info, "history": rvsemu.shipped(name).history} for name in shipped_names()}
+    reports = {f.stem: json.loads(f.read_text(encoding="utf-8")) for f in sorted((HERE / "trained").glob("*.json"))}
+    return out | {name: info for name, info in reports.items() if name not in out}
+
+
 # ---------------------------------------------------------------------- tables
 def rst_table(head, rows, title="", widths="auto") -> str:
     """A list-table."""
@@ -76,17 +85,24 @@ def labels_table() -> str:
 
 
 def metrics_tables() -> str:
-    """What the shipped emulators reach on their validation spectra, next to the paper's autoencoder."""
-    emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
-    infos = [e.info for e in emulators.values()]
-    head = ("", *(f"``{name}``" for name in emulators))
+    """What the emulators reach on their validation spectra, next to the paper's autoencoder."""
+    infos = [*trained().values()]
+    head = ("", *(f"``{name}``" for name in trained()))
     facts = [
         ("recipe", *(i["recipe"] for i in infos)),
+        ("in the package", *("yes" if name in shipped_names() else "no" for name in trained())),
         ("version", *(i["version"] for i in infos)),
         ("library spectra", *(f"{i['library']['spectra']:,}" for i in infos)),
         ("library fingerprint", *(f"``{i['library']['fingerprint']}``" for i in infos)),
         ("draws, training and validation", *(f"{i['draws']:,}" for i in infos)),
         ("of these validation", *(f"{i['validation_draws']:,}" for i in infos)),
+        *(
+            (
+                f"epochs: {text.lower()}",
+                *(str(len(i["history"].get(stage, {"loss": []})["loss"]) or "none") for i in infos),
+            )
+            for stage, text in STAGES.items()
+        ),
         (
             "largest flux change by rounding the weights",
             *(_number(i["metrics"]["rounding_max_change"]) for i in infos),
@@ -94,10 +110,10 @@ def metrics_tables() -> str:
     ]
     out = [rst_table(head, facts, "What was trained on what")]
     for stage, title in (
-        ("linked", "Labels to flux, as shipped: all validation spectra"),
+        ("linked", "Labels to flux, weights as written: all validation spectra"),
         (
             "linked_vsini_below_30",
-            "Labels to flux, as shipped: validation spectra with v sin i below 30 km/s",
+            "Labels to flux, weights as written: validation spectra with v sin i below 30 km/s",
         ),
         ("autoencoder", "Autoencoder alone: flux to latent space to flux"),
         ("label_network", "Label network alone: labels to latent values, before any fine-tuning"),
@@ -192,19 +208,21 @@ def stars_tables(results) -> str:
 
 def validation_figures() -> str:
     """Figure directives, one an emulator."""
-    text = "and SYNSPEC for library stars that no emulator was trained on, R = 11,500 (the paper's Figure 8)."
-    return _figures("validation", "Library spectra, the emulator's, and the differences", text)
+    text = (
+        "and SYNSPEC for library stars that no emulator was trained on, R = 11,500 (the paper's Figure 8). They are "
+        "those nearest to six temperatures, of the stars whose structure is not held at the edge of its grid."
+    )
+    return _figures("validation", "Library spectra, the emulator's, and the differences", text, shipped_names())
 
 
 def history_figures() -> str:
     """Figure directives, one an emulator."""
-    return _figures("history", "Training and validation loss against epoch", "stage by stage.")
+    return _figures("history", "Training and validation loss against epoch", "stage by stage.", trained())
 
 
-def _figures(kind, alt, text) -> str:
+def _figures(kind, alt, text, names) -> str:
     return "\n".join(
-        f".. figure:: _static/{kind}-{name}.png\n   :alt: {alt}: {name}\n\n   ``{name}`` {text}\n"
-        for name in shipped_names()
+        f".. figure:: _static/{kind}-{name}.png\n   :alt: {alt}: {name}\n\n   ``{name}`` {text}\n" for name in names
     )
 
 
@@ -307,12 +325,12 @@ def readme_figure(plt, results):
     return fig
 
 
-def history_figure(plt, emulator):
+def history_figure(plt, history):
     """Loss against epoch of each stage: the paper's figures 3 and 6."""
-    stages = [s for s in STAGES if s in emulator.history]
+    stages = [s for s in STAGES if s in history]
     fig, axes = plt.subplots(1, len(stages), figsize=(3.6 * len(stages), 3.2), layout="constrained", squeeze=False)
     for ax, stage in zip(axes[0], stages, strict=True):
-        curves = emulator.history[stage]
+        curves = history[stage]
         epochs = 1 + np.arange(len(curves["loss"]))
         ax.semilogy(epochs, curves["loss"], color="#3b6ea5", lw=1.2, label="training")
         ax.semilogy(epochs, curves["val_loss"], color=MODEL, lw=1.2, label="validation")
@@ -323,13 +341,14 @@ def history_figure(plt, emulator):
     return fig
 
 
-def errors_figure(plt, emulators):
-    """RMS error on validation spectra, by Teff and by pixel."""
+def errors_figure(plt, infos, emulators):
+    """RMS error on validation spectra, by Teff and by pixel (of those whose pixels are at hand)."""
     fig, axes = plt.subplots(2, 1, figsize=(9, 6), layout="constrained", height_ratios=[1, 1.2])
-    for i, (name, emulator) in enumerate(emulators.items()):
-        ranges = emulator.info["metrics"]["linked_by_teff"]
+    for i, (name, info) in enumerate(infos.items()):
+        ranges = info["metrics"]["linked_by_teff"]
         edges = [ranges[0]["teff_low"], *(r["teff_high"] for r in ranges)]
         axes[0].stairs([r["rms"] for r in ranges], edges, color=f"C{i}", lw=1.6, label=name, baseline=None)
+    for i, (name, emulator) in enumerate(emulators.items()):
         rms = np.sqrt(np.mean(emulator.error.sigma**2, axis=0))
         axes[1].plot(emulator.wavelength, rms, color=f"C{i}", lw=0.8, label=name)
     axes[0].set(xlabel="Teff (K)", ylabel="RMS error of the flux", yscale="log")
@@ -399,8 +418,9 @@ def main(arguments=None):
 
     library = Library.load(LIBRARY)
     emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
-    for name, emulator in emulators.items():
-        trained_on = emulator.info["library"]["fingerprint"]
+    infos = trained()
+    for name, info in infos.items():
+        trained_on = info["library"]["fingerprint"]
         if trained_on != library.fingerprint():
             raise SystemExit(f"emulator '{name}' was trained on library {trained_on}, not on {LIBRARY}")
 
@@ -419,11 +439,12 @@ def main(arguments=None):
     save(readme_figure(plt, results), "readme")
     for key, result in results.items():
         save(result.plot().figure, key)
-    save(errors_figure(plt, emulators), "errors")
-    share = min(e.info["settings"]["validation"] for e in emulators.values())  # held out by all of them
+    save(errors_figure(plt, infos, emulators), "errors")
+    share = min(i["settings"]["validation"] for i in infos.values())  # held out by all of them
     labels, true = validation_spectra(library, share)
+    for name, info in infos.items():
+        save(history_figure(plt, info["history"]), f"history-{name}")
     for name, emulator in emulators.items():
-        save(history_figure(plt, emulator), f"history-{name}")
         save(validation_figure(plt, emulator, labels, true), f"validation-{name}")
 
 

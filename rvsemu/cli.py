@@ -144,7 +144,7 @@ def _add_fit(commands):
     parser.add_argument("--source-id", type=int, metavar="ID", help="fit this source only")
     parser.add_argument("--fix", action="append", default=[], metavar="LABEL=X", help="hold a label, e.g. vmic=1.2")
     parser.add_argument(
-        "--prior", action="append", default=[], metavar="LABEL=MEAN,SIGMA", help="Gaussian prior, instead of the defaults"
+        "--prior", action="append", default=[], metavar="LABEL=MEAN,SIGMA", help="Gaussian prior, for the defaults"
     )
     parser.add_argument("--no-priors", action="store_true", help="leave out the default priors")
     parser.add_argument("--continuum-degree", type=int, default=3, metavar="N", help="of the polynomial (default: 3)")
@@ -284,7 +284,7 @@ def _demo(options):
 # ---------------------------------------------------------------------- info
 def _add_info(commands):
     parser = _command(commands, "info", _info, "Say what an emulator is and how well it does")
-    parser.add_argument("emulator", nargs="?", metavar="NAME|FILE", help="a shipped name or a file (default: default)")
+    parser.add_argument("emulator", nargs="?", metavar="NAME|FILE", help="shipped name or file (default: default)")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
 
@@ -293,7 +293,8 @@ def _info(options):
 
     emulator = resolve(options.emulator)
     if options.json:
-        print(json.dumps(emulator.info, indent=2))
+        history = {s: {k: v.tolist() for k, v in curves.items()} for s, curves in emulator.history.items()}
+        print(json.dumps({**emulator.info, "history": history}, indent=1))
         return
     print(emulator)
     for label in emulator.labels.labels:
@@ -305,14 +306,16 @@ def _info(options):
 
 # ---------------------------------------------------------------------- train
 def _add_train(commands):
-    parser = _command(commands, "train", _train, "Train an emulator on a library of synthetic spectra (needs rvsemu[train])")
+    parser = _command(commands, "train", _train, "Train an emulator on a library of spectra (needs rvsemu[train])")
     parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
     parser.add_argument("--recipe", default="default", metavar="NAME", help="default or gebran2024 (default: default)")
     parser.add_argument("-o", "--out", default="emulator.h5", metavar="FILE", help="(default: emulator.h5)")
     parser.add_argument("--draws", type=int, metavar="N", help="broadened spectra to draw (default: the recipe's)")
     parser.add_argument("--epochs", type=int, metavar="N", help="at most so many in each stage (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default: 1)")
-    parser.add_argument("--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)")
+    parser.add_argument(
+        "--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 

@@ -203,9 +203,7 @@ def _name_lines(ax, lines, medium, velocity, wave):
     for i, x in zip(order, spread, strict=True):
         style = {"color": "0.55", "lw": 0.6, "clip_on": False, "transform": transform}
         ax.plot([places[i], places[i], x, x], [0.985, 1.01, 1.05, 1.06], **style)
-        ax.text(
-            x, 1.07, names[i], rotation=90, fontsize=_SMALL, ha="center", va="bottom", transform=transform
-        )
+        ax.text(x, 1.07, names[i], rotation=90, fontsize=_SMALL, ha="center", va="bottom", transform=transform)
 
 
 def spread_apart(places, gap, low, high) -> np.ndarray:

@@ -130,9 +130,7 @@ def write_bulk(path: Path, *stars: Star) -> Path:
     return path
 
 
-def write_votable(
-    path: Path, table: Table, params: dict | None = None, serialization: str = "tabledata"
-) -> Path:
+def write_votable(path: Path, table: Table, params: dict | None = None, serialization: str = "tabledata") -> Path:
     document = from_table(table)
     for name, value in (params or {}).items():
         datatype = "long" if isinstance(value, int) else "double"

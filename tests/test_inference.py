@@ -42,9 +42,7 @@ def emulator64(emulator):
             [Layer(x.weights.astype(float), x.bias.astype(float), x.activation) for x in network.layers]
         )
 
-    return dataclasses.replace(
-        emulator, label_network=double(emulator.label_network), decoder=double(emulator.decoder)
-    )
+    return dataclasses.replace(emulator, label_network=double(emulator.label_network), decoder=double(emulator.decoder))
 
 
 def observe(emulator, labels=SUN, velocity=0.0, snr=200.0, seed=None, wave=RVS, smooth=1):
@@ -267,9 +265,7 @@ def test_covariance_against_dense_matrices(emulator64):
     inverse = np.linalg.inv(200**2 * jacobian.T @ jacobian + prior)
     expected = inverse @ (200**4 * jacobian.T @ noise @ jacobian + prior) @ inverse
     scale = np.sqrt(np.diag(expected)[:7])
-    np.testing.assert_allclose(
-        found / np.outer(scale, scale), expected[:7, :7] / np.outer(scale, scale), atol=1e-5
-    )
+    np.testing.assert_allclose(found / np.outer(scale, scale), expected[:7, :7] / np.outer(scale, scale), atol=1e-5)
 
 
 def test_errors_cover_the_scatter_of_correlated_noise(emulator):
@@ -309,9 +305,7 @@ def test_noise_correlation_of_the_rvs_only_on_its_grid(sun, emulator):
 
 
 def test_emulator_error_enters_weights_and_errors(sun, result, emulator):
-    rough = dataclasses.replace(
-        emulator, error=ErrorModel(emulator.error.teff, 0 * emulator.error.sigma + 0.02)
-    )
+    rough = dataclasses.replace(emulator, error=ErrorModel(emulator.error.teff, 0 * emulator.error.sigma + 0.02))
     other = fit(sun, emulator=rough, noise_correlation=())
     assert other.reduced_chi2 == pytest.approx(result.reduced_chi2 * 0.005**2 / (0.005**2 + 0.02**2), rel=0.1)
     assert other.errors["teff"] > 3 * result.errors["teff"]
@@ -323,9 +317,7 @@ def test_misfit_widens_the_errors(sun, emulator):
     small = replace(sun, uncertainty=StdDevUncertainty(np.full(len(RVS), 0.0025)))
     plain, scaled = (fit(small, emulator=emulator, scale_errors=s) for s in (False, True))
     assert plain.reduced_chi2 == pytest.approx(4, rel=0.1)
-    assert float(scaled.errors["teff"] / plain.errors["teff"]) == pytest.approx(
-        np.sqrt(plain.reduced_chi2), rel=0.1
-    )
+    assert float(scaled.errors["teff"] / plain.errors["teff"]) == pytest.approx(np.sqrt(plain.reduced_chi2), rel=0.1)
     np.testing.assert_allclose(values(plain), values(scaled))
 
 
@@ -412,9 +404,7 @@ def test_bad_pixels_are_left_out(sun, result, emulator):
     mask = np.zeros(len(flux), dtype=bool)
     flux[100:120], error[900:910], error[910:920] = np.nan, 0.0, np.inf
     flux[1500], mask[1500] = 40.0, True
-    spectrum = replace(
-        sun, flux=flux * u.dimensionless_unscaled, uncertainty=StdDevUncertainty(error), mask=mask
-    )
+    spectrum = replace(sun, flux=flux * u.dimensionless_unscaled, uncertainty=StdDevUncertainty(error), mask=mask)
     found = fit(spectrum, emulator=emulator, noise_correlation=())
     assert found.n_pixels == result.n_pixels - 41
     assert abs(found.teff - result.teff) < result.errors["teff"]

@@ -43,9 +43,7 @@ WRITERS = {
     "ecsv, spaces": lambda d: write_ecsv(d / "a.ecsv", individual(KEPLER), delimiter=" "),
     "votable, params": lambda d: write_votable(d / "a.xml", individual(KEPLER, scalars=False), SCALARS),
     "votable, columns": lambda d: write_votable(d / "a.vot", individual(KEPLER), serialization="binary"),
-    "votable, gz": lambda d: write_votable(
-        d / "a.vot.gz", individual(KEPLER, scalars=False), SCALARS, "binary2"
-    ),
+    "votable, gz": lambda d: write_votable(d / "a.vot.gz", individual(KEPLER, scalars=False), SCALARS, "binary2"),
     "fits, header": lambda d: write_fits(d / "a.fits", individual(KEPLER, scalars=False), SCALARS),
     "fits, columns": lambda d: write_fits(d / "a.fits", individual(KEPLER)),
     "raw csv, null": lambda d: write_csv(d / "a.csv", text_cells(KEPLER)),
@@ -86,9 +84,7 @@ def assert_is(spectrum, star, rtol=1e-7):
     np.testing.assert_allclose(spectrum.uncertainty.array, star.error, rtol=rtol)
     meta = {name: spectrum.meta[name] for name in star.scalars}
     assert meta == star.scalars
-    assert {name: type(value) for name, value in meta.items()} == {
-        n: type(v) for n, v in star.scalars.items()
-    }
+    assert {name: type(value) for name, value in meta.items()} == {n: type(v) for n, v in star.scalars.items()}
 
 
 # --- reading ------------------------------------------------------------------------------------------------
@@ -190,9 +186,7 @@ def test_the_grid_comes_from_the_wavelength_column(tmp_path):
     angstrom["wavelength"] = angstrom["wavelength"].to("AA")
     assert_is(read_rvs(write_fits(tmp_path / "a.fits", angstrom))[0], KEPLER)
     assert_is(read_rvs(write_ecsv(tmp_path / "a.ecsv", angstrom))[0], KEPLER)
-    text = write_votable(
-        tmp_path / "a.xml", individual(KEPLER.but(wavelength=KEPLER.wavelength * 10))
-    ).read_text()
+    text = write_votable(tmp_path / "a.xml", individual(KEPLER.but(wavelength=KEPLER.wavelength * 10))).read_text()
     (tmp_path / "a.xml").write_text(text.replace('unit="nm"', 'unit="Angstrom"'))
     assert_is(read_rvs(tmp_path / "a.xml")[0], KEPLER)
 
@@ -226,9 +220,7 @@ def test_source_id_is_exact(tmp_path, source_id, name):
         "csv": lambda: write_csv(tmp_path / "a.csv", individual(star)),
         "bulk": lambda: write_bulk(tmp_path / "a.csv.gz", star),
         "xml": lambda: write_votable(tmp_path / "a.xml", raw(star), serialization="binary2"),
-        "params": lambda: write_votable(
-            tmp_path / "a.xml", individual(star, scalars=False), star.scalars, "binary"
-        ),
+        "params": lambda: write_votable(tmp_path / "a.xml", individual(star, scalars=False), star.scalars, "binary"),
         "fits": lambda: write_fits(tmp_path / "a.fits", raw(star)),
         "header": lambda: write_fits(tmp_path / "a.fits", individual(star, scalars=False), star.scalars),
     }[name]()
@@ -285,9 +277,7 @@ def test_files_with_two_sources(tmp_path, name):
     assert_is(Spectrum.read(path, format=FORMAT, source_id=HD.scalars["source_id"]), HD)
     (spectrum,) = read_rvs(path, source_id=str(HD.scalars["source_id"]))
     assert_is(spectrum, HD)
-    with pytest.raises(
-        SpectrumError, match="2 spectra of 2 sources.*source_id=2052747119115620352.*read_rvs"
-    ):
+    with pytest.raises(SpectrumError, match="2 spectra of 2 sources.*source_id=2052747119115620352.*read_rvs"):
         Spectrum.read(path, format=FORMAT)
     with pytest.raises(SpectrumError, match="source_id=42 is not among its 2 spectra"):
         read_rvs(path, source_id=42)
@@ -455,9 +445,7 @@ def test_other_xml_and_votable_without_spectra(tmp_path):
     path = tmp_path / "a.xml"
     path.write_text("<html><body>Service unavailable</body></html>")
     refuse(path, "not a VOTable")
-    path.write_text(
-        '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE/></VOTABLE>'
-    )
+    path.write_text('<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE/></VOTABLE>')
     refuse(path, "no column flux nor flux_error")
 
 
@@ -514,9 +502,7 @@ def test_ids_kept_as_floats_are_refused(tmp_path):
 
 
 def test_arrays_of_unequal_length(tmp_path):
-    refuse(
-        write_csv(tmp_path / "a.csv", text_cells(KEPLER.but(error=KEPLER.error[:-1]))), "2401 fluxes but 2400"
-    )
+    refuse(write_csv(tmp_path / "a.csv", text_cells(KEPLER.but(error=KEPLER.error[:-1]))), "2401 fluxes but 2400")
     refuse(
         write_fits(tmp_path / "a.fits", raw(KEPLER.but(wavelength=KEPLER.wavelength[:-1]), wavelength=True)),
         "2400 wavelengths but 2401",

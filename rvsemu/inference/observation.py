@@ -73,9 +73,7 @@ class Observation:
     meta: dict
 
     @classmethod
-    def from_spectrum(
-        cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, velocities=(0.0, 0.0)
-    ):
+    def from_spectrum(cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, velocities=(0.0, 0.0)):
         """Take a specutils Spectrum apart.
 
         Parameters
@@ -172,9 +170,7 @@ def correlation_for(observation: Observation, correlation="gaia-rvs") -> np.ndar
     """
     if isinstance(correlation, str):
         if correlation != "gaia-rvs":
-            raise SpectrumError(
-                f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers."
-            )
+            raise SpectrumError(f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers.")
         correlation = RVS_NOISE_CORRELATION if abs(observation.step - 0.1) < 0.01 else ()
     rho = np.asarray(correlation if len(correlation) else (1.0,), dtype=float)
     if rho.ndim != 1 or rho[0] != 1 or not np.all(np.abs(rho) <= 1):
@@ -212,14 +208,10 @@ def _medium(spectrum, medium) -> str:
 def _wavelength(spectrum) -> np.ndarray:
     axis = u.Quantity(spectrum.spectral_axis)
     if not axis.unit.is_equivalent(u.AA):
-        raise SpectrumError(
-            f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm."
-        )
+        raise SpectrumError(f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm.")
     out = np.array(axis.to_value(u.AA), dtype=float)
     if len(out) < MIN_PIXELS or not np.all(np.isfinite(out)):
-        raise SpectrumError(
-            f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}."
-        )
+        raise SpectrumError(f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}.")
     return out
 
 
@@ -236,31 +228,24 @@ def _sigma(spectrum, sigma) -> np.ndarray:
     uncertainty = spectrum.uncertainty
     if uncertainty is None:
         raise SpectrumError(
-            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or "
-            "pass sigma=."
+            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or pass sigma=."
         )
     if type(uncertainty) not in _POWER:
         kinds = ", ".join(kind.__name__ for kind in _POWER)
-        raise SpectrumError(
-            f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=."
-        )
+        raise SpectrumError(f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=.")
     power = _POWER[type(uncertainty)]
     own = unit**power if uncertainty.unit is None else uncertainty.unit
     try:
         values = u.Quantity(uncertainty.array, own, dtype=float).to_value(unit**power)
     except u.UnitConversionError:
-        raise SpectrumError(
-            f"The uncertainty is in '{own}', the flux in '{unit}': make them agree."
-        ) from None
+        raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
     with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels
         return values ** (1.0 / power)
 
 
 def _check_some(measured, covered, wavelength, medium, emulator):
     if not measured.any():
-        raise SpectrumError(
-            "The spectrum has no valid pixel: all are masked, NaN or without a positive uncertainty."
-        )
+        raise SpectrumError("The spectrum has no valid pixel: all are masked, NaN or without a positive uncertainty.")
     if not covered.any():
         low, high = convert_medium(emulator.wavelength[[0, -1]], emulator.medium, medium)
         raise SpectrumError(
@@ -289,9 +274,7 @@ def _range(item) -> tuple[float, float]:
     try:
         low, high = (float(u.Quantity(x, u.AA).value) for x in item)
     except (u.UnitConversionError, TypeError, ValueError):
-        raise SpectrumError(
-            f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom."
-        ) from None
+        raise SpectrumError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
     if not low < high:
         raise SpectrumError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
     return low, high

@@ -112,9 +112,7 @@ def _velocity_bounds(radial_velocity) -> np.ndarray:
     pair = isinstance(radial_velocity, tuple | list)
     out = np.atleast_1d([label.value(v) for v in radial_velocity] if pair else label.value(radial_velocity))
     if out.shape not in ((1,), (2,)) or (len(out) == 2 and not out[0] < out[1]):
-        raise LabelError(
-            f"radial_velocity={radial_velocity}: give (lowest, highest) in km/s, or one number to fix it."
-        )
+        raise LabelError(f"radial_velocity={radial_velocity}: give (lowest, highest) in km/s, or one number to fix it.")
     return out
 
 

@@ -29,10 +29,7 @@ def is_array(cells: Sequence) -> bool:
     """
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biufc":
         return cells.ndim > 1
-    return any(
-        cell.lstrip()[:1] in tuple(_BRACKETS) if isinstance(cell, str) else np.ndim(cell) > 0
-        for cell in cells
-    )
+    return any(cell.lstrip()[:1] in tuple(_BRACKETS) if isinstance(cell, str) else np.ndim(cell) > 0 for cell in cells)
 
 
 def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
@@ -62,9 +59,7 @@ def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
     try:
         return np.array([_as_float(cell) for cell in cells], dtype=float)
     except (TypeError, ValueError) as error:
-        raise SpectrumError(
-            f"{label}: column {name}: {error}; the file is damaged, download it again"
-        ) from error
+        raise SpectrumError(f"{label}: column {name}: {error}; the file is damaged, download it again") from error
 
 
 def _split(text: str, name: str, label: str) -> list[str]:
@@ -72,9 +67,7 @@ def _split(text: str, name: str, label: str) -> list[str]:
     if text[-1:] != _BRACKETS.get(text[:1]):
         if is_missing(text):
             return []
-        raise SpectrumError(
-            f"{label}: column {name}: an array is not closed; the file is damaged, download it again"
-        )
+        raise SpectrumError(f"{label}: column {name}: an array is not closed; the file is damaged, download it again")
     inner = text[1:-1]
     return inner.split(",") if "," in inner else inner.split()
 

@@ -25,9 +25,7 @@ _EXTENSIONS = ["csv", "csv.gz", "ecsv", "xml", "vot", "vot.gz", "fits", "zip"]
 _EXAMPLES = ("kepler-93", "hd176650")
 
 
-def read_rvs(
-    path: str | os.PathLike, source_id: int | None = None, *, skip_empty: bool = False
-) -> list[Spectrum]:
+def read_rvs(path: str | os.PathLike, source_id: int | None = None, *, skip_empty: bool = False) -> list[Spectrum]:
     """Read every RVS spectrum of a file or of a zip archive of files.
 
     Parameters
@@ -134,9 +132,7 @@ def load_spectrum(file_obj, source_id: int | None = None) -> Spectrum:
         return records[0].spectrum()
     sources = list(dict.fromkeys(record.source_id for record in records))
     if len(sources) == 1:
-        raise SpectrumError(
-            f"{label}: {len(records)} spectra of source {sources[0]}; read_rvs(path) returns them all"
-        )
+        raise SpectrumError(f"{label}: {len(records)} spectra of source {sources[0]}; read_rvs(path) returns them all")
     raise SpectrumError(
         f"{label}: {len(records)} spectra of {len(sources)} sources; "
         f"choose one with source_id={sources[0]}, or get all of them from read_rvs(path)"

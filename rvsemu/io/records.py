@@ -227,9 +227,7 @@ def _record(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, a
             )
     flux, error = (as_floats(pixels[name], name, table.label) for name in ("flux", "flux_error"))
     if flux.shape != error.shape:
-        raise SpectrumError(
-            f"{table.label}: {flux.size} fluxes but {error.size} errors; download the file again"
-        )
+        raise SpectrumError(f"{table.label}: {flux.size} fluxes but {error.size} errors; download the file again")
     wavelength = _wavelength(table, pixels.get("wavelength"), flux.size)
     return Record(table, wavelength, flux, error, scalars, structure)
 

@@ -148,9 +148,7 @@ def _read_zip(data: bytes, label: str) -> Iterator[SpectrumTable]:
     except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
         raise SpectrumError(f"{label}: not a complete zip archive ({error}): {_DAMAGE}") from error
     if not found:
-        raise NotRVSError(
-            f"{label}: no file in this archive is an RVS spectrum; give one that has RVS products"
-        )
+        raise NotRVSError(f"{label}: no file in this archive is an RVS spectrum; give one that has RVS products")
 
 
 def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
@@ -179,9 +177,7 @@ def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
         raise SpectrumError(f"{label}: {error}: {_DAMAGE}") from error
     for number, row in enumerate(cells, start=1):
         if len(row) != len(names):
-            raise SpectrumError(
-                f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {_DAMAGE}"
-            )
+            raise SpectrumError(f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {_DAMAGE}")
     columns = dict(zip(names, zip(*cells, strict=True), strict=True)) if cells else {"flux": ()}
     _require_last_line(text, columns, label)
     described = [entry for entry in header.get("datatype", []) if entry.get("unit")]
@@ -207,8 +203,7 @@ def _require_last_line(text: str, columns: Mapping[str, Sequence], label: str) -
     whole = text.endswith(("\n", "\r")) or any(n_rows % size == 0 for size in GRID_STEPS)
     if not whole and not columns["flux"][-1].rstrip().endswith(("]", ")", "}")):
         raise SpectrumError(
-            f"{label}: ends after {n_rows} pixels without a line end: {_DAMAGE}, "
-            "or end the last line if it is complete"
+            f"{label}: ends after {n_rows} pixels without a line end: {_DAMAGE}, or end the last line if it is complete"
         )
 
 

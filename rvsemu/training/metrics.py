@@ -18,8 +18,8 @@ def metrics(true, predicted) -> dict[str, float]:
     -------
     dict
         mse, mae, rms; r2 and explained_variance, averaged over columns with equal weight as
-        scikit-learn does (columns that do not vary are left out); mean_relative_error, |error| / |true|
-        over elements with |true| > 0.01; p99_max_error, the 99th percentile over rows of the largest
+        scikit-learn does (columns that do not vary are left out); mean_relative_error, abs(error) / abs(true)
+        over elements with abs(true) > 0.01; p99_max_error, the 99th percentile over rows of the largest
         absolute error in a row.
     """
     true, predicted = np.asarray(true, dtype="f8"), np.asarray(predicted, dtype="f8")

@@ -35,9 +35,9 @@ class MeanSpectrum:
         return flux - self.mean.astype("f4")
 
     def merged(self, decoder: DenseNetwork) -> DenseNetwork:
-        """`decoder` ending in flux instead of deviations."""
-        *layers, last = decoder.layers
-        return DenseNetwork([*layers, Layer(last.weights, (last.bias + self.mean).astype("f4"), last.activation)])
+        """`decoder` ending in flux instead of deviations: its last layer must be linear."""
+        *layers, last = _linear_end(decoder)
+        return DenseNetwork([*layers, Layer(last.weights, (last.bias + self.mean).astype("f4"))])
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,15 @@ class PrincipalComponents:
 
     def merged(self, decoder: DenseNetwork) -> DenseNetwork:
         """`decoder` ending in flux instead of coefficients: its last layer must be linear."""
-        *layers, last = decoder.layers
-        if last.activation != "linear":
-            raise ValueError(f"the decoder ends in {last.activation}: only a linear layer can be merged")
+        *layers, last = _linear_end(decoder)
         to_flux = self.spread[:, None] * self.basis
         weights, bias = last.weights @ to_flux, last.bias @ to_flux + self.mean
         return DenseNetwork([*layers, Layer(weights.astype("f4"), bias.astype("f4"), "linear")])
+
+
+def _linear_end(decoder: DenseNetwork) -> tuple[Layer, ...]:
+    """The layers of `decoder`, the last of which a linear map can be merged into."""
+    last = decoder.layers[-1].activation
+    if last != "linear":
+        raise ValueError(f"the decoder ends in {last}: only a linear layer can be merged")
+    return decoder.layers
