@@ -57,9 +57,7 @@ def _command(commands, name, run, text, **extra):
 
 
 def _add_emulator_option(parser):
-    parser.add_argument(
-        "--emulator", metavar="NAME|FILE", help="'default', 'gebran2024' or an emulator file (default: default)"
-    )
+    parser.add_argument("--emulator", metavar="NAME|FILE", help="a shipped one, or an emulator file (default: default)")
 
 
 # ---------------------------------------------------------------------- generate

@@ -339,7 +339,7 @@ def generate(
     medium : {'air', 'vacuum'}
         Of `wavelength` and of the result.
     emulator : Emulator, str or path, optional
-        Another emulator than the default one: a shipped name such as ``"gebran2024"``, or a file.
+        Another emulator than the default one: a shipped one by name, or a file.
     extrapolate : bool
         Allow labels outside the training domain; ``meta["extrapolated"]`` then says so.
 
