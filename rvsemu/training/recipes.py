@@ -71,8 +71,8 @@ class Recipe:
         the decoder's last layer afterwards: the emulator is labels -> latent -> flux all the same.
     center : bool
         Let the autoencoder see deviations from the mean training spectrum, which is added to the
-        decoder's last bias afterwards. (Fed with fluxes as they are, all near 1, most of its rectified units
-        die within the first steps and all spectra come out on one line.) `components` centers anyway.
+        decoder's last bias afterwards. (Fed with fluxes as they are, all near 1, most of its rectified units were
+        dead and the loss stood still after ten epochs, in the run that was tried.) `components` centers anyway.
     weights : {'float16', 'float32'}
         How the emulator file holds them.
     """
