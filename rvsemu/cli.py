@@ -142,7 +142,11 @@ def _add_fit(commands):
     parser.add_argument("--source-id", type=int, metavar="ID", help="fit this source only")
     parser.add_argument("--fix", action="append", default=[], metavar="LABEL=X", help="hold a label, e.g. vmic=1.2")
     parser.add_argument(
-        "--prior", action="append", default=[], metavar="LABEL=MEAN,SIGMA", help="Gaussian prior, for the defaults"
+        "--prior",
+        action="append",
+        default=[],
+        metavar="LABEL=MEAN,SIGMA",
+        help="a Gaussian prior; given ones replace the defaults",
     )
     parser.add_argument("--no-priors", action="store_true", help="leave out the default priors")
     parser.add_argument("--continuum-degree", type=int, default=3, metavar="N", help="of the polynomial (default: 3)")
@@ -353,7 +357,7 @@ def _library_info(options):
     library = Library.load(options.file)
     print(f"{library}, fingerprint {library.fingerprint()}")
     for name, values in zip(library.names, library.labels.T, strict=True):
-        print(f"  {name:<8}{values.min():10.4g} to {values.max():<10.4g}")
+        print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
     if library.extrapolated is not None:
         print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
     for key, value in library.info.items():

@@ -135,6 +135,7 @@ class Library:
             [broadener.apply(broadener.transform(part), 0.0, resolution) for part in np.array_split(self.flux, 20)]
         )
         changed = {"flux": flux.astype("f4"), "wavelength": wavelength, "bin_width": 0.0, "resolution": resolution}
+        changed["info"] = {**self.info, "broadening": f"no rotation; Gaussian LSF of R = {resolution:g}"}
         return Library(**{**vars(self), **changed})
 
     def broadener(self, wavelength) -> Broadener:
