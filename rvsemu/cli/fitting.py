@@ -1,0 +1,94 @@
+"""``rvsemu fit``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..errors import SpectrumError
+from .common import add_emulator_option, assignment, command, headless, number, pair, save_figure, write_results
+
+
+def add_fit(commands):
+    parser = command(commands, "fit", _fit, "Fit stellar labels to Gaia RVS spectra")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
+    parser.add_argument("-o", "--out", metavar="TABLE", help="write a table of results: .ecsv, .fits, .csv or .vot")
+    parser.add_argument("--plot", metavar="DIR", help="write a plot of each fit into this folder")
+    parser.add_argument("--source-id", type=int, metavar="ID", help="fit this source only")
+    parser.add_argument("--fix", action="append", default=[], metavar="LABEL=X", help="hold a label, e.g. vmic=1.2")
+    parser.add_argument(
+        "--prior",
+        action="append",
+        default=[],
+        metavar="LABEL=MEAN,SIGMA",
+        help="a Gaussian prior; given ones replace the defaults",
+    )
+    parser.add_argument("--no-priors", action="store_true", help="leave out the default priors")
+    parser.add_argument("--continuum-degree", type=int, default=3, metavar="N", help="of the polynomial (default: 3)")
+    parser.add_argument(
+        "--mask",
+        action="append",
+        metavar="NAME|LOW,HIGH",
+        help="leave out: calcium-cores, edges, none, or a range in Angstrom (default: calcium-cores and edges)",
+    )
+    add_emulator_option(parser)
+
+
+def _fit(options):
+    from tqdm import tqdm
+
+    from ..inference import fit
+    from ..io import read_rvs
+    from ..io.spectra import check_writable
+
+    settings = _fit_settings(options)
+    if options.out:
+        check_writable(options.out)
+    if options.plot:
+        headless()
+        Path(options.plot).mkdir(parents=True, exist_ok=True)
+    results, failures = [], 0
+    for path in tqdm(options.files, desc="fit", unit="file", disable=len(options.files) < 3):
+        try:
+            for spectrum in read_rvs(path, options.source_id):
+                results.append(fit(spectrum, **settings))
+                _report(results[-1], spectrum, path, options.plot)
+        except SpectrumError as e:
+            failures += 1
+            tqdm.write(f"rvsemu fit: error: {_prefixed(path, e)}", file=sys.stderr)
+    if results and options.out:
+        write_results(results, options.out)
+    return 2 if failures else 0
+
+
+def _prefixed(path, error) -> str:
+    text = str(error)
+    return text if Path(path).name in text else f"{path}: {text}"
+
+
+def _fit_settings(options) -> dict:
+    settings = {
+        "emulator": options.emulator,
+        "fixed": {name: number("--fix", name, text) for name, text in map(assignment("--fix"), options.fix)},
+        "continuum_degree": options.continuum_degree,
+    }
+    if options.prior or options.no_priors:
+        pairs = map(assignment("--prior"), options.prior)
+        settings["priors"] = {name: pair("--prior", name, text) for name, text in pairs}
+    if options.mask:
+        settings["mask"] = [_mask(text) for text in options.mask if text != "none"]
+    return settings
+
+
+def _mask(text):
+    return pair("--mask", "range", text) if "," in text else text
+
+
+def _report(result, spectrum, path, folder):
+    """Print one result and write its plot."""
+    name = str(spectrum.meta.get("source_id", Path(path).stem))
+    print(f"{path}: source {name}\n{result}")
+    if folder:
+        transit = spectrum.meta.get("transit_id")
+        file = Path(folder) / (f"{name}-{transit}.png" if transit is not None else f"{name}.png")
+        save_figure(result.plot(), file)

@@ -1,0 +1,87 @@
+"""``rvsemu generate`` and ``rvsemu demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import SpectrumError
+from .common import add_emulator_option, command, headless, save_figure, write_results
+
+
+def add_generate(commands):
+    from ..labels import PAPER_LABELS
+
+    parser = command(commands, "generate", _generate, "Generate a spectrum from stellar labels")
+    defaults = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
+    for label in PAPER_LABELS:
+        unit = f"{label.unit}, " if label.unit else ""
+        default = defaults.get(label.name)
+        parser.add_argument(
+            f"--{label.name}",
+            type=float,
+            required=default is None,
+            default=default,
+            metavar="X",
+            help=f"{label.description} ({unit}{label.lower:g} to {label.upper:g}"
+            + (")" if default is None else f"; default {default:g})"),
+        )
+    parser.add_argument("--medium", choices=("air", "vacuum"), default="air", help="of the wavelengths (default: air)")
+    parser.add_argument("--extrapolate", action="store_true", help="allow labels outside the training domain")
+    add_emulator_option(parser)
+    parser.add_argument("-o", "--out", metavar="FILE", help="write the spectrum: .fits, .ecsv, .csv or .vot")
+    parser.add_argument("--plot", metavar="FILE", help="write a plot: .png, .pdf or .svg")
+
+
+def _generate(options):
+    from ..emulator import generate
+    from ..io.spectra import check_writable, write_spectrum
+    from ..labels import PAPER_LABELS
+
+    if not (options.out or options.plot):
+        raise SpectrumError("nothing to write: give -o FILE for the spectrum, --plot FILE for a plot, or both.")
+    if options.out:
+        check_writable(options.out)
+    spectrum = generate(
+        **{label.name: getattr(options, label.name) for label in PAPER_LABELS},
+        medium=options.medium,
+        emulator=options.emulator,
+        extrapolate=options.extrapolate,
+    )
+    if options.out:
+        write_spectrum(spectrum, options.out)
+        print(f"wrote {options.out}")
+    if options.plot:
+        from ..plotting import plot_spectrum
+
+        headless()
+        save_figure(plot_spectrum(spectrum), options.plot)
+
+
+def add_demo(commands):
+    text = "Generate a solar spectrum, fit a real Gaia star that comes with the package, write plots and a table"
+    parser = command(commands, "demo", _demo, text)
+    parser.add_argument(
+        "-o", "--out", metavar="DIR", default="rvsemu-demo", help="folder for what it writes (default: rvsemu-demo)"
+    )
+
+
+def _demo(options):
+    from ..emulator import generate
+    from ..inference import fit
+    from ..io import example_path, read_rvs
+    from ..io.spectra import write_spectrum
+    from ..plotting import plot_spectrum
+
+    headless()
+    folder = Path(options.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    sun = generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    write_spectrum(sun, folder / "sun.fits")
+    print(f"A solar spectrum from its labels:\nwrote {folder / 'sun.fits'}")
+    save_figure(plot_spectrum(sun), folder / "sun.png")
+    (star,) = read_rvs(example_path("kepler-93"))
+    result = fit(star)
+    print("\nLabels of Kepler-93 from its Gaia DR3 RVS spectrum")
+    print(f"(Huber et al. 2013: teff 5669 +- 75 K, logg 4.468 +- 0.032, mh -0.18 +- 0.10):\n{result}")
+    write_results([result], folder / "kepler-93.ecsv")
+    save_figure(result.plot(), folder / "kepler-93.png")
