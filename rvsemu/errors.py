@@ -1,6 +1,14 @@
 """The errors a user can cause: each message names what, which value, what is allowed and the remedy."""
 
-__all__ = ["EmulatorFileError", "LabelError", "LibraryFileError", "RvsemuError", "SpectrumError", "TrainingError"]
+__all__ = [
+    "EmulatorFileError",
+    "LabelError",
+    "LibraryFileError",
+    "RvsemuError",
+    "SpectrumError",
+    "SpectrumWarning",
+    "TrainingError",
+]
 
 
 class RvsemuError(ValueError):
@@ -13,6 +21,10 @@ class LabelError(RvsemuError):
 
 class SpectrumError(RvsemuError):
     """A spectrum or spectrum file cannot be read or used."""
+
+
+class SpectrumWarning(UserWarning):
+    """Some of several spectra are not there or cannot be used; the others are."""
 
 
 class EmulatorFileError(RvsemuError):

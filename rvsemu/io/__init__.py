@@ -2,10 +2,12 @@
 
 Importing this subpackage registers two formats with specutils: ``"Gaia DR3 RVS"``, so that
 ``Spectrum.read(path)`` and ``SpectrumList.read(path)`` read the files of the Gaia archive, and
-``"rvsemu"`` for generated spectra. `read_rvs` reads every spectrum of a file or of a zip archive.
+``"rvsemu"`` for generated spectra. `read_rvs` reads every spectrum of a file or of a zip archive,
+and `fetch_rvs` gets spectra from the Gaia archive.
 """
 
+from .archive import fetch_rvs
 from .gaia import FORMAT, example_path, read_rvs
 from .spectra import write_spectrum, write_table
 
-__all__ = ["FORMAT", "example_path", "read_rvs", "write_spectrum", "write_table"]
+__all__ = ["FORMAT", "example_path", "fetch_rvs", "read_rvs", "write_spectrum", "write_table"]
