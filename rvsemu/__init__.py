@@ -4,6 +4,7 @@
 `generate`         labels -> `specutils.Spectrum`
 `fit`              observed spectrum -> labels with errors (`FitResult`)
 `read_rvs`         Gaia RVS files -> list of Spectrum
+`RVSModel`         the emulator as a model of astropy.modeling
 `shipped`          an emulator that comes with the package
 `Emulator`         load, save, flux, Jacobian, spectrum
 `example_path`     a real Gaia RVS file to try things on
@@ -17,8 +18,8 @@ from importlib.metadata import version as _version
 
 from .emulator import Emulator, generate, shipped
 from .errors import RvsemuError
-from .inference import FitResult, fit
+from .inference import FitResult, RVSModel, fit
 from .io import example_path, read_rvs
 
 __version__ = _version("rvsemu")
-__all__ = ["Emulator", "FitResult", "RvsemuError", "example_path", "fit", "generate", "read_rvs", "shipped"]
+__all__ = ["Emulator", "FitResult", "RVSModel", "RvsemuError", "example_path", "fit", "generate", "read_rvs", "shipped"]

@@ -9,8 +9,9 @@ trust them.
 
 from .forward import ForwardModel
 from .least_squares import fit
+from .modeling import RVSModel
 from .observation import DEFAULT_MASK, MASKS, Observation
 from .parameters import DEFAULT_PRIORS
 from .result import FitResult
 
-__all__ = ["DEFAULT_MASK", "DEFAULT_PRIORS", "MASKS", "FitResult", "ForwardModel", "Observation", "fit"]
+__all__ = ["DEFAULT_MASK", "DEFAULT_PRIORS", "MASKS", "FitResult", "ForwardModel", "Observation", "RVSModel", "fit"]
