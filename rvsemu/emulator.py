@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -30,27 +30,53 @@ _BATCH = 256  # spectra at a time: the widest layer then stays within the caches
 
 @dataclass(frozen=True)
 class ErrorModel:
-    """RMS error of an emulator per pixel, measured on validation spectra in ranges of Teff.
+    """Error of an emulator measured on validation spectra in ranges of Teff: per pixel, and how pixels err together.
 
     Parameters
     ----------
     teff : ndarray, shape (k,)
         Nodes in K, increasing; between them the error is interpolated, outside it is held.
     sigma : ndarray, shape (k, n_pixels)
+        RMS error.
+    components : ndarray, shape (k, r, n_pixels), optional
+        Low-rank part of the covariance: that of node i is ``components[i].T @ components[i]`` plus a
+        diagonal that brings the variances up to ``sigma[i]**2``. Without it errors are independent.
     """
 
     teff: np.ndarray
     sigma: np.ndarray
+    components: np.ndarray | None = None
 
     def __call__(self, teff) -> np.ndarray:
         """Error (n, n_pixels) at effective temperatures (n,)."""
+        i, f = self._between(teff)
+        return (1 - f[:, None]) * self.sigma[i] + f[:, None] * self.sigma[i + 1]
+
+    def covariance(self, teff) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance at one temperature, interpolated linearly between the nodes' covariances.
+
+        Returns
+        -------
+        variance : ndarray, shape (n_pixels,)
+            Its diagonal part, >= 0.
+        low_rank : ndarray, shape (2 r, n_pixels)
+            Rows u; the covariance is diag(variance) + sum of u u^T.
+        """
+        (i,), (f,) = self._between([teff])
+        variance = (1 - f) * np.square(self.sigma[i], dtype=float) + f * np.square(self.sigma[i + 1], dtype=float)
+        if self.components is None:
+            return variance, np.zeros((0, len(variance)))
+        low_rank = np.concatenate([np.sqrt(1 - f) * self.components[i], np.sqrt(f) * self.components[i + 1]])
+        return np.maximum(variance - np.sum(low_rank**2, axis=0), 0.0), low_rank
+
+    def _between(self, teff):
+        """Node below, and the share of the next."""
         teff = np.clip(np.asarray(teff, dtype=float), self.teff[0], self.teff[-1])
         i = np.clip(np.searchsorted(self.teff, teff) - 1, 0, len(self.teff) - 2)
-        f = ((teff - self.teff[i]) / (self.teff[i + 1] - self.teff[i]))[:, None]
-        return (1 - f) * self.sigma[i] + f * self.sigma[i + 1]
+        return i, (teff - self.teff[i]) / (self.teff[i + 1] - self.teff[i])
 
 
-@dataclass
+@dataclass(eq=False)
 class Emulator:
     """A trained pair of networks that turns labels into spectra.
 
@@ -109,6 +135,25 @@ class Emulator:
     def sigma(self, labels) -> np.ndarray:
         """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
         return self.error(np.atleast_2d(labels)[:, self.labels.names.index("teff")])
+
+    def error_covariance(self, labels) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
+        return self.error.covariance(labels[self.labels.names.index("teff")])
+
+    def trimmed(self, low, high) -> Emulator:
+        """The same emulator for the part of its grid that just covers `low` to `high` Angstrom (and is faster)."""
+        first = max(np.searchsorted(self.wavelength, low, side="right") - 1, 0)
+        some = slice(first, np.searchsorted(self.wavelength, high) + 1)
+        last = self.decoder.layers[-1]
+        last = Layer(np.ascontiguousarray(last.weights[:, some]), last.bias[some], last.activation)
+        error = self.error
+        components = None if error.components is None else error.components[..., some]
+        return replace(
+            self,
+            decoder=DenseNetwork([*self.decoder.layers[:-1], last]),
+            wavelength=self.wavelength[some],
+            error=ErrorModel(error.teff, error.sigma[:, some], components),
+        )
 
     # ------------------------------------------------------------------ units and Spectrum
     def spectrum(self, *, wavelength=None, medium=None, extrapolate=False, **labels) -> Spectrum:
@@ -178,6 +223,9 @@ class Emulator:
                     _write_layer(file.create_group(f"{name}/{i:02d}"), layer, dtype)
             file["error/teff"] = self.error.teff
             file.create_dataset("error/sigma", data=self.error.sigma.astype("f4"), compression="gzip", shuffle=True)
+            if self.error.components is not None:
+                components = self.error.components.astype("f4")
+                file.create_dataset("error/components", data=components, compression="gzip", shuffle=True)
             for stage, curves in self.history.items():
                 for name, values in curves.items():
                     file[f"history/{stage}/{name}"] = np.asarray(values, dtype="f8")
@@ -235,7 +283,7 @@ def _read(file) -> dict:
         "decoder": _read_network(file["decoder"]),
         "wavelength": wavelength[:],
         "medium": check_medium(wavelength.attrs["medium"]),
-        "error": ErrorModel(file["error/teff"][:], file["error/sigma"][:]),
+        "error": _read_error(file["error"]),
         "info": json.loads(file.attrs["info"]),
         "history": history,
     }
@@ -244,12 +292,21 @@ def _read(file) -> dict:
         raise ValueError("the wavelengths are not a uniform grid")
     if error.sigma.shape != (len(error.teff), len(grid)) or not np.all(np.diff(error.teff) > 0) or len(error.teff) < 2:
         raise ValueError("the error model does not fit the wavelengths")
-    if not np.isfinite(error.sigma).all():
+    if error.components is not None and (
+        error.components.ndim != 3 or error.components.shape[::2] != error.sigma.shape
+    ):
+        raise ValueError("the components of the error model do not fit the wavelengths")
+    if not all(np.isfinite(x).all() for x in (error.sigma, error.components) if x is not None):
         raise ValueError("the error model is not finite")
     first, last = parts["label_network"].layers[0], parts["decoder"].layers[-1]
     if first.weights.shape[0] != len(labels) or len(last.bias) != len(parts["wavelength"]):
         raise ValueError("the networks do not fit the labels and wavelengths")
     return parts
+
+
+def _read_error(group) -> ErrorModel:
+    components = group["components"][:] if "components" in group else None  # files before it have none
+    return ErrorModel(group["teff"][:], group["sigma"][:], components)
 
 
 def _read_network(group) -> DenseNetwork:

@@ -1,6 +1,7 @@
 """Fits of spectra with known labels, and of real Gaia stars with labels from the literature."""
 
 import dataclasses
+import functools
 import pickle
 
 import numpy as np
@@ -13,14 +14,13 @@ import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.emulator import Emulator, ErrorModel
 from rvsemu.errors import LabelError, SpectrumError
-from rvsemu.inference import MASKS, ForwardModel, Observation, fit
+from rvsemu.inference import MASKS, ForwardModel, Likelihood, NoiseModel, Observation, fit_many
+from rvsemu.inference import fit as fit_real
 from rvsemu.inference import least_squares as module
-from rvsemu.inference.forward import Continuum
-from rvsemu.inference.least_squares import Objective
-from rvsemu.inference.observation import correlation_for
+from rvsemu.inference.continuum import Projection, White
+from rvsemu.inference.noise import RVS_NOISE_CORRELATION, correlation_for
 from rvsemu.inference.parameters import DEFAULT_PRIORS, Parameters
 from rvsemu.network import DenseNetwork, Layer
-from rvsemu.physics.continuum import chebyshev_basis
 
 RVS = 8460.0 + 0.1 * np.arange(2401)
 SUN = {"teff": 5777.0, "logg": 4.44, "vsini": 8.0, "mh": 0.0, "vmic": 1.2, "resolution": 11500.0}
@@ -45,15 +45,22 @@ def emulator64(emulator):
     return dataclasses.replace(emulator, label_network=double(emulator.label_network), decoder=double(emulator.decoder))
 
 
+fit = functools.partial(fit_real, model_error=None)
+"""For spectra that come from the model that is fitted."""
+
+
 def observe(emulator, labels=SUN, velocity=0.0, snr=200.0, seed=None, wave=RVS, smooth=1):
-    """A star in vacuum, receding, with a sloping continuum and Gaussian noise (mean of `smooth` pixels)."""
+    """A star in vacuum, receding, with a sloping continuum and Gaussian noise (mean of `smooth` pixels, 1 % white)."""
     beta = velocity / 299792.458
     star = emulator.spectrum(wavelength=wave / np.sqrt((1 + beta) / (1 - beta)), medium="vacuum", **labels)
     x = (wave - wave.mean()) / np.ptp(wave)
     flux = star.flux.value * (1.01 + 0.05 * x - 0.03 * x**2)
     if seed is not None:
         white = np.random.default_rng(seed).normal(size=len(wave) + smooth - 1)
-        flux = flux + np.convolve(white, np.ones(smooth), "valid") / np.sqrt(smooth) / snr
+        noise = np.convolve(white, np.ones(smooth), "valid") / np.sqrt(smooth)
+        if smooth > 1:
+            noise = np.sqrt(0.99) * noise + 0.1 * np.random.default_rng([seed, 1]).normal(size=len(wave))
+        flux = flux + noise / snr
     return Spectrum(
         spectral_axis=wave * u.AA,
         flux=flux * u.dimensionless_unscaled,
@@ -192,13 +199,6 @@ def test_result_survives_pickling(result):
 # ---------------------------------------------------------------- derivatives and covariance
 
 
-def _objective(spectrum, emulator, theta, priors=None):
-    parameters = Parameters.make(emulator.labels, priors=priors or {})
-    observation = Observation.from_spectrum(spectrum, emulator, velocities=parameters.velocities)
-    basis = chebyshev_basis(observation.wavelength, 3)
-    return Objective(observation, emulator, parameters, basis, theta)
-
-
 THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 3.0])
 STEPS = np.array([1.0, 1e-3, 1e-2, 1e-3, 1e-3, 5.0, 1e-2])
 
@@ -212,94 +212,103 @@ def test_model_jacobian_against_finite_differences(emulator64):
     model = ForwardModel(emulator64, rvsemu.physics.wavelengths.vacuum_to_air(RVS))
     flux, jacobian = model.jacobian(THETA)
     np.testing.assert_allclose(flux, model.flux(THETA), atol=1e-12)
-    expected = _differences(model.flux)
+    expected = _differences(lambda x: model.flux(x)[0])
     scale = np.abs(expected).max(axis=0)
-    np.testing.assert_allclose(jacobian / scale, expected / scale, atol=1e-4)
+    np.testing.assert_allclose(jacobian[0].T / scale, expected / scale, atol=1e-4)
 
 
-def test_residual_jacobian_against_finite_differences(emulator64):
-    """Kaufman's Jacobian is exact where the residual is zero, and its gradient everywhere."""
+def test_model_of_many_is_that_of_each(emulator):
+    model = ForwardModel(emulator, rvsemu.physics.wavelengths.vacuum_to_air(RVS))
+    theta = THETA + np.outer([0, 1, -2], 30 * STEPS)
+    np.testing.assert_allclose(model.flux(theta), np.vstack([model.flux(t) for t in theta]), atol=1e-6)
+    together, apart = model.jacobian(theta)[1], np.vstack([model.jacobian(t)[1] for t in theta])
+    np.testing.assert_allclose(together, apart, atol=1e-5 * np.abs(apart).max())
+
+
+def _projection(emulator, spectrum):
+    likelihood = Likelihood(
+        Observation.from_spectrum(spectrum, emulator, velocities=(-100, 100)),
+        emulator,
+        Parameters.make(emulator.labels),
+        NoiseModel(np.array([1.0, 0.6, 0.2])),
+        theta=THETA,
+    )
+    return likelihood.model, likelihood._weighted.projection
+
+
+def test_normal_equations_against_finite_differences(emulator64):
+    """The gradient is exact everywhere, the Gauss-Newton Hessian where the residual is zero."""
+    model, projection = _projection(emulator64, observe(emulator64, seed=2))
+
+    def chi2(x):
+        return projection.solve(model.flux(x)[None]).chi2[0]
+
+    flux, slopes = model.jacobian(THETA)
+    gradient, _ = projection.normal_equations(projection.solve(flux[None]), slopes[None])
+    expected = _differences(chi2)[0] / 2
+    np.testing.assert_allclose(gradient[0, 0], expected, rtol=1e-3, atol=1e-4 * np.abs(expected * STEPS).max())
+
     names = emulator64.labels.names
     exact = observe(emulator64, dict(zip(names, THETA[:-1], strict=True)), THETA[-1])
-    objective = _objective(exact, emulator64, THETA, {"vmic": (1.0, 0.3)})
-    jacobian, expected = objective.jacobian(THETA), _differences(objective.residual)
-    scale = np.abs(expected).max(axis=0)
-    np.testing.assert_allclose(jacobian / scale, expected / scale, atol=1e-3)
+    model, projection = _projection(emulator64, exact)
+    flux, slopes = model.jacobian(THETA)
+    _, hessian = projection.normal_equations(projection.solve(flux[None]), slopes[None])
 
-    objective = _objective(observe(emulator64, seed=2), emulator64, THETA)
-    gradient = 2 * objective.jacobian(THETA).T @ objective.residual(THETA)
-    expected = _differences(lambda x: np.sum(objective.residual(x) ** 2))
-    np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=1e-4 * np.abs(gradient * STEPS).max())
+    def gradient_at(x):
+        flux, slopes = model.jacobian(x)
+        return projection.normal_equations(projection.solve(flux[None]), slopes[None])[0][0, 0]
+
+    expected = _differences(gradient_at)
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    np.testing.assert_allclose(hessian[0, 0] / scale, expected / scale, atol=3e-3)
 
 
 def test_continuum_is_the_least_squares_one():
     rng = np.random.default_rng(0)
-    model, basis, flux, weight = (
+    model, basis, flux, sigma = (
         1 - 0.5 * rng.random(80),
-        rng.normal(size=(80, 3)),
+        rng.normal(size=(3, 80)),
         rng.random(80),
-        rng.random(80),
+        rng.random(80) + 0.5,
     )
-    found = Continuum(model, basis, flux, weight)
-    expected = np.linalg.lstsq(basis * (model * weight)[:, None], flux * weight, rcond=None)[0]
-    np.testing.assert_allclose(found.coefficients, expected)
-    np.testing.assert_allclose(found.residual, (flux - model * (basis @ expected)) * weight, atol=1e-12)
-
-
-def test_covariance_against_dense_matrices(emulator64):
-    """The sandwich with the continuum's coefficients as parameters beside the labels, written out."""
-    spectrum = observe(emulator64, seed=4)
-    objective = _objective(spectrum, emulator64, THETA, {"resolution": (11500.0, 400.0)})
-    rho = np.array([1.0, 0.6, 0.2])
-    found = objective.covariance(THETA, rho, scale=1.3)
-
-    good = np.flatnonzero(objective.good)
-    lag = np.abs(good[:, None] - good)
-    noise = 1.3**2 * np.where(lag < 3, rho[np.minimum(lag, 2)], 0) / 200**2
-    flux, slopes = objective.model.jacobian(THETA)
-    continuum = objective.continuum(THETA).continuum
-    jacobian = np.hstack([slopes * continuum[:, None], objective.basis * flux[:, None]])
-    prior = np.zeros((11, 11))
-    prior[range(7), range(7)] = 12 / np.append(emulator64.labels.upper - emulator64.labels.lower, 200) ** 2
-    prior[5, 5] += 1 / 400**2
-    inverse = np.linalg.inv(200**2 * jacobian.T @ jacobian + prior)
-    expected = inverse @ (200**4 * jacobian.T @ noise @ jacobian + prior) @ inverse
-    scale = np.sqrt(np.diag(expected)[:7])
-    np.testing.assert_allclose(found / np.outer(scale, scale), expected[:7, :7] / np.outer(scale, scale), atol=1e-5)
+    projection = Projection(flux[None], basis[None], White(sigma[None]))
+    found = projection.solve(model[None, None])
+    expected, chi2, *_ = np.linalg.lstsq((basis * (model / sigma)).T, flux / sigma, rcond=None)
+    np.testing.assert_allclose(found.coefficients[0, 0], expected)
+    np.testing.assert_allclose(found.chi2[0, 0], chi2[0])
 
 
 def test_errors_cover_the_scatter_of_correlated_noise(emulator):
-    """Noise as means of three white pixels has the correlation 1, 2/3, 1/3, much like the RVS."""
-    parameters = Parameters.make(emulator.labels, fixed={"vmic": 1.2, "resolution": 11500}, priors={})
-    names = list(parameters.free_names)
-    truth = np.array([*(SUN | {"vsini": 30.0}).values(), 0.0])
-    free = truth[parameters.free]
-    pulls, narrow = [], []
-    for seed in range(60):
-        spectrum = observe(emulator, SUN | {"vsini": 30.0}, snr=100, seed=seed, smooth=3)
-        observation = Observation.from_spectrum(spectrum, emulator, velocities=parameters.velocities)
-        basis = chebyshev_basis(observation.wavelength, 3)
-        objective = Objective(observation, emulator, parameters, basis, truth)
-        found = objective.minimise(free).x
-        errors, white = (np.sqrt(np.diag(objective.covariance(found, r))) for r in ([1, 2 / 3, 1 / 3], [1]))
-        pulls.append((found - free) / errors)
-        narrow.append(white / errors)
-    pulls = np.array(pulls)
+    """Noise as means of three white pixels has the correlation 1, 2/3, 1/3, and 1 % of the variance is white."""
+    labels = SUN | {"vsini": 30.0}
+    settings = {"fixed": {"vmic": 1.2, "resolution": 11500}, "emulator": emulator, "model_error": None}
+    stars = [observe(emulator, labels, snr=100, seed=seed, smooth=3) for seed in range(60)]
+    settings |= {"scale_errors": False, "priors": {}}
+    results = fit_many(stars, noise_correlation=(1, 0.66, 0.33), **settings)
+    white = fit_many(stars, noise_correlation=(), **settings)
+    names = results[0].free_names
+    truth = np.array([(labels | {"radial_velocity": 0.0})[n] for n in names])
+    errors = np.array([[r.errors[n].value for n in names] for r in results])
+    pulls = (np.array([values(r, names) for r in results]) - truth) / errors
     assert np.all(np.abs(pulls.mean(axis=0)) < 3 / np.sqrt(60)), names
     rms = np.sqrt(np.mean(pulls**2, axis=0))
     assert np.all(np.abs(rms - 1) < 3 / np.sqrt(120)), dict(zip(names, rms, strict=True))
-    assert np.all(np.mean(narrow, axis=0) < 0.75)  # as white noise: errors that are too small
+    assert np.mean([r.reduced_chi2 for r in results]) == pytest.approx(1, abs=0.02)
+    narrow = np.array([[r.errors[n].value for n in names] for r in white]) / errors
+    assert np.all(narrow.mean(axis=0) < 0.75)  # as white noise: errors that are too small
 
 
 def test_noise_correlation_of_the_rvs_only_on_its_grid(sun, emulator):
     def rho(spectrum, *given):
         return correlation_for(Observation.from_spectrum(spectrum, emulator), *given).tolist()
 
-    assert rho(sun) == [1, 0.77, 0.33]
+    assert rho(sun) == list(RVS_NOISE_CORRELATION)
     assert rho(observe(emulator, wave=8460 + 0.25 * np.arange(961))) == [1]
     assert rho(sun, (1, 0.4)) == [1, 0.4]
     with pytest.raises(SpectrumError, match="starting with 1"):
         rho(sun, (0.5, 0.2))
+    with pytest.raises(SpectrumError, match="no noise has"):
+        rho(sun, (1, 0.77, 0.33))
     with pytest.raises(SpectrumError, match="'pink' is unknown"):
         rho(sun, "pink")
 
@@ -315,7 +324,7 @@ def test_emulator_error_enters_weights_and_errors(sun, result, emulator):
 
 def test_misfit_widens_the_errors(sun, emulator):
     small = replace(sun, uncertainty=StdDevUncertainty(np.full(len(RVS), 0.0025)))
-    plain, scaled = (fit(small, emulator=emulator, scale_errors=s) for s in (False, True))
+    plain, scaled = (fit(small, emulator=emulator, noise_correlation=(), scale_errors=s) for s in (False, True))
     assert plain.reduced_chi2 == pytest.approx(4, rel=0.1)
     assert float(scaled.errors["teff"] / plain.errors["teff"]) == pytest.approx(np.sqrt(plain.reduced_chi2), rel=0.1)
     np.testing.assert_allclose(values(plain), values(scaled))
@@ -435,9 +444,8 @@ def test_flag_at_bound(emulator):
 
 
 def test_flag_not_converged(sun, emulator, monkeypatch):
-    minimise = Objective.minimise
-    monkeypatch.setattr(Objective, "minimise", lambda self, x, **_: minimise(self, x, 1))
-    monkeypatch.setattr(module.Search, "other_velocity", lambda self, x: x)
+    monkeypatch.setattr(module, "_STEPS", 1)
+    monkeypatch.setattr(module, "_ROUGH_STEPS", 1)
     assert "not-converged" in fit(sun, emulator=emulator).flags
 
 

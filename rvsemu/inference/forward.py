@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..emulator import Emulator
-from ..physics.resampling import interpolation_matrix
+from ..physics.resampling import Resampler
 from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
 
-__all__ = ["Continuum", "ForwardModel"]
+__all__ = ["ForwardModel"]
 
 
 @dataclass(frozen=True)
@@ -20,74 +20,68 @@ class ForwardModel:
     Parameters
     ----------
     emulator : Emulator
-    wavelength : ndarray, shape (n,)
+    wavelength : ndarray, shape (n_pixels,)
         Observed pixels, Angstrom, in the emulator's medium. (The shift is applied in that medium; in air
         this differs from the exact way by 1 m/s.)
+
+    Notes
+    -----
+    Parameters `theta` are plain floats (n, k): labels in the emulator's order, then the radial velocity in
+    km/s; what follows is ignored.
     """
 
     emulator: Emulator
     wavelength: np.ndarray
 
+    def __post_init__(self):
+        grid = self.emulator.wavelength
+        sampler = Resampler(grid[0], grid[1] - grid[0], len(grid), self.wavelength)
+        object.__setattr__(self, "_sampler", sampler)
+
+    @property
+    def _labels(self) -> int:
+        return len(self.emulator.labels)
+
     def flux(self, theta) -> np.ndarray:
-        """Normalised flux, shape (n,), for `theta` = labels and radial velocity (km/s) as plain floats."""
-        return self._sample(theta[-1]) @ self.emulator.flux(theta[:-1])[0].astype(float)
+        """Normalised flux (n, n_pixels), in the precision of the emulator."""
+        theta = np.atleast_2d(theta)
+        flux = self.emulator.flux(theta[:, : self._labels])
+        return self.sample(flux[:, None], theta[:, self._labels])[:, 0]
 
     def jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
-        """Flux (n,) and its derivatives (n, n_labels + 1) by each label and by the radial velocity."""
-        velocity = theta[-1]
-        flux, slopes = self.emulator.jacobian(theta[:-1])
-        rest = doppler(self.wavelength, -velocity)
-        per_velocity = -rest / SPEED_OF_LIGHT / (1.0 - (velocity / SPEED_OF_LIGHT) ** 2)
-        everything = np.vstack([flux, slopes[0]]).T.astype(float)
-        sampled = self._sample(velocity) @ everything
-        shift = per_velocity * (self._sample(velocity, derivative=True) @ everything[:, 0])
-        return sampled[:, 0], np.column_stack([sampled[:, 1:], shift])
+        """Flux (n, n_pixels) and its derivatives (n, n_labels + 1, n_pixels), the last by the radial velocity."""
+        theta = np.atleast_2d(theta)
+        velocity = theta[:, self._labels]
+        flux, slopes = self.emulator.jacobian(theta[:, : self._labels])
+        everything = np.concatenate([flux[:, None], slopes], axis=1)
+        sampled, by_wavelength = self._sampler(everything, _stretch(velocity), derivative=True)
+        per_velocity = -_stretch(velocity) / SPEED_OF_LIGHT / (1.0 - (velocity / SPEED_OF_LIGHT) ** 2)
+        shift = by_wavelength * np.outer(per_velocity, self.wavelength).astype(by_wavelength.dtype)
+        return sampled[:, 0], np.concatenate([sampled[:, 1:], shift[:, None]], axis=1)
+
+    def sample(self, values, velocity) -> np.ndarray:
+        """Rows (n, k, n_grid) on the emulator's grid, in the observed pixels at velocities (n,)."""
+        return self._sampler(values, _stretch(np.asarray(velocity, dtype=float)))
+
+    def error(self, theta) -> tuple[np.ndarray, np.ndarray]:
+        """The emulator's error at one `theta` (k,), in units of the continuum: variance (n_pixels,) of what is
+        independent from pixel to pixel, and the low rank (r, n_pixels) of the rest (see `ErrorModel`)."""
+        rest = doppler(self.wavelength, -theta[self._labels])
+        variance, low_rank = self.emulator.error_covariance(theta[: self._labels])
+        grid = self.emulator.wavelength
+        position = (rest - grid[0]) / (grid[1] - grid[0])
+        before = np.clip(position.astype(int), 0, len(grid) - 2)
+        share = position - before
+        both = np.vstack([variance, low_rank])
+        sampled = both[:, before] * (1 - share) + both[:, before + 1] * share
+        return sampled[0], sampled[1:]
 
     def sigma(self, theta) -> np.ndarray:
-        """RMS error of the emulator, shape (n,), in units of the continuum."""
-        rest = doppler(self.wavelength, -theta[-1])
-        return np.interp(rest, self.emulator.wavelength, self.emulator.sigma(theta[:-1])[0])
-
-    def fluxes(self, fluxes, velocity) -> np.ndarray:
-        """Emulator fluxes (k, n_grid), already computed, in the observed pixels: (n, k)."""
-        return self._sample(velocity) @ np.asarray(fluxes, dtype=float).T
-
-    def _sample(self, velocity, derivative=False):
-        grid = self.emulator.wavelength
-        rest = doppler(self.wavelength, -velocity)
-        return interpolation_matrix(grid[0], grid[1] - grid[0], len(grid), rest, derivative=derivative)
+        """RMS error of the emulator (n_pixels,) at one `theta` (k,), in units of the continuum."""
+        rest = doppler(self.wavelength, -theta[self._labels])
+        return np.interp(rest, self.emulator.wavelength, self.emulator.sigma(theta[: self._labels])[0])
 
 
-class Continuum:
-    """The polynomial that multiplies a model: best coefficients, and what is left orthogonal to them.
-
-    The coefficients enter linearly and are solved for at each step (variable projection, Golub & Pereyra
-    1973, SIAM J. Numer. Anal. 10, 413); derivatives of the residual are those of Kaufman (1975, BIT 15,
-    49), whose product with the residual is the exact gradient of chi2.
-
-    Parameters
-    ----------
-    model : ndarray, shape (n,)
-        Normalised flux.
-    basis : ndarray, shape (n, k)
-        Polynomials in the same pixels.
-    flux : ndarray, shape (n,)
-        Observed.
-    inverse_sigma : ndarray, shape (n,)
-        Square roots of the weights.
-    """
-
-    def __init__(self, model, basis, flux, inverse_sigma):
-        self._inverse_sigma = inverse_sigma
-        self._q, r = np.linalg.qr(basis * (model * inverse_sigma)[:, None])
-        target = flux * inverse_sigma
-        inside = self._q.T @ target
-        self.coefficients = np.linalg.lstsq(r, inside, rcond=None)[0]
-        self.continuum = basis @ self.coefficients
-        self.residual = target - self._q @ inside
-        """(observed - model x continuum) / sigma, shape (n,)."""
-
-    def jacobian(self, slopes) -> np.ndarray:
-        """Derivatives (n, m) of `residual` for derivatives `slopes` (n, m) of the normalised flux."""
-        full = -slopes * (self.continuum * self._inverse_sigma)[:, None]
-        return full - self._q @ (self._q.T @ full)
+def _stretch(velocity):
+    """Rest wavelength / observed wavelength."""
+    return doppler(1.0, -velocity)

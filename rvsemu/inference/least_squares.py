@@ -1,123 +1,27 @@
-"""Least squares: the labels of one observed spectrum, with errors that know the noise is correlated."""
+"""Least squares: the labels of observed spectra, one or many at a time."""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from ..emulator import resolve
-from ..errors import SpectrumError
-from ..physics.continuum import chebyshev_basis
-from .forward import Continuum, ForwardModel
-from .observation import DEFAULT_MASK, Observation, correlation_for
+from ..errors import RvsemuError, SpectrumError
+from .forward import ForwardModel
+from .likelihood import Likelihood
+from .minimise import minimise
+from .noise import NoiseModel, correlation_for, model_error_for
+from .observation import DEFAULT_MASK, Observation
 from .parameters import Parameters
 from .result import FitResult, make_result
-from .search import Search
+from .search import STARTS, grid_for, subset
+from .stack import Stack
 
-__all__ = ["Objective", "fit"]
+__all__ = ["fit", "fit_many", "prepare"]
 
-_TOLERANCE = 1e-6  # of chi2: a change of 1e-6 x 2400 moves a label by 0.05 sigma
-_ROUGH = 1e-4  # enough to tell which start leads to the best solution
-
-
-class Objective:
-    """Residuals of one observation and their derivatives, with pixels and weights held fixed.
-
-    Parameters
-    ----------
-    observation : Observation
-    emulator : Emulator
-    parameters : Parameters
-    basis : ndarray, shape (n, k)
-        Continuum polynomials in all pixels of the observation.
-    theta : ndarray
-        Labels and radial velocity at which the emulator's error and the mask are taken.
-    """
-
-    def __init__(self, observation, emulator, parameters, basis, theta):
-        self.parameters = parameters
-        self.good = observation.good(theta[-1])
-        self.model = ForwardModel(emulator, observation.wavelength[self.good])
-        self.basis, self.flux = basis[self.good], observation.flux[self.good]
-        sigma = observation.sigma[self.good]
-        level = Continuum(self.model.flux(theta), self.basis, self.flux, 1.0 / sigma).continuum
-        self.sigma = np.hypot(sigma, self.model.sigma(theta) * level)
-        free = parameters.free
-        self._prior_mean, self._prior_weight = parameters.mean[free], 1.0 / parameters.sigma[free]
-
-    def continuum(self, x) -> Continuum:
-        """The best continuum, and residuals, for free parameters `x`."""
-        return Continuum(self.model.flux(self.parameters.full(x)), self.basis, self.flux, 1.0 / self.sigma)
-
-    def residual(self, x) -> np.ndarray:
-        """Whitened residuals of the pixels, then those of the priors."""
-        return np.concatenate([self.continuum(x).residual, (x - self._prior_mean) * self._prior_weight])
-
-    def jacobian(self, x) -> np.ndarray:
-        """Derivatives of `residual` by the free parameters (Kaufman's, see `Continuum`)."""
-        return np.vstack([self.data_jacobian(x), np.diag(self._prior_weight)])
-
-    def data_jacobian(self, x) -> np.ndarray:
-        """The part of `jacobian` that belongs to the pixels."""
-        flux, slopes = self.model.jacobian(self.parameters.full(x))
-        continuum = Continuum(flux, self.basis, self.flux, 1.0 / self.sigma)
-        return continuum.jacobian(slopes[:, self.parameters.free])
-
-    def cost(self, x) -> float:
-        """chi2 + prior + sum of log variance: comparable between different weights of the same pixels."""
-        return float(np.sum(self.residual(x) ** 2) + 2 * np.sum(np.log(self.sigma)))
-
-    def minimise(self, x, max_steps=50, tolerance=_TOLERANCE):
-        """`scipy.optimize.least_squares` from `x`, inside the bounds."""
-        free = self.parameters.free
-        lower, upper = self.parameters.lower[free], self.parameters.upper[free]
-        width = upper - lower
-        start = np.clip(x, lower + 1e-4 * width, upper - 1e-4 * width)
-        return least_squares(
-            self.residual,
-            start,
-            self.jacobian,
-            bounds=(lower, upper),
-            method="trf",
-            x_scale=width,
-            ftol=tolerance,
-            xtol=tolerance,
-            gtol=None,
-            max_nfev=max_steps,
-        )
-
-    def covariance(self, x, correlation, scale=1.0) -> np.ndarray:
-        """Covariance of the free parameters at the solution `x`.
-
-        Parameters
-        ----------
-        x : ndarray, shape (m,)
-        correlation : ndarray
-            Of the noise at lags 0, 1, 2, ... pixels.
-        scale : float
-            Factor on the noise.
-
-        Notes
-        -----
-        The estimate minimises a chi2 with white weights W, whatever the noise covariance C is, so its
-        covariance is the sandwich ``A^-1 (J^T W C W J + P) A^-1`` with ``A = J^T W J + P``; J is
-        orthogonal to the continuum, which marginalises it. P holds the inverse variances of the priors
-        and of the domain itself (a uniform distribution of width L has the variance L^2 / 12), so that
-        a label without any effect on the spectrum gets the error of knowing nothing.
-        """
-        free = self.parameters.free
-        width = self.parameters.upper[free] - self.parameters.lower[free]
-        prior = np.diag(self._prior_weight**2 + 12.0 / width**2)
-        jacobian = self.data_jacobian(x)
-        spread = np.zeros((len(self.good), len(x)))  # all pixels, so that lags count across the gaps
-        spread[self.good] = jacobian
-        coloured = correlation[0] * spread
-        for lag, rho in enumerate(correlation[1:], start=1):
-            coloured[lag:] += rho * spread[:-lag]
-            coloured[:-lag] += rho * spread[lag:]
-        inner = scale**2 * (spread.T @ coloured) + prior
-        inverse = np.linalg.inv(jacobian.T @ jacobian + prior)
-        return inverse @ inner @ inverse
+_TOLERANCE = 1e-4  # of chi2 / 2: what is left to gain when a step is the last
+_ROUGH = 0.05  # enough to tell which start leads to the best solution, and to take the covariance there
+_STEPS, _ROUGH_STEPS = 40, 12
+_AT_ONCE = 16  # spectra in the same matrix products
 
 
 def fit(
@@ -132,6 +36,8 @@ def fit(
     medium=None,
     sigma=None,
     noise_correlation="gaia-rvs",
+    model_error="gaia-rvs",
+    jitter=0.0,
     scale_errors=True,
     extrapolate=False,
 ) -> FitResult:
@@ -144,14 +50,16 @@ def fit(
     ----------
     spectrum : specutils.Spectrum
         One-dimensional, any flux unit, with a wavelength axis, ``meta["medium"]`` and an uncertainty
-        (standard deviation, variance or inverse variance).
+        (standard deviation, variance or inverse variance). For many spectra see `fit_many`.
     emulator : Emulator, str or path, optional
         Another emulator than the default one.
     fixed : dict, optional
         Labels held at a value, e.g. ``{"vmic": 1.0}``; floats or Quantities. Also ``radial_velocity``.
     priors : dict, optional
-        Gaussian priors as ``{name: (mean, sigma)}``. Default: `DEFAULT_PRIORS` for those of its labels
-        that are neither absent nor fixed. What is given replaces all of them: ``{}`` is none.
+        Priors by name: ``(mean, sigma)`` of a Gaussian, a `rvsemu.inference.Uniform`, `Normal`,
+        `TruncatedNormal` or `Function`, or any function from values to log densities. Default:
+        `DEFAULT_PRIORS` for those of its labels that are neither absent nor fixed. What is given
+        replaces all of them: ``{}`` is none. Labels without one are uniform in their domain.
     radial_velocity : (float, float) or float or Quantity
         Bounds in km/s, or the value to fix it at.
     continuum_degree : int
@@ -166,11 +74,15 @@ def fit(
         Noise of each pixel, instead of the spectrum's uncertainty.
     noise_correlation : 'gaia-rvs' or sequence of float
         Correlation of the noise at lags 0, 1, 2, ... pixels; ``()`` is white noise. The default is
-        1, 0.77, 0.33 for spectra with pixels of 0.1 A, and white noise for others. It
-        changes the errors, not the labels.
+        `rvsemu.inference.RVS_NOISE_CORRELATION` for pixels of 0.1 A, and white noise for others.
+    model_error : 'gaia-rvs', ModelError or None
+        What synthetic spectra do not know about real ones, as measured on real RVS spectra. None is for
+        spectra that come from the same models, or to see how far the noise alone would go.
+    jitter : float
+        Extra white noise, in units of the continuum.
     scale_errors : bool
-        Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1, as then the
-        model's misfit, not the noise, limits the labels.
+        Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1, as then there is
+        more misfit than noise and `model_error` allow for.
     extrapolate : bool
         Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width
         (never below zero, where it starts there).
@@ -188,11 +100,11 @@ def fit(
 
     Notes
     -----
-    Weights are 1 / (sigma_observed^2 + sigma_emulator^2), the latter the emulator's error on its
-    validation spectra near that Teff, taken at the start and once again at the first solution, like the
-    mask of the calcium cores, which moves with the star. Starts are the best three of a fixed grid of
-    256 emulator spectra, and other velocities are tried at the end. See `Objective.covariance` for the
-    errors.
+    chi2 = (y - model)^T C^-1 (y - model) with the covariance C of noise, emulator and models
+    (`rvsemu.inference.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts
+    are the best three of a fixed grid of 256 emulator spectra; they are followed with white noise in every
+    third pixel. C, and the mask of the calcium cores, which moves with the star, are taken at the best of
+    them and held.
 
     Examples
     --------
@@ -200,34 +112,207 @@ def fit(
     >>> from astropy.nddata import StdDevUncertainty
     >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=-0.3, vmic=1.3, resolution=11900)
     >>> star.uncertainty = StdDevUncertainty(0.01 + 0 * star.flux.value)
-    >>> result = rvsemu.fit(star, noise_correlation=())
+    >>> result = rvsemu.fit(star, noise_correlation=(), model_error=None)
     >>> bool(abs(result.teff.value - 6000) < 20)
     True
     """
-    emulator = resolve(emulator)
-    if continuum_degree not in range(21):
-        raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to 20.")
-    parameters = Parameters.make(emulator.labels, fixed, priors, radial_velocity, extrapolate)
-    observation = Observation.from_spectrum(
-        spectrum, emulator, medium=medium, sigma=sigma, mask=mask, velocities=parameters.velocities
-    )
-    correlation = correlation_for(observation, noise_correlation)
-    basis = np.full((len(observation.flux), continuum_degree + 1), np.nan)
-    covered = observation.covered
-    basis[covered] = chebyshev_basis(observation.wavelength[covered], continuum_degree)
-
-    objective, solution = _refine(observation, emulator, parameters, basis)
-    return make_result(objective, solution, observation, basis, correlation, scale_errors)
+    settings = {k: v for k, v in locals().items() if k not in ("spectrum", "medium", "sigma", "mask")}
+    setup = Setup(**settings)
+    return setup.fit([setup.observe(spectrum, medium, sigma, mask)])[0]
 
 
-def _refine(observation, emulator, parameters, basis):
-    """The best of several starts, then once more with weights, mask and velocity of that solution."""
-    search = Search(observation, emulator, parameters, basis)
-    solutions = []
-    for x in search.starts():
-        objective = Objective(observation, emulator, parameters, basis, parameters.full(x))
-        found = objective.minimise(x, max_steps=30, tolerance=_ROUGH)
-        solutions.append((objective.cost(found.x), found.x))
-    best = search.other_velocity(min(solutions, key=lambda s: s[0])[1])
-    objective = Objective(observation, emulator, parameters, basis, parameters.full(best))
-    return objective, objective.minimise(best)
+def fit_many(spectra, *, mask=DEFAULT_MASK, medium=None, sigma=None, skip_bad=False, **settings) -> list:
+    """Fit stellar labels to many spectra, several at a time in the same matrix products.
+
+    The results are those of `fit`, at a fraction of its time where the spectra have the same pixels.
+
+    Parameters
+    ----------
+    spectra : iterable of specutils.Spectrum, or Spectrum of two dimensions
+    mask, medium, sigma, **settings
+        Those of `fit`, for all spectra alike.
+    skip_bad : bool
+        Where a spectrum cannot be used, have None in the list instead of raising `SpectrumError`.
+
+    Returns
+    -------
+    list of FitResult
+        In the order of `spectra`.
+
+    Raises
+    ------
+    SpectrumError, LabelError
+        As `fit`.
+    """
+    setup = Setup(**settings)
+    flux = getattr(spectra, "flux", None)
+    if flux is not None and flux.ndim == 2:
+        spectra = (spectra[i] for i in range(len(flux)))
+    elif flux is not None:
+        spectra = (spectra,)
+    observations = []
+    for i, spectrum in enumerate(spectra):
+        try:
+            observations.append(setup.observe(spectrum, medium, sigma, mask))
+        except RvsemuError as e:
+            if not skip_bad:
+                raise SpectrumError(f"spectrum {i}: {e}") from e
+            observations.append(None)
+    groups = {}
+    for i, o in enumerate(observations):
+        if o is not None:
+            groups.setdefault((o.wavelength.tobytes(), o.covered.tobytes()), []).append(i)
+    out = [None] * len(observations)
+    for rows in groups.values():
+        for start in range(0, len(rows), _AT_ONCE):
+            some = rows[start : start + _AT_ONCE]
+            for i, result in zip(some, setup.fit([observations[i] for i in some]), strict=True):
+                out[i] = result
+    return out
+
+
+def prepare(
+    spectrum,
+    *,
+    emulator=None,
+    fixed=None,
+    priors=None,
+    radial_velocity=(-100.0, 100.0),
+    continuum_degree=3,
+    mask=DEFAULT_MASK,
+    medium=None,
+    sigma=None,
+    noise_correlation="gaia-rvs",
+    model_error="gaia-rvs",
+    jitter=0.0,
+    extrapolate=False,
+) -> Likelihood:
+    """The `Likelihood` of a spectrum, with its covariance taken at a first solution (``.start``).
+
+    Parameters
+    ----------
+    spectrum, emulator, fixed, priors, radial_velocity, continuum_degree, mask, medium, sigma, noise_correlation,
+    model_error, extrapolate
+        See `fit`.
+    jitter : float or 'free'
+        Extra white noise in units of the continuum; ``'free'`` makes its natural logarithm the last of the
+        free parameters, ``log_jitter``, uniform from -14 to -2 unless there is a prior.
+
+    Returns
+    -------
+    Likelihood
+
+    Raises
+    ------
+    SpectrumError, LabelError
+        As `fit`.
+    """
+    settings = {k: v for k, v in locals().items() if k not in ("spectrum", "medium", "sigma", "mask")}
+    setup = Setup(**settings)
+    observation = setup.observe(spectrum, medium, sigma, mask)
+    x = setup.rough(Stack([observation], setup.emulator, setup.parameters, setup.degree))[0]
+    arguments = (observation, setup.emulator, setup.parameters, setup.noise(observation))
+    return Likelihood(*arguments, continuum_degree=setup.degree, theta=setup.parameters.full(x))
+
+
+class Setup:
+    """The arguments of `fit`, checked; and the steps of a fit."""
+
+    def __init__(
+        self,
+        emulator=None,
+        fixed=None,
+        priors=None,
+        radial_velocity=(-100.0, 100.0),
+        continuum_degree=3,
+        noise_correlation="gaia-rvs",
+        model_error="gaia-rvs",
+        jitter=0.0,
+        scale_errors=True,
+        extrapolate=False,
+    ):
+        self.emulator = resolve(emulator)
+        if continuum_degree not in range(21):
+            raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to 20.")
+        self.degree, self._correlation = continuum_degree, noise_correlation
+        self._model_error, self._scale_errors = model_error_for(model_error), scale_errors
+        free = isinstance(jitter, str) and jitter == "free"
+        if not free and not (np.isscalar(jitter) and not isinstance(jitter, str) and 0 <= jitter < np.inf):
+            raise SpectrumError(f"jitter={jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
+        self._jitter = 0.0 if free else float(jitter)
+        labels = (self.emulator.labels, fixed, priors, radial_velocity, extrapolate)
+        self.parameters = Parameters.make(*labels, free_jitter=free)
+
+    def observe(self, spectrum, medium, sigma, mask) -> Observation:
+        """A spectrum as plain floats."""
+        velocities = self.parameters.velocities
+        return Observation.from_spectrum(
+            spectrum, self.emulator, medium=medium, sigma=sigma, mask=mask, velocities=velocities
+        )
+
+    def noise(self, observation) -> NoiseModel:
+        """What an observation's pixels may differ by from the best model."""
+        return NoiseModel(correlation_for(observation, self._correlation), self._model_error, self._jitter)
+
+    def fit(self, observations) -> list[FitResult]:
+        """Results for observations on the same pixels."""
+        stack = Stack(observations, self.emulator, self.parameters, self.degree)
+        x = self.rough(stack)
+        noise = self.noise(observations[0])
+        weighted = stack.weighted(self.parameters.full(x), noise)
+        evaluate = self._objective(stack.model, weighted.projection)
+        free = self.parameters.free
+        found = minimise(evaluate, x, self.parameters.lower[free], self.parameters.upper[free], _TOLERANCE, _STEPS)
+        return [make_result(stack, weighted, noise, found, i, self._scale_errors) for i in range(len(x))]
+
+    def rough(self, stack) -> np.ndarray:
+        """First solutions (s, m): the best of several starts, with white noise in every few pixels."""
+        parameters, count = self.parameters, len(stack.observations)
+        every = subset(stack.observations[0].step)
+        grid = grid_for(stack.model.emulator, stack.wavelength[::every], parameters)
+        used = np.array([o.usable[stack.pixels] for o in stack.observations])
+        weight = 1.0 / np.where(used, stack.sigma, np.inf)[:, ::every] ** 2
+        parts = np.where(used, stack.flux, 0.0)[:, ::every], weight
+        rows, velocity = grid.starts(*parts, stack.basis[:, ::every], STARTS)
+        theta = parameters.full(np.zeros((count, STARTS, len(parameters.free))))
+        labels = len(self.emulator.labels)
+        theta[..., :labels] = grid.theta[rows]
+        theta[..., parameters.velocity] = velocity[:, None]
+        if theta.shape[-1] > labels + 1:
+            theta[..., labels + 1] = parameters.priors[labels + 1].centre
+        x = theta[..., parameters.free].reshape(count * STARTS, -1)
+        used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
+        projection = stack.white(used, every)
+        model = ForwardModel(stack.model.emulator, stack.wavelength[::every])
+        evaluate = self._objective(model, projection, STARTS)
+        bounds = parameters.lower[parameters.free], parameters.upper[parameters.free]
+        found = minimise(evaluate, x, *bounds, _ROUGH, _ROUGH_STEPS)
+        best = np.argmin(found.cost.reshape(count, STARTS), axis=1)
+        x = found.x.reshape(count, STARTS, -1)[np.arange(count), best]
+        theta = parameters.full(x)
+        fluxes = stack.model.emulator.flux(theta[:, :labels])
+        velocity = grid.velocity(fluxes, theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
+        theta[:, parameters.velocity] = velocity
+        return theta[:, parameters.free]
+
+    def _objective(self, model, projection, repeats=1):
+        """chi2 / 2 - log prior with derivatives, for `repeats` problems of each spectrum (see `minimise`)."""
+        parameters = self.parameters
+        free = parameters.free
+        moved = free[free <= parameters.velocity]  # the jitter does not move the model
+
+        def evaluate(which, x):
+            flux, slopes = model.jacobian(parameters.full(x))
+            some = projection.take(which // repeats)
+            solution = some.solve(flux[:, None].astype(float))
+            gradient = np.zeros(x.shape)
+            hessian = np.zeros((*x.shape, x.shape[1]))
+            n = len(moved)
+            parts = some.normal_equations(solution, slopes[:, None, moved].astype(float))
+            gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
+            first, second = parameters.prior_slopes(x)
+            diagonal = np.arange(x.shape[1])
+            hessian[:, diagonal, diagonal] += second
+            return 0.5 * solution.chi2[:, 0] - parameters.log_prior(x), gradient + first, hessian
+
+        return evaluate

@@ -138,8 +138,8 @@ class RVSModel(Fittable1DModel):
         theta = _theta(parameters)
         if not self.extrapolate:
             theta = np.clip(theta, self._space.lower, self._space.upper)
-        slopes = self._forward(x, theta[-1]).jacobian(theta)[1]
-        return [slope.reshape(np.shape(x)) for slope in slopes.T]
+        slopes = self._forward(x, theta[-1]).jacobian(theta)[1][0]
+        return [slope.reshape(np.shape(x)) for slope in slopes]
 
     def _forward(self, x, velocity) -> ForwardModel:
         given = u.Quantity(x, u.AA, dtype=float).value.ravel()

@@ -12,7 +12,7 @@ from ..errors import SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import check_medium, convert_medium, doppler
 
-__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "RVS_NOISE_CORRELATION", "Observation", "correlation_for"]
+__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Observation"]
 
 MASKS = {
     "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
@@ -28,9 +28,6 @@ EDGE_WIDTH = 1.0
 """Angstrom."""
 MIN_PIXELS = 50
 """Fewer good pixels than this are refused."""
-
-RVS_NOISE_CORRELATION = (1.0, 0.77, 0.33)
-"""Correlation of the noise of Gaia DR3 RVS mean spectra at lags of 0, 1, 2 pixels of 0.01 nm, measured."""
 
 _POWER = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
@@ -151,34 +148,6 @@ class Observation:
     def step(self) -> float:
         """Median distance of pixels, Angstrom."""
         return float(np.median(np.abs(np.diff(self.wavelength))))
-
-
-def correlation_for(observation: Observation, correlation="gaia-rvs") -> np.ndarray:
-    """Noise correlation at lags 0, 1, 2, ... pixels.
-
-    Parameters
-    ----------
-    observation : Observation
-    correlation : 'gaia-rvs' or sequence of float
-        ``'gaia-rvs'`` is `RVS_NOISE_CORRELATION` for pixels of 0.1 A (to 10 %), the grid on which it was
-        measured, and white noise for all others. A sequence starts with 1; empty or ``(1,)`` is white noise.
-
-    Raises
-    ------
-    SpectrumError
-        It is not a correlation.
-    """
-    if isinstance(correlation, str):
-        if correlation != "gaia-rvs":
-            raise SpectrumError(f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers.")
-        correlation = RVS_NOISE_CORRELATION if abs(observation.step - 0.1) < 0.01 else ()
-    rho = np.asarray(correlation if len(correlation) else (1.0,), dtype=float)
-    if rho.ndim != 1 or rho[0] != 1 or not np.all(np.abs(rho) <= 1):
-        raise SpectrumError(
-            f"noise_correlation={correlation!r}: give the correlation at lags 0, 1, 2, ... pixels, starting "
-            "with 1 and within -1 to 1, or () for white noise."
-        )
-    return rho
 
 
 def _check_shape(spectrum):

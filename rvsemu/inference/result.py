@@ -10,7 +10,6 @@ from astropy.nddata import StdDevUncertainty
 from astropy.table import Column, QTable
 
 from .._compat import Spectrum
-from .forward import ForwardModel
 
 __all__ = ["AT_BOUND", "FEW_GOOD_PIXELS", "NOT_CONVERGED", "OUTSIDE_DOMAIN", "POOR_FIT", "FitResult"]
 
@@ -47,8 +46,8 @@ class FitResult:
     covariance : ndarray, shape (m, m)
         Of the labels in `free_names`, in the units of `labels`; the continuum is marginalised.
     chi2, reduced_chi2 : float
-        Over the pixels alone, without priors, with the emulator's error in the weights; per degree of
-        freedom (pixels less free labels less continuum coefficients).
+        (y - model)^T C^-1 (y - model) over the pixels, without priors, with the errors of emulator and
+        models in C; per degree of freedom (pixels less free labels less continuum coefficients).
     n_pixels : int
         Pixels compared.
     flags : tuple of str
@@ -158,83 +157,98 @@ class FitResult:
         return table
 
 
-def make_result(objective, solution, observation, basis, correlation, scale_errors) -> FitResult:
-    """Put together a `FitResult` from the `Objective` and what it minimised to."""
-    parameters, emulator = objective.parameters, objective.model.emulator
-    theta = parameters.full(solution.x)
-    best = objective.continuum(solution.x)
-    chi2 = float(np.sum(best.residual**2))
-    n_pixels = len(best.residual)
-    reduced = chi2 / max(1, n_pixels - len(solution.x) - basis.shape[1])
+def make_result(stack, weighted, noise, found, i, scale_errors) -> FitResult:
+    """The `FitResult` of spectrum `i` of a `Stack`.
+
+    Parameters
+    ----------
+    stack : Stack
+    weighted : Weighted
+    noise : NoiseModel
+    found : Minimum
+    i : int
+    scale_errors : bool
+    """
+    parameters, observation = stack.parameters, stack.observations[i]
+    emulator, space = stack.model.emulator, parameters.space
+    x, used, pixels = found.x[i], weighted.used[i], stack.pixels
+    theta = parameters.full(x)
+    flux = stack.model.flux(theta)[0].astype(float)
+    solution = weighted.projection.take([i]).solve(flux[None, None])
+    continuum = solution.coefficients[0, 0] @ stack.basis
+    chi2, n_pixels = float(solution.chi2[0, 0]), int(used.sum())
+    reduced = chi2 / max(1, n_pixels - len(x) - len(stack.basis))
     scale = np.sqrt(max(1.0, reduced)) if scale_errors else 1.0
-    covariance = objective.covariance(solution.x, correlation, scale)
+    covariance = _covariance(parameters, x, found.hessian[i], scale)
     errors = np.zeros(len(theta))
     errors[parameters.free] = np.sqrt(np.diag(covariance))
-    continuum = basis @ best.coefficients
-    model_flux, model_sigma = _model(observation, emulator, theta, continuum)
-    names = parameters.space.names
+    deviation = (stack.flux[i] / continuum - flux)[used]
+
+    def everywhere(values, fill=np.nan):
+        out = np.full(len(observation.flux), fill)
+        out[pixels] = values
+        return out
+
     return FitResult(
-        labels={n: parameters.space.quantity(n, theta[i]) for i, n in enumerate(names)},
-        errors={n: parameters.space.quantity(n, errors[i]) for i, n in enumerate(names)},
+        labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},
+        errors={n: space.quantity(n, errors[k]) for k, n in enumerate(space.names)},
         free_names=parameters.free_names,
         covariance=covariance,
         chi2=chi2,
         reduced_chi2=reduced,
         n_pixels=n_pixels,
-        flags=_flags(objective, solution, observation, theta, reduced),
-        residual_rms=float(np.sqrt(np.mean((best.residual * objective.sigma / best.continuum) ** 2))),
+        flags=_flags(parameters, emulator, theta, found.converged[i], n_pixels / observation.covered.sum(), reduced),
+        residual_rms=float(np.sqrt(np.mean(deviation**2))),
         spectral_axis=observation.axis,
         flux_unit=observation.unit,
         flux=observation.flux,
         flux_sigma=observation.sigma,
-        used=objective.good,
-        model_flux=model_flux,
-        model_sigma=model_sigma,
-        continuum=continuum,
+        used=everywhere(used, False).astype(bool),
+        model_flux=everywhere(flux * continuum),
+        model_sigma=everywhere(stack.model.sigma(theta) * np.abs(continuum)),
+        continuum=everywhere(continuum),
         meta={
             **{k: observation.meta[k] for k in ("source_id", "frame") if k in observation.meta},
             "medium": observation.medium,
             "recipe": emulator.info.get("recipe"),
             "emulator_version": emulator.info.get("version"),
-            "continuum_degree": basis.shape[1] - 1,
-            "noise_correlation": tuple(correlation),
+            "continuum_degree": len(stack.basis) - 1,
+            "noise_correlation": tuple(noise.correlation.tolist()),
+            "model_error": noise.model_error,
+            "jitter": noise.jitter,
             "errors_scaled_by": float(scale),
-            "priors": _priors(parameters),
+            "priors": parameters.informative,
         },
     )
 
 
-def _priors(parameters) -> dict:
-    return {
-        name: (float(parameters.mean[i]), float(parameters.sigma[i]))
-        for i, name in enumerate(parameters.space.names)
-        if np.isfinite(parameters.sigma[i])
-    }
+def _covariance(parameters, x, hessian, scale) -> np.ndarray:
+    """Covariance of the free parameters at the solution `x`, from the Hessian of chi2 / 2 - log prior.
+
+    With H that of chi2 alone and P that of the priors it is ``(H + P)^-1 (scale^2 H + P) (H + P)^-1``. P has
+    also the domain of each label (a uniform distribution of width L has the variance L^2 / 12), so that a
+    label without any effect on the spectrum gets the error of knowing nothing.
+    """
+    free = parameters.free
+    known = np.diag(parameters.prior_slopes(x[None])[1][0])
+    prior = known + np.diag(12.0 / (parameters.upper[free] - parameters.lower[free]) ** 2)
+    data = hessian - known
+    inverse = np.linalg.inv(data + prior)
+    return inverse @ (scale**2 * data + prior) @ inverse
 
 
-def _flags(objective, solution, observation, theta, reduced) -> tuple[str, ...]:
-    parameters, emulator = objective.parameters, objective.model.emulator
+def _flags(parameters, emulator, theta, converged, share, reduced) -> tuple[str, ...]:
     flags = []
     for i, name in zip(parameters.free, parameters.free_names, strict=True):
         near = _BOUND * (parameters.upper[i] - parameters.lower[i])
         if theta[i] - parameters.lower[i] < near or parameters.upper[i] - theta[i] < near:
             flags.append(f"{AT_BOUND}:{name}")
-    if solution.status <= 0:
+    if not converged:
         flags.append(NOT_CONVERGED)
-    if not emulator.labels.inside(theta[:-1]):
+    if not emulator.labels.inside(theta[: len(emulator.labels)]):
         flags.append(OUTSIDE_DOMAIN)
-    if objective.good.sum() < _FEW * observation.covered.sum():
+    if share < _FEW:
         flags.append(FEW_GOOD_PIXELS)
     if reduced > _POOR:
         flags.append(POOR_FIT)
     return tuple(flags)
-
-
-def _model(observation, emulator, theta, continuum) -> tuple[np.ndarray, np.ndarray]:
-    """Flux and emulator error in all pixels, NaN beyond the emulator's range."""
-    covered = observation.covered
-    model = ForwardModel(emulator, observation.wavelength[covered])
-    flux, sigma = np.full(len(covered), np.nan), np.full(len(covered), np.nan)
-    flux[covered] = model.flux(theta) * continuum[covered]
-    sigma[covered] = model.sigma(theta) * np.abs(continuum[covered])
-    return flux, sigma

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.polynomial import polynomial
 from scipy import sparse
 
-__all__ = ["interpolation_matrix", "rebin"]
+__all__ = ["Resampler", "interpolation_matrix", "rebin"]
 
 
 def interpolation_matrix(start, step, n, x, order=8, derivative=False) -> sparse.csr_array:
@@ -56,6 +56,115 @@ def _lagrange_powers(order) -> np.ndarray:
     nodes = np.arange(order) - (order - 1) / 2
     others = [np.delete(nodes, j) for j in range(order)]
     return np.array([polynomial.polyfromroots(o) / np.prod(n - o) for n, o in zip(nodes, others, strict=True)])
+
+
+class Resampler:
+    """Rows of values on a uniform grid, each at its own stretch of the same points: many Doppler shifts at once.
+
+    The same polynomials as `interpolation_matrix`, without building a matrix for each shift: where the
+    points are about as dense as the grid, the values that belong to successive points follow on each
+    other, and a row is a few products of contiguous arrays.
+
+    Parameters
+    ----------
+    start, step : float
+        First grid point and spacing.
+    n : int
+        Number of grid points.
+    x : array_like, shape (m,)
+        Points before they are stretched.
+    order : int
+        Grid points used for each point (even).
+    """
+
+    def __init__(self, start, step, n, x, order=8):
+        self._n, self._order = n, order
+        self._scaled = np.asarray(x, dtype=float) / step
+        self._count = np.arange(len(self._scaled))
+        self._origin = start / step + self._count
+        powers = _lagrange_powers(order)
+        slopes = powers[:, 1:] * np.arange(1, order) / step
+        self._powers = {d: powers.astype(d) for d in ("f4", "f8")}
+        self._slopes = {d: slopes.astype(d) for d in ("f4", "f8")}
+
+    def __call__(self, values, stretch, derivative=False):
+        """Values at ``x * stretch``.
+
+        Parameters
+        ----------
+        values : ndarray, shape (r, k, n)
+            float32 or float64, which is the precision of the result.
+        stretch : ndarray, shape (r,)
+        derivative : bool
+            Return also the derivatives d/dx (r, m) of ``values[:, 0]`` there.
+
+        Raises
+        ------
+        ValueError
+            Points leave the grid, or the grid has fewer than `order` points.
+        """
+        kind = "f4" if values.dtype == np.float32 else "f8"
+        out = np.empty((*values.shape[:2], len(self._scaled)), dtype=kind)
+        slopes = np.empty((len(values), len(self._scaled)), dtype=kind)
+        powers = np.ones((self._order, len(self._scaled)), dtype=kind)
+        for r, factor in enumerate(stretch):
+            runs = self._place(factor, powers)
+            _products(self._powers[kind] @ powers, values[r], runs, out[r])
+            if derivative:
+                _products(self._slopes[kind] @ powers[:-1], values[r, :1], runs, slopes[r : r + 1])
+        return (out, slopes) if derivative else out
+
+    def _place(self, factor, powers) -> list:
+        """Fill in powers of the distance of each point from the middle of the grid points used for it.
+
+        Returns ranges of points with the first grid point used for each one's first, or for all points
+        where the ranges are many: ``[(low, high, first)]``.
+        """
+        ahead = self._scaled * factor
+        ahead -= self._origin  # steps by which a point is ahead of the grid point of its own number
+        low, high = np.floor(ahead.min()), np.floor(ahead.max())
+        before, size = self._order // 2 - 1, len(ahead)
+        if low >= before and high + size + self._order // 2 < self._n:
+            whole = low if low == high else np.floor(ahead)
+            ahead -= whole
+            np.subtract(ahead, 0.5, out=powers[1], casting="same_kind")
+            cuts = [] if low == high else (np.flatnonzero(whole[1:] != whole[:-1]) + 1).tolist()
+            first = None
+        else:  # near the ends of the grid
+            first = np.clip(np.floor(ahead).astype(int) + self._count - before, 0, self._n - self._order)
+            position = ahead + self._count
+            low, high = position.min(), position.max()
+            if self._n < self._order or not (low >= -1e-6 and high <= self._n - 1 + 1e-6):
+                raise ValueError(f"points at {low:g} to {high:g} steps leave the grid of {self._n}")
+            powers[1] = position - first - (self._order - 1) / 2
+            cuts = (np.flatnonzero(np.diff(first) != 1) + 1).tolist()
+        for i in range(2, self._order):
+            np.multiply(powers[i // 2], powers[i - i // 2], out=powers[i])
+        if first is None and len(cuts) < 9:
+            starts = [whole] if low == high else whole[[0, *cuts]]
+            return [(a, b, int(w) + a - before) for a, b, w in zip([0, *cuts], [*cuts, size], starts, strict=True)]
+        if first is None:
+            first = whole.astype(int) + self._count - before
+        return (
+            [(a, b, first[a]) for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
+            if len(cuts) < 9
+            else [(0, size, first)]
+        )
+
+
+def _products(weights, values, runs, out):
+    """``out[k, i] = sum over j of weights[j, i] values[k, first of i + j]``."""
+    order, width = len(weights), values.strides[-1]
+    for low, high, first in runs:
+        if np.ndim(first):
+            chosen = np.lib.stride_tricks.sliding_window_view(values, order, axis=1)[:, first]
+            np.einsum("ji,kij->ki", weights, chosen, out=out)
+            return
+        part, product = weights[:, low:high], np.empty((order, high - low), dtype=weights.dtype)
+        for row, target in zip(values, out, strict=True):
+            near = np.lib.stride_tricks.as_strided(row[first:], product.shape, (width, width), writeable=False)
+            np.multiply(part, near, out=product)
+            np.add.reduce(product, axis=0, out=target[low:high])
 
 
 def rebin(edges, flux, new_edges) -> np.ndarray:

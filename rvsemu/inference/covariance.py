@@ -1,0 +1,158 @@
+"""Covariance matrices that are a band plus a low rank, factorised once and applied to many vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import LinAlgError, cholesky_banded
+
+__all__ = ["Covariance", "banded", "dense"]
+
+_BLOCK = 32
+
+
+def banded(correlation, sigma, used) -> np.ndarray:
+    """Lower band (w + 1, n) of ``sigma_i sigma_j correlation(|i - j|)``.
+
+    Parameters
+    ----------
+    correlation : array_like, shape (w + 1,)
+        At lags 0 ... w.
+    sigma : ndarray, shape (n,)
+    used : ndarray of bool, shape (n,)
+        Elsewhere the matrix is that of independent numbers of unit variance, which the others do not know.
+
+    Returns
+    -------
+    ndarray, shape (w + 1, n)
+        Row d has the elements (i + d, i); its last d columns are zero.
+    """
+    scaled = np.where(used, sigma, 0.0)
+    out = np.zeros((len(correlation), len(scaled)))
+    for lag, rho in enumerate(correlation):
+        out[lag, : len(scaled) - lag] = rho * scaled[lag:] * scaled[: len(scaled) - lag]
+    out[0, ~used] = 1.0
+    return out
+
+
+def add_bands(*bands) -> np.ndarray:
+    """Sum of lower bands of any widths."""
+    out = np.zeros(max((b.shape for b in bands), key=lambda s: s[0]))
+    for band in bands:
+        out[: len(band)] += band
+    return out
+
+
+def dense(band, low_rank=None) -> np.ndarray:
+    """The full matrix (n, n): for tests and small things."""
+    n = band.shape[1]
+    out = np.diag(band[0])
+    for lag in range(1, len(band)):
+        values = band[lag, : n - lag]
+        out += np.diag(values, lag) + np.diag(values, -lag)
+    return out if low_rank is None else out + low_rank.T @ low_rank
+
+
+class Covariance:
+    """``C = A + U^T U`` with A banded: A by its Cholesky factor, U by the Woodbury identity.
+
+    With A = L L^T, the whitened low rank V = U L^-T = P S Q^T (singular values S),
+
+        x^T C^-1 y  = x' . y' - g(x') . g(y'),    x' = L^-1 x,    g(x') = S / sqrt(1 + S^2) Q^T x'
+        log det C = 2 sum log L_ii + sum log(1 + S^2)
+
+    (Woodbury 1950, Mem. Rep. 42, Princeton; matrix determinant lemma). L^-1 is applied in blocks of 32 or
+    more pixels: products of small matrices that were inverted once, and what a block passes on to the next.
+
+    Parameters
+    ----------
+    band : ndarray, shape (s, w + 1, n)
+        Lower bands of s matrices (see `banded`), positive definite.
+    low_rank : ndarray, shape (s, k, n), optional
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        A matrix is not positive definite.
+    """
+
+    def __init__(self, band, low_rank=None):
+        self.band, self.low_rank = np.asarray(band), low_rank
+        stars, width, n = self.band.shape
+        self._n, self._width = n, width - 1
+        self._size = max(_BLOCK, -(-self._width // 16) * 16)
+        self._blocks = -(-n // self._size)
+        padded = np.zeros((stars, width, self._blocks * self._size))
+        padded[:, 0, n:] = 1.0
+        try:
+            for one, matrix in zip(padded, self.band, strict=True):
+                one[:, :n] = cholesky_banded(matrix, lower=True, check_finite=False)
+        except LinAlgError as e:
+            raise np.linalg.LinAlgError("the covariance is not positive definite") from e
+        self.log_determinant = 2.0 * np.sum(np.log(padded[:, 0]), axis=1)
+        self._inverse, self._passed = self._in_blocks(padded)
+        self._projection = None
+        if low_rank is not None and low_rank.shape[1]:
+            self._project(low_rank)
+
+    def _in_blocks(self, factor):
+        """Transposed inverses (s, blocks, b, b) of the diagonal blocks of L, and the (s, blocks, w, b) by which
+        the last w results of a block change those of the next."""
+        stars, size, width = len(factor), self._size, self._width
+        columns = factor.reshape(stars, width + 1, self._blocks, size)
+        inverse = np.zeros((stars, self._blocks, size, size))
+        below = np.zeros((stars, self._blocks, size, width))
+        reciprocal = 1.0 / columns[:, 0]
+        for row in range(size):
+            reach = min(row, width)
+            inverse[:, :, row, row] = 1.0
+            if reach:
+                lags = np.arange(reach, 0, -1)
+                coefficients = columns[:, lags, :, row - lags]  # (reach, stars, blocks): L[row, row - lag]
+                coefficients = np.moveaxis(coefficients, 0, -1)[:, :, None, :]
+                inverse[:, :, row, :row] = -(coefficients @ inverse[:, :, row - reach : row, :row])[:, :, 0]
+            inverse[:, :, row] *= reciprocal[:, :, row, None]
+        for lag in range(1, width + 1):
+            for row in range(min(lag, size)):  # element (row, row - lag), in the last columns of the block before
+                below[:, 1:, row, width + row - lag] = columns[:, lag, :-1, size + row - lag]
+        passed = inverse @ below
+        return np.ascontiguousarray(inverse.swapaxes(-1, -2)), np.ascontiguousarray(passed.swapaxes(-1, -2))
+
+    def whiten(self, rows) -> np.ndarray:
+        """``L^-1 x`` for the rows (s, r, n) of each of s matrices: (s, r, padded n), zero behind n."""
+        stars, many = rows.shape[:2]
+        padded = np.zeros((stars, many, self._blocks, self._size))
+        padded.reshape(stars, many, -1)[:, :, : self._n] = rows
+        out = np.empty_like(padded)
+        np.matmul(padded.swapaxes(1, 2), self._inverse, out=out.swapaxes(1, 2))
+        if self._width:
+            for i in range(1, self._blocks):
+                out[:, :, i] -= out[:, :, i - 1, -self._width :] @ self._passed[:, i]
+        return out.reshape(stars, many, -1)
+
+    def _project(self, low_rank):
+        white = self.whiten(low_rank)
+        gram = white @ white.swapaxes(-1, -2)
+        power, vectors = np.linalg.eigh(gram)  # S^2, and what turns white into S times Q^T
+        power = np.maximum(power, 0.0)
+        self.log_determinant = self.log_determinant + np.sum(np.log1p(power), axis=1)
+        self._projection = (vectors / np.sqrt(1.0 + power)[:, None, :]).swapaxes(-1, -2) @ white
+
+    def take(self, which) -> Covariance:
+        """Those of the matrices with the numbers `which`."""
+        out = object.__new__(Covariance)
+        out.__dict__.update(self.__dict__)
+        for name in ("band", "low_rank", "log_determinant", "_inverse", "_passed", "_projection"):
+            value = getattr(self, name)
+            setattr(out, name, None if value is None else value[which])
+        return out
+
+    def low(self, white) -> np.ndarray:
+        """g(x') (s, r, k) of whitened rows (s, r, padded n); k is 0 without a low rank."""
+        if self._projection is None:
+            return np.zeros((*white.shape[:2], 0))
+        return white @ self._projection.swapaxes(-1, -2)
+
+    def solve_pairs(self, left, right) -> np.ndarray:
+        """``x^T C^-1 y`` for all pairs of rows (s, r, n) and (s, q, n): (s, r, q)."""
+        left, right = self.whiten(left), self.whiten(right)
+        return left @ right.swapaxes(-1, -2) - self.low(left) @ self.low(right).swapaxes(-1, -2)

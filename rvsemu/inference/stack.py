@@ -1,0 +1,118 @@
+"""Spectra on the same pixels as arrays, and what compares them with models: weights, masks, continua."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..physics.continuum import chebyshev_basis
+from ..physics.wavelengths import doppler
+from .continuum import Projection, White
+from .covariance import Covariance
+from .forward import ForwardModel
+
+__all__ = ["Stack", "Weighted", "pixels_of"]
+
+_MARGIN = 2.0  # Angstrom beyond the pixels: interpolation needs some, and a few make for fewer versions
+
+
+class Stack:
+    """s spectra on the same pixels.
+
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Equal in wavelength and covered.
+    emulator : Emulator
+    parameters : Parameters
+    continuum_degree : int
+
+    Attributes
+    ----------
+    pixels : slice
+        Those within the emulator's range: of all arrays here.
+    wavelength : ndarray, shape (n,)
+    flux, sigma : ndarray, shape (s, n)
+    basis : ndarray, shape (p, n)
+        Continuum polynomials.
+    model : ForwardModel
+    """
+
+    def __init__(self, observations, emulator, parameters, continuum_degree):
+        self.observations, self.parameters = list(observations), parameters
+        first = self.observations[0]
+        self.pixels = pixels_of(first)
+        self.wavelength = first.wavelength[self.pixels]
+        rest = [
+            doppler(end, -v) for end in (self.wavelength.min(), self.wavelength.max()) for v in parameters.velocities
+        ]
+        low, high = np.floor(min(rest) - _MARGIN), np.ceil(max(rest) + _MARGIN)
+        self.model = ForwardModel(_trimmed(emulator, low, high), self.wavelength)
+        self.basis = chebyshev_basis(self.wavelength, continuum_degree).T
+        self.flux = np.array([o.flux[self.pixels] for o in self.observations])
+        self.sigma = np.array([o.sigma[self.pixels] for o in self.observations])
+
+    def white(self, used, every=1) -> Projection:
+        """Every few pixels of the spectra with independent noise; `used` (s, n) are the others' mask."""
+        sigma = np.where(used, self.sigma, np.inf)[:, ::every]
+        flux = np.where(used, self.flux, 0.0)[:, ::every]
+        basis = (self.basis * used[:, None])[..., ::every]
+        return Projection(flux, basis, White(sigma))
+
+    def weighted(self, theta, noise, jitter=0.0) -> Weighted:
+        """With masks and covariances taken at labels and velocities `theta` (s, k).
+
+        Parameters
+        ----------
+        theta : ndarray, shape (s, k)
+        noise : NoiseModel
+        jitter : float
+            Extra white noise / continuum, besides that of `noise`.
+        """
+        velocities = theta[:, self.parameters.velocity]
+        used = np.array([o.good(v)[self.pixels] for o, v in zip(self.observations, velocities, strict=True)])
+        models = self.model.flux(theta).astype(float)
+        white = self.white(used)
+        coefficients = white.solve(models[:, None]).coefficients[:, 0]
+        level = coefficients @ self.basis
+        step = self.observations[0].step
+        rows = zip(self.sigma, theta, models, level, used, strict=True)
+        parts = [noise.parts(s, step, self.model, t, m, x, u) for s, t, m, x, u in rows]
+        band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
+        band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
+        covariance = Covariance(band, low_rank)
+        projection = Projection(np.where(used, self.flux, 0.0), self.basis * used[:, None], covariance)
+        return Weighted(projection, covariance, used, level)
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Spectra ready to be compared with models.
+
+    Parameters
+    ----------
+    projection : Projection
+    covariance : Covariance
+    used : ndarray of bool, shape (s, n)
+        Pixels compared.
+    level : ndarray, shape (s, n)
+        The continuum by which errors of models were multiplied.
+    """
+
+    projection: Projection
+    covariance: Covariance
+    used: np.ndarray
+    level: np.ndarray
+
+
+def pixels_of(observation) -> slice:
+    """The pixels that the emulator covers at all velocities: an interval, as the axis is sorted."""
+    covered = np.flatnonzero(observation.covered)
+    return slice(int(covered[0]), int(covered[-1]) + 1)
+
+
+@lru_cache(maxsize=4)
+def _trimmed(emulator, low, high):
+    return emulator.trimmed(low, high)
