@@ -57,6 +57,8 @@ def _train(options):
         progress=not options.quiet,
     )
     print(f"wrote {options.out}: {emulator}")
+    for name, value in emulator.info["constant_labels"].items():
+        print(f"  {name} is {value:g} in all spectra of the library: the emulator has no such label")
     for stage in ("autoencoder", "label_network", "linked"):
         values = emulator.info["metrics"][stage]
         print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))

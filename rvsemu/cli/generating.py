@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import SpectrumError
+from ..errors import LabelError, SpectrumError
 from .common import add_emulator_option, command, headless, save_figure, write_results
+
+_DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
 
 
 def add_generate(commands):
     from ..labels import PAPER_LABELS
 
     parser = command(commands, "generate", _generate, "Generate a spectrum from stellar labels")
-    defaults = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
     for label in PAPER_LABELS:
         unit = f"{label.unit}, " if label.unit else ""
-        default = defaults.get(label.name)
+        default = _DEFAULTS.get(label.name)
         parser.add_argument(
             f"--{label.name}",
             type=float,
             required=default is None,
-            default=default,
             metavar="X",
             help=f"{label.description} ({unit}{label.lower:g} to {label.upper:g}"
             + (")" if default is None else f"; default {default:g})"),
@@ -33,20 +33,16 @@ def add_generate(commands):
 
 
 def _generate(options):
-    from ..emulator import generate
+    from ..emulator import resolve
     from ..io.spectra import check_writable, write_spectrum
-    from ..labels import PAPER_LABELS
 
     if not (options.out or options.plot):
         raise SpectrumError("nothing to write: give -o FILE for the spectrum, --plot FILE for a plot, or both.")
     if options.out:
         check_writable(options.out)
-    spectrum = generate(
-        **{label.name: getattr(options, label.name) for label in PAPER_LABELS},
-        medium=options.medium,
-        emulator=options.emulator,
-        extrapolate=options.extrapolate,
-    )
+    emulator = resolve(options.emulator)
+    labels = _labels(options, emulator.labels.names)
+    spectrum = emulator.spectrum(medium=options.medium, extrapolate=options.extrapolate, **labels)
     if options.out:
         write_spectrum(spectrum, options.out)
         print(f"wrote {options.out}")
@@ -55,6 +51,17 @@ def _generate(options):
 
         headless()
         save_figure(plot_spectrum(spectrum), options.plot)
+
+
+def _labels(options, names) -> dict[str, float]:
+    """What the emulator takes, which is not all labels if the library it was trained on does not vary them all."""
+    from ..labels import PAPER_LABELS
+
+    given = {x.name: getattr(options, x.name) for x in PAPER_LABELS if getattr(options, x.name) is not None}
+    for name in given:
+        if name not in names:
+            raise LabelError(f"--{name}: this emulator has no such label, it takes {', '.join(names)}.")
+    return {name: given.get(name, _DEFAULTS.get(name)) for name in names}
 
 
 def add_demo(commands):

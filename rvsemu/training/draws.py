@@ -12,6 +12,7 @@ from tqdm import tqdm
 from .._files import replacing
 from ..errors import TrainingError
 from ..library import Library
+from .domain import label_space_of, without_constants
 from .interpolation import LibraryInterpolator
 
 __all__ = ["PAPER_WAVELENGTH", "TrainingSet", "split_library"]
@@ -36,7 +37,7 @@ class TrainingSet:
 
     Parameters
     ----------
-    labels : ndarray, shape (n, 6)
+    labels : ndarray, shape (n, n_labels)
         Plain values in the order of the label space.
     flux : ndarray or memmap, shape (n, n_pixels), float32
     validation : ndarray of bool, shape (n,)
@@ -79,7 +80,9 @@ def make_training_set(library: Library, recipe, draws: int, seed: int, folder, p
         that do not suffice for the recipe's range of vsini and resolution.
     """
     folder = Path(folder)
-    space = recipe.label_space()
+    _check_labels(library, recipe.label_space())
+    space = label_space_of(library, recipe.label_space())
+    library = without_constants(library, recipe.label_space())
     broadener = _check(library, space, draws)
     key = {"library": library.fingerprint(), "draws": draws, "seed": seed, "recipe": recipe.name}
     key |= {k: getattr(recipe, k) for k in ("validation", "interpolate", "slow_share")}
@@ -116,13 +119,16 @@ def make_training_set(library: Library, recipe, draws: int, seed: int, folder, p
     return TrainingSet(labels, np.load(flux_file, mmap_mode="r"), validation, PAPER_WAVELENGTH)
 
 
-def _check(library, space, draws):
-    """The library's broadener, once it is sure that it can do what will be asked of it."""
+def _check_labels(library, space):
     expected = set(space.names) - {"vsini", "resolution"}
     if set(library.names) != expected:
         raise TrainingError(
             f"the library has the labels {', '.join(library.names)}: this recipe needs {', '.join(sorted(expected))}."
         )
+
+
+def _check(library, space, draws):
+    """The library's broadener, once it is sure that it can do what will be asked of it."""
     if len(library) < 50:
         raise TrainingError(f"the library holds {len(library)} spectra: at least 50 are needed.")
     if draws < 100:

@@ -16,6 +16,7 @@ from ..errors import TrainingError
 from ..labels import LabelSpace
 from ..library import Library
 from ..network import DenseNetwork, Layer
+from .domain import constant_labels, label_space_of
 from .draws import TrainingSet, make_training_set
 from .metrics import metrics, rms_by_teff
 from .principal import MeanSpectrum, PrincipalComponents
@@ -119,7 +120,7 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
     from .networks import build, compiled, linked, to_numpy
     from .stages import run_stage
 
-    space = recipe.label_space()
+    space = label_space_of(library, recipe.label_space())
     (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
     z, z_val = space.scaled(x).astype("f4"), space.scaled(x_val).astype("f4")
     codec = PrincipalComponents.of(flux, recipe.components) if recipe.components else None
@@ -153,6 +154,7 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
         stage("finetune", whole, recipe.finetune_schedule, (z, y), (z_val, y_val), weights)
     emulator = _measured(recipe, sets, space, to_numpy(network), decoder(), measured, history, library)
     emulator.info["seed"] = seed
+    emulator.info["constant_labels"] = constant_labels(library, recipe.label_space())
     return emulator
 
 

@@ -25,9 +25,9 @@ _START = np.array([1.4, 1.4, 4.0, 3.3, 6.0, 11.0, 3e-6])
 def _features(labels, names):
     """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly."""
     label = {name: labels[:, i] for i, name in enumerate(names)}
-    bend = np.maximum(label["mh"] - _METAL_EDGE, 0.0)
-    teff = label["teff"]
-    return np.stack([5040.0 / teff, np.log(teff), label["logg"], label["mh"], bend, label["vmic"]], axis=1)
+    logg, mh, vmic = (label.get(name, np.zeros(len(labels))) for name in ("logg", "mh", "vmic"))
+    bend = np.maximum(mh - _METAL_EDGE, 0.0)
+    return np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic], axis=1)
 
 
 def _matern(a, b):
@@ -42,8 +42,8 @@ class LibraryInterpolator:
     Parameters
     ----------
     library : Library
-        With labels teff, logg, mh, vmic.
-    bounds : ndarray, shape (4, 2)
+        With labels teff, logg, mh, vmic, of which those that do not vary may be missing (teff may not).
+    bounds : ndarray, shape (n_labels, 2)
         Box to draw from, in the library's order of labels.
     evaluations : int
         Trials in the search for length scales (0 keeps the starting values). They minimise the mean
@@ -99,13 +99,13 @@ class LibraryInterpolator:
         return np.exp(np.clip(found.x, -16, 6))
 
     def __call__(self, labels) -> np.ndarray:
-        """Unbroadened flux (n, n_wavelengths) at labels (n, 4), in the library's order and units."""
+        """Unbroadened flux (n, n_wavelengths) at labels (n, n_labels), in the library's order and units."""
         x = (_features(np.atleast_2d(labels), self.names) - self._center) / self._spread
         kernel = _matern(x / self._scales[:-1], self._x / self._scales[:-1])
         return self._mean + (kernel @ self._weights) @ self._basis
 
     def draw(self, n: int, rng) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (n, 4) over the box, half of them log-uniform in Teff, and their flux."""
+        """Labels (n, n_labels) over the box, half of them log-uniform in Teff, and their flux."""
         low, high = self.bounds.T
         labels = low + (high - low) * rng.random((n, len(self.names)))
         i = self.names.index("teff")
