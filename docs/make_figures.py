@@ -20,6 +20,7 @@ import numpy as np
 import rvsemu
 from rvsemu.cli import main as rvsemu_command
 from rvsemu.emulator import DEFAULT
+from rvsemu.importers.formats import FORMATS, REFUSED
 from rvsemu.labels import PAPER_LABELS
 from rvsemu.library import Library
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
@@ -51,7 +52,7 @@ PAPER_AUTOENCODER = {
     "explained_variance": "0.998",
     "mean_relative_error": "< 0.001",
 }
-COMMANDS = ("demo", "generate", "fit", "info", "train", "library info", "library compact")
+COMMANDS = ("demo", "generate", "fit", "info", "train", "library info", "library compact", "library import")
 DATA, MODEL = "0.15", "#c1272d"
 
 
@@ -173,6 +174,22 @@ def library_table() -> str:
     return rst_table(("", "``library/rvs_library.h5``"), rows, widths="25 75")
 
 
+def formats_table() -> str:
+    """The formats that can be imported and what each assumes; then those that are refused."""
+    head = ("``--format``", "of", "wavelengths", "flux", "labels", "assumed besides", "reference, licence")
+    rows = [
+        (f"``{f.name}``", f.title, f"{f.unit}, {f.medium or 'medium measured'}", f.flux, f.labels, f.assumes)
+        + (f"{f.reference}; {f.licence}",)
+        for f in FORMATS.values()
+    ]
+    refused = [(f"``{name}``", reason) for name, reason in REFUSED.items()]
+    text = (
+        "Flux is *normalised*, comes with its *continuum*, *either* of the two, or is *absolute* and needs a "
+        "pseudo-continuum. *Medium measured*: from the Ca II triplet, unless ``--medium`` or the file states it.\n\n"
+    )
+    return text + rst_table(head, rows) + "\n" + rst_table(("refused", "because"), refused, widths="20 80")
+
+
 def stars_tables(results) -> str:
     """Fitted labels beside those of the literature."""
     names = next(iter(results.values())).labels
@@ -247,6 +264,7 @@ def tables() -> dict[str, str]:
         "metrics.rst": metrics_tables(),
         "recipes.rst": recipes_table(),
         "library.rst": library_table(),
+        "formats.rst": formats_table(),
         "commands.rst": command_help(),
         "figures.rst": validation_figures(),
         "histories.rst": history_figures(),

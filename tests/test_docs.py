@@ -32,6 +32,7 @@ def committed(name):
         ("metrics.rst", "metrics_tables"),
         ("recipes.rst", "recipes_table"),
         ("library.rst", "library_table"),
+        ("formats.rst", "formats_table"),
         ("figures.rst", "validation_figures"),
         ("histories.rst", "history_figures"),
     ],

@@ -1,18 +1,59 @@
-"""``rvsemu library info | compact``."""
+"""``rvsemu library info | compact | import``."""
 
 from __future__ import annotations
 
-from .common import Parser, command
+import argparse
+from pathlib import Path
+
+from ..errors import LibraryFileError
+from .common import Parser, assignment, command, number, pair
 
 
 def add_library(commands):
-    parser = command(commands, "library", None, "Look at a library of synthetic spectra, or make a compact copy")
+    text = "Look at a library of synthetic spectra, make a compact copy, or import spectra of other origin"
+    parser = command(commands, "library", None, text)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     info = command(actions, "info", _library_info, "Say what a library holds")
     info.add_argument("file", metavar="FILE")
     compact = command(actions, "compact", _library_compact, "Smooth to R = 30000 and sample every 0.1 A")
     compact.add_argument("file", metavar="FILE")
     compact.add_argument("-o", "--out", required=True, metavar="FILE")
+    _add_import(actions)
+
+
+def _add_import(actions):
+    text = "Read synthetic spectra of other origin: normalised, in air, on a uniform grid"
+    parser = command(actions, "import", _library_import, text)
+    add = parser.add_argument
+    add("paths", nargs="+", metavar="PATH", help="files, or folders that are searched through")
+    add("--format", required=True, metavar="NAME", help="what the files are: see --list-formats")
+    add("--list-formats", action=_ListFormats, help="print the formats and what each assumes")
+    add("-o", "--out", required=True, metavar="FILE", help="the library (HDF5)")
+    add("--medium", choices=("air", "vacuum"), help="of the files' wavelengths (default: the format's)")
+    add("--unit", choices=("Angstrom", "nm", "um"), help="of the files' wavelengths (default: the format's)")
+    add("--labels", metavar="FILE", help="table with the columns file, teff, logg, mh, vmic: CSV, ECSV, FITS, VOTable")
+    add("--set", action="append", default=[], metavar="LABEL=X", help="a label of all spectra, e.g. vmic=2")
+    add("--alpha", metavar="X", help="take spectra with this [alpha/M], oxygen like it (default: 0)")
+    add("--abundance", action="append", default=[], metavar="NAME=X", help="take spectra with this, e.g. carbon=0.25")
+    add("--within", action="append", default=[], metavar="LABEL=LOW,HIGH", help="take these, e.g. teff=4000,8000")
+    add("--resolution", metavar="R", help="of a Gaussian LSF in the spectra (default: the format's)")
+    add("--pseudo-continuum", type=int, metavar="DEGREE", help="divide by a polynomial: for files without a continuum")
+    add("--range", default="8380,8818", metavar="LOW,HIGH", help="of the library, A in air (default: 8380,8818)")
+    add("--step", default="0.04", metavar="A", help="width of its bins (default: 0.04)")
+    add("--strict", action="store_true", help="stop at the first spectrum that cannot be used")
+
+
+class _ListFormats(argparse.Action):
+    """Prints and exits, as ``--version`` does: paths and output are not needed for it."""
+
+    def __init__(self, option_strings, dest, help=None):
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        from ..importers.formats import listing
+
+        print(listing())
+        parser.exit()
 
 
 def _library_info(options):
@@ -34,3 +75,43 @@ def _library_compact(options):
     compact = Library.load(options.file).compact()
     compact.save(options.out)
     print(f"wrote {options.out}: {compact}")
+
+
+def _library_import(options):
+    from ..importers import import_library
+
+    out = Path(options.out)
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise LibraryFileError(f"{out}: name a file in a folder that exists.")
+    library, report = import_library(options.paths, options.format, _settings(options))
+    library.save(out)
+    for line in report.reasons():
+        print(f"left out: {line}")
+    print(f"wrote {out}: {library}")
+    if "pseudo" in library.info["normalisation"]:
+        print("note: its continuum is a fitted one, poor above 6500 K and none below 4200 K; see the documentation")
+
+
+def _settings(options):
+    from ..importers import Settings
+
+    abundances = _numbers("--abundance", options.abundance)
+    if options.alpha is not None:
+        abundances["alpha"] = number("--alpha", "alpha", options.alpha)
+    return Settings(
+        medium=options.medium,
+        unit=options.unit,
+        labels=options.labels,
+        given=_numbers("--set", options.set),
+        abundances=abundances,
+        within={k: pair("--within", k, v) for k, v in map(assignment("--within"), options.within)},
+        resolution=None if options.resolution is None else number("--resolution", "R", options.resolution),
+        pseudo_continuum=options.pseudo_continuum,
+        limits=pair("--range", "A", options.range),
+        step=number("--step", "A", options.step),
+        strict=options.strict,
+    )
+
+
+def _numbers(option, given) -> dict[str, float]:
+    return {name: number(option, name, value) for name, value in map(assignment(option), given)}

@@ -1,0 +1,177 @@
+"""The reader of anything else: one file a spectrum with a table of labels, or one file with arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from astropy.io import fits
+from astropy.table import Table
+
+from .codes import lazily
+from .grids import image_spectrum
+from .labels import LabelTable, label_name
+from .naming import MARCS
+from .reading import Files, columns, fits_open, fits_table, lines_of, native
+from .spectrum import RawSpectrum, Source, Unusable, failing
+
+__all__ = ["table"]
+
+_WAVELENGTH = ("wavelength", "wavelengths", "wave", "lambda", "wl", "waveobs", "wave_a", "lam")
+_NORMALISED = ("flux_norm", "normalized flux", "normalized_flux", "normalised_flux", "norm_flux")
+_FLUX = (*_NORMALISED, "flux", "fluxes", "spectrum")
+_CONTINUUM = ("continuum", "cont", "cntm")
+_ARRAYS = (".npz", ".h5", ".hdf5")
+_UNITS = {"angstrom": "Angstrom", "aa": "Angstrom", "a": "Angstrom", "0.1 nm": "Angstrom", "nm": "nm", "um": "um"}
+
+
+def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
+    """One file a spectrum (text, CSV, ECSV, FITS), or arrays in one file (FITS table, ``.npz``, HDF5)."""
+    for path in files.matching(r"\.(txt|dat|csv|ecsv|asc|spec|fits|npz|h5|hdf5)(\.gz)?$", any_name=True):
+        if labels is not None and path.absolute() == labels.path.absolute():
+            continue
+        try:
+            arrays = _arrays(path)
+        except Unusable as reason:
+            yield Source(path.name, failing(str(reason)))
+            continue
+        if arrays is None:
+            yield lazily(path, MARCS, lambda path=path: _spectrum(path))
+        else:
+            yield from _rows(path, *arrays)
+
+
+def _first(names, values, what):
+    """The name of `names` that `values` has."""
+    found = next((n for n in names if n in values), None)
+    if found is None:
+        raise Unusable(f"it has no {what} ({', '.join(names)}): its columns are {', '.join(values) or 'none'}")
+    return found
+
+
+# ---------------------------------------------------------------------- one file, many spectra
+def _arrays(path: Path):
+    """Arrays and units by lower-case name, if the file holds a spectrum a row; None if it is one spectrum."""
+    suffix = path.suffix.lower()
+    if suffix in _ARRAYS:
+        return _hdf5(path) if suffix != ".npz" else _npz(path)
+    if not path.name.lower().removesuffix(".gz").endswith(".fits"):
+        return None
+    with fits_open(path) as hdus:
+        if not any(isinstance(h, fits.BinTableHDU | fits.TableHDU) for h in hdus):
+            return None
+        values, units = fits_table(hdus)
+        for hdu in hdus:
+            if hdu.name.lower() in _WAVELENGTH and isinstance(hdu, fits.ImageHDU | fits.PrimaryHDU):
+                values[hdu.name.lower()] = native(hdu.data)
+    flux = values[_first(_FLUX, values, "flux")]
+    return (values, units) if flux.ndim == 2 else None
+
+
+def _npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {k.lower(): np.asarray(file[k]) for k in file.files}, {}
+    except Exception as e:  # damaged archives raise a dozen unrelated classes
+        raise Unusable(f"it is not a readable .npz file of plain arrays ({str(e).splitlines()[0]})") from None
+
+
+def _hdf5(path):
+    try:
+        with h5py.File(path, "r") as file:
+            datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+            units = {k.lower(): str(v.attrs["unit"]) for k, v in datasets.items() if "unit" in v.attrs}
+            return {k.lower(): v[()] for k, v in datasets.items()}, units
+    except (OSError, RuntimeError) as e:
+        raise Unusable(f"it is not a readable HDF5 file ({str(e).splitlines()[0]})") from None
+
+
+def _rows(path, values, units):
+    try:
+        wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
+        n = len(values[flux])
+        for name in values:
+            wanted = label_name(name) or name in (flux, *_CONTINUUM)
+            if wanted and len(np.atleast_1d(values[name])) != n:
+                raise Unusable(f"'{name}' has {len(np.atleast_1d(values[name]))} rows where '{flux}' has {n}")
+        if values[flux].ndim != 2:
+            raise Unusable(f"'{flux}' has the shape {values[flux].shape}: a row a spectrum is expected")
+    except Unusable as reason:
+        yield Source(path.name, failing(str(reason)))
+        return
+    continuum = next((c for c in _CONTINUUM if c in values and flux not in _NORMALISED), None)
+    for i in range(n):
+        labels = {label_name(k): float(v[i]) for k, v in values.items() if label_name(k)}
+        yield Source(f"{path.name} row {i + 1}", _row(values, wave, flux, continuum, _unit(units.get(wave)), i), labels)
+
+
+def _row(values, wave, flux, continuum, unit, i):
+    def load():
+        wavelength = values[wave][i] if values[wave].ndim == 2 else values[wave]
+        return RawSpectrum(
+            np.asarray(wavelength, float),
+            np.asarray(values[flux][i], float),
+            None if continuum is None else np.asarray(values[continuum][i], float),
+            unit=unit,
+        )
+
+    return load
+
+
+# ---------------------------------------------------------------------- one file, one spectrum
+def _spectrum(path) -> RawSpectrum:
+    if path.name.removesuffix(".gz").lower().endswith(".fits"):
+        return _fits_spectrum(path)
+    if path.suffix.lower() == ".ecsv":
+        return _ecsv_spectrum(path)
+    lines = lines_of(path)
+    numbers = columns(lines, 2)
+    names = _header(lines, len(numbers))
+    if names is None:
+        return RawSpectrum(numbers[0], numbers[1])
+    return _of_columns(dict(zip(names, numbers, strict=True)), {})
+
+
+def _header(lines, n) -> list[str] | None:
+    """Names of the columns: the last line before the numbers, if it has as many words as there are columns."""
+    for line in lines[:200]:
+        words = line.lstrip("# ").replace(",", " ").replace(";", " ").lower().split()
+        if len(words) == n and words[0] in _WAVELENGTH:
+            return words
+    return None
+
+
+def _ecsv_spectrum(path) -> RawSpectrum:
+    try:
+        read = Table.read(path, format="ascii.ecsv")
+    except Exception as e:  # damaged tables make the reader raise unrelated classes
+        raise Unusable(f"it is not a readable ECSV table ({str(e).splitlines()[0]})") from None
+    values = {c.lower(): np.asarray(read[c]) for c in read.colnames}
+    return _of_columns(values, {c.lower(): str(read[c].unit) for c in read.colnames if read[c].unit is not None})
+
+
+def _of_columns(values, units, labels=None) -> RawSpectrum:
+    wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
+    continuum = next((values[c] for c in _CONTINUUM if c in values and flux not in _NORMALISED), None)
+    return RawSpectrum(values[wave], values[flux], continuum, labels=labels or {}, unit=_unit(units.get(wave)))
+
+
+def _fits_spectrum(path) -> RawSpectrum:
+    with fits_open(path) as hdus:
+        if not any(isinstance(h, fits.BinTableHDU | fits.TableHDU) for h in hdus):
+            return image_spectrum(path)
+        values, units = fits_table(hdus)
+        headers = [*hdus[0].header.items(), *hdus[1].header.items()]
+    labels = {label_name(k): float(v) for k, v in headers if label_name(k) and isinstance(v, int | float)}
+    return _of_columns(values, units, labels)
+
+
+def _unit(text) -> str | None:
+    """The unit a file states; one that is not known is refused rather than passed over."""
+    if text is None:
+        return None
+    if text.strip().lower() not in _UNITS:
+        raise Unusable(f"its wavelengths are in '{text}': Angstrom, nm or um are known")
+    return _UNITS[text.strip().lower()]
