@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky_banded
+from scipy.linalg import LinAlgError, cholesky_banded, lapack
 
 __all__ = ["Covariance", "banded", "dense"]
 
@@ -60,14 +60,17 @@ class Covariance:
         x^T C^-1 y  = x' . y' - g(x') . g(y'),    x' = L^-1 x,    g(x') = S / sqrt(1 + S^2) Q^T x'
         log det C = 2 sum log L_ii + sum log(1 + S^2)
 
-    (Woodbury 1950, Mem. Rep. 42, Princeton; matrix determinant lemma). L^-1 is applied in blocks of 32 or
-    more pixels: products of small matrices that were inverted once, and what a block passes on to the next.
+    (Woodbury 1950, Mem. Rep. 42, Princeton; matrix determinant lemma). L^-1 is applied by substitution, row
+    by row, or, for matrices that are to be used many times, in blocks of 32 or more pixels: products of small
+    matrices that were inverted once, and what a block passes on to the next.
 
     Parameters
     ----------
     band : ndarray, shape (s, w + 1, n)
         Lower bands of s matrices (see `banded`), positive definite.
     low_rank : ndarray, shape (s, k, n), optional
+    blocks : bool
+        Prepare for many uses: worth it from a hundred rows on.
 
     Raises
     ------
@@ -75,21 +78,23 @@ class Covariance:
         A matrix is not positive definite.
     """
 
-    def __init__(self, band, low_rank=None):
+    def __init__(self, band, low_rank=None, blocks=False):
         self.band, self.low_rank = np.asarray(band), low_rank
         stars, width, n = self.band.shape
         self._n, self._width = n, width - 1
-        self._size = max(_BLOCK, -(-self._width // 16) * 16)
-        self._blocks = -(-n // self._size)
-        padded = np.zeros((stars, width, self._blocks * self._size))
-        padded[:, 0, n:] = 1.0
         try:
-            for one, matrix in zip(padded, self.band, strict=True):
-                one[:, :n] = cholesky_banded(matrix, lower=True, check_finite=False)
+            factors = [cholesky_banded(one, lower=True, check_finite=False) for one in self.band]
         except LinAlgError as e:
             raise np.linalg.LinAlgError("the covariance is not positive definite") from e
-        self.log_determinant = 2.0 * np.sum(np.log(padded[:, 0]), axis=1)
-        self._inverse, self._passed = self._in_blocks(padded)
+        self._factors = factors
+        self.log_determinant = np.array([2.0 * np.sum(np.log(factor[0])) for factor in factors])
+        self._size = max(_BLOCK, -(-self._width // 16) * 16)
+        self._blocks = -(-n // self._size) if blocks else 0
+        if blocks:
+            padded = np.zeros((stars, width, self._blocks * self._size))
+            padded[:, 0, n:] = 1.0
+            padded[:, :, :n] = factors
+            self._inverse, self._passed = self._in_blocks(padded)
         self._projection = None
         if low_rank is not None and low_rank.shape[1]:
             self._project(low_rank)
@@ -118,8 +123,13 @@ class Covariance:
         return np.ascontiguousarray(inverse.swapaxes(-1, -2)), np.ascontiguousarray(passed.swapaxes(-1, -2))
 
     def whiten(self, rows) -> np.ndarray:
-        """``L^-1 x`` for the rows (s, r, n) of each of s matrices: (s, r, padded n), zero behind n."""
+        """``L^-1 x`` for the rows (s, r, n) of each of s matrices: (s, r, n), or a little longer, with zeros."""
         stars, many = rows.shape[:2]
+        if not self._blocks:
+            out = np.empty(rows.shape)
+            for factor, source, target in zip(self._factors, rows, out, strict=True):
+                target[:] = lapack.dtbtrs(factor, source.T, uplo="L")[0].T
+            return out
         padded = np.zeros((stars, many, self._blocks, self._size))
         padded.reshape(stars, many, -1)[:, :, : self._n] = rows
         out = np.empty_like(padded)
@@ -141,7 +151,14 @@ class Covariance:
         """Those of the matrices with the numbers `which`."""
         out = object.__new__(Covariance)
         out.__dict__.update(self.__dict__)
-        for name in ("band", "low_rank", "log_determinant", "_inverse", "_passed", "_projection"):
+        out._factors = [self._factors[i] for i in which]
+        for name in (
+            "band",
+            "low_rank",
+            "log_determinant",
+            "_projection",
+            *(("_inverse", "_passed") * bool(self._blocks)),
+        ):
             value = getattr(self, name)
             setattr(out, name, None if value is None else value[which])
         return out

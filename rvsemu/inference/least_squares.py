@@ -12,15 +12,16 @@ from .minimise import minimise
 from .noise import NoiseModel, correlation_for, model_error_for
 from .observation import DEFAULT_MASK, Observation
 from .parameters import Parameters
-from .result import FitResult, make_result
+from .result import FitResult, make_results
 from .search import STARTS, grid_for, subset
 from .stack import Stack
 
 __all__ = ["fit", "fit_many", "prepare"]
 
-_TOLERANCE = 1e-4  # of chi2 / 2: what is left to gain when a step is the last
-_ROUGH = 0.05  # enough to tell which start leads to the best solution, and to take the covariance there
-_STEPS, _ROUGH_STEPS = 40, 12
+_TOLERANCE = 0.01  # of chi2 / 2: the last step gains less, so that after it labels are within 0.1 sigma
+_ROUGH = 0.5  # enough to take the covariance there
+_STEPS = 40
+_FIRST_STEPS, _ROUGH_STEPS = 1, 14  # with all starts, and with the best of them
 _AT_ONCE = 16  # spectra in the same matrix products
 
 
@@ -262,8 +263,9 @@ class Setup:
         weighted = stack.weighted(self.parameters.full(x), noise)
         evaluate = self._objective(stack.model, weighted.projection)
         free = self.parameters.free
-        found = minimise(evaluate, x, self.parameters.lower[free], self.parameters.upper[free], _TOLERANCE, _STEPS)
-        return [make_result(stack, weighted, noise, found, i, self._scale_errors) for i in range(len(x))]
+        bounds = self.parameters.lower[free], self.parameters.upper[free]
+        found = minimise(evaluate, x, *bounds, self._reach, _TOLERANCE, _STEPS)
+        return make_results(stack, weighted, noise, found, self._scale_errors)
 
     def rough(self, stack) -> np.ndarray:
         """First solutions (s, m): the best of several starts, with white noise in every few pixels."""
@@ -271,7 +273,7 @@ class Setup:
         every = subset(stack.observations[0].step)
         grid = grid_for(stack.model.emulator, stack.wavelength[::every], parameters)
         used = np.array([o.usable[stack.pixels] for o in stack.observations])
-        weight = 1.0 / np.where(used, stack.sigma, np.inf)[:, ::every] ** 2
+        weight = 1.0 / stack.rough_sigma(used)[:, ::every] ** 2
         parts = np.where(used, stack.flux, 0.0)[:, ::every], weight
         rows, velocity = grid.starts(*parts, stack.basis[:, ::every], STARTS)
         theta = parameters.full(np.zeros((count, STARTS, len(parameters.free))))
@@ -282,18 +284,29 @@ class Setup:
             theta[..., labels + 1] = parameters.priors[labels + 1].centre
         x = theta[..., parameters.free].reshape(count * STARTS, -1)
         used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
-        projection = stack.white(used, every)
+        projection = stack.white(used, stack.rough_sigma(used), every)
         model = ForwardModel(stack.model.emulator, stack.wavelength[::every])
         evaluate = self._objective(model, projection, STARTS)
         bounds = parameters.lower[parameters.free], parameters.upper[parameters.free]
-        found = minimise(evaluate, x, *bounds, _ROUGH, _ROUGH_STEPS)
+        found = minimise(evaluate, x, *bounds, self._reach, _ROUGH, _FIRST_STEPS)
         best = np.argmin(found.cost.reshape(count, STARTS), axis=1)
         x = found.x.reshape(count, STARTS, -1)[np.arange(count), best]
+        x = minimise(self._objective(model, projection), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
         theta = parameters.full(x)
         fluxes = stack.model.emulator.flux(theta[:, :labels])
         velocity = grid.velocity(fluxes, theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
         theta[:, parameters.velocity] = velocity
         return theta[:, parameters.free]
+
+    def _reach(self, x):
+        """Longest steps (n, m) from free parameters (n, m).
+
+        A third of the range of a label. Where that begins at 0, as for v sin i, lines change with the square of the
+        label and near 0 the slope says nothing: there no more than a tenth beyond the double.
+        """
+        lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
+        width = upper - lower
+        return np.where(lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
 
     def _objective(self, model, projection, repeats=1):
         """chi2 / 2 - log prior with derivatives, for `repeats` problems of each spectrum (see `minimise`)."""

@@ -52,7 +52,7 @@ class Likelihood:
         self._theta = np.atleast_2d(np.asarray(theta, dtype=float))
         self.start = self._theta[0, parameters.free]
         self._stack = Stack([observation], emulator, parameters, continuum_degree)
-        self._weighted = self._stack.weighted(self._theta, self.noise)
+        self._weighted = self._stack.weighted(self._theta, self.noise, blocks=True)
         self._jitter = parameters.space.names.index(LOG_JITTER) if LOG_JITTER in parameters.space.names else None
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 __all__ = ["Minimum", "minimise"]
 
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
-_MORE, _LESS = 8.0, 0.1
+_MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Minimum:
     x : ndarray, shape (k, m)
     cost : ndarray, shape (k,)
     hessian : ndarray, shape (k, m, m)
-        Gauss-Newton, at x.
+        Gauss-Newton, at x or one last small step before.
     converged : ndarray of bool, shape (k,)
     """
 
@@ -31,7 +31,7 @@ class Minimum:
     converged: np.ndarray
 
 
-def minimise(evaluate, x, lower, upper, tolerance, steps) -> Minimum:
+def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
     """Minimise k functions of m variables from k starts, all of them in the same matrix products.
 
     Parameters
@@ -41,15 +41,19 @@ def minimise(evaluate, x, lower, upper, tolerance, steps) -> Minimum:
         problems `which` (j,) at x (j, m).
     x : ndarray, shape (k, m)
     lower, upper : ndarray, shape (m,)
-        Bounds. A variable at its bound is held there while its gradient points outwards.
+        Bounds.
+    reach : callable
+        From x (j, m), the longest steps to take there (j, m).
     tolerance : float
-        A problem is done when its next step is expected to lower its cost by less than this.
+        A problem is done when a step is expected to lower its cost by less than this; the step is taken
+        without another evaluation.
     steps : int
         At most so many.
 
     Notes
     -----
-    Marquardt (1963, J. SIAM 11, 431): steps solve (H + damping diag H) s = -g.
+    Marquardt (1963, J. SIAM 11, 431): steps minimise the quadratic model with H + damping diag H within the
+    bounds and the reach, by an active set.
     """
     x = np.clip(x, lower, upper)
     every = np.arange(len(x))
@@ -58,11 +62,14 @@ def minimise(evaluate, x, lower, upper, tolerance, steps) -> Minimum:
     converged = np.zeros(len(x), dtype=bool)
     active = every
     for _ in range(steps):
-        step = _steps(x[active], gradient[active], hessian[active], damping[active], lower, upper)
+        step = _steps(x[active], gradient[active], hessian[active], damping[active], lower, upper, reach)
         gain = -np.sum(step * gradient[active], axis=1)
         gain -= 0.5 * np.einsum("ki,kij,kj->k", step, hessian[active], step)
-        done = gain < tolerance
-        converged[active[done]] = True
+        done = gain * (1.0 + damping[active]) < tolerance
+        last = active[done]
+        x[last] = np.clip(x[last] + step[done], lower, upper)
+        cost[last] -= gain[done]
+        converged[last] = True
         active, step, gain = active[~done], step[~done], gain[~done]
         if not len(active):
             break
@@ -72,29 +79,32 @@ def minimise(evaluate, x, lower, upper, tolerance, steps) -> Minimum:
         better = ratio > 1e-3
         taken = active[better]
         x[taken], cost[taken], gradient[taken], hessian[taken] = (v[better] for v in (trial, *new))
-        damping[active] *= np.where(ratio > 0.7, _LESS, np.where(ratio > 0.25, 1.0, _MORE))
-        damping[active] = np.maximum(damping[active], 1e-9)
+        worse = np.maximum(_MORE * damping[active], _POOR)
+        kept = np.where(ratio > 0.7, np.maximum(_LESS * damping[active], 1e-9), damping[active])
+        damping[active] = np.where(ratio > 0.25, kept, worse)
         active = active[damping[active] < _LARGEST]
     return Minimum(x, cost, hessian, converged)
 
 
-def _steps(x, gradient, hessian, damping, lower, upper):
-    """Damped Gauss-Newton steps (k, m) that stay inside the bounds."""
-    width = upper - lower
-    held = ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
-    step = np.zeros_like(x)
+def _steps(x, gradient, hessian, damping, lower, upper, reach):
+    """Damped Gauss-Newton steps (k, m) inside the bounds and no longer than `reach`."""
+    width = upper - lower  # the unit of each variable here
+    matrix = hessian * width[:, None] * width
+    index = np.arange(x.shape[1])
+    matrix[:, index, index] += damping[:, None] * matrix[:, index, index] + 1e-12
+    gradient = gradient * width
+    longest = reach(x)
+    low, high = (np.clip(end, -longest, longest) / width for end in (lower - x, upper - x))
+    held = np.zeros(x.shape, dtype=bool)
+    step = np.zeros(x.shape)
     for _ in range(x.shape[1]):
-        matrix = hessian * width[:, None] * width
-        diagonal = np.einsum("kii->ki", matrix)
-        diagonal += damping[:, None] * diagonal + 1e-12
-        matrix[held[:, :, None] | held[:, None, :]] = 0.0
-        diagonal[held] = 1.0
-        target = np.where(held, 0.0, -gradient * width)
-        step = np.linalg.solve(matrix, target[..., None])[..., 0] * width
-        ends = x + step
-        leaving = ((ends < lower) & (x <= lower)) | ((ends > upper) & (x >= upper))
-        if not np.any(leaving & ~held):
+        target = -gradient - np.einsum("kij,kj->ki", matrix, np.where(held, step, 0.0))
+        free = np.where(held[:, :, None] | held[:, None, :], 0.0, matrix)
+        free[:, index, index] = np.where(held, 1.0, free[:, index, index])
+        solved = np.linalg.solve(free, np.where(held, step, target)[..., None])[..., 0]
+        step = np.clip(solved, low, high)
+        beyond = (solved != step) & ~held
+        if not beyond.any():
             break
-        held |= leaving
-    inside = np.clip(x + step, lower, upper) - x
-    return inside
+        held |= beyond
+    return step * width

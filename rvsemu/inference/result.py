@@ -157,8 +157,8 @@ class FitResult:
         return table
 
 
-def make_result(stack, weighted, noise, found, i, scale_errors) -> FitResult:
-    """The `FitResult` of spectrum `i` of a `Stack`.
+def make_results(stack, weighted, noise, found, scale_errors) -> list[FitResult]:
+    """The `FitResult` of each spectrum of a `Stack`.
 
     Parameters
     ----------
@@ -166,18 +166,21 @@ def make_result(stack, weighted, noise, found, i, scale_errors) -> FitResult:
     weighted : Weighted
     noise : NoiseModel
     found : Minimum
-    i : int
     scale_errors : bool
     """
-    parameters, observation = stack.parameters, stack.observations[i]
-    emulator, space = stack.model.emulator, parameters.space
-    x, used, pixels = found.x[i], weighted.used[i], stack.pixels
-    theta = parameters.full(x)
-    flux = stack.model.flux(theta)[0].astype(float)
-    solution = weighted.projection.take([i]).solve(flux[None, None])
-    continuum = solution.coefficients[0, 0] @ stack.basis
-    chi2, n_pixels = float(solution.chi2[0, 0]), int(used.sum())
-    reduced = chi2 / max(1, n_pixels - len(x) - len(stack.basis))
+    theta = stack.parameters.full(found.x)
+    flux = stack.model.flux(theta).astype(float)
+    solution = weighted.projection.solve(flux[:, None])
+    continuum = solution.coefficients[:, 0] @ stack.basis
+    parts = zip(range(len(flux)), theta, flux, continuum, solution.chi2[:, 0], strict=True)
+    return [_result(stack, weighted.used[i], noise, found, i, scale_errors, *one) for i, *one in parts]
+
+
+def _result(stack, used, noise, found, i, scale_errors, theta, flux, continuum, chi2):
+    parameters, observation, pixels = stack.parameters, stack.observations[i], stack.pixels
+    emulator, space, x = stack.model.emulator, parameters.space, found.x[i]
+    n_pixels = int(used.sum())
+    reduced = float(chi2 / max(1, n_pixels - len(x) - len(stack.basis)))
     scale = np.sqrt(max(1.0, reduced)) if scale_errors else 1.0
     covariance = _covariance(parameters, x, found.hessian[i], scale)
     errors = np.zeros(len(theta))
@@ -194,7 +197,7 @@ def make_result(stack, weighted, noise, found, i, scale_errors) -> FitResult:
         errors={n: space.quantity(n, errors[k]) for k, n in enumerate(space.names)},
         free_names=parameters.free_names,
         covariance=covariance,
-        chi2=chi2,
+        chi2=float(chi2),
         reduced_chi2=reduced,
         n_pixels=n_pixels,
         flags=_flags(parameters, emulator, theta, found.converged[i], n_pixels / observation.covered.sum(), reduced),

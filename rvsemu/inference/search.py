@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..physics.wavelengths import doppler
 from .forward import ForwardModel
 from .priors import Uniform
 
@@ -39,7 +40,8 @@ class Grid:
 
     def _at(self, fluxes, velocities):
         """Fluxes (k, n_grid) seen at each velocity: (v, k, n_pixels)."""
-        return np.concatenate([self.model.sample(fluxes[None], [v]) for v in velocities])
+        shape = (len(velocities), *fluxes.shape)
+        return self.model.sample(np.broadcast_to(fluxes, shape), velocities)
 
     def starts(self, flux, weight, basis, count) -> tuple[np.ndarray, np.ndarray]:
         """Rows of `theta` (s, count), the best first, and velocities (s,) for each of s spectra.
@@ -66,7 +68,8 @@ class Grid:
         out = np.array(own, dtype=float)
         for i, spectrum in enumerate(fluxes):
             tried = np.append(own[i], self.velocities)
-            models = self._at(spectrum[None], tried)[:, 0]
+            rest = np.outer(doppler(1.0, -tried), self.model.wavelength)
+            models = np.interp(rest, self.model.emulator.wavelength, spectrum)  # linear: only to tell them apart
             out[i] = tried[np.argmin(_chi2(models, flux[[i]], weight[[i]], basis)[0])]
         return out
 

@@ -15,6 +15,7 @@ from .forward import ForwardModel
 
 __all__ = ["Stack", "Weighted", "pixels_of"]
 
+_MISFIT = 0.01  # of the continuum: what to allow for before anything is known of the star
 _MARGIN = 2.0  # Angstrom beyond the pixels: interpolation needs some, and a few make for fewer versions
 
 
@@ -54,14 +55,18 @@ class Stack:
         self.flux = np.array([o.flux[self.pixels] for o in self.observations])
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations])
 
-    def white(self, used, every=1) -> Projection:
-        """Every few pixels of the spectra with independent noise; `used` (s, n) are the others' mask."""
-        sigma = np.where(used, self.sigma, np.inf)[:, ::every]
+    def rough_sigma(self, used) -> np.ndarray:
+        """Noise (s, n) with what emulator and models may err in addition, infinite in pixels not `used` (s, n)."""
+        level = np.nanmedian(np.where(used, self.flux, np.nan), axis=1)
+        return np.where(used, np.hypot(self.sigma, _MISFIT * level[:, None]), np.inf)
+
+    def white(self, used, sigma, every=1) -> Projection:
+        """Every few pixels with independent noise of standard deviation `sigma` (s, n), infinite where not `used`."""
         flux = np.where(used, self.flux, 0.0)[:, ::every]
         basis = (self.basis * used[:, None])[..., ::every]
-        return Projection(flux, basis, White(sigma))
+        return Projection(flux, basis, White(sigma[:, ::every]))
 
-    def weighted(self, theta, noise, jitter=0.0) -> Weighted:
+    def weighted(self, theta, noise, jitter=0.0, blocks=False) -> Weighted:
         """With masks and covariances taken at labels and velocities `theta` (s, k).
 
         Parameters
@@ -70,11 +75,13 @@ class Stack:
         noise : NoiseModel
         jitter : float
             Extra white noise / continuum, besides that of `noise`.
+        blocks : bool
+            See `Covariance`.
         """
         velocities = theta[:, self.parameters.velocity]
         used = np.array([o.good(v)[self.pixels] for o, v in zip(self.observations, velocities, strict=True)])
         models = self.model.flux(theta).astype(float)
-        white = self.white(used)
+        white = self.white(used, np.where(used, self.sigma, np.inf))
         coefficients = white.solve(models[:, None]).coefficients[:, 0]
         level = coefficients @ self.basis
         step = self.observations[0].step
@@ -82,7 +89,7 @@ class Stack:
         parts = [noise.parts(s, step, self.model, t, m, x, u) for s, t, m, x, u in rows]
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
-        covariance = Covariance(band, low_rank)
+        covariance = Covariance(band, low_rank, blocks)
         projection = Projection(np.where(used, self.flux, 0.0), self.basis * used[:, None], covariance)
         return Weighted(projection, covariance, used, level)
 

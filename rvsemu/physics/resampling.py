@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.polynomial import polynomial
 from scipy import sparse
@@ -50,6 +52,7 @@ def interpolation_matrix(start, step, n, x, order=8, derivative=False) -> sparse
     return sparse.csr_array((weights.ravel(), columns.ravel(), pointers), shape=(len(x), n))
 
 
+@lru_cache(maxsize=8)
 def _lagrange_powers(order) -> np.ndarray:
     """Lagrange's basis polynomials on `order` nodes one apart and centred on 0: row j holds the powers of
     the one that is 1 at node j."""
@@ -62,8 +65,8 @@ class Resampler:
     """Rows of values on a uniform grid, each at its own stretch of the same points: many Doppler shifts at once.
 
     The same polynomials as `interpolation_matrix`, without building a matrix for each shift: where the
-    points are about as dense as the grid, the values that belong to successive points follow on each
-    other, and a row is a few products of contiguous arrays.
+    points are about as dense as the grid, or every third grid point, say, the values that belong to
+    successive points are equally spaced, and a row is a few products of strided arrays.
 
     Parameters
     ----------
@@ -80,7 +83,8 @@ class Resampler:
     def __init__(self, start, step, n, x, order=8):
         self._n, self._order = n, order
         self._scaled = np.asarray(x, dtype=float) / step
-        self._count = np.arange(len(self._scaled))
+        self._stride = max(1, round(np.ptp(self._scaled) / max(1, len(self._scaled) - 1)))
+        self._count = self._stride * np.arange(len(self._scaled))
         self._origin = start / step + self._count
         powers = _lagrange_powers(order)
         slopes = powers[:, 1:] * np.arange(1, order) / step
@@ -109,9 +113,9 @@ class Resampler:
         powers = np.ones((self._order, len(self._scaled)), dtype=kind)
         for r, factor in enumerate(stretch):
             runs = self._place(factor, powers)
-            _products(self._powers[kind] @ powers, values[r], runs, out[r])
+            self._products(self._powers[kind] @ powers, values[r], runs, out[r])
             if derivative:
-                _products(self._slopes[kind] @ powers[:-1], values[r, :1], runs, slopes[r : r + 1])
+                self._products(self._slopes[kind] @ powers[:-1], values[r, :1], runs, slopes[r : r + 1])
         return (out, slopes) if derivative else out
 
     def _place(self, factor, powers) -> list:
@@ -124,7 +128,7 @@ class Resampler:
         ahead -= self._origin  # steps by which a point is ahead of the grid point of its own number
         low, high = np.floor(ahead.min()), np.floor(ahead.max())
         before, size = self._order // 2 - 1, len(ahead)
-        if low >= before and high + size + self._order // 2 < self._n:
+        if low >= before and high + self._count[-1] + self._order // 2 < self._n - 1:
             whole = low if low == high else np.floor(ahead)
             ahead -= whole
             np.subtract(ahead, 0.5, out=powers[1], casting="same_kind")
@@ -137,12 +141,15 @@ class Resampler:
             if self._n < self._order or not (low >= -1e-6 and high <= self._n - 1 + 1e-6):
                 raise ValueError(f"points at {low:g} to {high:g} steps leave the grid of {self._n}")
             powers[1] = position - first - (self._order - 1) / 2
-            cuts = (np.flatnonzero(np.diff(first) != 1) + 1).tolist()
+            cuts = (np.flatnonzero(np.diff(first) != self._stride) + 1).tolist()
         for i in range(2, self._order):
             np.multiply(powers[i // 2], powers[i - i // 2], out=powers[i])
         if first is None and len(cuts) < 9:
             starts = [whole] if low == high else whole[[0, *cuts]]
-            return [(a, b, int(w) + a - before) for a, b, w in zip([0, *cuts], [*cuts, size], starts, strict=True)]
+            return [
+                (a, b, int(w) + self._stride * a - before)
+                for a, b, w in zip([0, *cuts], [*cuts, size], starts, strict=True)
+            ]
         if first is None:
             first = whole.astype(int) + self._count - before
         return (
@@ -151,20 +158,20 @@ class Resampler:
             else [(0, size, first)]
         )
 
-
-def _products(weights, values, runs, out):
-    """``out[k, i] = sum over j of weights[j, i] values[k, first of i + j]``."""
-    order, width = len(weights), values.strides[-1]
-    for low, high, first in runs:
-        if np.ndim(first):
-            chosen = np.lib.stride_tricks.sliding_window_view(values, order, axis=1)[:, first]
-            np.einsum("ji,kij->ki", weights, chosen, out=out)
-            return
-        part, product = weights[:, low:high], np.empty((order, high - low), dtype=weights.dtype)
-        for row, target in zip(values, out, strict=True):
-            near = np.lib.stride_tricks.as_strided(row[first:], product.shape, (width, width), writeable=False)
-            np.multiply(part, near, out=product)
-            np.add.reduce(product, axis=0, out=target[low:high])
+    def _products(self, weights, values, runs, out):
+        """``out[k, i] = sum over j of weights[j, i] values[k, first of i + j]``."""
+        order, width = len(weights), values.strides[-1]
+        for low, high, first in runs:
+            if np.ndim(first):
+                chosen = np.lib.stride_tricks.sliding_window_view(values, order, axis=1)[:, first]
+                np.einsum("ji,kij->ki", weights, chosen, out=out)
+                return
+            part, product = weights[:, low:high], np.empty((order, high - low), dtype=weights.dtype)
+            near = (len(values), order, high - low), (values.strides[0], width, self._stride * width)
+            near = np.lib.stride_tricks.as_strided(values[:, first:], *near, writeable=False)
+            for row, target in zip(near, out, strict=True):
+                np.multiply(part, row, out=product)
+                np.add.reduce(product, axis=0, out=target[low:high])
 
 
 def rebin(edges, flux, new_edges) -> np.ndarray:
