@@ -3,6 +3,7 @@
 =================  =======================================================
 `generate`         labels -> `specutils.Spectrum`
 `fit`              observed spectrum -> labels with errors (`FitResult`)
+`sample`           observed spectrum -> samples of the labels (`Posterior`)
 `read_rvs`         Gaia RVS files -> list of Spectrum
 `RVSModel`         the emulator as a model of astropy.modeling
 `shipped`          an emulator that comes with the package
@@ -18,8 +19,20 @@ from importlib.metadata import version as _version
 
 from .emulator import Emulator, generate, shipped
 from .errors import RvsemuError
-from .inference import FitResult, RVSModel, fit
+from .inference import FitResult, Posterior, RVSModel, fit, sample
 from .io import example_path, read_rvs
 
 __version__ = _version("rvsemu")
-__all__ = ["Emulator", "FitResult", "RVSModel", "RvsemuError", "example_path", "fit", "generate", "read_rvs", "shipped"]
+__all__ = [
+    "Emulator",
+    "FitResult",
+    "Posterior",
+    "RVSModel",
+    "RvsemuError",
+    "example_path",
+    "fit",
+    "generate",
+    "read_rvs",
+    "sample",
+    "shipped",
+]

@@ -22,7 +22,7 @@ try:
 except ImportError:  # not a Unix: one process a file at a time
     fcntl = None
 
-__all__ = ["recover", "transaction"]
+__all__ = ["reading", "transaction"]
 
 _PAGE = 4096
 
@@ -37,7 +37,7 @@ def transaction(path):
     if not path.exists():
         _create(path)
     with open(path, "rb") as base, _locked(base):
-        recover(path)
+        _recover(path)
         overlay = _Overlay(base)
         with h5py.File(overlay, "r+") as file:
             yield file
@@ -46,11 +46,20 @@ def transaction(path):
             index = np.fromiter(pages, dtype=np.int64, count=len(pages))
             np.savez(journal, length=overlay.length, index=index, pages=np.frombuffer(b"".join(pages.values()), "u1"))
             _to_disk(journal)
-        recover(path)
+        _recover(path)
 
 
-def recover(path) -> None:
-    """Finish an interrupted `transaction`, if there was one."""
+@contextlib.contextmanager
+def reading(path):
+    """Yield an `h5py.File` to read, after finishing an interrupted `transaction` if there was one."""
+    with open(path, "rb") as base, _locked(base):
+        _recover(path)
+        _share(base)  # h5py takes a shared lock itself
+        with h5py.File(path, "r") as file:
+            yield file
+
+
+def _recover(path) -> None:
     journal = _journal(path)
     if not journal.exists():
         return
@@ -86,6 +95,11 @@ def _locked(file):
         yield
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _share(file) -> None:
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_SH)
 
 
 def _to_disk(file) -> None:

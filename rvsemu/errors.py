@@ -4,9 +4,11 @@ __all__ = [
     "EmulatorFileError",
     "LabelError",
     "LibraryFileError",
+    "PosteriorFileError",
     "RvsemuError",
     "SpectrumError",
     "SpectrumWarning",
+    "SynthesisError",
     "TrainingError",
 ]
 
@@ -35,5 +37,13 @@ class LibraryFileError(RvsemuError):
     """A file is not a library of synthetic spectra, or is damaged."""
 
 
+class PosteriorFileError(RvsemuError):
+    """A file is not of posteriors, or a posterior in it cannot be read or continued."""
+
+
 class TrainingError(RvsemuError):
     """Training cannot start or go on with what it was given."""
+
+
+class SynthesisError(RvsemuError):
+    """Spectra cannot be synthesised: a prerequisite is missing, or settings do not fit."""

@@ -15,8 +15,10 @@ from .modeling import RVSModel
 from .noise import MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
 from .observation import DEFAULT_MASK, MASKS, Observation
 from .parameters import DEFAULT_PRIORS
+from .posterior import Posterior
 from .priors import Function, Normal, TruncatedNormal, Uniform
 from .result import FitResult
+from .sampling import sample
 
 __all__ = [
     "DEFAULT_MASK",
@@ -32,10 +34,12 @@ __all__ = [
     "NoiseModel",
     "Normal",
     "Observation",
+    "Posterior",
     "RVSModel",
     "TruncatedNormal",
     "Uniform",
     "fit",
     "fit_many",
     "prepare",
+    "sample",
 ]

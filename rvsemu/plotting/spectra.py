@@ -1,21 +1,21 @@
-"""Figures of spectra and fits. Each function takes ``ax=None`` and returns the Axes it drew on."""
+"""Spectra and fits, and the parts that figures of spectra share."""
 
 from __future__ import annotations
 
 import numpy as np
 from astropy import units as u
 
-from .physics.lines import MAIN_LINES
-from .physics.wavelengths import convert_medium, doppler
+from ..physics.lines import MAIN_LINES
+from ..physics.wavelengths import convert_medium, doppler
 
-__all__ = ["plot_fit", "plot_spectrum"]
+__all__ = ["plot_fit", "plot_spectrum", "spread_apart"]
 
-_DATA, _MODEL, _SHADE = "0.15", "#c1272d", "0.9"
+DATA, MODEL, _SHADE, NOISE = "0.15", "#c1272d", "0.9", "#7da7d9"
 _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
-_SMALL = 8  # points
+SMALL = 8  # points
 
 
-def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=_MODEL):
+def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=MODEL):
     """Plot a spectrum, with the main lines named above it.
 
     Parameters
@@ -36,22 +36,22 @@ def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=_MOD
     -------
     matplotlib Axes
     """
-    ax = _axes(ax, (10, 3.8))
+    ax = new_axes(ax, (10, 3.8))
     wave = _angstrom(spectrum)
     flux = np.atleast_2d(spectrum.flux.value)
     stated = spectrum.meta.get("labels", {})
     single = len(flux) == 1
     if single and label is None and stated:
-        label = _describe({name: u.Quantity(q).ravel()[0] for name, q in stated.items()})
+        label = describe({name: u.Quantity(q).ravel()[0] for name, q in stated.items()})
     for i, row in enumerate(flux):
         ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
-    _frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
+    frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
     low, high = np.nanmin(flux), np.nanmax(flux)
     ax.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
     if label:
-        ax.legend(**_legend())
+        ax.legend(**legend_style())
     hottest = np.max(u.Quantity(stated["teff"]).value) if "teff" in stated else np.inf
-    _name_lines(ax, _visible(lines, hottest), spectrum.meta.get("medium", "air"), 0.0, wave)
+    name_lines(ax, visible(lines, hottest), spectrum.meta.get("medium", "air"), 0.0, wave)
     return ax
 
 
@@ -71,41 +71,41 @@ def plot_fit(result, ax=None, *, lines=MAIN_LINES):
     matplotlib Axes
         The upper one; the lower one is ``ax.figure.axes[-1]``.
     """
-    ax = _axes(ax, (10, 5.6))
-    below = _panel_below(ax)
+    ax = new_axes(ax, (10, 5.6))
+    below = panel_below(ax)
     wave, observed = result.spectral_axis.to_value(u.AA), result.flux
     model, continuum, good = result.model_flux, result.continuum, result.used
     residual = (observed - model) / continuum
     sigma = result.flux_sigma / continuum
 
-    ax.plot(wave, observed, color=_DATA, lw=0.9, label=_name(result))
-    ax.plot(wave, model, color=_MODEL, lw=0.9, label=_describe(result.labels, result.errors))
-    ax.plot(wave, continuum, color=_MODEL, lw=0.7, ls=":")
-    below.fill_between(wave, -sigma, sigma, color="#7da7d9", alpha=0.5, lw=0, label="noise, 1 sigma")
-    below.plot(wave, residual, color=_DATA, lw=0.7)
-    below.axhline(0, color=_MODEL, lw=0.7)
+    ax.plot(wave, observed, color=DATA, lw=0.9, label=source_name(result))
+    ax.plot(wave, model, color=MODEL, lw=0.9, label=describe(result.labels, result.errors))
+    ax.plot(wave, continuum, color=MODEL, lw=0.7, ls=":")
+    below.fill_between(wave, -sigma, sigma, color=NOISE, alpha=0.5, lw=0, label="noise, 1 sigma")
+    below.plot(wave, residual, color=DATA, lw=0.7)
+    below.axhline(0, color=MODEL, lw=0.7)
     for panel in (ax, below):
-        _shade(panel, wave, ~good)
+        shade(panel, wave, ~good)
 
     for panel in (ax, below):
-        _frame(panel, wave, result.meta["medium"], result.flux_unit)
+        frame(panel, wave, result.meta["medium"], result.flux_unit)
     ax.set_xlabel("")
     ax.tick_params(labelbottom=False)
     below.set_ylabel("residual")
     limit = 1.15 * max(4 * result.residual_rms, np.nanpercentile(np.abs(residual[good]), 99.7))
     below.set_ylim(-limit, 1.6 * limit)
-    _limits(ax, observed[good], model, continuum)
-    ax.legend(**_legend())
+    limits(ax, observed[good], model, continuum)
+    ax.legend(**legend_style())
     text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
     flags = f"   flags: {', '.join(result.flags)}" if result.flags else ""
-    below.text(0.01, 0.95, text + flags, fontsize=_SMALL, va="top", transform=below.transAxes)
+    below.text(0.01, 0.95, text + flags, fontsize=SMALL, va="top", transform=below.transAxes)
     teff = result.labels["teff"].value if "teff" in result.labels else np.inf
     velocity = result.labels["radial_velocity"].value
-    _name_lines(ax, _visible(lines, teff), result.meta["medium"], velocity, wave)
+    name_lines(ax, visible(lines, teff), result.meta["medium"], velocity, wave)
     return ax
 
 
-def _axes(ax, size):
+def new_axes(ax, size):
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
@@ -117,24 +117,24 @@ def _angstrom(spectrum) -> np.ndarray:
     return u.Quantity(spectrum.spectral_axis).to_value(u.AA)
 
 
-def _frame(ax, wave, medium, unit):
+def frame(ax, wave, medium, unit):
     ax.set_xlabel(f"wavelength in {medium} (Å)" if medium else "wavelength (Å)")
     ax.set_ylabel("flux" if unit == u.dimensionless_unscaled else f"flux ({unit})")
     ax.set_xlim(wave.min(), wave.max())
     ax.minorticks_on()
 
 
-def _limits(ax, observed, model, continuum):
+def limits(ax, observed, model, continuum):
     low = min(np.nanmin(observed), np.nanmin(model))
     high = max(np.nanpercentile(observed, 99.9), np.nanmax(continuum))
     ax.set_ylim(low - 0.3 * (high - low), high + 0.08 * (high - low))  # the legend goes below
 
 
-def _legend() -> dict:
-    return {"loc": "lower left", "fontsize": _SMALL, "frameon": False, "handlelength": 1.5}
+def legend_style() -> dict:
+    return {"loc": "lower left", "fontsize": SMALL, "frameon": False, "handlelength": 1.5}
 
 
-def _panel_below(ax):
+def panel_below(ax):
     """Take the lower quarter of the place of `ax` for a second panel."""
     spec = ax.get_subplotspec()
     if spec is None:  # placed by hand
@@ -146,7 +146,7 @@ def _panel_below(ax):
     return ax.figure.add_subplot(lower, sharex=ax)
 
 
-def _shade(ax, wave, bad):
+def shade(ax, wave, bad):
     """Grey bands over runs of pixels that are not used."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], bad, [False]]).astype(int)))
     half = 0.5 * np.median(np.abs(np.diff(wave)))
@@ -155,11 +155,11 @@ def _shade(ax, wave, bad):
         ax.axvspan(low - half, high + half, color=_SHADE, lw=0, zorder=0)
 
 
-def _name(result) -> str:
+def source_name(result) -> str:
     return f"Gaia {result.meta['source_id']}" if "source_id" in result.meta else "observed"
 
 
-_SYMBOLS = {
+SYMBOLS = {
     "teff": ("$T_{{\\rm eff}}$ {} K", 0),
     "logg": ("log g {}", 2),
     "mh": ("[M/H] {}", 2),
@@ -170,11 +170,11 @@ _SYMBOLS = {
 }
 
 
-def _describe(labels, errors=None) -> str:
+def describe(labels, errors=None) -> str:
     """Two lines of values, with their errors where there are any; unknown labels by their own name."""
     parts = []
     for name, value in labels.items():
-        symbol, digits = _SYMBOLS.get(name, (f"{name} {{}} {value.unit}".rstrip(), 2))
+        symbol, digits = SYMBOLS.get(name, (f"{name} {{}} {value.unit}".rstrip(), 2))
         text = f"{value.value:.{digits}f}"
         if errors is not None and errors[name].value > 0:
             text += f"±{errors[name].value:.{digits}f}"
@@ -183,12 +183,12 @@ def _describe(labels, errors=None) -> str:
     return "\n".join(", ".join(some) for some in (parts[:half], parts[half:]) if some)
 
 
-def _visible(lines, teff):
+def visible(lines, teff):
     """`lines` without the Paschen series for cool stars."""
     return [(n, w) for n, w in lines if teff >= _PASCHEN_FROM or not (n[0] == "P" and n[1:].isdigit())]
 
 
-def _name_lines(ax, lines, medium, velocity, wave):
+def name_lines(ax, lines, medium, velocity, wave):
     """Upright names above the axes, moved apart where they would overlap, each tied to its wavelength."""
     if not lines:
         return
@@ -197,13 +197,13 @@ def _name_lines(ax, lines, medium, velocity, wave):
     low, high = wave.min(), wave.max()
     order = [i for i in np.argsort(places) if low <= places[i] <= high]
     points = 72 * ax.figure.get_figwidth() * 0.85 * ax.get_position().width / 0.775  # width of the axes
-    gap = 1.45 * _SMALL * (high - low) / points
+    gap = 1.45 * SMALL * (high - low) / points
     spread = spread_apart(places[order], gap, low, high)
     transform = ax.get_xaxis_transform()
     for i, x in zip(order, spread, strict=True):
         style = {"color": "0.55", "lw": 0.6, "clip_on": False, "transform": transform}
         ax.plot([places[i], places[i], x, x], [0.985, 1.01, 1.05, 1.06], **style)
-        ax.text(x, 1.07, names[i], rotation=90, fontsize=_SMALL, ha="center", va="bottom", transform=transform)
+        ax.text(x, 1.07, names[i], rotation=90, fontsize=SMALL, ha="center", va="bottom", transform=transform)
 
 
 def spread_apart(places, gap, low, high) -> np.ndarray:
