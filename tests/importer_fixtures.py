@@ -282,10 +282,11 @@ def coelho(folder, stars):
     return ["--pseudo-continuum", "1", "--set", "vmic=2"]
 
 
-def ferre(folder, stars):
+def ferre(folder, stars, logarithm=1):
     """Two temperatures by two gravities, all of the first star: the last label varies fastest."""
     (star,) = stars[:1]
-    log = np.log10(AIR[0]) + 5e-7 * np.arange(int(np.log10(AIR[-1] / AIR[0]) / 5e-7))
+    to_axis, step = {0: (lambda x: x, 0.01), 1: (np.log10, 5e-7), 2: (np.log, 1e-6)}[logarithm]
+    axis = to_axis(AIR[0]) + step * np.arange(int((to_axis(AIR[-1]) - to_axis(AIR[0])) / step))
     header = [
         "&SYNTH",
         "N_OF_DIM = 4",
@@ -296,13 +297,16 @@ def ferre(folder, stars):
         "LABEL(4) = 'LOGG'",
         "LLIMITS = 0.0 0.30103 5000. 4.0",
         "STEPS = 0.5 0.3 250. 0.5",
-        f"NPIX = {len(log)}",
-        f"WAVE = {log[0]:.12f} 5.0e-7",
-        "LOGW = 1",
+        f"NPIX = {len(axis)}",
+        f"WAVE = {axis[0]:.12f} {step:.1e}",
+        f"LOGW = {logarithm}",
         "VACUUM = 0",
         "/",
     ]
-    row = " ".join(f"{f:.5f}" for f in star.flux(10.0**log))
+    row = " ".join(
+        f"{f:.5f}"
+        for f in star.flux({0: axis, 1: 10.0 ** np.minimum(axis, 5), 2: np.exp(np.minimum(axis, 10))}[logarithm])
+    )
     (folder / "grid.dat").write_text("\n".join([*header, *[row] * 4]) + "\n")
     return []
 

@@ -168,10 +168,30 @@ def test_ferre_grid(tmp_path):
     for flux in library.flux:
         np.testing.assert_allclose(flux, fx.expected(fx.SUN), rtol=0, atol=TEXT)
     assert report.left_out == {}
-    text = (tmp_path / "grid.dat").read_text().splitlines()
+    header = (tmp_path / "grid.dat").read_text()
+    for old, new, message in (
+        ("LOGW = 1", "LOGW = 7", "its header lacks '7' or has a bad value"),
+        ("NPIX =", "PIXELS =", "its header lacks 'npix'"),
+        ("'LOGG'", "'MASS'", "its label 'mass' is none that rvsemu knows"),
+        ("&SYNTH", "SYNTH", "does not begin with the '&'"),
+        ("VACUUM = 0", "VACUUM = 1", "wavelengths are in air, not in vacuum"),
+    ):
+        (tmp_path / "grid.dat").write_text(header.replace(old, new))
+        with pytest.raises(LibraryFileError, match=message):
+            imported(tmp_path, "ferre")
+    (tmp_path / "grid.dat").write_text(header)
+    text = header.splitlines()
     (tmp_path / "grid.dat").write_text("\n".join(text[:-1]))
     library, report = imported(tmp_path, "ferre")
     assert len(library) == 3 and report.left_out == {"grid.dat spectrum 4": "the file ends after 3 spectra"}
+
+
+@pytest.mark.parametrize("logarithm", [0, 2])
+def test_ferre_grid_of_another_axis(logarithm, tmp_path):
+    """Wavelengths and natural logarithms of them."""
+    fx.ferre(tmp_path, [fx.SUN], logarithm)
+    library, _ = imported(tmp_path, "ferre")
+    np.testing.assert_allclose(library.flux[0], fx.expected(fx.SUN), rtol=0, atol=TEXT)
 
 
 def test_default_grid_is_wide_enough_to_train_on():
@@ -382,7 +402,7 @@ def test_same_labels_twice(tmp_path):
     (path.with_name(path.name.replace("_mp_", "_ap_"))).write_bytes(path.read_bytes())
     library, report = imported(tmp_path, "bosz2024")
     assert len(library) == 1
-    assert re.match("the same teff, logg, mh and vmic as bosz2024_ap_", next(iter(report.left_out.values())))
+    assert re.match("the same teff, logg, mh and vmic as spectra/bosz2024_ap_", next(iter(report.left_out.values())))
 
 
 def test_rotating_ones_are_left_out(tmp_path):
@@ -445,7 +465,11 @@ def test_duplicates_reversed_and_stray_wavelengths(tmp_path):
         ({"continuum": [np.zeros(len(fx.AIR))]}, "its continuum is not positive everywhere"),
         ({"flux": [fx.SUN.flux()[1:]]}, "13600 wavelengths for 13599 fluxes"),
         ({"flux": [fx.SUN.flux()] * 2}, "'teff' has 1 rows where 'flux' has 2"),
-        ({"flux": fx.SUN.flux()}, "'teff' has 1 rows where"),
+        ({"flux": fx.SUN.flux()}, r"'flux' has the shape \(13600,\): a row a spectrum is expected"),
+        ({"flux": 1.0}, r"'flux' has the shape \(\): a row a spectrum is expected"),
+        ({"flux": [["one"] * len(fx.AIR)]}, "it cannot be read .could not convert string to float"),
+        ({"logg": ["high"]}, "could not convert string to float"),
+        ({"wavelength": [fx.AIR] * 2}, "'wavelength' has 2 rows where 'flux' has 1"),
         ({"teff": [np.nan]}, "teff=nan is implausible"),
     ],
 )
@@ -504,7 +528,7 @@ def test_damaged_files_are_left_out(tmp_path, spoil, message):
     path.write_bytes(spoil(path.read_bytes()))
     library, report = imported(tmp_path, "bosz2024")
     assert library.labels[:, 0].tolist() == [5750] and len(report.left_out) == 1
-    assert message in report.left_out[path.name]
+    assert message in report.left_out[f"spectra/{path.name}"]
 
 
 def test_damaged_fits_is_left_out(tmp_path):
@@ -549,7 +573,7 @@ def test_reasons_are_summed_up(tmp_path, capsys):
     fx.bosz2024(folder, [fx.SUN, *(replace(fx.SUN, logg=g, more={"alpha": 0.25}) for g in (3.0, 3.5))])
     status, out = run(folder, "bosz2024")
     printed = capsys.readouterr().out
-    assert status == 0 and "left out: 2 x alpha=0.25, 0 is wanted (e.g. bosz2024_mp_t5750_g+3.0" in printed
+    assert status == 0 and "left out: 2 x alpha=0.25, 0 is wanted (e.g. spectra/bosz2024_mp_t5750_g+3.0" in printed
     assert f"wrote {out}: <Library of 1 spectra, 8490.0-8610.0 A in air, R = 300000>" in printed
     assert main(["library", "info", str(out)]) == 0
     printed = capsys.readouterr().out
@@ -573,12 +597,13 @@ def test_strict_stops_at_the_first(tmp_path, capsys):
         (["--format", "melchiors"], "observed spectra"),
         (["--set", "teff"], "--set teff: write LABEL=VALUE"),
         (["--set", "vmic=fast"], "--set vmic=fast: 'fast' is not a number"),
-        (["--set", "vsini=3"], "given=vsini is unknown: use one of teff, logg, mh, vmic, alpha"),
-        (["--alpha", "high"], "--alpha alpha=high: 'high' is not a number"),
+        (["--set", "vsini=3"], "given: label=vsini is unknown: use one of teff, logg, mh, vmic, alpha"),
+        (["--alpha", "high"], "--alpha high: 'high' is not a number"),
         (["--within", "teff=4000"], "--within teff=4000: write two numbers"),
         (["--within", "teff=8000,4000"], "within teff=8000,4000: give the lower value first"),
-        (["--within", "alpha=0,1"], "within=alpha is unknown"),
+        (["--within", "alpha=0,1"], "within: label=alpha is unknown"),
         (["--resolution", "0"], "resolution=0: give lambda / FWHM, above 0"),
+        (["--range", "8400"], "--range 8400: write two wavelengths, e.g. 8380,8818"),
         (["--range", "8600,8500"], "range 8600 to 8500: give 50 A or more"),
         (["--step", "1"], "step=1: give 0.001 to 0.2 A"),
         (["--labels", "none.csv"], "labels=none.csv does not exist"),
@@ -686,8 +711,28 @@ def test_unit_that_is_not_known(tmp_path):
     table = Table({"wavelength": fx.AIR, "flux": fx.SUN.flux()}, units={"wavelength": "cm"})
     table.write(tmp_path / "a.fits")
     fx.table(tmp_path / "labels.csv", [("a.fits", *fx.SUN.labels)])
-    with pytest.raises(LibraryFileError, match="its wavelengths are in 'cm': Angstrom, nm or um are known"):
+    with pytest.raises(LibraryFileError, match="its wavelengths are in 'cm': Angstrom, nm, um are known"):
         imported(tmp_path, "table", labels=tmp_path / "labels.csv", medium="air")
+    library, _ = imported(tmp_path, "table", labels=tmp_path / "labels.csv", medium="air", unit="Angstrom")
+    np.testing.assert_allclose(library.flux[0], fx.expected(fx.SUN), rtol=0, atol=TEXT)
+
+
+def test_table_of_labels_in_fits(tmp_path):
+    """Its names are bytes there."""
+    fx.files(tmp_path, fx.STARS)
+    Table.read(tmp_path / "labels.ecsv").write(tmp_path / "labels.fits")
+    (tmp_path / "labels.ecsv").unlink()
+    library, report = imported(tmp_path, "table", labels=tmp_path / "labels.fits")
+    assert len(library) == 3 and report.left_out == {}
+
+
+def test_files_of_one_name_in_several_folders(tmp_path):
+    """Each is reported."""
+    options = fx.moog_smoothed(tmp_path, fx.STARS)
+    for i in (1, 2):
+        (tmp_path / f"star{i}" / "smoothed_out").write_text("nothing\n")
+    _, report = imported(tmp_path, "moog", labels=options[1])
+    assert sorted(report.left_out) == ["star1/smoothed_out", "star2/smoothed_out"]
 
 
 # ---------------------------------------------------------------- training on an imported library

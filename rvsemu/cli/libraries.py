@@ -97,7 +97,7 @@ def _settings(options):
 
     abundances = _numbers("--abundance", options.abundance)
     if options.alpha is not None:
-        abundances["alpha"] = number("--alpha", "alpha", options.alpha)
+        abundances["alpha"] = _number("--alpha", options.alpha)
     return Settings(
         medium=options.medium,
         unit=options.unit,
@@ -105,12 +105,26 @@ def _settings(options):
         given=_numbers("--set", options.set),
         abundances=abundances,
         within={k: pair("--within", k, v) for k, v in map(assignment("--within"), options.within)},
-        resolution=None if options.resolution is None else number("--resolution", "R", options.resolution),
+        resolution=None if options.resolution is None else _number("--resolution", options.resolution),
         pseudo_continuum=options.pseudo_continuum,
-        limits=pair("--range", "A", options.range),
-        step=number("--step", "A", options.step),
+        limits=_range(options.range),
+        step=_number("--step", options.step),
         strict=options.strict,
     )
+
+
+def _number(option, text) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise LibraryFileError(f"{option} {text}: '{text}' is not a number.") from None
+
+
+def _range(text) -> tuple[float, float]:
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise LibraryFileError(f"--range {text}: write two wavelengths, e.g. 8380,8818.")
+    return _number("--range", parts[0]), _number("--range", parts[1])
 
 
 def _numbers(option, given) -> dict[str, float]:

@@ -24,7 +24,6 @@ _NORMALISED = ("flux_norm", "normalized flux", "normalized_flux", "normalised_fl
 _FLUX = (*_NORMALISED, "flux", "fluxes", "spectrum")
 _CONTINUUM = ("continuum", "cont", "cntm")
 _ARRAYS = (".npz", ".h5", ".hdf5")
-_UNITS = {"angstrom": "Angstrom", "aa": "Angstrom", "a": "Angstrom", "0.1 nm": "Angstrom", "nm": "nm", "um": "um"}
 
 
 def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
@@ -35,12 +34,12 @@ def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
         try:
             arrays = _arrays(path)
         except Unusable as reason:
-            yield Source(path.name, failing(str(reason)))
+            yield Source(files.title(path), failing(str(reason)))
             continue
         if arrays is None:
-            yield lazily(path, MARCS, lambda path=path: _spectrum(path))
+            yield lazily(files, path, MARCS, lambda path=path: _spectrum(path))
         else:
-            yield from _rows(path, *arrays)
+            yield from _rows(files.title(path), *arrays)
 
 
 def _first(names, values, what):
@@ -88,23 +87,30 @@ def _hdf5(path):
         raise Unusable(f"it is not a readable HDF5 file ({str(e).splitlines()[0]})") from None
 
 
-def _rows(path, values, units):
+def _rows(title, values, units):
     try:
         wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
-        n = len(values[flux])
-        for name in values:
-            wanted = label_name(name) or name in (flux, *_CONTINUUM)
-            if wanted and len(np.atleast_1d(values[name])) != n:
-                raise Unusable(f"'{name}' has {len(np.atleast_1d(values[name]))} rows where '{flux}' has {n}")
-        if values[flux].ndim != 2:
-            raise Unusable(f"'{flux}' has the shape {values[flux].shape}: a row a spectrum is expected")
-    except Unusable as reason:
-        yield Source(path.name, failing(str(reason)))
+        n = _check_rows(values, wave, flux)
+        labels = {label_name(k): np.atleast_1d(v).astype(float) for k, v in values.items() if label_name(k)}
+    except (Unusable, TypeError, ValueError) as reason:
+        yield Source(title, failing(str(reason)))
         return
     continuum = next((c for c in _CONTINUUM if c in values and flux not in _NORMALISED), None)
     for i in range(n):
-        labels = {label_name(k): float(v[i]) for k, v in values.items() if label_name(k)}
-        yield Source(f"{path.name} row {i + 1}", _row(values, wave, flux, continuum, _unit(units.get(wave)), i), labels)
+        read = _row(values, wave, flux, continuum, units.get(wave), i)
+        yield Source(f"{title} row {i + 1}", read, {k: float(v[i]) for k, v in labels.items()})
+
+
+def _check_rows(values, wave, flux) -> int:
+    """How many spectra there are; labels, continuum and wavelengths (if they have rows) must be as many."""
+    if np.ndim(values[flux]) != 2:
+        raise Unusable(f"'{flux}' has the shape {np.shape(values[flux])}: a row a spectrum is expected")
+    n = len(values[flux])
+    for name, value in values.items():
+        wanted = label_name(name) or name in _CONTINUUM or (name == wave and np.ndim(value) > 1)
+        if wanted and len(np.atleast_1d(value)) != n:
+            raise Unusable(f"'{name}' has {len(np.atleast_1d(value))} rows where '{flux}' has {n}")
+    return n
 
 
 def _row(values, wave, flux, continuum, unit, i):
@@ -155,7 +161,7 @@ def _ecsv_spectrum(path) -> RawSpectrum:
 def _of_columns(values, units, labels=None) -> RawSpectrum:
     wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
     continuum = next((values[c] for c in _CONTINUUM if c in values and flux not in _NORMALISED), None)
-    return RawSpectrum(values[wave], values[flux], continuum, labels=labels or {}, unit=_unit(units.get(wave)))
+    return RawSpectrum(values[wave], values[flux], continuum, labels=labels or {}, unit=units.get(wave))
 
 
 def _fits_spectrum(path) -> RawSpectrum:
@@ -166,12 +172,3 @@ def _fits_spectrum(path) -> RawSpectrum:
         headers = [*hdus[0].header.items(), *hdus[1].header.items()]
     labels = {label_name(k): float(v) for k, v in headers if label_name(k) and isinstance(v, int | float)}
     return _of_columns(values, units, labels)
-
-
-def _unit(text) -> str | None:
-    """The unit a file states; one that is not known is refused rather than passed over."""
-    if text is None:
-        return None
-    if text.strip().lower() not in _UNITS:
-        raise Unusable(f"its wavelengths are in '{text}': Angstrom, nm or um are known")
-    return _UNITS[text.strip().lower()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -98,11 +99,11 @@ def import_library(paths, format: str, settings: Settings | None = None, progres
         labels=np.array(labels),
         names=LABELS,
         wavelength=settings.wavelength(),
-        flux=np.array(flux, dtype="f4"),
+        flux=np.array(flux),
         medium="air",
         bin_width=settings.step,
         resolution=resolutions[0],
-        info=_info(job, report),
+        info=_info(job, report, resolutions[0]),
     )
     return library, report
 
@@ -130,7 +131,7 @@ def _all(job, sources, progress):
         seen[tuple(stars)] = source.name
         report.used.append(source.name)
         labels.append(stars)
-        flux.append(values)
+        flux.append(values.astype("f4"))
         resolutions.append(resolution)
     if job.table is not None:
         unused = job.table.unused(s.path for s in sources if s.path)
@@ -162,7 +163,12 @@ def _one(job: _Import, source: Source, seen: dict):
 def _read(job: _Import, source: Source) -> tuple[RawSpectrum, dict]:
     """The spectrum as it is, and its labels from wherever they come."""
     preparing.check_wanted(_labels(job, source, {}), job.settings)  # before a large file is read
-    raw = source.load()
+    try:
+        raw = source.load()
+    except (TypeError, ValueError, IndexError, KeyError) as e:
+        if isinstance(e, Unusable):
+            raise
+        raise Unusable(f"it cannot be read ({str(e).splitlines()[0] if str(e) else type(e).__name__})") from e
     return raw, _labels(job, source, raw.labels)
 
 
@@ -208,20 +214,22 @@ def _medium(job: _Import, medium: str | None, origin: str) -> _Import:
 
 
 # ---------------------------------------------------------------------- provenance
-def _info(job: _Import, report: Report) -> dict[str, str]:
+def _info(job: _Import, report: Report, resolution: float) -> dict[str, str]:
     settings, chosen = job.settings, job.format
     unit = settings.unit or f"{chosen.unit} unless the file states another"
+    first, last = (Path(report.used[i]).name for i in (0, -1))
     info = {
         "code": f"imported: {chosen.title}",
         "format": chosen.name,
-        "files": f"{len(report.used)} spectra, {report.used[0]} to {report.used[-1]}; {len(report.left_out)} left out",
+        "files": f"{len(report.used)} spectra, {first} to {last}; {len(report.left_out)} left out",
         "source_medium": f"{job.medium or 'air or vacuum'}, {job.origin}; vacuum is converted after Morton (2000)",
         "source_unit": unit,
         "assumptions": chosen.assumes,
         "labels_from": chosen.labels,
         "normalisation": _normalisation(chosen, settings),
         "abundances": _abundances(settings),
-        "broadening": "no rotation" + ("" if settings.resolution is None else f"; stated R = {settings.resolution:g}"),
+        "broadening": "no rotation; "
+        + (f"Gaussian LSF of R = {resolution:g}" if resolution < np.inf else "no instrument"),
         "sampling": f"means over bins of {settings.step:g} A of a spline through the samples",
         "reference": chosen.reference,
         "licence": chosen.licence,

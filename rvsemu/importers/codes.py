@@ -20,18 +20,13 @@ from .spectrum import RawSpectrum, Source, Unusable, failing
 __all__ = ["ferre", "ispec", "moog", "synspec", "tlusty", "tsfitpy", "turbospectrum"]
 
 
-def display(path: Path) -> str:
-    """How a spectrum is named in messages: with its folder where the file's own name says nothing."""
-    return f"{path.parent.name}/{path.name}" if plain_name(path).startswith("fort.") else path.name
-
-
-def lazily(path: Path, grammar, read) -> Source:
+def lazily(files: Files, path: Path, grammar, read) -> Source:
     """A source whose labels are in its name; a name that is refused is a source that cannot be read."""
     try:
-        labels = grammar.labels(path.name) if grammar else {}
+        labels = grammar.labels(path.name)
     except Unusable as reason:
-        return Source(display(path), failing(str(reason)), path=path)
-    return Source(display(path), read, labels, path)
+        return Source(files.title(path), failing(str(reason)), path=path)
+    return Source(files.title(path), read, labels, path)
 
 
 def synspec(files: Files, table: LabelTable | None) -> Iterator[Source]:
@@ -46,7 +41,7 @@ def tlusty(files: Files, table: LabelTable | None) -> Iterator[Source]:
 
 def _pairs(files, grammar):
     for path in files.matching(r"\.7(\.gz)?$"):
-        yield lazily(path, grammar, lambda path=path: _pair(files, path))
+        yield lazily(files, path, grammar, lambda path=path: _pair(files, path))
 
 
 def _pair(files, path) -> RawSpectrum:
@@ -58,7 +53,7 @@ def _pair(files, path) -> RawSpectrum:
 def turbospectrum(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """``.spec`` files: wavelength, normalised flux, flux, perhaps intensities."""
     for path in files.matching(r"\.spec(\.gz)?$", any_name=True):
-        yield lazily(path, MARCS, lambda path=path: RawSpectrum(*columns(lines_of(path), 2)[:2]))
+        yield lazily(files, path, MARCS, lambda path=path: RawSpectrum(*columns(lines_of(path), 2)[:2]))
 
 
 def tsfitpy(files: Files, table: LabelTable | None) -> Iterator[Source]:
@@ -71,7 +66,7 @@ def tsfitpy(files: Files, table: LabelTable | None) -> Iterator[Source]:
 def ispec(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Text with the header ``waveobs flux err``."""
     for path in files.matching(r"\.(txt|s|spec|dat)(\.gz)?$", any_name=True):
-        yield lazily(path, MARCS, lambda path=path: _ispec(path))
+        yield lazily(files, path, MARCS, lambda path=path: _ispec(path))
 
 
 def _ispec(path) -> RawSpectrum:
@@ -84,7 +79,7 @@ def _ispec(path) -> RawSpectrum:
 def moog(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """``smoothed_out`` and ``summary_out`` files, one synthesis each."""
     for path in files.matching(r"(smooth|summary|\.out|synth)", any_name=True):
-        yield lazily(path, MARCS, lambda path=path: _moog(path))
+        yield lazily(files, path, MARCS, lambda path=path: _moog(path))
 
 
 def _moog(path) -> RawSpectrum:
@@ -128,6 +123,8 @@ _FERRE_LABELS = {
     "log10vsini": ("rotation", lambda x: 10.0**x),
 }
 
+_LOGW = {"0": lambda x: x, "1": lambda x: 10.0**x, "2": np.exp}
+
 
 def ferre(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Grids as text: a header, then a spectrum a line, the last label varying fastest."""
@@ -136,12 +133,12 @@ def ferre(files: Files, table: LabelTable | None) -> Iterator[Source]:
             header, offsets = _ferre_header(path)
             wavelength, names, values = _ferre_axes(header)
         except Unusable as reason:
-            yield Source(path.name, failing(str(reason)))
+            yield Source(files.title(path), failing(str(reason)))
             continue
         for row in range(len(values)):
             labels = {_FERRE_LABELS[n][0]: _FERRE_LABELS[n][1](v) for n, v in zip(names, values[row], strict=True)}
             read = _ferre_row(path, offsets, row, wavelength, header)
-            yield Source(f"{path.name} spectrum {row + 1}", read, labels)
+            yield Source(f"{files.title(path)} spectrum {row + 1}", read, labels)
 
 
 def _ferre_header(path):
@@ -174,14 +171,14 @@ def _ferre_axes(header):
         names = [" ".join(header[f"label({i + 1})"].lower().split()) for i in range(len(shape))]
         first, increment = (float(x) for x in header["wave"].split()[:2])
         wavelength = first + increment * np.arange(int(header["npix"]))
-        logarithm = int(header.get("logw", "0"))
+        wavelength = _LOGW[header.get("logw", "0")](wavelength)
+        values = low + step * np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=-1)
     except (KeyError, ValueError) as e:
         raise Unusable(f"its header lacks {e} or has a bad value") from None
     unknown = [n for n in names if n not in _FERRE_LABELS]
     if unknown:
         raise Unusable(f"its label '{unknown[0]}' is none that rvsemu knows: {', '.join(_FERRE_LABELS)}")
-    values = low + step * np.stack(np.unravel_index(np.arange(np.prod(shape)), shape), axis=-1)
-    return {0: wavelength, 1: 10.0**wavelength, 2: np.exp(wavelength)}[logarithm], names, values
+    return wavelength, names, values
 
 
 def _ferre_row(path, offsets, row, wavelength, header):

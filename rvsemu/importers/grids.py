@@ -39,7 +39,7 @@ def pollux(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """``..._VIS.spec`` (wavelength, flux, normalised flux) or FITS with these columns."""
     for path in files.matching(r"\.(spec|fits)(\.gz)?$", any_name=True):
         grammar = POLLUX if POLLUX.matches(path.name) else MARCS
-        yield lazily(path, grammar, lambda path=path: _pollux(path))
+        yield lazily(files, path, grammar, lambda path=path: _pollux(path))
 
 
 def _pollux(path) -> RawSpectrum:
@@ -47,19 +47,19 @@ def _pollux(path) -> RawSpectrum:
         wavelength, _, flux = columns(lines_of(path), 3)[:3]
         return RawSpectrum(wavelength, flux)
     with fits_open(path) as hdus:
-        values, _ = fits_table(hdus)
+        values, units = fits_table(hdus)
         labels = _header_labels(hdus[0].header)
     missing = {"wavelength", "normalized flux"} - set(values)
     if missing:
         raise Unusable(f"its table has no column '{min(missing)}'")
-    return RawSpectrum(values["wavelength"], values["normalized flux"], labels=labels)
+    return RawSpectrum(values["wavelength"], values["normalized flux"], labels=labels, unit=units.get("wavelength"))
 
 
 def bosz2024(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Flux and continuum as text; the wavelengths are in ``bosz2024_wave_r<R>.txt``."""
     waves = cache(lambda path: columns(lines_of(path))[0])
     for path in files.matching(BOSZ2024.pattern):
-        yield lazily(path, BOSZ2024, lambda path=path: _bosz2024(files, path, waves))
+        yield lazily(files, path, BOSZ2024, lambda path=path: _bosz2024(files, path, waves))
 
 
 def _bosz2024(files, path, waves) -> RawSpectrum:
@@ -72,25 +72,25 @@ def _bosz2024(files, path, waves) -> RawSpectrum:
 def bosz2017(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """FITS tables of wavelength, flux and continuum."""
     for path in files.matching(BOSZ2017.pattern):
-        yield lazily(path, BOSZ2017, lambda path=path: _bosz2017(path))
+        yield lazily(files, path, BOSZ2017, lambda path=path: _bosz2017(path))
 
 
 def _bosz2017(path) -> RawSpectrum:
     resolution = _named(path, BOSZ2017)["resolution"]
     with fits_open(path) as hdus:
-        values, _ = fits_table(hdus)
+        values, units = fits_table(hdus)
     names = ("wavelength", "specificintensity", "continuum")
     missing = [n for n in names if n not in values]
     if missing:
         raise Unusable(f"its table has no column '{missing[0]}'")
-    return RawSpectrum(*(values[n] for n in names), resolution=resolution)
+    return RawSpectrum(*(values[n] for n in names), unit=units.get("wavelength"), resolution=resolution)
 
 
 def munari(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Normalised fluxes as text; the wavelengths are in ``LAMBDA_R20.DAT`` and its like."""
     waves = cache(lambda path: columns(lines_of(path))[0])
     for path in files.matching(r"[FN]\.ASC(\.gz)?$"):
-        yield lazily(path, MUNARI, lambda path=path: _munari(files, path, waves))
+        yield lazily(files, path, MUNARI, lambda path=path: _munari(files, path, waves))
 
 
 def _munari(files, path, waves) -> RawSpectrum:
@@ -108,7 +108,7 @@ def phoenix_aces(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """HiRes FITS files; the wavelengths are in ``WAVE_PHOENIX-ACES-AGSS-COND-2011.fits``."""
     waves = cache(_first_image)
     for path in files.matching(r"^lte.*PHOENIX-ACES.*\.fits(\.gz)?$"):
-        yield lazily(path, PHOENIX, lambda path=path: _phoenix(files, path, waves))
+        yield lazily(files, path, PHOENIX, lambda path=path: _phoenix(files, path, waves))
 
 
 def _phoenix(files, path, waves) -> RawSpectrum:
@@ -120,7 +120,7 @@ def _phoenix(files, path, waves) -> RawSpectrum:
 def coelho2014(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """FITS images with a linear axis of wavelength."""
     for path in files.matching(r"_hr\w*\.fits(\.gz)?$"):
-        yield lazily(path, COELHO, lambda path=path: image_spectrum(path))
+        yield lazily(files, path, COELHO, lambda path=path: image_spectrum(path))
 
 
 def image_spectrum(path) -> RawSpectrum:
@@ -132,7 +132,8 @@ def image_spectrum(path) -> RawSpectrum:
     pixel = np.arange(flux.size) + 1.0 - header.get("CRPIX1", 1.0)
     wavelength = header["CRVAL1"] + step * pixel
     logarithmic = header.get("DC-FLAG", 0) == 1
-    return RawSpectrum(10.0**wavelength if logarithmic else wavelength, flux, labels=_header_labels(header))
+    wavelength = 10.0**wavelength if logarithmic else wavelength
+    return RawSpectrum(wavelength, flux, labels=_header_labels(header), unit=header.get("CUNIT1"))
 
 
 def _image(path):

@@ -15,6 +15,13 @@ __all__ = ["angstrom", "check_labels", "check_wanted", "in_air", "normalised", "
 
 PLAUSIBLE = {"teff": (1500.0, 60000.0), "logg": (-1.0, 7.0), "mh": (-6.0, 2.0), "vmic": (0.0, 30.0)}
 
+_SPELLINGS = {
+    **{name.lower(): name for name in UNITS},
+    **dict.fromkeys(("angstroms", "aa", "a", "0.1 nm", "0.1nm"), "Angstrom"),
+    **dict.fromkeys(("nanometer", "nanometers"), "nm"),
+    **dict.fromkeys(("micron", "microns", "micrometer"), "um"),
+}
+
 _MARGIN = 10.0  # Angstrom kept beyond the range: air and vacuum, the triplet's neighbourhood, the continuum's slope
 _GAP = 0.5  # Angstrom between samples: no line hides in less at any resolution that is of use
 _DISORDER = 0.05  # share of samples that may be out of order
@@ -64,7 +71,7 @@ def angstrom(raw: RawSpectrum, settings: Settings, unit: str) -> RawSpectrum:
     Unusable
         Wavelengths are out of order, or leave part of the range uncovered.
     """
-    factor = UNITS[settings.unit or raw.unit or unit]
+    factor = UNITS[settings.unit or _stated(raw.unit) or unit]
     wavelength, flux = np.asarray(raw.wavelength, float) * factor, np.asarray(raw.flux, float)
     if wavelength.ndim != 1 or wavelength.shape != flux.shape:
         raise Unusable(f"it has {wavelength.size} wavelengths for {flux.size} fluxes")
@@ -82,6 +89,15 @@ def angstrom(raw: RawSpectrum, settings: Settings, unit: str) -> RawSpectrum:
     if len(columns) == 3:
         continuum = columns[2]
     return RawSpectrum(columns[0], columns[1], continuum, medium=raw.medium, resolution=raw.resolution)
+
+
+def _stated(unit) -> str | None:
+    """The unit a file states; one that is not known is refused rather than passed over."""
+    if unit is None or not unit.strip():
+        return None
+    if unit.strip().lower() not in _SPELLINGS:
+        raise Unusable(f"its wavelengths are in '{unit}': {', '.join(UNITS)} are known; state another one")
+    return _SPELLINGS[unit.strip().lower()]
 
 
 def _increasing(wavelength, *others):

@@ -37,14 +37,20 @@ class Files:
     """
 
     def __init__(self, paths):
-        self.named, self.found = [], []
+        self.named, self.found, self._titles = [], [], {}
         for path in map(Path, paths):
             if path.is_dir():
-                self.found += sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+                inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+                self.found += inside
+                self._titles |= {p: p.relative_to(path).as_posix() for p in inside}
             elif path.exists():
                 self.named.append(path)
             else:
                 raise LibraryFileError(f"{path} does not exist: give files or folders of spectra.")
+
+    def title(self, path: Path) -> str:
+        """How messages name a file: as the user did, or by its place in the folder the user named."""
+        return self._titles.get(path, str(path))
 
     def matching(self, pattern: str, any_name: bool = False) -> list[Path]:
         """Files whose name has `pattern` (case ignored); with `any_name` also all that the user named one by one."""

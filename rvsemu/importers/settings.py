@@ -70,7 +70,7 @@ class Settings:
         _one_of("unit", self.unit, UNITS)
         for kind, allowed in (("given", (*LABELS, *ABUNDANCES)), ("abundances", ABUNDANCES), ("within", LABELS)):
             for name in getattr(self, kind):
-                _one_of(kind, name, allowed)
+                _one_of(f"{kind}: label", name, allowed)
         for name, (low, high) in self.within.items():
             if not low <= high:
                 raise LibraryFileError(f"within {name}={low:g},{high:g}: give the lower value first.")

@@ -49,7 +49,7 @@ class RawSpectrum:
     medium : str, optional
         If the file itself says so.
     unit : str, optional
-        Of the wavelengths, if the file itself says so.
+        Of the wavelengths, in the file's own words if it has any.
     resolution : float, optional
         Of a Gaussian LSF already applied.
     """
