@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import importer_fixtures as fx
 import numpy as np
 import pytest
@@ -698,6 +699,28 @@ def test_gzipped_and_named_files(tmp_path):
     fx.table(tmp_path / "t.csv", [("star.dat", *fx.SUN.labels), ("dwarf.anything", *fx.DWARF.labels)])
     paths = [tmp_path / "star.dat", tmp_path / "dwarf.anything.gz"]
     library, _ = import_library(paths, "table", replace(SHORT, labels=tmp_path / "t.csv"), progress=False)
+    np.testing.assert_allclose(library.flux[1], fx.expected(fx.DWARF), rtol=0, atol=TEXT)
+
+
+def test_damaged_arrays(tmp_path):
+    """Also no file stays open."""
+    fx.npz(tmp_path, [fx.SUN])
+    data = (tmp_path / "grid.npz").read_bytes()
+    (tmp_path / "grid.npz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(LibraryFileError, match=r"grid.npz: it is not a readable .npz file"):
+        imported(tmp_path, "table", medium="air")
+    (tmp_path / "grid.npz").rename(tmp_path / "grid.h5")
+    with pytest.raises(LibraryFileError, match=r"grid.h5: it is not a readable HDF5 file"):
+        imported(tmp_path, "table", medium="air")
+
+
+def test_arrays_in_hdf5(tmp_path):
+    """With the unit of the wavelengths as an attribute."""
+    with h5py.File(tmp_path / "grid.hdf5", "w") as file:
+        for name, values in fx.arrays(fx.STARS).items():
+            file[name] = values / 10 if name == "wavelength" else values
+        file["wavelength"].attrs["unit"] = "nm"
+    library, _ = imported(tmp_path, "table")
     np.testing.assert_allclose(library.flux[1], fx.expected(fx.DWARF), rtol=0, atol=TEXT)
 
 

@@ -71,7 +71,7 @@ def _arrays(path: Path):
 
 def _npz(path):
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {k.lower(): np.asarray(file[k]) for k in file.files}, {}
     except Exception as e:  # damaged archives raise a dozen unrelated classes
         raise Unusable(f"it is not a readable .npz file of plain arrays ({str(e).splitlines()[0]})") from None
