@@ -27,18 +27,19 @@ def look(coords) -> tuple[int, np.ndarray]:
 
 
 def autocorrelation_times(coords) -> np.ndarray:
-    """Integrated autocorrelation times (m,) in steps, at least 1, of chains (steps, walkers, m).
+    """Integrated autocorrelation times (m,) in steps, of chains (steps, walkers, m); from 1 to the number of steps.
 
     The autocorrelation function is the mean of those of the walkers, summed up to five times the result (Sokal's
     window; Goodman & Weare 2010, CAMCoS 5, 65).
     """
     from emcee.autocorr import integrated_time
 
-    if len(coords) < 4:
-        return np.full(coords.shape[-1], np.inf)
+    steps = max(1, len(coords))
+    if steps < 4:
+        return np.full(coords.shape[-1], float(steps))
     with np.errstate(invalid="ignore", divide="ignore"):
         tau = integrated_time(coords, tol=0, quiet=True)
-    return np.where(np.isfinite(tau), np.maximum(tau, 1.0), np.inf)  # not finite: a label that never moved
+    return np.clip(np.where(np.isfinite(tau), tau, steps), 1.0, steps)  # not finite: a label that never moved
 
 
 class Convergence:
