@@ -171,8 +171,9 @@ def drop(name):
 
 def put(name, value):
     def change(opened):
-        attributes = dict(opened[name].attrs)
-        del opened[name]
+        attributes = dict(opened[name].attrs) if name in opened else {}
+        if name in opened:
+            del opened[name]
         opened[name] = value
         opened[name].attrs.update(attributes)
 
@@ -213,6 +214,8 @@ def no_attribute(name, key):
         put("error/sigma", np.zeros((3, 39), "f4")),
         put("error/sigma", np.full((3, 40), np.nan, "f4")),
         put("error/teff", np.array([4000.0, 4000.0, 5000.0])),
+        put("error/components", np.zeros((3, 2, 39), "f4")),
+        put("error/components", np.full((3, 2, 40), np.inf, "f4")),
         drop("decoder/01"),
         drop("decoder"),
         drop("error"),
@@ -297,6 +300,27 @@ def test_jacobian_is_the_difference_quotient(small, box, which, name):
     assert jacobian.shape == (8, 6, len(emulator.wavelength)) and jacobian.dtype == "f4"
     np.testing.assert_allclose(jacobian[:, k], difference, rtol=0, atol=1e-4 * scale)
     np.testing.assert_allclose(flux, emulator.flux(rows), rtol=0, atol=2e-6)
+
+
+def test_error_model_with_components(small, box, tmp_path):
+    """They survive the file, trimming takes its part of them, and files without them are read."""
+    components = np.random.default_rng(6).normal(size=(3, 4, 40)) * 3e-4
+    emulator = replace(small, error=replace(small.error, components=components))
+    emulator.save(tmp_path / "with.h5")
+    again = Emulator.load(tmp_path / "with.h5")
+    np.testing.assert_allclose(again.error.components, components, rtol=1e-6)
+    variance, low_rank = again.error_covariance([5000.0, 4, 10, 0, 1, 11500])
+    node = np.sum(components[:2] ** 2, axis=1)
+    expected = np.mean(small.error.sigma[:2].astype(float) ** 2 - node, axis=0)
+    np.testing.assert_allclose(variance, np.maximum(expected, 0), rtol=1e-4)
+    np.testing.assert_allclose(np.sum(low_rank**2, axis=0), np.mean(node, axis=0), rtol=1e-5)
+    trimmed = again.trimmed(8401.03, 8402.97)
+    np.testing.assert_allclose(trimmed.wavelength, small.wavelength[10:31])
+    np.testing.assert_allclose(trimmed.flux(box), again.flux(box)[:, 10:31], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(trimmed.error_covariance(box[0])[1], again.error_covariance(box[0])[1][:, 10:31])
+    plain, nothing = small.error_covariance([5000.0, 4, 10, 0, 1, 11500])
+    assert nothing.shape == (0, 40)
+    np.testing.assert_allclose(plain, np.mean(small.error.sigma[:2].astype(float) ** 2, axis=0), rtol=1e-6)
 
 
 def test_error_model_interpolates_and_holds(small):

@@ -21,6 +21,7 @@ from rvsemu.physics.broadening import Broadener
 from rvsemu.training import draws as draws_module
 from rvsemu.training import fit as fit_module
 from rvsemu.training.draws import PAPER_WAVELENGTH, TrainingSet, make_training_set, split_library
+from rvsemu.training.errors import error_model
 from rvsemu.training.fit import train
 from rvsemu.training.interpolation import LibraryInterpolator
 from rvsemu.training.metrics import metrics, rms_by_teff
@@ -495,11 +496,27 @@ def test_error_model_is_the_rms_by_teff():
     rng = np.random.default_rng(9)
     teff = np.concatenate([rng.uniform(3600, 4200, 50), rng.uniform(5000, 6000, 50), [9000.0]])
     error = np.concatenate([np.full((50, 3), 0.01), np.full((50, 3), -0.002), np.ones((1, 3))]).astype("f4")
-    model = fit_module._error_model(teff, error)
+    model = error_model(teff, error)
     assert model.teff.tolist() == [3900, 5500]  # one star is no measurement
     np.testing.assert_allclose(model.sigma, [[0.01] * 3, [0.002] * 3], rtol=1e-6)
-    alone = fit_module._error_model(teff[:50], error[:50])
+    alone = error_model(teff[:50], error[:50])
     np.testing.assert_allclose(alone([3600.0, 15000.0]), 0.01, rtol=1e-6)
+
+
+def test_error_model_has_the_leading_components():
+    """Errors of known covariance: two common patterns and independent noise."""
+    rng = np.random.default_rng(10)
+    patterns = np.array([np.sin(np.arange(60) / 5), np.cos(np.arange(60) / 9)]) * [[0.02], [0.01]]
+    teff = np.repeat([3900.0, 5500.0], 4000)
+    error = rng.normal(size=(8000, 2)) @ patterns + 0.003 * rng.normal(size=(8000, 60))
+    model = error_model(teff, error, components=2)
+    variance, low_rank = model.covariance(4700.0)
+    found = np.diag(variance) + low_rank.T @ low_rank
+    np.testing.assert_allclose(found, patterns.T @ patterns + 9e-6 * np.eye(60), atol=3e-5)
+    np.testing.assert_allclose(np.sqrt(np.diag(found)), model([4700.0])[0], rtol=0.02)
+    few = error_model(teff[::400], error[::400], components=15)  # fewer spectra than components
+    assert few.components.shape == (2, 15, 60) and not few.components[:, 10:].any()
+    np.testing.assert_allclose(few.covariance(3900.0)[0], 0, atol=1e-12)
 
 
 def test_measuring_without_slow_rotators(library):

@@ -45,7 +45,7 @@ def spline_correlation(width, floor) -> tuple[float, ...]:
     return (1.0, *((1.0 - floor) * spline[1:]).tolist())
 
 
-RVS_NOISE_CORRELATION = spline_correlation(2.45, 0.01)
+RVS_NOISE_CORRELATION = spline_correlation(2.4, 0.005)
 """Correlation of the noise of Gaia DR3 RVS mean spectra at lags of 0, 1, 2, ... pixels of 0.01 nm.
 
 That of native pixels of 0.0245 nm interpolated linearly; the power spectra of the residuals of real stars agree
@@ -119,7 +119,7 @@ class ModelError:
         return (1 - r) ** 4 * (4 * r + 1)
 
 
-MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.003, depth=0.03, reach=1.8)}
+MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0085, depth=0.056, reach=1.9)}
 """Model errors that go by a name."""
 
 

@@ -18,6 +18,7 @@ from ..library import Library
 from ..network import DenseNetwork, Layer
 from .domain import constant_labels, label_space_of
 from .draws import TrainingSet, make_training_set
+from .errors import TEFF_EDGES, error_model
 from .metrics import metrics, rms_by_teff
 from .principal import MeanSpectrum, PrincipalComponents
 from .recipes import Recipe, Schedule
@@ -26,7 +27,6 @@ from .recipes import recipe as recipe_named
 __all__ = ["train"]
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # the same thing under two names
-_TEFF_EDGES = np.array([3600.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 
 
 def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=None, epochs=None, seed=1, progress=True):
@@ -171,7 +171,7 @@ def _rounded(network: DenseNetwork, dtype: str) -> DenseNetwork:
 def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, history, library) -> Emulator:
     """The emulator with its error model and validation metrics."""
     x, flux = sets.part(True)
-    blank = ErrorModel(_TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))))
+    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))))
     grid = (sets.wavelength, library.medium, blank)
     rounded = (_rounded(n, recipe.weights) for n in (network, decoder))
     emulator = Emulator(space, *rounded, *grid, history=history)
@@ -183,9 +183,9 @@ def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, histo
     measured["linked"] = metrics(flux, predicted)
     if slow.any():
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
-    measured["linked_by_teff"] = rms_by_teff(teff, error, _TEFF_EDGES)
+    measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full)))
-    emulator.error = _error_model(teff, error)
+    emulator.error = error_model(teff, error)
     emulator.info = {
         "recipe": recipe.name,
         "version": datetime.now(timezone.utc).strftime("%Y.%m.%d"),
@@ -205,17 +205,3 @@ def _has(package: str) -> bool:
     except ImportError:
         return False
     return True
-
-
-def _error_model(teff, error) -> ErrorModel:
-    """RMS per pixel in ranges of Teff, at the ranges' middles."""
-    middles, sigma = [], []
-    for low, high in zip(_TEFF_EDGES[:-1], _TEFF_EDGES[1:], strict=True):
-        rows = (teff >= low) & (teff < high)
-        if np.count_nonzero(rows) >= 10:
-            middles.append((low + high) / 2)
-            sigma.append(np.sqrt(np.mean(error[rows].astype("f8") ** 2, axis=0)))
-    if len(middles) < 2:
-        sigma = [np.sqrt(np.mean(error.astype("f8") ** 2, axis=0))] * 2
-        middles = [_TEFF_EDGES[0], _TEFF_EDGES[-1]]
-    return ErrorModel(np.array(middles), np.array(sigma))

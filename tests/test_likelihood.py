@@ -1,0 +1,333 @@
+"""The likelihood against dense matrices, numerical integration and an independent Gaussian-process library."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from scipy.integrate import dblquad, quad
+from scipy.stats import multivariate_normal
+
+import rvsemu
+from rvsemu._compat import Spectrum
+from rvsemu.errors import LabelError, SpectrumError
+from rvsemu.inference import Function, ModelError, Normal, TruncatedNormal, Uniform, prepare
+from rvsemu.inference.covariance import Covariance, banded, dense
+from rvsemu.inference.noise import RVS_NOISE_CORRELATION, spline_correlation
+
+WAVE = 8500.0 + 0.1 * np.arange(400)
+THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 3.0])
+SPREAD = np.array([80.0, 0.2, 4.0, 0.1, 0.3, 300.0, 1.0])
+
+
+@pytest.fixture(scope="module")
+def star():
+    emulator = rvsemu.shipped()
+    labels = dict(zip(emulator.labels.names, THETA, strict=False))
+    flux = emulator.spectrum(wavelength=WAVE, medium="vacuum", **labels).flux.value
+    rng = np.random.default_rng(3)
+    flux = 1.3 * flux * (1 + 1e-3 * (WAVE - 8520)) + rng.normal(size=len(WAVE)) * 0.013
+    flux[[40, 41, 300]] = np.nan
+    sigma = 0.013 * (1 + 0.3 * np.sin(WAVE))
+    return Spectrum(
+        spectral_axis=WAVE * u.AA,
+        flux=flux * u.dimensionless_unscaled,
+        uncertainty=StdDevUncertainty(sigma),
+        meta={"medium": "vacuum"},
+    )
+
+
+def likelihood_of(star, **settings):
+    return prepare(star, **{"continuum_degree": 2, "mask": (8515, 8517), "jitter": 0.004} | settings)
+
+
+@pytest.fixture(scope="module")
+def likelihood(star):
+    return likelihood_of(star)
+
+
+@pytest.fixture(scope="module")
+def points(likelihood):
+    x = THETA + SPREAD * np.random.default_rng(1).normal(size=(8, 7))
+    return np.clip(x, likelihood.parameters.lower, likelihood.parameters.upper)
+
+
+def written_out(likelihood, star):
+    """Data, covariance and continuum basis of the good pixels as dense arrays, from the definitions."""
+    noise, emulator = likelihood.noise, rvsemu.shipped()
+    good = np.flatnonzero(likelihood.used)
+    flux, sigma = star.flux.value[likelihood.pixels][good], star.uncertainty.array[likelihood.pixels][good]
+    level = likelihood._weighted.level[0, good]
+    lag = np.abs(good[:, None] - good)
+
+    def at_lag(rho):
+        return np.where(lag < len(rho), np.append(rho, 0)[np.minimum(lag, len(rho))], 0.0)
+
+    start = likelihood.parameters.full(likelihood.start)
+    model = likelihood.model.flux(start)[0, good].astype(float)
+    error = noise.model_error.sigma(model) * level
+    out = np.outer(sigma, sigma) * at_lag(noise.correlation)
+    out += np.outer(error, error) * at_lag(noise.model_error.correlation(likelihood.observation.step))
+    rest = likelihood.wavelength[good] * np.sqrt((1 - start[6] / 299792.458) / (1 + start[6] / 299792.458))
+    variance, low_rank = emulator.error_covariance(start[:6])
+    low_rank = np.array([np.interp(rest, emulator.wavelength, row) for row in low_rank]) * level
+    out += np.diag((np.interp(rest, emulator.wavelength, variance) + noise.jitter**2) * level**2)
+    return flux, out + low_rank.T @ low_rank, likelihood.basis[:, good], good
+
+
+def brute_force(likelihood, star, points):
+    """log L with the dense covariance of the data given a flat prior on the continuum, by generalised inverse."""
+    flux, covariance, basis, good = written_out(likelihood, star)
+    inverse = np.linalg.inv(covariance)
+    out = []
+    for model in likelihood.model.flux(likelihood.parameters.full(points))[:, good].astype(float):
+        a = (basis * model).T
+        normal = a.T @ inverse @ a
+        best = np.linalg.solve(normal, a.T @ inverse @ flux)
+        residual = flux - a @ best
+        determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(normal)[1]
+        free = len(flux) - len(best)
+        out.append(-0.5 * (residual @ inverse @ residual + determinants + free * np.log(2 * np.pi)))
+    return np.array(out)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"noise_correlation": (), "model_error": None, "jitter": 0.0},
+        {"noise_correlation": (1, 0.4), "continuum_degree": 0},
+        {"model_error": ModelError(0.01, 0.1, 4.5), "continuum_degree": 5},
+    ],
+)
+def test_against_dense_matrices(star, points, settings):
+    likelihood = likelihood_of(star, **settings)
+    if likelihood.noise.model_error is None:
+        object.__setattr__(likelihood.noise, "model_error", ModelError(0.0, 0.0, 0.1))  # for `written_out` alone
+    expected = brute_force(likelihood, star, points)
+    np.testing.assert_allclose(likelihood.log_likelihood(points), expected, rtol=1e-8)
+
+
+def test_continuum_against_numerical_integration(star, points):
+    """The integral of the likelihood over the coefficients, with a flat prior, is what log_likelihood says."""
+    for degree, integrate in ((0, quad), (1, dblquad)):
+        likelihood = likelihood_of(star, continuum_degree=degree)
+        flux, covariance, basis, good = written_out(likelihood, star)
+        model = likelihood.model.flux(points[0])[0, good].astype(float)
+        a = (basis * model).T
+        gaussian = multivariate_normal(cov=covariance)
+        normal = a.T @ np.linalg.solve(covariance, a)
+        best = np.linalg.solve(normal, a.T @ np.linalg.solve(covariance, flux))
+        top, width = gaussian.logpdf(flux - a @ best), 1 / np.sqrt(np.diag(normal))
+
+        def density(*c, a=a, best=best, width=width, gaussian=gaussian, top=top, flux=flux):
+            return np.exp(gaussian.logpdf(flux - a @ (best + width * np.array(c))) - top)
+
+        limits = (-9, 9) * (degree + 1)
+        integral = integrate(density, *limits, epsabs=1e-10)[0] * np.prod(width)
+        assert likelihood.log_likelihood(points[0])[0] == pytest.approx(top + np.log(integral), rel=1e-8)
+
+
+def test_against_an_independent_gaussian_process(star, likelihood, points):
+    """tinygp (Foreman-Mackey), with its banded noise and a linear kernel for the low rank.
+
+    log p(y | continuum) is quadratic in the coefficients: three values along each of them give the integral.
+    """
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    tinygp = pytest.importorskip("tinygp")
+    flux, covariance, basis, good = written_out(likelihood, star)
+    low_rank = likelihood.covariance.low_rank[0][:, good]
+    band = covariance - low_rank.T @ low_rank
+    reach = 20
+    off = np.zeros((len(flux), reach))
+    for lag in range(1, reach + 1):
+        off[:-lag, lag - 1] = np.diag(band, lag)
+    noise = tinygp.noise.Banded(diag=np.diag(band), off_diags=off)
+    process = tinygp.GaussianProcess(tinygp.kernels.DotProduct(), low_rank.T, noise=noise)
+    model = likelihood.model.flux(points[0])[0, good].astype(float)
+    a, p = (basis * model).T, len(basis)
+
+    centre = np.linalg.lstsq(a, flux, rcond=None)[0]
+    step = 1e-3
+
+    def at(*which):
+        return float(process.log_probability(flux - a @ (centre + step * np.sum(np.eye(p)[list(which)], axis=0))))
+
+    zero = at()
+    one = np.array([at(i) for i in range(p)])
+    curvature = np.array([[at(i, j) - one[i] - one[j] + zero for j in range(p)] for i in range(p)]) / step**2
+    slope = (one - zero) / step - 0.5 * step * np.diag(curvature)
+    top = zero + 0.5 * slope @ np.linalg.solve(-curvature, slope)
+    expected = top + 0.5 * p * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(-curvature)[1]
+    assert likelihood.log_likelihood(points[0])[0] == pytest.approx(expected, rel=1e-8)
+
+
+def test_free_jitter_is_jitter(star, points):
+    free = likelihood_of(star, jitter="free")
+    assert free.parameters.free_names[-1] == "log_jitter"
+    x = np.column_stack([points, np.log(np.full(len(points), 0.004))])
+    fixed = likelihood_of(star)
+    np.testing.assert_allclose(free.start[:-1], fixed.start, atol=0.2 * SPREAD[0], rtol=0.02)
+    free._theta = np.append(fixed._theta, [[0.0]], axis=1)
+    np.testing.assert_allclose(free.log_likelihood(x), fixed.log_likelihood(points), rtol=1e-10)
+
+
+def test_many_at_once_are_as_one_by_one(likelihood, points):
+    together = likelihood.log_probability(points)
+    np.testing.assert_allclose(together, [likelihood.log_probability(p)[0] for p in points], rtol=1e-6)
+    assert likelihood.predict(points).shape == (len(points), len(likelihood.wavelength))
+
+
+def test_probability_outside_and_for_nonsense(likelihood, points):
+    x = points[[0, 0, 0, 0]].copy()
+    x[1, 0], x[2, 3], x[3, 1] = 2000.0, np.nan, np.inf
+    got = likelihood.log_probability(x)
+    assert np.isfinite(got[0]) and np.all(got[1:] == -np.inf)
+    assert np.all(likelihood.log_prior(x)[1:] == -np.inf)
+    assert got[0] == pytest.approx(likelihood.log_likelihood(x[0])[0] + likelihood.log_prior(x[0])[0])
+
+
+def test_prediction_is_near_the_data(star, likelihood):
+    good = np.flatnonzero(likelihood.used)
+    predicted = likelihood.predict(likelihood.start)[0]
+    assert np.std((predicted - star.flux.value[likelihood.pixels])[good]) < 0.017
+
+
+# ---------------------------------------------------------------- covariance
+
+
+@pytest.mark.parametrize("width", [1, 2, 18, 40])
+@pytest.mark.parametrize("blocks", [False, True])
+def test_covariance_against_dense(width, blocks):
+    rng = np.random.default_rng(width)
+    n = 301
+    rho = np.maximum(1 - np.arange(width) / width, 0)
+    bands = []
+    for _ in range(2):
+        used = rng.random(n) > 0.1
+        bands.append(banded(rho, 1 + rng.random(n), used))
+        bands[-1][0] += 0.3
+    low_rank = rng.normal(size=(2, 5, n))
+    covariance = Covariance(np.array(bands), low_rank, blocks)
+    rows = rng.normal(size=(2, 3, n))
+    for i, band in enumerate(bands):
+        full = dense(band, low_rank[i])
+        expected = rows[i] @ np.linalg.solve(full, rows[i].T)
+        np.testing.assert_allclose(covariance.solve_pairs(rows, rows)[i], expected, rtol=1e-9, atol=1e-9)
+        assert covariance.log_determinant[i] == pytest.approx(np.linalg.slogdet(full)[1], rel=1e-10)
+        one = covariance.take([i])
+        np.testing.assert_allclose(one.solve_pairs(rows[[i]], rows[[i]])[0], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_covariance_that_is_none():
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        Covariance(banded([1.0, 0.9, 0.0], np.ones(50), np.ones(50, dtype=bool))[None])
+
+
+def test_correlation_of_the_rvs_is_that_of_interpolated_noise():
+    """Native pixels at many positions, interpolated linearly: measured on 4000 rows of simulated noise."""
+    rng = np.random.default_rng(0)
+    width, x = 2.45, np.arange(40.0)
+    total = np.zeros((40, 40))
+    for _ in range(400):
+        nodes = np.arange(-10, 30) * width + width * rng.random()
+        weights = np.maximum(1 - np.abs(x[:, None] - nodes) / width, 0)
+        total += weights @ weights.T
+    measured = np.array([np.diag(total, k).mean() for k in range(8)]) / np.diag(total).mean()
+    stated = np.append(spline_correlation(width, 0.0), np.zeros(8))[:8]
+    np.testing.assert_allclose(measured, stated, atol=0.01)
+    assert RVS_NOISE_CORRELATION[0] == 1
+    expected = 0.995 * np.array(spline_correlation(2.4, 0.0))
+    np.testing.assert_allclose(RVS_NOISE_CORRELATION[1:], expected[1:])
+
+
+def test_model_error():
+    error = ModelError(base=0.003, depth=0.04, reach=1.8)
+    np.testing.assert_allclose(error.sigma(np.array([1.0, 0.5])), [0.003, np.hypot(0.003, 0.02)])
+    rho = error.correlation(0.1)
+    assert len(rho) == 18 and rho[0] == 1 and np.all(np.diff(rho) < 0)
+    assert np.linalg.eigvalsh(dense(banded(rho, np.ones(200), np.ones(200, dtype=bool)))).min() > 0
+
+
+# ---------------------------------------------------------------- priors
+
+LABEL = rvsemu.shipped().labels["teff"]
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        Uniform(4000, 6000),
+        Normal(5000, 300),
+        TruncatedNormal(5000, 300, 4900, 5600),
+        Function(lambda x: -np.abs(x - 5000) / 300 - np.log(600)),
+        Normal(5 * 1000 * u.K, 0.3 * u.kK) if hasattr(u, "kK") else Normal(5000 * u.K, 300 * u.K),
+    ],
+)
+def test_priors_are_densities_with_these_slopes(prior):
+    prior = prior.plain(LABEL)
+    low, high = max(prior.lower, LABEL.lower), min(prior.upper, LABEL.upper)
+    total = quad(lambda x: np.exp(prior.log_density(x)), low, high, points=[5000], limit=200)[0]
+    assert total == pytest.approx(1, abs=0.01)
+    x, h = np.array([5100.0, 5400.0]), 1.0
+    expected = (prior.log_density(x - h) - prior.log_density(x + h)) / (2 * h)
+    np.testing.assert_allclose(prior.slope(x)[0], expected, rtol=1e-3, atol=1e-9)
+    assert np.all(prior.slope(x)[1] >= 0)
+    assert low <= prior.centre <= high
+    if np.isfinite(prior.upper):
+        assert prior.log_density(prior.upper + 1) == -np.inf
+
+
+def test_priors_bound_the_fit(star):
+    settings = {"model_error": None, "continuum_degree": 2, "noise_correlation": ()}
+    free = rvsemu.fit(star, **settings)
+    limit = free.teff.value + 300
+    for prior in (Uniform(limit, 9000), TruncatedNormal(6000, 1000, lower=limit)):
+        found = rvsemu.fit(star, priors={"teff": prior}, **settings)
+        assert found.teff.value == pytest.approx(limit, abs=1)
+        assert "at-bound:teff" in found.flags
+    normal = rvsemu.fit(star, priors={"teff": Normal(5000, 50)}, **settings)
+    function = rvsemu.fit(star, priors={"teff": lambda x: -0.5 * ((x - 5000) / 50) ** 2}, **settings)
+    assert function.teff.value == pytest.approx(normal.teff.value, abs=1)
+    assert function.errors["teff"].value == pytest.approx(normal.errors["teff"].value, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (Uniform(6000, 4000), "lower and a higher"),
+        (Uniform(100, 200), "nothing of"),
+        (TruncatedNormal(5000, 100, 6000, 5000), "lower limit first"),
+        (Function(lambda x: 1 / 0), "failed with ZeroDivisionError"),
+        (Function(lambda x: 0.0), "n log densities"),
+        (Function(np.abs, 1e5, 2e5), "leave nothing"),
+        (3.0, "give \\(mean, sigma\\), a function"),
+    ],
+)
+def test_bad_priors(star, prior, message):
+    with pytest.raises(LabelError, match=message):
+        prepare(star, priors={"teff": prior})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"jitter": -1}, "jitter=-1: give"),
+        ({"jitter": "some"}, "or 'free'"),
+        ({"model_error": "mine"}, "model_error='mine' is unknown"),
+        ({"noise_correlation": (1, 0.77, 0.33)}, "no noise has"),
+    ],
+)
+def test_bad_settings(star, settings, message):
+    with pytest.raises(SpectrumError, match=message):
+        prepare(star, **settings)
+
+
+def test_emulators_without_low_rank_have_likelihoods(star, points):
+    default = rvsemu.shipped()
+    plain = dataclasses.replace(default, error=dataclasses.replace(default.error, components=None))
+    likelihood = likelihood_of(star, emulator=plain)
+    assert likelihood.covariance.low_rank.shape[1] == 0
+    assert np.all(np.isfinite(likelihood.log_likelihood(points)))
