@@ -59,6 +59,9 @@ def test_generate_writes_text(tmp_path, suffix):
         (["fit", "missing.csv", "--fix", "vmic=low"], ["vmic=low", "not a number"]),
         (["fit", "missing.csv", "--prior", "vmic=1"], ["vmic=1", "two numbers"]),
         (["fit", "missing.csv", "-o", "t.doc"], ["t.doc", ".ecsv"]),
+        (["sample", "missing.csv"], ["missing.csv", "no such file"]),
+        (["sample", "missing.csv", "--table", "t.doc"], ["t.doc", ".ecsv"]),
+        (["sample", "missing.csv", "--fix", "vmic=low"], ["vmic=low", "not a number"]),
         (["train", "--library", "missing.h5"], ["missing.h5", "does not exist"]),
         (["train", "--library", "missing.h5", "--recipe", "best"], ["'best'", "gebran2024"]),
         (["library", "info", "missing.h5"], ["missing.h5", "does not exist"]),
@@ -101,6 +104,47 @@ def test_fit_goes_on_after_a_bad_file(tmp_path, capsys):
     assert main(["fit", str(bad), str(example_path("hd176650")), "-o", str(table)]) == 2
     assert "bad.csv" in capsys.readouterr().err
     assert QTable.read(table)["source_id"].tolist() == [4268620287278693120]
+
+
+SAMPLE = ["--walkers", "12", "--seed", "5", "--fix", "vmic=1", "--fix", "resolution=11900", "--quiet"]
+
+
+def test_sample_writes_chains_table_and_plots_and_resumes(tmp_path, capsys):
+    chains, table, plots = tmp_path / "posterior.h5", tmp_path / "stars.ecsv", tmp_path / "plots"
+    path, star = str(example_path("kepler-93")), "2052747119115620352"
+    arguments = ["sample", path, *SAMPLE, "-o", str(chains)]
+    assert main([*arguments, "--steps", "6"]) == 0
+    assert main([*arguments, "--steps", "9", "--table", str(table), "--plot", str(plots)]) == 0
+    posterior = rvsemu.Posterior.load(chains, star)
+    assert posterior.chain.shape == (9, 12, 5)
+    assert posterior.meta["fixed"] == {"vmic": 1.0, "resolution": 11900.0}
+    assert QTable.read(table)["source_id"].tolist() == [int(star)]
+    assert sorted(p.name for p in plots.iterdir()) == [f"{star}-corner.png", f"{star}-predictive.png"]
+    said = capsys.readouterr().out
+    assert "teff" in said
+    assert "not-converged" in said
+    assert main([*arguments, "--steps", "20", "--continuum-degree", "2"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "--restart" in said
+    assert main([*arguments, "--steps", "2", "--continuum-degree", "2", "--restart"]) == 0
+    assert len(rvsemu.Posterior.load(chains, star).chain) == 2
+
+
+def test_sample_is_interrupted(tmp_path, capsys, monkeypatch):
+    from rvsemu.inference import sampling
+
+    advance = sampling._advance
+
+    def interrupted(chain, likelihood, steps, bar):
+        advance(chain, likelihood, 3, bar)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sampling, "_advance", interrupted)
+    chains = tmp_path / "posterior.h5"
+    assert main(["sample", str(example_path("kepler-93")), *SAMPLE, "-o", str(chains)]) == 130
+    assert "the same command goes on" in capsys.readouterr().out
+    assert len(rvsemu.Posterior.load(chains).chain) == 3
 
 
 def test_demo(tmp_path, capsys):

@@ -11,6 +11,7 @@ from .fetching import add_fetch
 from .fitting import add_fit
 from .generating import add_demo, add_generate
 from .libraries import add_library
+from .sampling import add_sample
 
 __all__ = ["main"]
 
@@ -35,7 +36,7 @@ def _parser() -> Parser:
     parser = Parser(prog="rvsemu", description="Stellar spectra in the Gaia RVS range from neural networks.")
     parser.add_argument("--version", action="version", version=f"rvsemu {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for add in (add_demo, add_generate, add_fetch, add_fit, add_info, add_train, add_library):
+    for add in (add_demo, add_generate, add_fetch, add_fit, add_sample, add_info, add_train, add_library):
         add(commands)
     return parser
 

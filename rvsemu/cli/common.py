@@ -49,19 +49,20 @@ def pair(option, name, text) -> tuple[float, float]:
     return number(option, name, parts[0]), number(option, name, parts[1])
 
 
-def save_figure(ax, path):
-    """Write the figure of `ax` and close it."""
+def save_figure(drawn, path):
+    """Write a figure, or that of some axes, and close it."""
     import matplotlib.pyplot as plt
 
     path = Path(path)
     if not path.absolute().parent.is_dir():
         raise SpectrumError(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
+    figure = getattr(drawn, "figure", drawn)
     try:
-        ax.figure.savefig(path, dpi=150, bbox_inches="tight")
+        figure.savefig(path, dpi=150, bbox_inches="tight")
     except ValueError as e:
         raise SpectrumError(f"{path}: {str(e).splitlines()[0]}; use .png, .pdf or .svg.") from None
     finally:
-        plt.close(ax.figure)
+        plt.close(figure)
     print(f"wrote {path}")
 
 

@@ -1,4 +1,4 @@
-"""``rvsemu fit``."""
+"""``rvsemu fit``, and the options that it shares with ``rvsemu sample``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ def add_fit(commands):
     parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
     parser.add_argument("-o", "--out", metavar="TABLE", help="write a table of results: .ecsv, .fits, .csv or .vot")
     parser.add_argument("--plot", metavar="DIR", help="write a plot of each fit into this folder")
-    parser.add_argument("--source-id", type=int, metavar="ID", help="fit this source only")
+    add_fit_options(parser)
+
+
+def add_fit_options(parser):
+    """What is fitted, and how."""
+    parser.add_argument("--source-id", type=int, metavar="ID", help="take this source only")
     parser.add_argument("--fix", action="append", default=[], metavar="LABEL=X", help="hold a label, e.g. vmic=1.2")
     parser.add_argument(
         "--prior",
@@ -41,7 +46,7 @@ def _fit(options):
     from ..io import read_rvs
     from ..io.spectra import check_writable
 
-    settings = _fit_settings(options)
+    settings = fit_settings(options)
     if options.out:
         check_writable(options.out)
     if options.plot:
@@ -55,18 +60,20 @@ def _fit(options):
                 _report(results[-1], spectrum, path, options.plot)
         except SpectrumError as e:
             failures += 1
-            tqdm.write(f"rvsemu fit: error: {_prefixed(path, e)}", file=sys.stderr)
+            tqdm.write(f"rvsemu fit: error: {prefixed(path, e)}", file=sys.stderr)
     if results and options.out:
         write_results(results, options.out)
     return 2 if failures else 0
 
 
-def _prefixed(path, error) -> str:
+def prefixed(path, error) -> str:
+    """The text of an error, with the file it is about."""
     text = str(error)
     return text if Path(path).name in text else f"{path}: {text}"
 
 
-def _fit_settings(options) -> dict:
+def fit_settings(options) -> dict:
+    """The options of `add_fit_options` as arguments of `rvsemu.fit`."""
     settings = {
         "emulator": options.emulator,
         "fixed": {name: number("--fix", name, text) for name, text in map(assignment("--fix"), options.fix)},
