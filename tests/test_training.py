@@ -325,7 +325,7 @@ def test_leave_one_out_is_leaving_one_out():
     library = smooth_library(40)
     interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
     coefficients = (library.flux.astype("f8") - interpolator._mean) @ interpolator._basis.T
-    kernel = interpolator._kernel(interpolator._scales)
+    kernel = interpolator._kernel(interpolator._x, interpolator._scales)
     for i in (0, 7, 39):
         others = np.delete(np.arange(40), i)
         predicted = kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], coefficients[others])

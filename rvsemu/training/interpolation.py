@@ -18,6 +18,8 @@ __all__ = ["LibraryInterpolator"]
 _COMPONENTS = 150
 _METAL_EDGE = 0.5
 """[M/H] of the last ATLAS9 structures: beyond it only abundances change, so spectra bend there."""
+_SEARCHED = 1500
+"""Spectra, at most, that the search for length scales looks at: its time grows with their cube."""
 _START = np.array([1.4, 1.4, 4.0, 3.3, 6.0, 11.0, 3e-6])
 """Where the search for length scales begins: found with 900 spectra; the last one is the noise variance."""
 
@@ -67,14 +69,16 @@ class LibraryInterpolator:
         self._center, self._spread = raw.mean(axis=0), raw.std(axis=0)
         self._spread[self._spread == 0] = 1.0  # a label that does not vary, or no [M/H] above the edge
         self._x = (raw - self._center) / self._spread
-        self._scales = self._search(coefficients, evaluations, progress)
-        kernel = self._kernel(self._scales)
+        some = np.random.default_rng(0).permutation(len(library))[:_SEARCHED]
+        self._scales = self._search(self._x[some], coefficients[some], evaluations, progress)
+        kernel = self._kernel(self._x, self._scales)
         self._weights = cho_solve(cho_factor(kernel, lower=True), coefficients)
         residual = self._leave_one_out(kernel, coefficients)
         self.leave_one_out = np.sqrt(np.sum(residual**2, axis=1) / flux.shape[1])
 
-    def _kernel(self, scales):
-        x = self._x / scales[:-1]
+    @staticmethod
+    def _kernel(x, scales):
+        x = x / scales[:-1]
         return _matern(x, x) + scales[-1] * np.eye(len(x))
 
     @staticmethod
@@ -83,7 +87,7 @@ class LibraryInterpolator:
         inverse = cho_solve(cho_factor(kernel, lower=True), np.eye(len(kernel)))
         return (inverse @ coefficients) / np.diag(inverse)[:, None]
 
-    def _search(self, coefficients, evaluations, progress):
+    def _search(self, x, coefficients, evaluations, progress):
         if not evaluations:
             return _START
         bar = tqdm(total=evaluations, desc="interpolator", disable=not progress, unit="", mininterval=1.0)
@@ -91,7 +95,7 @@ class LibraryInterpolator:
         def loss(log_scales):
             bar.update(1)
             scales = np.exp(np.clip(log_scales, -16, 6))
-            error = np.sum(self._leave_one_out(self._kernel(scales), coefficients) ** 2, axis=1)
+            error = np.sum(self._leave_one_out(self._kernel(x, scales), coefficients) ** 2, axis=1)
             return np.mean(np.log(error + 1e-2))
 
         with bar:
