@@ -87,7 +87,7 @@ class Library:
 
     @staticmethod
     def peek(path) -> dict:
-        """What a library file holds besides its spectra: labels, index, failures, info.
+        """What a library file holds besides its spectra: labels, index, failures, resolution, info.
 
         Raises
         ------
@@ -129,6 +129,32 @@ class Library:
         rows = {n: getattr(self, n)[chosen] for n in ("labels", "flux")}
         rows |= {n: getattr(self, n)[chosen] for n in ("extrapolated", "index") if getattr(self, n) is not None}
         return Library(**{**vars(self), **rows})
+
+    def merged(self, other) -> Library:
+        """This library's spectra, then the other's.
+
+        Both must be on the same grid, with the same labels. Positions in a sequence are kept where no two are the
+        same. Provenance is this library's, and the other's under the name ``merged``.
+
+        Raises
+        ------
+        LibraryFileError
+            The two do not fit together; the message says in what.
+        """
+        for name in ("names", "medium", "bin_width", "resolution"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs and not (name == "bin_width" and np.isclose(mine, theirs)):
+                raise LibraryFileError(f"the libraries cannot be merged: {name} {mine} and {theirs}.")
+        if self.wavelength.shape != other.wavelength.shape or not np.allclose(self.wavelength, other.wavelength, 0, 1e-4):
+            raise LibraryFileError(f"the libraries cannot be merged: they have different wavelengths, {self}, {other}.")
+        rows = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("labels", "flux")}
+        for name in ("extrapolated", "index"):
+            both = getattr(self, name), getattr(other, name)
+            rows[name] = None if any(b is None for b in both) else np.concatenate(both)
+        if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
+            rows["index"] = None
+        info = {**self.info, "merged": json.dumps({"fingerprint": other.fingerprint(), **other.info})}
+        return Library(**{**vars(self), **rows, "failures": [*self.failures, *other.failures], "info": info})
 
     def compact(self, resolution=COMPACT_RESOLUTION, step=COMPACT_STEP) -> Library:
         """A smaller library that still serves any instrument well below `resolution`.
@@ -183,7 +209,6 @@ def _read(file) -> dict:
         "flux": flux.astype("f4", copy=False),
         "medium": check_medium(str(wavelength.attrs["medium"])),
         "bin_width": float(bins),
-        "resolution": float(wavelength.attrs.get("resolution", np.inf)),
     }
 
 
@@ -197,6 +222,7 @@ def _read_labels(file) -> dict:
         "names": names,
         "extrapolated": file["extrapolated"][:] if "extrapolated" in file else None,
         "index": file["index"][:] if "index" in file else None,
+        "resolution": float(file["wavelength"].attrs.get("resolution", np.inf)),
         "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
         "info": {k: str(v) for k, v in file.attrs.items()},
     }

@@ -187,6 +187,13 @@ def test_a_library_of_another_origin_is_refused(tmp_path, space):
     assert not Journal(path).folder.exists()
 
 
+def test_a_compact_copy_does_not_grow(tmp_path, space):
+    path = tmp_path / "c.h5"
+    build(path, 2, SETTINGS, workspace=space, progress=False).compact(step=0.2).save(path)
+    with pytest.raises(SynthesisError, match="compact copy"):
+        build(path, 3, workspace=space, progress=False)
+
+
 def test_bad_arguments(tmp_path, space):
     with pytest.raises(SynthesisError, match="n=0"):
         build(tmp_path / "l.h5", 0, SETTINGS, workspace=space, progress=False)

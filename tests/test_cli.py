@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,8 @@ def test_generate_writes_text(tmp_path, suffix):
         (["train", "--library", "missing.h5"], ["missing.h5", "does not exist"]),
         (["train", "--library", "missing.h5", "--recipe", "best"], ["'best'", "gebran2024"]),
         (["library", "info", "missing.h5"], ["missing.h5", "does not exist"]),
+        (["library", "merge", "missing.h5", "-o", "out.h5"], ["missing.h5", "two libraries"]),
+        (["library", "merge", "missing.h5", "missing.h5", "-o", "out.h5"], ["missing.h5", "does not exist"]),
         (["info", "best"], ["'best'", "default"]),
         (["paint"], ["paint", "--help"]),
         ([], ["COMMAND"]),
@@ -164,3 +167,12 @@ def test_info(capsys):
 def test_the_installed_command():
     said = subprocess.run([sys.executable, "-m", "rvsemu.cli", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == f"rvsemu {rvsemu.__version__}"
+
+
+def test_merge(tmp_path, capsys):
+    small = Path(__file__).parent / "data/library_small.h5"
+    out = str(tmp_path / "two.h5")
+    assert main(["library", "merge", str(small), str(small), "-o", out]) == 0
+    assert "160 spectra" in capsys.readouterr().out
+    assert main(["library", "info", out]) == 0
+    assert "merged" in capsys.readouterr().out

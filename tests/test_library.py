@@ -281,3 +281,41 @@ def test_library_of_the_tests():
     assert library.names == ("teff", "logg", "mh", "vmic")
     assert 0 <= library.flux.min() and 0.95 < np.median(library.flux) < 1.02
     assert "SYNSPEC" in library.info["code"]
+
+
+def test_merged(library):
+    other = replace(library.subset([0, 2]), index=np.array([91, 92]), failures=[{"index": 3, "error": "e"}])
+    both = library.merged(other)
+    assert len(both) == len(library) + 2
+    np.testing.assert_array_equal(both.flux[-1], library.flux[2])
+    np.testing.assert_array_equal(both.labels[:-2], library.labels)
+    assert both.index.tolist() == [*library.index.tolist(), 91, 92]
+    assert both.extrapolated.tolist() == [*library.extrapolated.tolist(), *library.extrapolated[[0, 2]].tolist()]
+    assert both.failures == other.failures
+    assert other.fingerprint() in both.info["merged"]
+    assert library.merged(library).index is None  # the same positions twice mean nothing
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"medium": "vacuum"}, "medium air and vacuum"),
+        ({"resolution": 3e4}, "resolution inf and 30000"),
+        ({"names": ("teff", "logg", "mh", "alpha")}, "names"),
+        ({"wavelength": np.linspace(8480, 8620, 3500)}, "different wavelengths"),
+    ],
+)
+def test_libraries_that_do_not_fit_are_not_merged(library, change, words):
+    with pytest.raises(LibraryFileError, match=words):
+        library.merged(replace(library, **change))
+
+
+def test_failures_and_peek(library, tmp_path):
+    failures = [{"index": 7, "labels": [4000.0, 4.0, 0.0, 1.0], "error": "a log's end"}]
+    replace(library, failures=failures).save(tmp_path / "l.h5")
+    assert Library.load(tmp_path / "l.h5").failures == failures
+    found = Library.peek(tmp_path / "l.h5")
+    assert (found["failures"], found["index"].tolist()) == (failures, library.index.tolist())
+    assert "flux" not in found
+    with pytest.raises(LibraryFileError, match="does not exist"):
+        Library.peek(tmp_path / "no.h5")

@@ -1,4 +1,4 @@
-"""``rvsemu library info | compact | import``."""
+"""``rvsemu library info | compact | merge | import``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pathlib import Path
 from ..errors import LibraryFileError
 from .common import Parser, assignment, command, number, pair
 
+_LONG = 300  # characters of provenance printed
+
 
 def add_library(commands):
-    text = "Look at a library of synthetic spectra, make a compact copy, or import spectra of other origin"
+    text = "Look at libraries of synthetic spectra, make compact copies, merge, or import spectra of other origin"
     parser = command(commands, "library", None, text)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     info = command(actions, "info", _library_info, "Say what a library holds")
@@ -18,6 +20,9 @@ def add_library(commands):
     compact = command(actions, "compact", _library_compact, "Smooth to R = 30000 and sample every 0.1 A")
     compact.add_argument("file", metavar="FILE")
     compact.add_argument("-o", "--out", required=True, metavar="FILE")
+    merge = command(actions, "merge", _library_merge, "Put libraries on the same grid together")
+    merge.add_argument("files", nargs="+", metavar="FILE")
+    merge.add_argument("-o", "--out", required=True, metavar="FILE")
     _add_import(actions)
 
 
@@ -65,8 +70,22 @@ def _library_info(options):
         print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
     if library.extrapolated is not None:
         print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
+    if library.failures:
+        print(f"  {len(library.failures)} spectra failed")
     for key, value in library.info.items():
-        print(f"  {key}: {value}")
+        print(f"  {key}: {value if len(value) < _LONG else value[:_LONG] + ' ...'}")
+
+
+def _library_merge(options):
+    from functools import reduce
+
+    from ..library import Library
+
+    if len(options.files) < 2:
+        raise LibraryFileError(f"{options.files[0]}: name two libraries or more to merge.")
+    merged = reduce(Library.merged, map(Library.load, options.files))
+    merged.save(options.out)
+    print(f"wrote {options.out}: {merged}")
 
 
 def _library_compact(options):

@@ -73,10 +73,17 @@ class Journal:
         """Of the library, or of the run that has begun it."""
         text = None
         if self.path.exists():
-            text = Library.peek(self.path)["info"].get("settings")
+            found = Library.peek(self.path)
+            text = found["info"].get("settings")
+            if np.isfinite(found["resolution"]):
+                raise SynthesisError(
+                    f"{self.path} is a compact copy (R = {found['resolution']:g}), so it cannot grow: give another "
+                    "--out, make that compact, too, and put the two together with 'rvsemu library merge'."
+                )
             if text is None:
                 raise SynthesisError(
-                    f"{self.path} was not made by 'rvsemu synthesize', so it cannot grow: give another --out."
+                    f"{self.path} was not made by 'rvsemu synthesize', so it cannot grow: give another --out, and "
+                    "put the two together with 'rvsemu library merge'."
                 )
         elif (self.folder / "info.json").exists():
             text = json.loads((self.folder / "info.json").read_text())["settings"]
