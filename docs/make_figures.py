@@ -29,6 +29,7 @@ from rvsemu.training.recipes import RECIPES
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent / "library" / "rvs_library.h5"
 SPLIT_SEED = 1  # the seed of `rvsemu train` and of the shipped emulators
+SAMPLING_SEED = 1
 STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
 LITERATURE = {"kepler-93": {"teff": (5669, 75), "logg": (4.468, 0.032), "mh": (-0.18, "0.10")}}  # Huber et al. 2013
 STAGES = {
@@ -52,7 +53,22 @@ PAPER_AUTOENCODER = {
     "explained_variance": "0.998",
     "mean_relative_error": "< 0.001",
 }
-COMMANDS = ("demo", "generate", "fit", "info", "train", "library info", "library compact", "library import")
+COMMANDS = (
+    "demo",
+    "generate",
+    "fetch",
+    "fit",
+    "sample",
+    "info",
+    "train",
+    "library info",
+    "library compact",
+    "library merge",
+    "library import",
+    "synthesize setup",
+    "synthesize run",
+    "synthesize status",
+)
 DATA, MODEL = "0.15", "#c1272d"
 
 
@@ -221,6 +237,25 @@ def stars_tables(results) -> str:
             row += [of(result), *[""] * (key in LITERATURE)]
         rows.append(row)
     return f"Emulator ``{DEFAULT}``, version {rvsemu.shipped().info['version']}.\n\n" + rst_table(head, rows)
+
+
+def posterior_table(posterior, result) -> str:
+    """The posterior of Kepler-93 beside its least-squares fit."""
+    rows = []
+    for row in posterior.summary():
+        name, unit = row["name"], f" ({row['unit']})" if row["unit"] else ""
+        digits = max(0, 1 - int(np.floor(np.log10(min(row["minus"], row["plus"])))))
+        median, plus, minus = (f"{row[key]:.{digits}f}" for key in ("median", "plus", "minus"))
+        literature = "{} ± {}".format(*LITERATURE["kepler-93"][name]) if name in LITERATURE["kepler-93"] else ""
+        fitted = _with_error(result.labels[name].value, result.errors[name].value)
+        rows.append((f"``{name}``{unit}", f"{median} +{plus} -{minus}", fitted, literature))
+    steps, walkers, _ = posterior.chain.shape
+    text = (
+        f"Emulator ``{DEFAULT}``, version {rvsemu.shipped().info['version']}, seed {SAMPLING_SEED}: {steps} steps of "
+        f"{walkers} walkers, of which {posterior.burn_in} were left out; the longest autocorrelation time was "
+        f"{posterior.tau.max():.1f} steps, so there are {posterior.ess.min():,.0f} independent samples.\n\n"
+    )
+    return text + rst_table(("", "posterior: median, 16 and 84 %", "least squares", "literature"), rows)
 
 
 def validation_figures() -> str:
@@ -451,12 +486,17 @@ def main(arguments=None):
         print(f"wrote {options.out / name}.png")
 
     results = {key: rvsemu.fit(rvsemu.read_rvs(rvsemu.example_path(key))[0]) for key in STARS}
-    for name, text in {**tables(), "stars.rst": stars_tables(results)}.items():
+    posterior = rvsemu.sample(rvsemu.read_rvs(rvsemu.example_path("kepler-93"))[0], seed=SAMPLING_SEED)
+    from_fits = {"stars.rst": stars_tables(results), "posterior.rst": posterior_table(posterior, results["kepler-93"])}
+    for name, text in {**tables(), **from_fits}.items():
         (options.tables / name).write_text(text, encoding="utf-8")
         print(f"wrote {options.tables / name}")
     save(readme_figure(plt, results), "readme")
     for key, result in results.items():
         save(result.plot().figure, key)
+    truths = {name: value for name, (value, _) in LITERATURE["kepler-93"].items()}
+    save(posterior.plot_corner(truths=truths), "kepler-93-corner")
+    save(posterior.plot_predictive().figure, "kepler-93-predictive")
     save(errors_figure(plt, infos, emulators), "errors")
     share = min(i["settings"]["validation"] for i in infos.values())  # held out by all of them
     labels, true = validation_spectra(library, share)

@@ -49,6 +49,7 @@ def test_every_command_has_its_help(figures):
 
 def test_fits_of_the_stars_are_from_the_shipped_emulator():
     assert f"version {rvsemu.shipped().info['version']}." in committed("stars.rst"), REMEDY
+    assert f"version {rvsemu.shipped().info['version']}, seed" in committed("posterior.rst"), REMEDY
 
 
 def test_figures_are_there():
@@ -58,11 +59,12 @@ def test_figures_are_there():
     assert not [name for name in named if not (DOCS / name).exists()]
 
 
-def test_quick_start_runs(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("page", "examples"), [("quickstart", 20), ("modeling", 18), ("sampling", 9)])
+def test_pages_run(page, examples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
-    outcome = doctest.testfile(str(DOCS / "quickstart.rst"), module_relative=False, optionflags=flags)
-    assert outcome.attempted > 20
+    outcome = doctest.testfile(str(DOCS / f"{page}.rst"), module_relative=False, optionflags=flags)
+    assert outcome.attempted > examples
     assert outcome.failed == 0
 
 
