@@ -145,7 +145,8 @@ class Library:
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs and not (name == "bin_width" and np.isclose(mine, theirs)):
                 raise LibraryFileError(f"the libraries cannot be merged: {name} {mine} and {theirs}.")
-        if self.wavelength.shape != other.wavelength.shape or not np.allclose(self.wavelength, other.wavelength, 0, 1e-4):
+        same = self.wavelength.shape == other.wavelength.shape
+        if not (same and np.allclose(self.wavelength, other.wavelength, rtol=0, atol=1e-4)):
             raise LibraryFileError(f"the libraries cannot be merged: they have different wavelengths, {self}, {other}.")
         rows = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("labels", "flux")}
         for name in ("extrapolated", "index"):

@@ -24,7 +24,7 @@ def _add_workspace_options(parser):
 
 
 def _add_setup(actions):
-    text = "Download the pinned sources (60 MB), write line lists and structures, compile SYNSPEC with gfortran"
+    text = "Download the pinned sources (130 MB), write line lists and structures, compile SYNSPEC with gfortran"
     parser = command(actions, "setup", _setup, text)
     _add_workspace_options(parser)
     parser.add_argument("--archives", metavar="DIR", help="folder with the sources' archives: nothing is downloaded")
