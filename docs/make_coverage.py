@@ -1,0 +1,218 @@
+"""Do the intervals hold what they say? ``python docs/make_coverage.py`` fits and samples simulated stars.
+
+Labels are drawn from the priors; the spectra are the emulator's, with a random continuum, noise of the RVS's
+correlation, and an error of the emulator drawn from its error model: what the likelihood assumes. Each star is a line
+of ``docs/measured/coverage.jsonl``; stars that are there already, with the emulator of today, are not done again, so
+the command can be stopped and repeated at any time. The table goes to ``docs/_generated/coverage.rst`` and the ranks
+to ``docs/_static/coverage.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from scipy import stats
+from scipy.linalg import cholesky_banded
+from tqdm import tqdm
+
+import rvsemu
+from rvsemu._compat import Spectrum
+from rvsemu.inference import DEFAULT_PRIORS, RVS_NOISE_CORRELATION, ForwardModel
+from rvsemu.inference.covariance import banded
+from rvsemu.physics.continuum import chebyshev_basis
+from rvsemu.physics.wavelengths import vacuum_to_air
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "measured" / "coverage.jsonl"
+NOISES = (20, 50, 100, 300)  # S/N, in turn
+VELOCITIES = (-50.0, 50.0)
+SETTINGS = {"model_error": None, "radial_velocity": VELOCITIES}
+LEVELS = (0.68, 0.95)
+TOLERANCE = {0.68: 0.04, 0.95: 0.03}
+WAVELENGTH = 8460.0 + 0.1 * np.arange(2401)  # vacuum
+
+
+def simulate(number) -> tuple[Spectrum, dict, int]:
+    """Spectrum, labels and S/N of a star; its number is the seed."""
+    rng, emulator = np.random.default_rng([20261122, number]), rvsemu.shipped()
+    snr = NOISES[number % len(NOISES)]
+    truth = {}
+    for label in emulator.labels.labels:
+        if label.name in DEFAULT_PRIORS:
+            mean, sigma = DEFAULT_PRIORS[label.name]
+            limits = (label.lower - mean) / sigma, (label.upper - mean) / sigma
+            truth[label.name] = float(stats.truncnorm.rvs(*limits, mean, sigma, random_state=rng))
+        else:
+            truth[label.name] = float(rng.uniform(label.lower, label.upper))
+    truth["radial_velocity"] = float(rng.uniform(*VELOCITIES))
+    model = ForwardModel(emulator, vacuum_to_air(WAVELENGTH))
+    theta = np.array([*truth.values()])
+    variance, low_rank = model.error(theta)
+    error = np.sqrt(variance) * rng.normal(size=len(variance)) + rng.normal(size=len(low_rank)) @ low_rank
+    coefficients = np.array([1.0, *(0.02 * rng.normal(size=3))])
+    level = chebyshev_basis(vacuum_to_air(WAVELENGTH), 3) @ coefficients
+    flux = (model.flux(theta)[0] + error) * level + correlated(rng) / snr
+    spectrum = Spectrum(
+        spectral_axis=WAVELENGTH * u.AA,
+        flux=flux * u.dimensionless_unscaled,
+        uncertainty=StdDevUncertainty(np.full(len(flux), 1 / snr)),
+        meta={"medium": "vacuum"},
+    )
+    return spectrum, truth, snr
+
+
+def correlated(rng) -> np.ndarray:
+    """Noise of unit variance with the correlation of the RVS."""
+    n = len(WAVELENGTH)
+    factor = cholesky_banded(banded(RVS_NOISE_CORRELATION, np.ones(n), np.ones(n, dtype=bool)), lower=True)
+    white, out = rng.normal(size=n), np.zeros(n)
+    for lag, row in enumerate(factor):
+        out[lag:] += row[: n - lag] * white[: n - lag]
+    return out
+
+
+def measure(number) -> dict:
+    """Where the true labels are in the results of `rvsemu.fit` and `rvsemu.sample`."""
+    spectrum, truth, snr = simulate(number)
+    fit = rvsemu.fit(spectrum, **SETTINGS)
+    posterior = rvsemu.sample(spectrum, seed=number, progress=False, **SETTINGS)
+    apart = posterior.chain[posterior.burn_in :: int(np.ceil(2 * posterior.tau.max()))]
+    return {
+        "star": number,
+        "snr": snr,
+        "emulator": rvsemu.shipped().info["version"],
+        "truth": truth,
+        "fit": {n: [float(fit.labels[n].value), float(fit.errors[n].value)] for n in truth},
+        "fit_flags": fit.flags,
+        "rank": {n: float(np.mean(apart[..., i] < truth[n])) for i, n in enumerate(posterior.names)},
+        "steps": len(posterior.chain),
+        "tau": float(posterior.tau.max()),
+        "flags": posterior.flags,
+    }
+
+
+def read() -> dict[int, dict]:
+    """What is there of the emulator of today."""
+    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
+    rows = (json.loads(line) for line in lines if line.endswith("}"))  # not the half of a line
+    return {row["star"]: row for row in rows if row["emulator"] == rvsemu.shipped().info["version"]}
+
+
+def add(row) -> None:
+    """Append a star."""
+    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    begin = "\n" if text and not text.endswith("\n") else ""
+    with open(RESULTS, "a", encoding="utf-8") as file:
+        file.write(f"{begin}{json.dumps(row)}\n")
+
+
+def covered(rows, name, level) -> dict[str, np.ndarray]:
+    """Of each star, whether its true label is in the central interval of each method."""
+    deviation = np.array([(row["truth"][name] - row["fit"][name][0]) / row["fit"][name][1] for row in rows])
+    rank = np.array([row["rank"][name] for row in rows])
+    return {
+        "least squares": np.abs(deviation) < stats.norm.ppf((1 + level) / 2),
+        "sampling": np.abs(rank - 0.5) < level / 2,
+    }
+
+
+def table(rows) -> str:
+    """Coverage of each label, then of each S/N."""
+    names, methods = list(rows[0]["truth"]), ("least squares", "sampling")
+    head = ["", *(f"{method}: {100 * level:.0f} %" for method in methods for level in LEVELS)]
+    noises = [row["snr"] for row in rows]
+    counts = ", ".join(f"{noises.count(snr)} at S/N {snr}" for snr in NOISES)
+    stop = sum(not row["flags"] for row in rows)
+    steps = np.median([row["steps"] for row in rows])
+    chance = (f"{100 * np.sqrt(level * (1 - level) / len(rows)):.1f} at {100 * level:.0f} %" for level in LEVELS)
+    text = (
+        f"Emulator ``default``, version {rvsemu.shipped().info['version']}; {len(rows)} stars, {counts}. The chance "
+        f"errors of the percentages are {' and '.join(chance)}. Sampling took {steps:.0f} "
+        f"steps in the median, and ended converged for {100 * stop / len(rows):.0f} % of the stars.\n\n"
+    )
+
+    def line(title, chosen, labels, *more):
+        cells = [
+            f"{100 * np.mean([covered(chosen, name, level)[method] for name in labels]):.1f}"
+            for method in methods
+            for level in LEVELS
+        ]
+        return [title, *cells, *more]
+
+    ranks = {n: stats.kstest([row["rank"][n] for row in rows], "uniform").pvalue for n in names}
+    by_label = [line(f"``{n}``", rows, [n], f"{ranks[n]:.2f}") for n in names]
+    by_noise = [line(f"S/N {s}", [r for r in rows if r["snr"] == s], names) for s in NOISES if s in noises]
+    return text + _rst([*head, "ranks uniform: p"], by_label) + "\n" + _rst(head, by_noise)
+
+
+def _rst(head, rows) -> str:
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
+    for row in [head, *rows]:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+def figure(plt, rows):
+    """Histograms of the ranks of the true labels among the samples, with the range that chance allows."""
+    names = list(rows[0]["truth"])
+    fig, axes = plt.subplots(2, 4, figsize=(10, 4.4), sharex=True, sharey=True, layout="constrained")
+    bins = 10 if len(rows) >= 100 else 5
+    low, high = stats.binom.ppf([0.005, 0.995], len(rows), 1 / bins)
+    for ax, name in zip(axes.flat, names, strict=False):
+        ax.axhspan(low, high, color="0.9", lw=0)
+        ax.hist([row["rank"][name] for row in rows], bins=bins, range=(0, 1), histtype="step", color="#c1272d", lw=1.4)
+        ax.set_title(name, fontsize=10)
+    for ax in axes.flat[len(names) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("stars")
+    for ax in axes[1]:
+        ax.set_xlabel("rank of the true label")
+    axes[0, -1].xaxis.set_tick_params(labelbottom=True)
+    axes[0, 0].set(xlim=(0, 1), ylim=(0, None))
+    return fig
+
+
+def report(rows) -> bool:
+    """Write table and figure, and say whether every label is within the aims."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    (HERE / "_generated" / "coverage.rst").write_text(table(rows), encoding="utf-8")
+    figure(plt, rows).savefig(HERE / "_static" / "coverage.png", dpi=110)
+    good = True
+    for name in rows[0]["truth"]:
+        for level in LEVELS:
+            for method, inside in covered(rows, name, level).items():
+                off = inside.mean() - level
+                if abs(off) > TOLERANCE[level]:
+                    good = False
+                    print(f"{name}: {method} covers {100 * inside.mean():.1f} % instead of {100 * level:.0f} %")
+    return good
+
+
+def main(arguments=None) -> int:
+    """Measure the stars that are missing, then report."""
+    parser = argparse.ArgumentParser(description="Coverage of intervals, on simulated stars.")
+    parser.add_argument("--stars", type=int, default=300, help="(default: 300, in turn at S/N 20, 50, 100, 300)")
+    parser.add_argument("--report", action="store_true", help="only write table and figure of what is there")
+    options = parser.parse_args(arguments)
+    RESULTS.parent.mkdir(exist_ok=True)
+    done = read()
+    for number in tqdm([n for n in range(options.stars) if n not in done and not options.report], unit="star"):
+        done[number] = measure(number)
+        add(done[number])
+    if not done:
+        raise SystemExit("nothing has been measured yet: leave --report out")
+    return 0 if report([done[n] for n in sorted(done)]) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
