@@ -59,3 +59,15 @@ def test_generate(benchmark, emulator):
 def test_fit(benchmark, emulator):
     (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
     benchmark.pedantic(rvsemu.fit, (spectrum,), {"emulator": emulator}, rounds=3, warmup_rounds=1)
+
+
+def test_sample(benchmark, emulator):
+    (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    settings = {"emulator": emulator, "walkers": 32, "steps": 3000, "stop": None, "progress": False}
+    benchmark.pedantic(rvsemu.sample, (spectrum,), settings, rounds=1)
+
+
+def test_sample_until_converged(benchmark, emulator):
+    (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    posterior = benchmark.pedantic(rvsemu.sample, (spectrum,), {"emulator": emulator, "progress": False}, rounds=1)
+    benchmark.extra_info["steps"] = len(posterior.chain)
