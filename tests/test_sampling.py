@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -421,6 +422,15 @@ def test_other_settings_are_noticed(spectrum, tmp_path):
     ):
         sample(spectrum, **options | {"fixed": {"vmic": 1.2, "resolution": 11900}})
     assert len(sample(spectrum, **options | {"steps": 6}).chain) == 6
+
+
+def test_leaving_the_domain_is_flagged(posterior, spectrum):
+    posterior = replace(posterior, converged=True)
+    assert posterior.flags == ()
+    options = SETTINGS | {"fixed": {"vmic": 4.2, "resolution": 11900}, "extrapolate": True}
+    assert "outside-domain" in sample(spectrum, steps=2, walkers=10, **options).flags
+    low = posterior.meta | {"domain": posterior.meta["domain"] | {"teff": [3600, 5900]}}
+    assert replace(posterior, meta=low).flags == ("outside-domain",)
 
 
 def test_free_jitter_is_a_label(spectrum):

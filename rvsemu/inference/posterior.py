@@ -12,7 +12,7 @@ from astropy.table import Column, QTable, Table
 from ..errors import PosteriorFileError
 from .chains import ChainFile, names_in
 from .convergence import look
-from .result import NOT_CONVERGED
+from .result import NOT_CONVERGED, OUTSIDE_DOMAIN
 
 __all__ = ["QUANTILES", "Posterior"]
 
@@ -105,8 +105,18 @@ class Posterior:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What to beware of: ``not-converged``, and what the fit before had to say; empty is good."""
-        return tuple(self.meta.get("flags", ())) + (() if self.converged else (NOT_CONVERGED,))
+        """What to beware of; empty is good.
+
+        ``not-converged``; ``outside-domain`` if samples or fixed labels are outside the range the emulator was trained
+        for (only with ``extrapolate=True``); and ``poor-fit`` and ``few-good-pixels`` of the least-squares fit.
+        """
+        flags = list(self.meta.get("flags", ()))
+        flags += [] if self.converged else [NOT_CONVERGED]
+        values = dict(zip(self.names, self.values.T, strict=True)) | self.meta.get("fixed", {})
+        for name, (lower, upper) in self.meta.get("domain", {}).items():
+            if np.any((values[name] < lower) | (values[name] > upper)):
+                return (*flags, OUTSIDE_DOMAIN)
+        return tuple(flags)
 
     @property
     def covariance(self) -> np.ndarray:

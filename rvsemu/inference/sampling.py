@@ -100,7 +100,7 @@ def sample(
         stop=stop,
         file=None if file is None else ChainFile(file, name),
         resume=resume,
-        info={"name": name, **_info(result)},
+        info={"name": name, **_info(result, likelihood.model.emulator.labels)},
         arrays=lambda values: _prediction(likelihood, values),
         progress=progress,
         label=name,
@@ -113,12 +113,13 @@ def name_of(spectrum) -> str:
     return "-".join(known) or "spectrum"
 
 
-def _info(result) -> dict:
-    """What to remember of the data and settings: plain values, for JSON."""
+def _info(result, space) -> dict:
+    """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
     meta = {key: value if isinstance(value, int | float | str) else repr(value) for key, value in result.meta.items()}
     fixed = {n: float(q.value) for n, q in result.labels.items() if n not in result.free_names}
     flags = [flag for flag in result.flags if flag in (FEW_GOOD_PIXELS, POOR_FIT)]
-    return {**meta, "fixed": fixed, "reduced_chi2": result.reduced_chi2, "flags": flags}
+    domain = {label.name: [label.lower, label.upper] for label in space.labels}
+    return {**meta, "fixed": fixed, "domain": domain, "reduced_chi2": result.reduced_chi2, "flags": flags}
 
 
 def _prediction(likelihood, values) -> dict:
