@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "dask", "distributed", "emcee", "sklearn", "matplotlib")
+HEAVY = ("tensorflow", "keras", "dask", "distributed", "emcee", "astroquery", "sklearn", "matplotlib", "corner", "arviz")
 
 SCRIPT = """
 import json, sys
