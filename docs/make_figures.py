@@ -185,9 +185,19 @@ def library_table() -> str:
             "structure held at the edge of its grid",
             f"{held:,} spectra ({100 * held / len(library):.0f} %)",
         ),
-        *((key, library.info[key]) for key in sorted(library.info)),
+        *((key, library.info[key]) for key in sorted(library.info) if key != "manifest"),
+        *_hashes(library.info),
     ]
     return rst_table(("", "``library/rvs_library.h5``"), rows, widths="25 75")
+
+
+def _hashes(info):
+    """The sources and line lists of a library, from its manifest."""
+    manifest = json.loads(info.get("manifest", "{}"))
+    for name, digest in manifest.get("sources", {}).items():
+        yield name, f"SHA-256 ``{digest[:12]}...``"
+    for name, made in manifest.get("lines", {}).items():
+        yield f"lines: {name}", f"{made['lines']:,}, SHA-256 ``{made['sha256'][:12]}...``"
 
 
 def formats_table() -> str:
