@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-HEAVY = ("tensorflow", "keras", "dask", "distributed", "emcee", "astroquery", "sklearn", "matplotlib", "corner", "arviz")
+HEAVY = (
+    *("tensorflow", "keras", "dask", "distributed", "sklearn"),
+    *("emcee", "corner", "arviz", "astroquery", "matplotlib"),
+)
 
 SCRIPT = """
 import json, sys
