@@ -24,6 +24,7 @@ import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.inference import DEFAULT_PRIORS, RVS_NOISE_CORRELATION, ForwardModel
 from rvsemu.inference.covariance import banded
+from rvsemu.inference.noise import EMULATOR_REACH, smooth_correlation
 from rvsemu.physics.continuum import chebyshev_basis
 from rvsemu.physics.wavelengths import vacuum_to_air
 
@@ -53,10 +54,11 @@ def simulate(number) -> tuple[Spectrum, dict, int]:
     model = ForwardModel(emulator, vacuum_to_air(WAVELENGTH))
     theta = np.array([*truth.values()])
     variance, low_rank = model.error(theta)
-    error = np.sqrt(variance) * rng.normal(size=len(variance)) + rng.normal(size=len(low_rank)) @ low_rank
+    smooth = correlated(rng, smooth_correlation(0.1, EMULATOR_REACH))
+    error = np.sqrt(variance) * smooth + rng.normal(size=len(low_rank)) @ low_rank
     coefficients = np.array([1.0, *(0.02 * rng.normal(size=3))])
     level = chebyshev_basis(vacuum_to_air(WAVELENGTH), 3) @ coefficients
-    flux = (model.flux(theta)[0] + error) * level + correlated(rng) / snr
+    flux = (model.flux(theta)[0] + error) * level + correlated(rng, RVS_NOISE_CORRELATION) / snr
     spectrum = Spectrum(
         spectral_axis=WAVELENGTH * u.AA,
         flux=flux * u.dimensionless_unscaled,
@@ -66,10 +68,10 @@ def simulate(number) -> tuple[Spectrum, dict, int]:
     return spectrum, truth, snr
 
 
-def correlated(rng) -> np.ndarray:
-    """Noise of unit variance with the correlation of the RVS."""
+def correlated(rng, correlation) -> np.ndarray:
+    """Noise of unit variance with a correlation at lags 0, 1, 2, ... pixels."""
     n = len(WAVELENGTH)
-    factor = cholesky_banded(banded(RVS_NOISE_CORRELATION, np.ones(n), np.ones(n, dtype=bool)), lower=True)
+    factor = cholesky_banded(banded(correlation, np.ones(n), np.ones(n, dtype=bool)), lower=True)
     white, out = rng.normal(size=n), np.zeros(n)
     for lag, row in enumerate(factor):
         out[lag:] += row[: n - lag] * white[: n - lag]

@@ -14,7 +14,7 @@ from rvsemu._compat import Spectrum
 from rvsemu.errors import LabelError, SpectrumError
 from rvsemu.inference import Function, ModelError, Normal, TruncatedNormal, Uniform, prepare
 from rvsemu.inference.covariance import Covariance, banded, dense
-from rvsemu.inference.noise import RVS_NOISE_CORRELATION, spline_correlation
+from rvsemu.inference.noise import EMULATOR_REACH, RVS_NOISE_CORRELATION, smooth_correlation, spline_correlation
 
 WAVE = 8500.0 + 0.1 * np.arange(400)
 THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 3.0])
@@ -72,7 +72,9 @@ def written_out(likelihood, star):
     rest = likelihood.wavelength[good] * np.sqrt((1 - start[6] / 299792.458) / (1 + start[6] / 299792.458))
     variance, low_rank = emulator.error_covariance(start[:6])
     low_rank = np.array([np.interp(rest, emulator.wavelength, row) for row in low_rank]) * level
-    out += np.diag((np.interp(rest, emulator.wavelength, variance) + noise.jitter**2) * level**2)
+    error = np.sqrt(np.interp(rest, emulator.wavelength, variance)) * level
+    out += np.outer(error, error) * at_lag(smooth_correlation(likelihood.observation.step, EMULATOR_REACH))
+    out += np.diag((noise.jitter * level) ** 2)
     return flux, out + low_rank.T @ low_rank, likelihood.basis[:, good], good
 
 
@@ -247,7 +249,12 @@ def test_model_error():
     error = ModelError(base=0.003, depth=0.04, reach=1.8)
     np.testing.assert_allclose(error.sigma(np.array([1.0, 0.5])), [0.003, np.hypot(0.003, 0.02)])
     rho = error.correlation(0.1)
-    assert len(rho) == 18 and rho[0] == 1 and np.all(np.diff(rho) < 0)
+    assert (
+        len(rho) == 18
+        and rho[1] == pytest.approx(np.exp(-0.5 * (0.1 / (1.8 / 4.3)) ** 2), abs=0.01)
+        and rho[0] == 1
+        and np.all(np.diff(rho) < 0)
+    )
     assert np.linalg.eigvalsh(dense(banded(rho, np.ones(200), np.ones(200, dtype=bool)))).min() > 0
 
 
@@ -288,8 +295,8 @@ def test_priors_bound_the_fit(star):
         found = rvsemu.fit(star, priors={"teff": prior}, **settings)
         assert found.teff.value == pytest.approx(limit, abs=1)
         assert "at-bound:teff" in found.flags
-    normal = rvsemu.fit(star, priors={"teff": Normal(5000, 50)}, **settings)
-    function = rvsemu.fit(star, priors={"teff": lambda x: -0.5 * ((x - 5000) / 50) ** 2}, **settings)
+    normal = rvsemu.fit(star, priors={"teff": Normal(5650, 50)}, **settings)
+    function = rvsemu.fit(star, priors={"teff": lambda x: -0.5 * ((x - 5650) / 50) ** 2}, **settings)
     assert function.teff.value == pytest.approx(normal.teff.value, abs=1)
     assert function.errors["teff"].value == pytest.approx(normal.errors["teff"].value, rel=0.01)
 

@@ -33,7 +33,7 @@ class White:
 
     def low(self, white) -> np.ndarray:
         """Nothing: there is no low rank."""
-        return np.zeros((*white.shape[:2], 0))
+        return np.zeros((*white.shape[:2], 0), dtype=white.dtype)
 
 
 @dataclass(frozen=True)

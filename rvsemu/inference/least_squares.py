@@ -6,7 +6,6 @@ import numpy as np
 
 from ..emulator import resolve
 from ..errors import RvsemuError, SpectrumError
-from .forward import ForwardModel
 from .likelihood import Likelihood
 from .minimise import minimise
 from .noise import NoiseModel, correlation_for, model_error_for
@@ -18,10 +17,11 @@ from .stack import Stack
 
 __all__ = ["fit", "fit_many", "prepare"]
 
-_TOLERANCE = 0.01  # of chi2 / 2: the last step gains less, so that after it labels are within 0.1 sigma
+_TOLERANCE = 0.05  # of chi2 / 2: the last step, of 0.3 sigma, gains less; what is left is of second order
 _ROUGH = 0.5  # enough to take the covariance there
 _STEPS = 40
-_FIRST_STEPS, _ROUGH_STEPS = 1, 14  # with all starts, and with the best of them
+_FIRST_STEPS, _ROUGH_STEPS = 2, 14  # with all starts, and with the best of them
+_AWAY = 0.02  # of the range of a label
 _AT_ONCE = 16  # spectra in the same matrix products
 
 
@@ -103,9 +103,9 @@ def fit(
     -----
     chi2 = (y - model)^T C^-1 (y - model) with the covariance C of noise, emulator and models
     (`rvsemu.inference.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts
-    are the best three of a fixed grid of 256 emulator spectra; they are followed with white noise in every
-    third pixel. C, and the mask of the calcium cores, which moves with the star, are taken at the best of
-    them and held.
+    are six of a fixed grid of 2048 emulator spectra, the best that differ from each other. They are followed
+    for two steps, and the best of them further, with white noise in every third pixel. C, and the mask of the
+    calcium cores, which moves with the star, are taken where that ends, and held.
 
     Examples
     --------
@@ -265,7 +265,19 @@ class Setup:
         free = self.parameters.free
         bounds = self.parameters.lower[free], self.parameters.upper[free]
         found = minimise(evaluate, x, *bounds, self._reach, _TOLERANCE, _STEPS)
+        self._widen(evaluate, found)
         return make_results(stack, weighted, noise, found, self._scale_errors)
+
+    def _widen(self, evaluate, found):
+        """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.
+
+        At v sin i = 0 the slope says that neither v sin i nor what resembles it, the resolution, matters.
+        """
+        lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
+        least = np.where(lower == 0, _AWAY * (upper - lower), -np.inf)
+        rows = np.flatnonzero(np.any(found.x < least, axis=1))
+        if len(rows):
+            found.hessian[rows] = evaluate(rows, np.maximum(found.x[rows], least))[2]
 
     def rough(self, stack) -> np.ndarray:
         """First solutions (s, m): the best of several starts, with white noise in every few pixels."""
@@ -273,8 +285,8 @@ class Setup:
         every = subset(stack.observations[0].step)
         grid = grid_for(stack.model.emulator, stack.wavelength[::every], parameters)
         used = np.array([o.usable[stack.pixels] for o in stack.observations])
-        weight = 1.0 / stack.rough_sigma(used)[:, ::every] ** 2
-        parts = np.where(used, stack.flux, 0.0)[:, ::every], weight
+        flux, sigma, _ = stack.rough(used, every)
+        parts = flux, 1.0 / sigma**2
         rows, velocity = grid.starts(*parts, stack.basis[:, ::every], STARTS)
         theta = parameters.full(np.zeros((count, STARTS, len(parameters.free))))
         labels = len(self.emulator.labels)
@@ -284,31 +296,32 @@ class Setup:
             theta[..., labels + 1] = parameters.priors[labels + 1].centre
         x = theta[..., parameters.free].reshape(count * STARTS, -1)
         used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
-        projection = stack.white(used, stack.rough_sigma(used), every)
-        model = ForwardModel(stack.model.emulator, stack.wavelength[::every])
-        evaluate = self._objective(model, projection, STARTS)
+        projection = stack.rough(used, every)[2]
+        evaluate = self._objective(grid.model, projection, STARTS, "f4")
         bounds = parameters.lower[parameters.free], parameters.upper[parameters.free]
         found = minimise(evaluate, x, *bounds, self._reach, _ROUGH, _FIRST_STEPS)
         best = np.argmin(found.cost.reshape(count, STARTS), axis=1)
         x = found.x.reshape(count, STARTS, -1)[np.arange(count), best]
-        x = minimise(self._objective(model, projection), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
+        x = minimise(self._objective(grid.model, projection, 1, "f4"), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
         theta = parameters.full(x)
-        fluxes = stack.model.emulator.flux(theta[:, :labels])
-        velocity = grid.velocity(fluxes, theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
+        velocity = grid.velocity(theta[:, :labels], theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
         theta[:, parameters.velocity] = velocity
         return theta[:, parameters.free]
 
     def _reach(self, x):
-        """Longest steps (n, m) from free parameters (n, m).
+        """Longest steps down and up (n, m) from free parameters (n, m).
 
         A third of the range of a label. Where that begins at 0, as for v sin i, lines change with the square of the
-        label and near 0 the slope says nothing: there no more than a tenth beyond the double.
+        label and near 0 the slope says nothing: there up to a little more than the double, and down to a half, unless
+        that is a hundredth of the range.
         """
         lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
         width = upper - lower
-        return np.where(lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
+        up = np.where(lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
+        down = np.where((lower == 0) & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
+        return down, up
 
-    def _objective(self, model, projection, repeats=1):
+    def _objective(self, model, projection, repeats=1, kind="f8"):
         """chi2 / 2 - log prior with derivatives, for `repeats` problems of each spectrum (see `minimise`)."""
         parameters = self.parameters
         free = parameters.free
@@ -317,11 +330,11 @@ class Setup:
         def evaluate(which, x):
             flux, slopes = model.jacobian(parameters.full(x))
             some = projection.take(which // repeats)
-            solution = some.solve(flux[:, None].astype(float))
+            solution = some.solve(flux[:, None].astype(kind, copy=False))
             gradient = np.zeros(x.shape)
             hessian = np.zeros((*x.shape, x.shape[1]))
             n = len(moved)
-            parts = some.normal_equations(solution, slopes[:, None, moved].astype(float))
+            parts = some.normal_equations(solution, slopes[:, None, moved].astype(kind, copy=False))
             gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
             first, second = parameters.prior_slopes(x)
             diagonal = np.arange(x.shape[1])

@@ -43,7 +43,7 @@ def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
     lower, upper : ndarray, shape (m,)
         Bounds.
     reach : callable
-        From x (j, m), the longest steps to take there (j, m).
+        From x (j, m), the longest steps to take there, down (j, m) and up (j, m).
     tolerance : float
         A problem is done when a step is expected to lower its cost by less than this; the step is taken
         without another evaluation.
@@ -93,8 +93,8 @@ def _steps(x, gradient, hessian, damping, lower, upper, reach):
     index = np.arange(x.shape[1])
     matrix[:, index, index] += damping[:, None] * matrix[:, index, index] + 1e-12
     gradient = gradient * width
-    longest = reach(x)
-    low, high = (np.clip(end, -longest, longest) / width for end in (lower - x, upper - x))
+    down, up = reach(x)
+    low, high = np.maximum(lower - x, -down) / width, np.minimum(upper - x, up) / width
     held = np.zeros(x.shape, dtype=bool)
     step = np.zeros(x.shape)
     for _ in range(x.shape[1]):

@@ -88,14 +88,33 @@ def correlation_for(observation, correlation="gaia-rvs") -> np.ndarray:
     return rho
 
 
+EMULATOR_REACH = 1.6
+"""Angstrom. What the components of an emulator's `ErrorModel` leave is as smooth as the spectra: the instrument
+(sigma 0.3 A) has the autocorrelation of a Gaussian of 0.43 A, this that of one of 0.37 A."""
+
+
+def smooth_correlation(step, reach) -> np.ndarray:
+    """Correlation, at lags 0, 1, 2, ... pixels, of errors that have gone through the instrument.
+
+    At a distance d it is Wendland's ``(1 - r)**6 (35 r**2 + 18 r + 3) / 3``, r = d / reach < 1, else 0 (Wendland
+    1995, Adv. Comput. Math. 4, 389), which is positive definite, four times differentiable, close to a Gaussian
+    of sigma reach / 4.3, and makes a banded matrix.
+
+    Parameters
+    ----------
+    step, reach : float
+        Angstrom.
+    """
+    r = np.arange(max(1, np.ceil(reach / step))) * step / reach
+    return (1 - r) ** 6 * (35 * r**2 + 18 * r + 3) / 3
+
+
 @dataclass(frozen=True)
 class ModelError:
     """What synthetic spectra do not know about real ones, as a random function of wavelength.
 
     Its variance in units of the continuum, where the model has the flux m, is
-    ``base**2 + (depth * (1 - m))**2``, and its correlation at a distance d is Wendland's
-    ``(1 - r)**4 (4 r + 1)``, r = d / reach < 1, else 0 (Wendland 1995, Adv. Comput. Math. 4, 389), which is
-    positive definite, twice differentiable, and makes a banded matrix.
+    ``base**2 + (depth * (1 - m))**2``, and its correlation is that of `smooth_correlation`.
 
     Parameters
     ----------
@@ -115,11 +134,10 @@ class ModelError:
 
     def correlation(self, step) -> np.ndarray:
         """At lags 0, 1, 2, ... pixels of `step` Angstrom."""
-        r = np.arange(max(1, np.ceil(self.reach / step))) * step / self.reach
-        return (1 - r) ** 4 * (4 * r + 1)
+        return smooth_correlation(step, self.reach)
 
 
-MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0085, depth=0.056, reach=1.9)}
+MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0087, depth=0.05, reach=1.6)}
 """Model errors that go by a name."""
 
 
@@ -178,9 +196,12 @@ class NoiseModel:
         """
         variance, low_rank = model.error(theta)
         level = np.where(used, np.abs(level), 0.0)
-        bands = [banded(self.correlation, sigma, used), (variance + self.jitter**2)[None] * level**2]
+        bands = [banded(self.correlation, sigma, used), (self.jitter * level)[None] ** 2]
+        smooth = smooth_correlation(step, EMULATOR_REACH)
+        errors = [(smooth, np.sqrt(variance) * level)]
         if self.model_error is not None:
-            error = self.model_error.sigma(flux) * level
-            bands.append(banded(self.model_error.correlation(step), error, used))
+            errors.append((self.model_error.correlation(step), self.model_error.sigma(flux) * level))
+        for correlation, error in errors:
+            bands.append(banded(correlation, error, used))
             bands[-1][0, ~used] = 0.0
         return add_bands(*bands), low_rank * level

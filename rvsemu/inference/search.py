@@ -6,15 +6,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..physics.wavelengths import doppler
-from .forward import ForwardModel
+from .coarse import coarse_model
 from .priors import Uniform
 
 __all__ = ["STARTS", "Grid", "grid_for", "label_grid", "subset"]
 
-STARTS = 3
-_GRID = 256  # spectra of the coarse grid
-_FEW = 32  # of these, to look for the velocity
+STARTS = 6
+_GRID = 2048  # spectra of the coarse grid
+_CANDIDATES = 64  # of these, the best, to choose different ones from
+_PART = 0.15  # of the range of a label: what is further apart is different
+_FEW = 64  # of these, to look for the velocity
 _COARSE = 15.0  # km/s, half the width of a line at the resolution of the RVS
 _SAMPLING = 0.3  # Angstrom between the pixels looked at: still samples the lines
 
@@ -24,24 +25,17 @@ class Grid:
 
     Parameters
     ----------
-    model : ForwardModel
-        Of the pixels to look at.
+    model : CoarseModel
     theta : ndarray, shape (k, n_labels)
-    velocities : ndarray, shape (v,)
-        Radial velocities to try, km/s.
     """
 
-    def __init__(self, model, theta, velocities):
-        self.model, self.theta, self.velocities = model, theta, velocities
-        self._fluxes = model.emulator.flux(theta)
-        few = self._fluxes[:: max(1, len(theta) // _FEW)]
-        self._few = self._at(few, velocities).reshape(len(velocities) * len(few), -1)
-        self._all = {}
-
-    def _at(self, fluxes, velocities):
-        """Fluxes (k, n_grid) seen at each velocity: (v, k, n_pixels)."""
-        shape = (len(velocities), *fluxes.shape)
-        return self.model.sample(np.broadcast_to(fluxes, shape), velocities)
+    def __init__(self, model, theta):
+        self.model, self.theta, self.velocities = model, theta, model.velocities
+        few = theta[:: max(1, len(theta) // _FEW)]
+        self._few = _with_squares(np.concatenate([model.flux(few, i) for i in range(len(self.velocities))]))
+        self._all = lru_cache(maxsize=16)(lambda i: _with_squares(model.flux(theta, i)))
+        upper, lower = theta.max(axis=0), theta.min(axis=0)
+        self._place = theta / np.where(upper > lower, _PART * (upper - lower), 1.0)
 
     def starts(self, flux, weight, basis, count) -> tuple[np.ndarray, np.ndarray]:
         """Rows of `theta` (s, count), the best first, and velocities (s,) for each of s spectra.
@@ -52,45 +46,63 @@ class Grid:
             Weights are inverse variances, zero for pixels not used.
         basis : ndarray, shape (p, n_pixels)
         """
-        chi2 = _chi2(self._few, flux, weight, basis)
+        chi2 = _chi2(*self._few, flux, weight, basis)
         best = np.argmin(chi2.reshape(len(flux), len(self.velocities), -1).min(axis=2), axis=1)
         rows = np.empty((len(flux), count), dtype=int)
         for i in np.unique(best):
-            if i not in self._all:
-                self._all[i] = self._at(self._fluxes, self.velocities[[i]])[0]
             stars = best == i
-            chi2 = _chi2(self._all[i], flux[stars], weight[stars], basis)
-            rows[stars] = np.argsort(chi2, axis=1)[:, :count]
+            chi2 = _chi2(*self._all(int(i)), flux[stars], weight[stars], basis)
+            rows[stars] = [self._different(order, count) for order in np.argsort(chi2, axis=1)[:, :_CANDIDATES]]
         return rows, self.velocities[best]
 
-    def velocity(self, fluxes, own, flux, weight, basis) -> np.ndarray:
-        """The best of the velocities `own` (s,) and all of the grid for emulator spectra (s, n_grid)."""
-        out = np.array(own, dtype=float)
-        for i, spectrum in enumerate(fluxes):
-            tried = np.append(own[i], self.velocities)
-            rest = np.outer(doppler(1.0, -tried), self.model.wavelength)
-            models = np.interp(rest, self.model.emulator.wavelength, spectrum)  # linear: only to tell them apart
-            out[i] = tried[np.argmin(_chi2(models, flux[[i]], weight[[i]], basis)[0])]
-        return out
+    def _different(self, order, count):
+        """The first `count` of the rows `order` that are not in the same part of the label space as one before."""
+        place = self._place[order]
+        chosen = [0]
+        apart = np.max(np.abs(place - place[0]), axis=1) > 1
+        while len(chosen) < count and apart.any():
+            chosen.append(int(np.argmax(apart)))
+            apart &= np.max(np.abs(place - place[chosen[-1]]), axis=1) > 1
+        chosen += [i for i in range(len(order)) if i not in chosen][: count - len(chosen)]
+        return order[chosen]
+
+    def velocity(self, labels, own, flux, weight, basis) -> np.ndarray:
+        """The best of the velocities `own` (s,) and all of the grid for stars of plain `labels` (s, n_labels)."""
+        models = [self.model.flux(labels, i) for i in range(len(self.velocities))]
+        models = np.stack([self.model.jacobian(np.column_stack([labels, own]))[0], *models], axis=1)
+        best = np.argmin(_chi2(models, models**2, flux, weight, basis), axis=1)
+        return np.where(best == 0, own, np.append(np.nan, self.velocities)[best])
 
 
-def _chi2(models, flux, weight, basis) -> np.ndarray:
-    """chi2 (s, k) of models (k, n) for spectra (s, n), each pair with its own best continuum."""
+def _with_squares(models):
+    return models, models**2
+
+
+def _chi2(models, squares, flux, weight, basis) -> np.ndarray:
+    """chi2 (s, k) of models (k, n), or others (s, k, n) for each star, for spectra (s, n): each pair with its
+    own best continuum. Single precision: only to tell models apart."""
     size, n = basis.shape
-    above = np.triu_indices(size)
-    products = (basis[above[0]] * basis[above[1]]).astype("f4")
-    weight, models = weight.astype("f4"), models.astype("f4", copy=False)
-    target = weight * flux.astype("f4")
-    packed = (weight[:, None] * products).reshape(-1, n) @ (models**2).T
-    normal = np.empty((len(flux), len(models), size, size))
-    normal[:, :, above[0], above[1]] = np.moveaxis(packed.reshape(len(flux), -1, len(models)), 1, 2)
-    normal[:, :, above[1], above[0]] = normal[:, :, above[0], above[1]]
-    right = np.moveaxis(
-        ((target[:, None] * basis.astype("f4")).reshape(-1, n) @ models.T).reshape(len(flux), size, -1), 1, 2
-    )
-    right = right.astype(float)
-    solved = np.linalg.solve(normal, right[..., None])[..., 0]
-    return np.sum(weight * flux**2, axis=1, dtype=float)[:, None] - np.sum(right * solved, axis=2)
+    pairs = [(i, j) for i in range(size) for j in range(i, size)]
+    products = np.array([basis[i] * basis[j] for i, j in pairs], dtype="f4")
+    basis, weight, target = basis.astype("f4"), weight.astype("f4"), (weight * flux).astype("f4")
+
+    def sums(factors, values, of):
+        """Sum over pixels of factors (q, n) times values (s, n) times each model: (q, s, k)."""
+        if of.ndim == 3:
+            return np.moveaxis((of * values[:, None]) @ factors.T, -1, 0)
+        return ((factors[:, None] * values).reshape(-1, n) @ of.T).reshape(len(factors), len(values), -1)
+
+    normal = dict(zip(pairs, sums(products, weight, squares), strict=True))
+    right = list(sums(basis, target, models))
+    out = np.sum(weight * flux**2, axis=1, dtype=float)[:, None] - np.zeros(right[0].shape)
+    for i in range(size):  # Gaussian elimination, all systems side by side
+        out -= right[i] ** 2 / normal[i, i]
+        for j in range(i + 1, size):
+            factor = normal[i, j] / normal[i, i]
+            right[j] = right[j] - factor * right[i]
+            for k in range(j, size):
+                normal[j, k] = normal[j, k] - factor * normal[i, k]
+    return out
 
 
 def grid_for(emulator, wavelength, parameters) -> Grid:
@@ -103,7 +115,7 @@ def grid_for(emulator, wavelength, parameters) -> Grid:
 @lru_cache(maxsize=4)
 def _grid(emulator, wavelength, theta, velocities):
     theta = np.frombuffer(theta).reshape(-1, len(emulator.labels))
-    return Grid(ForwardModel(emulator, np.frombuffer(wavelength)), theta, np.array(velocities))
+    return Grid(coarse_model(emulator, wavelength, velocities), theta)
 
 
 def subset(step) -> int:
@@ -112,7 +124,7 @@ def subset(step) -> int:
 
 
 def label_grid(parameters) -> np.ndarray:
-    """Free parameters, shape (256, m), evenly spread in their bounds; those with a prior stay at its centre.
+    """Free parameters, shape (2048, m), evenly spread in their bounds; those with a prior stay at its centre.
 
     Points of the additive recurrence of Roberts (2018, "The unreasonable effectiveness of quasirandom
     sequences"), the same each time. Labels whose domain starts at zero (velocities) are squared, as

@@ -55,16 +55,26 @@ class Stack:
         self.flux = np.array([o.flux[self.pixels] for o in self.observations])
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations])
 
-    def rough_sigma(self, used) -> np.ndarray:
-        """Noise (s, n) with what emulator and models may err in addition, infinite in pixels not `used` (s, n)."""
-        level = np.nanmedian(np.where(used, self.flux, np.nan), axis=1)
-        return np.where(used, np.hypot(self.sigma, _MISFIT * level[:, None]), np.inf)
+    def rough(self, used, every):
+        """Every few pixels in single precision and in units of the median flux, with independent noise.
 
-    def white(self, used, sigma, every=1) -> Projection:
-        """Every few pixels with independent noise of standard deviation `sigma` (s, n), infinite where not `used`."""
-        flux = np.where(used, self.flux, 0.0)[:, ::every]
-        basis = (self.basis * used[:, None])[..., ::every]
-        return Projection(flux, basis, White(sigma[:, ::every]))
+        Parameters
+        ----------
+        used : ndarray of bool, shape (s, n)
+            The mask of the other pixels.
+        every : int
+
+        Returns
+        -------
+        flux, sigma : ndarray, shape (s, m)
+            Sigma has what emulator and models may err in addition; 0 and infinite in pixels not used.
+        projection : Projection
+        """
+        level = np.nanmedian(np.where(used, self.flux, np.nan), axis=1)[:, None]
+        used, flux, sigma = (part[:, ::every] for part in (used, self.flux / level, self.sigma / level))
+        flux, sigma = np.where(used, flux, 0.0), np.where(used, np.hypot(sigma, _MISFIT), np.inf)
+        basis = self.basis[:, ::every] * used[:, None]
+        return flux, sigma, Projection(flux.astype("f4"), basis.astype("f4"), White(sigma.astype("f4")))
 
     def weighted(self, theta, noise, jitter=0.0, blocks=False) -> Weighted:
         """With masks and covariances taken at labels and velocities `theta` (s, k).
@@ -81,7 +91,8 @@ class Stack:
         velocities = theta[:, self.parameters.velocity]
         used = np.array([o.good(v)[self.pixels] for o, v in zip(self.observations, velocities, strict=True)])
         models = self.model.flux(theta).astype(float)
-        white = self.white(used, np.where(used, self.sigma, np.inf))
+        flux, basis = np.where(used, self.flux, 0.0), self.basis * used[:, None]
+        white = Projection(flux, basis, White(np.where(used, self.sigma, np.inf)))
         coefficients = white.solve(models[:, None]).coefficients[:, 0]
         level = coefficients @ self.basis
         step = self.observations[0].step
@@ -90,7 +101,7 @@ class Stack:
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
         covariance = Covariance(band, low_rank, blocks)
-        projection = Projection(np.where(used, self.flux, 0.0), self.basis * used[:, None], covariance)
+        projection = Projection(flux, basis, covariance)
         return Weighted(projection, covariance, used, level)
 
 

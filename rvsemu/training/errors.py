@@ -13,7 +13,7 @@ __all__ = ["TEFF_EDGES", "error_model", "measure_errors"]
 TEFF_EDGES = np.array([3600.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 """K; errors are measured in the ranges between."""
 
-_COMPONENTS = 10
+_COMPONENTS = 6
 _FEWEST = 10  # spectra in a range
 
 
