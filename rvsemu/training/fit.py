@@ -188,7 +188,7 @@ def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, histo
     emulator.error = error_model(teff, error)
     emulator.info = {
         "recipe": recipe.name,
-        "version": datetime.now(timezone.utc).strftime("%Y.%m.%d"),
+        "version": datetime.now(timezone.utc).strftime("%Y.%m.%d.%H%M"),
         "settings": recipe.asdict(),
         "metrics": measured,
         "draws": len(sets.labels),
