@@ -482,8 +482,8 @@ def main(arguments=None):
     library = Library.load(LIBRARY)
     emulators = {name: rvsemu.shipped(name) for name in shipped_names()}
     infos = trained()
-    for name, info in infos.items():
-        trained_on = info["library"]["fingerprint"]
+    for name, emulator in emulators.items():
+        trained_on = emulator.info["library"]["fingerprint"]
         if trained_on != library.fingerprint():
             raise SystemExit(f"emulator '{name}' was trained on library {trained_on}, not on {LIBRARY}")
 
