@@ -18,6 +18,7 @@ from rvsemu.labels import LabelSpace
 from rvsemu.library import Library
 from rvsemu.network import DenseNetwork, Layer
 from rvsemu.physics.broadening import Broadener
+from rvsemu.principal import MeanSpectrum, PrincipalComponents
 from rvsemu.training import draws as draws_module
 from rvsemu.training import fit as fit_module
 from rvsemu.training.draws import PAPER_WAVELENGTH, TrainingSet, make_training_set, split_library
@@ -25,7 +26,6 @@ from rvsemu.training.errors import error_model
 from rvsemu.training.fit import train
 from rvsemu.training.interpolation import LibraryInterpolator
 from rvsemu.training.metrics import metrics, rms_by_teff
-from rvsemu.training.principal import MeanSpectrum, PrincipalComponents
 from rvsemu.training.recipes import RECIPES, NetworkPlan, Recipe, Schedule, recipe
 
 LIBRARY = Path(__file__).parent / "data" / "library_small.h5"

@@ -16,11 +16,11 @@ from ..errors import TrainingError
 from ..labels import LabelSpace
 from ..library import Library
 from ..network import DenseNetwork, Layer
+from ..principal import MeanSpectrum, PrincipalComponents
 from .domain import constant_labels, label_space_of
 from .draws import TrainingSet, make_training_set
 from .errors import TEFF_EDGES, error_model
 from .metrics import metrics, rms_by_teff
-from .principal import MeanSpectrum, PrincipalComponents
 from .recipes import Recipe, Schedule
 from .recipes import recipe as recipe_named
 

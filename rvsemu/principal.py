@@ -1,4 +1,4 @@
-"""Between flux and the networks of a recipe: the mean spectrum, or principal components."""
+"""Between flux and networks: the mean spectrum, or principal components."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..network import DenseNetwork, Layer
+from .network import DenseNetwork, Layer
 
 __all__ = ["MeanSpectrum", "PrincipalComponents"]
 
@@ -69,6 +69,11 @@ class PrincipalComponents:
         to = (self.basis.T / self.spread).astype("f4")
         mean = self.mean.astype("f4")
         return np.concatenate([(flux[i : i + batch] - mean) @ to for i in range(0, len(flux), batch)])
+
+    def rebuilt(self, coefficients) -> np.ndarray:
+        """Spectra (n, m) of coefficients (n, k), float32: what the components keep of the spectra they came from."""
+        to_flux = (self.spread[:, None] * self.basis).astype("f4")
+        return np.asarray(coefficients, dtype="f4") @ to_flux + self.mean.astype("f4")
 
     @property
     def weights(self) -> np.ndarray:
