@@ -388,6 +388,16 @@ def test_components_have_unit_variance_and_are_orthonormal(flux):
     assert np.all(np.diff(principal.spread) < 0)
 
 
+def test_few_of_many_components_are_those_of_all():
+    """What iteration finds are the leading ones of the full decomposition."""
+    rng = np.random.default_rng(15)
+    falling = 0.8 ** np.arange(300)
+    flux = (1 + (rng.normal(size=(500, 300)) * falling) @ np.linalg.qr(rng.normal(size=(400, 300)))[0].T).astype("f4")
+    few, every = PrincipalComponents.of(flux, 10), PrincipalComponents.of(flux, 20)
+    np.testing.assert_allclose(few.spread, every.spread[:10], rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.sum(few.basis * every.basis[:10], axis=1)), 1, rtol=0, atol=1e-9)
+
+
 def test_all_components_rebuild_the_spectra(flux):
     principal = PrincipalComponents.of(flux, 12)
     rebuilt = principal.mean + (principal.coefficients(flux) * principal.spread) @ principal.basis

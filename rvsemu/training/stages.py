@@ -34,9 +34,8 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, i):
         rows = np.sort(self.order[i * self.batch : (i + 1) * self.batch])  # sorted: a memory map reads forwards
         inputs = self.inputs[rows]
-        if self.noise is not None:
-            inputs = inputs + self._random(i, inputs.shape)
-        return inputs, inputs if self.targets is self.inputs else self.targets[rows]
+        targets = inputs if self.targets is self.inputs else self.targets[rows]
+        return (inputs if self.noise is None else inputs + self._random(i, inputs.shape)), targets
 
     def _random(self, i, shape):
         """Noise of a level that is uniform from 0 to `noise`, spectrum by spectrum."""
