@@ -113,17 +113,15 @@ def invert(
     for noisy spectra the errors of `rvsemu.fit` are smaller.
     """
     inversion = resolve(inversion)
-    given = {
-        "radial_velocity": radial_velocity is not None,
-        "continuum_degree": continuum_degree != 3,
-        "mask": mask is not DEFAULT_MASK,
-        "medium": medium is not None,
-        "noise_correlation": noise_correlation != "gaia-rvs",
-        "model_error": model_error != "gaia-rvs",
-    }
     if not hasattr(spectrum, "spectral_axis"):
-        for name in [name for name, there in given.items() if there]:
-            raise SpectrumError(f"{name}= is for a Spectrum: fluxes on the inversion's wavelengths take none; omit it.")
+        _refuse(
+            radial_velocity=radial_velocity is not None,
+            continuum_degree=continuum_degree != 3,
+            mask=mask is not DEFAULT_MASK,
+            medium=medium is not None,
+            noise_correlation=noise_correlation != "gaia-rvs",
+            model_error=model_error != "gaia-rvs",
+        )
         return _invert_fluxes(inversion, spectrum, sigma)
     if not (isinstance(continuum_degree, int | np.integer) and 0 <= continuum_degree <= _MOST_DEGREE):
         raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to {_MOST_DEGREE}.")
@@ -145,6 +143,12 @@ def invert(
         "errors_scaled_by": float(np.sqrt(max(1.0, found.reduced_chi2))),
     }
     return _result_of_spectrum(inversion, observation, found, meta)
+
+
+def _refuse(**given):
+    """Arguments that fluxes do not take."""
+    for name in [name for name, there in given.items() if there]:
+        raise SpectrumError(f"{name}= is for a Spectrum: fluxes on the inversion's wavelengths take none; omit it.")
 
 
 def _result_of_spectrum(inversion, observation, found, meta) -> InversionResult:
