@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import SpectrumError
 from ..inference.covariance import Covariance, add_bands, banded
+from ..inference.noise import EMULATOR_REACH, smooth_correlation
 from ..physics.continuum import chebyshev_basis
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import doppler
@@ -75,7 +76,7 @@ def fit_coefficients(inversion, observation, velocity, degree, correlation, mode
 
         chi2 = (y - model)^T C^-1 (y - model) + c^T c.
 
-    C has the noise, what the components leave of training spectra (independent from pixel to pixel) and
+    C has the noise, what the components leave of training spectra (as smooth as the spectra) and
     `model_error`.
     """
     pixels = np.flatnonzero(observation.covered)
@@ -87,10 +88,8 @@ def fit_coefficients(inversion, observation, velocity, degree, correlation, mode
     problem = _Problem.of(inversion, rest, np.where(used, observation.flux[pixels], level) / level, used, degree)
     sigma = np.where(used, observation.sigma[pixels], level) / level
     found, start = None, problem.start(sigma)
-    for known in (False, True):  # white noise, then all of C, which needs to know where the spectrum is
-        covariance = problem.covariance(
-            start, sigma, correlation if known else np.ones(1), model_error if known else None, observation.step
-        )
+    for known in (False, True):  # variances, then all of C, which needs to know where the spectrum is
+        covariance = problem.covariance(start, sigma, correlation, model_error, observation.step, known)
         found = problem.solve(start, covariance)
         start = found[0]
     return _result(observation, pixels, problem, *found, level)
@@ -129,12 +128,16 @@ class _Problem:
         k = len(self.components)
         return self.mean + x[:k] @ self.components, x[k:] @ self.polynomials
 
-    def covariance(self, x, sigma, correlation, model_error, step) -> Covariance:
+    def covariance(self, x, sigma, correlation, model_error, step, known) -> Covariance:
+        """Of all that the model does not describe, at `x`; its variances alone where `x` is not `known`."""
         flux, continuum = self.at(x)
         level = np.where(self.used, np.abs(continuum), 0.0)
-        bands = [banded(correlation, sigma, self.used), (self.left * level)[None] ** 2]
-        if model_error is not None:
-            bands.append(banded(model_error.correlation(step), model_error.sigma(flux) * level, self.used))
+        bands = [banded(correlation if known else np.ones(1), sigma, self.used)]
+        errors = [(smooth_correlation(step, EMULATOR_REACH) if known else np.ones(1), self.left * level)]
+        if known and model_error is not None:
+            errors.append((model_error.correlation(step), model_error.sigma(flux) * level))
+        for rho, error in errors:
+            bands.append(banded(rho, error, self.used))
             bands[-1][0, ~self.used] = 0.0
         return Covariance(add_bands(*bands)[None])
 
