@@ -24,7 +24,7 @@ from rvsemu.importers.formats import FORMATS, REFUSED
 from rvsemu.labels import PAPER_LABELS
 from rvsemu.library import Library
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
-from rvsemu.training.recipes import RECIPES
+from rvsemu.training.recipes import INVERSIONS, RECIPES
 
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parent / "library" / "rvs_library.h5"
@@ -59,6 +59,7 @@ COMMANDS = (
     "fetch",
     "fit",
     "sample",
+    "invert",
     "info",
     "train",
     "library info",
@@ -162,7 +163,16 @@ def metrics_tables() -> str:
 
 def recipes_table() -> str:
     """The recipes side by side."""
-    recipes = [asdict(r) for r in RECIPES.values()]
+    return _recipes_side_by_side(RECIPES)
+
+
+def inversions_table() -> str:
+    """The recipes of inversions side by side."""
+    return _recipes_side_by_side(INVERSIONS)
+
+
+def _recipes_side_by_side(recipes) -> str:
+    recipes = [asdict(r) for r in recipes.values()]
     keys = (*recipes[0],)
     rows = [(f"``{key}``", *(_cell(r[key]) for r in recipes)) for key in keys if key != "name"]
     return rst_table(("", *(f"``{r['name']}``" for r in recipes)), rows, widths="22 39 39")
@@ -308,6 +318,7 @@ def tables() -> dict[str, str]:
         "labels.rst": labels_table(),
         "metrics.rst": metrics_tables(),
         "recipes.rst": recipes_table(),
+        "inversions.rst": inversions_table(),
         "library.rst": library_table(),
         "formats.rst": formats_table(),
         "commands.rst": command_help(),

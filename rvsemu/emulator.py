@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 
 import h5py
@@ -14,16 +12,17 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 
 from ._compat import Spectrum
-from ._files import replacing
+from ._files import is_path, replacing, shipped_files
+from ._hdf5 import opened, read_common, read_network, write_common, write_network
 from .errors import EmulatorFileError, LabelError, SpectrumError
-from .labels import Label, LabelSpace
-from .network import ACTIVATIONS, DenseNetwork, Layer
+from .labels import LabelSpace
+from .network import DenseNetwork, Layer
 from .physics.resampling import interpolation_matrix
 from .physics.wavelengths import check_medium, convert_medium
 
 __all__ = ["DEFAULT", "Emulator", "ErrorModel", "generate", "shipped"]
 
-FORMAT, FORMAT_VERSION = "rvsemu emulator", 1
+FORMAT_VERSION = 1
 DEFAULT = "default"
 _BATCH = 256  # spectra at a time: the widest layer then stays within the caches
 
@@ -212,23 +211,14 @@ class Emulator:
     def save(self, path, dtype="float16") -> None:
         """Write the emulator to one HDF5 file, weights as `dtype`; replaces `path` only when complete."""
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs["format"], file.attrs["format_version"] = FORMAT, FORMAT_VERSION
-            file.attrs["info"] = json.dumps(self.info)
-            wavelength = file.create_dataset("wavelength", data=self.wavelength)
-            wavelength.attrs["unit"], wavelength.attrs["medium"] = "Angstrom", self.medium
-            for i, label in enumerate(self.labels.labels):
-                file.create_group(f"labels/{i}").attrs.update(vars(label))
+            write_common(file, "emulator", FORMAT_VERSION, self)
             for name in ("label_network", "decoder"):
-                for i, layer in enumerate(getattr(self, name).layers):
-                    _write_layer(file.create_group(f"{name}/{i:02d}"), layer, dtype)
+                write_network(file.create_group(name), getattr(self, name), dtype)
             file["error/teff"] = self.error.teff
             file.create_dataset("error/sigma", data=self.error.sigma.astype("f4"), compression="gzip", shuffle=True)
             if self.error.components is not None:
                 components = self.error.components.astype("f4")
                 file.create_dataset("error/components", data=components, compression="gzip", shuffle=True)
-            for stage, curves in self.history.items():
-                for name, values in curves.items():
-                    file[f"history/{stage}/{name}"] = np.asarray(values, dtype="f8")
 
     @classmethod
     def load(cls, path) -> Emulator:
@@ -239,57 +229,18 @@ class Emulator:
         EmulatorFileError
             The file is missing, is not an emulator, is damaged, or has a newer format.
         """
-        try:
-            with h5py.File(path, "r") as file:
-                _check_format(file, path)
-                return cls(**_read(file))
-        except FileNotFoundError:
-            raise EmulatorFileError(f"{path} does not exist: give the path of an emulator file.") from None
-        except EmulatorFileError:
-            raise
-        except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
-            reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-            raise EmulatorFileError(
-                f"{path} is damaged or not an emulator file ({reason}): get a fresh copy or train it again."
-            ) from e
-
-
-def _write_layer(group, layer, dtype):
-    group.attrs["activation"] = layer.activation
-    group.create_dataset("weights", data=layer.weights.astype(dtype), compression="gzip", shuffle=True)
-    group["bias"] = layer.bias.astype("f4")
-
-
-def _check_format(file, path):
-    if file.attrs.get("format") != FORMAT:
-        raise EmulatorFileError(f"{path} is not an rvsemu emulator: 'rvsemu train' makes them.")
-    version = int(file.attrs["format_version"])
-    if version < 1:
-        raise ValueError(f"emulator format {version}")
-    if version > FORMAT_VERSION:
-        raise EmulatorFileError(
-            f"{path} has emulator format {version}, this rvsemu reads up to {FORMAT_VERSION}: "
-            "update it with 'pip install --upgrade rvsemu'."
-        )
+        with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
+            return cls(**_read(file))
 
 
 def _read(file) -> dict:
-    labels = [Label(**dict(file[f"labels/{i}"].attrs)) for i in range(len(file["labels"]))]
-    wavelength = file["wavelength"]
-    history = {s: {k: v[:] for k, v in g.items()} for s, g in file["history"].items()} if "history" in file else {}
     parts = {
-        "labels": LabelSpace(labels),
-        "label_network": _read_network(file["label_network"]),
-        "decoder": _read_network(file["decoder"]),
-        "wavelength": wavelength[:],
-        "medium": check_medium(wavelength.attrs["medium"]),
+        **read_common(file),
+        "label_network": read_network(file["label_network"]),
+        "decoder": read_network(file["decoder"]),
         "error": _read_error(file["error"]),
-        "info": json.loads(file.attrs["info"]),
-        "history": history,
     }
     grid, error = parts["wavelength"], parts["error"]
-    if len(grid) < 2 or np.ptp(np.diff(grid)) > 1e-6 or not grid[1] > grid[0]:
-        raise ValueError("the wavelengths are not a uniform grid")
     if error.sigma.shape != (len(error.teff), len(grid)) or not np.all(np.diff(error.teff) > 0) or len(error.teff) < 2:
         raise ValueError("the error model does not fit the wavelengths")
     if error.components is not None and (
@@ -299,7 +250,7 @@ def _read(file) -> dict:
     if not all(np.isfinite(x).all() for x in (error.sigma, error.components) if x is not None):
         raise ValueError("the error model is not finite")
     first, last = parts["label_network"].layers[0], parts["decoder"].layers[-1]
-    if first.weights.shape[0] != len(labels) or len(last.bias) != len(parts["wavelength"]):
+    if first.weights.shape[0] != len(parts["labels"]) or len(last.bias) != len(parts["wavelength"]):
         raise ValueError("the networks do not fit the labels and wavelengths")
     return parts
 
@@ -307,23 +258,6 @@ def _read(file) -> dict:
 def _read_error(group) -> ErrorModel:
     components = group["components"][:] if "components" in group else None  # files before it have none
     return ErrorModel(group["teff"][:], group["sigma"][:], components)
-
-
-def _read_network(group) -> DenseNetwork:
-    layers = [
-        Layer(group[k]["weights"][:].astype("f4"), group[k]["bias"][:].astype("f4"), group[k].attrs["activation"])
-        for k in sorted(group)
-    ]
-    if not layers or not all(layer.activation in ACTIVATIONS for layer in layers):
-        raise ValueError("a network has no layers or an unknown activation")
-    if not all(np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in layers):
-        raise ValueError("weights are not finite")
-    return DenseNetwork(layers)
-
-
-def _shipped_files() -> dict[str, Path]:
-    folder = resources.files("rvsemu") / "data" / "emulators"
-    return {Path(f.name).stem: Path(str(f)) for f in folder.iterdir() if f.name.endswith(".h5")}
 
 
 def shipped(name: str = DEFAULT) -> Emulator:
@@ -340,7 +274,7 @@ def shipped(name: str = DEFAULT) -> Emulator:
     >>> rvsemu.shipped("default").labels.names
     ('teff', 'logg', 'vsini', 'mh', 'vmic', 'resolution')
     """
-    files = _shipped_files()
+    files = shipped_files("emulators")
     if name not in files:
         raise EmulatorFileError(f"emulator '{name}' is not shipped: use one of {', '.join(sorted(files))}, or a path.")
     return _loaded_once(files[name])
@@ -357,8 +291,7 @@ def resolve(emulator=None) -> Emulator:
         return emulator
     if emulator is None:
         return shipped()
-    is_path = isinstance(emulator, Path) or str(emulator).endswith((".h5", ".hdf5")) or "/" in str(emulator)
-    return Emulator.load(emulator) if is_path else shipped(str(emulator))
+    return Emulator.load(emulator) if is_path(emulator) else shipped(str(emulator))
 
 
 def generate(

@@ -2,6 +2,7 @@
 
 __all__ = [
     "EmulatorFileError",
+    "InversionFileError",
     "LabelError",
     "LibraryFileError",
     "PosteriorFileError",
@@ -31,6 +32,10 @@ class SpectrumWarning(UserWarning):
 
 class EmulatorFileError(RvsemuError):
     """A file is not an emulator, is damaged, or has a newer format."""
+
+
+class InversionFileError(RvsemuError):
+    """A file is not an inversion, is damaged, or has a newer format, or there is none."""
 
 
 class LibraryFileError(RvsemuError):

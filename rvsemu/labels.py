@@ -12,9 +12,10 @@ from .errors import LabelError
 
 __all__ = ["PAPER_LABELS", "Label", "LabelSpace"]
 
+#: name -> (function, derivative, inverse)
 _TRANSFORMS = {
-    "linear": (lambda x: x, lambda x: np.ones_like(x)),
-    "log": (np.log, lambda x: 1.0 / x),
+    "linear": (lambda x: x, lambda x: np.ones_like(x), lambda y: y),
+    "log": (np.log, lambda x: 1.0 / x, np.exp),
 }
 
 
@@ -110,6 +111,11 @@ class Label:
         middle, half = self._scale()
         return (_TRANSFORMS[self.transform][0](values) - middle) / half
 
+    def unscaled(self, scaled: np.ndarray) -> np.ndarray:
+        """The inverse of `scaled`."""
+        middle, half = self._scale()
+        return _TRANSFORMS[self.transform][2](middle + half * scaled)
+
     def slope(self, values: np.ndarray) -> np.ndarray:
         """Derivative of `scaled` with respect to the label."""
         return _TRANSFORMS[self.transform][1](values) / self._scale()[1]
@@ -202,6 +208,10 @@ class LabelSpace:
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """What the network sees: each label's domain mapped to [-1, 1]. Shape is kept."""
         return np.stack([lab.scaled(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+
+    def unscaled(self, scaled: np.ndarray) -> np.ndarray:
+        """Label values of what the network sees: the inverse of `scaled`."""
+        return np.stack([lab.unscaled(scaled[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
 
     def slope(self, values: np.ndarray) -> np.ndarray:
         """d scaled / d label, same shape as `values` (the scaling acts on each label alone)."""

@@ -244,3 +244,14 @@ def test_paper_ranges(space):
     assert space.names == ("teff", "logg", "vsini", "mh", "vmic", "resolution")
     assert space.lower.tolist() == [3600, 2, 0, -1.5, 0, 5000]
     assert space.upper.tolist() == [15000, 5, 300, 1.5, 4, 14500]
+
+
+@pytest.mark.parametrize("transform", ["linear", "log"])
+def test_unscaled_is_the_inverse_of_scaled(transform):
+    label = Label("teff", "K", 3600.0, 15000.0, transform)
+    values = np.linspace(3000, 16000, 30)  # beyond the domain, too
+    np.testing.assert_allclose(label.unscaled(label.scaled(values)), values, rtol=1e-12)
+    np.testing.assert_allclose(label.unscaled(np.array([-1.0, 1.0])), [3600, 15000], rtol=1e-12)
+    space = LabelSpace((label, Label("logg", "dex", 2.0, 5.0)))
+    rows = np.array([[4000.0, 2.5], [14000.0, 6.0]])
+    np.testing.assert_allclose(space.unscaled(space.scaled(rows)), rows, rtol=1e-12)

@@ -18,6 +18,7 @@ from rvsemu.labels import LabelSpace
 from rvsemu.library import Library
 from rvsemu.network import DenseNetwork, Layer
 from rvsemu.physics.broadening import Broadener
+from rvsemu.principal import MeanSpectrum, PrincipalComponents
 from rvsemu.training import draws as draws_module
 from rvsemu.training import fit as fit_module
 from rvsemu.training.draws import PAPER_WAVELENGTH, TrainingSet, make_training_set, split_library
@@ -25,7 +26,6 @@ from rvsemu.training.errors import error_model
 from rvsemu.training.fit import train
 from rvsemu.training.interpolation import LibraryInterpolator
 from rvsemu.training.metrics import metrics, rms_by_teff
-from rvsemu.training.principal import MeanSpectrum, PrincipalComponents
 from rvsemu.training.recipes import RECIPES, NetworkPlan, Recipe, Schedule, recipe
 
 LIBRARY = Path(__file__).parent / "data" / "library_small.h5"
@@ -386,6 +386,16 @@ def test_components_have_unit_variance_and_are_orthonormal(flux):
     np.testing.assert_allclose(coefficients.mean(axis=0), 0, rtol=0, atol=1e-4)
     np.testing.assert_allclose(coefficients.std(axis=0), 1, rtol=1e-4)
     assert np.all(np.diff(principal.spread) < 0)
+
+
+def test_few_of_many_components_are_those_of_all():
+    """What iteration finds are the leading ones of the full decomposition."""
+    rng = np.random.default_rng(15)
+    falling = 0.8 ** np.arange(300)
+    flux = (1 + (rng.normal(size=(500, 300)) * falling) @ np.linalg.qr(rng.normal(size=(400, 300)))[0].T).astype("f4")
+    few, every = PrincipalComponents.of(flux, 10), PrincipalComponents.of(flux, 20)
+    np.testing.assert_allclose(few.spread, every.spread[:10], rtol=1e-9)
+    np.testing.assert_allclose(np.abs(np.sum(few.basis * every.basis[:10], axis=1)), 1, rtol=0, atol=1e-9)
 
 
 def test_all_components_rebuild_the_spectra(flux):

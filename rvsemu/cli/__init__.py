@@ -10,6 +10,7 @@ from .emulators import add_info, add_train
 from .fetching import add_fetch
 from .fitting import add_fit
 from .generating import add_demo, add_generate
+from .inverting import add_invert
 from .libraries import add_library
 from .sampling import add_sample
 from .synthesis import add_synthesize
@@ -43,6 +44,7 @@ def _parser() -> Parser:
         add_fetch,
         add_fit,
         add_sample,
+        add_invert,
         add_info,
         add_train,
         add_library,

@@ -6,34 +6,47 @@ import json
 
 from .common import command
 
+_RECIPES = (
+    "for an emulator default or gebran2024, for an inversion inversion or gebran2024-inversion (default: default)"
+)
+_STAGES = ("autoencoder", "label_network", "linked", "components_test", "training", "validation", "test")
+
 
 def add_info(commands):
-    parser = command(commands, "info", _info, "Say what an emulator is and how well it does")
+    parser = command(commands, "info", _info, "Say what an emulator or inversion is and how well it does")
     parser.add_argument("emulator", nargs="?", metavar="NAME|FILE", help="shipped name or file (default: default)")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
 
 def _info(options):
-    from ..emulator import resolve
-
-    emulator = resolve(options.emulator)
+    model = _model(options.emulator)
     if options.json:
-        history = {s: {k: v.tolist() for k, v in curves.items()} for s, curves in emulator.history.items()}
-        print(json.dumps({**emulator.info, "history": history}, indent=1))
+        history = {s: {k: v.tolist() for k, v in curves.items()} for s, curves in model.history.items()}
+        print(json.dumps({**model.info, "history": history}, indent=1))
         return
-    print(emulator)
-    for label in emulator.labels.labels:
+    print(model)
+    for label in model.labels.labels:
         print(f"  {label.name:<11}{label.lower:>8g} to {label.upper:<8g}{label.unit:<6}{label.description}")
-    for stage, values in emulator.info.get("metrics", {}).items():
+    for stage, values in model.info.get("metrics", {}).items():
         if isinstance(values, dict):
             print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))
 
 
+def _model(given):
+    """The emulator or inversion of that name or file."""
+    from .._hdf5 import kind_of
+    from ..emulator import resolve
+    from ..inversion import Inversion
+
+    return Inversion.load(given) if given and kind_of(given) == "inversion" else resolve(given)
+
+
 def add_train(commands):
-    parser = command(commands, "train", _train, "Train an emulator on a library of spectra (needs rvsemu[train])")
+    text = "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"
+    parser = command(commands, "train", _train, text)
     parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
-    parser.add_argument("--recipe", default="default", metavar="NAME", help="default or gebran2024 (default: default)")
-    parser.add_argument("-o", "--out", default="emulator.h5", metavar="FILE", help="(default: emulator.h5)")
+    parser.add_argument("--recipe", default="default", metavar="NAME", help=_RECIPES)
+    parser.add_argument("-o", "--out", metavar="FILE", help="(default: emulator.h5 or inversion.h5)")
     parser.add_argument("--draws", type=int, metavar="N", help="broadened spectra to draw (default: the recipe's)")
     parser.add_argument("--epochs", type=int, metavar="N", help="at most so many in each stage (default: the recipe's)")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default: 1)")
@@ -45,20 +58,23 @@ def add_train(commands):
 
 def _train(options):
     from ..training.fit import train
+    from ..training.recipes import recipe as recipe_named
 
-    emulator = train(
+    recipe = recipe_named(options.recipe)
+    out = options.out or f"{recipe.makes}.h5"
+    trained = train(
         options.library,
-        options.recipe,
-        options.out,
+        recipe,
+        out,
         folder=options.folder,
         draws=options.draws,
         epochs=options.epochs,
         seed=options.seed,
         progress=not options.quiet,
     )
-    print(f"wrote {options.out}: {emulator}")
-    for name, value in emulator.info["constant_labels"].items():
-        print(f"  {name} is {value:g} in all spectra of the library: the emulator has no such label")
-    for stage in ("autoencoder", "label_network", "linked"):
-        values = emulator.info["metrics"][stage]
+    print(f"wrote {out}: {trained}")
+    for name, value in trained.info["constant_labels"].items():
+        print(f"  {name} is {value:g} in all spectra of the library: there is no such label")
+    for stage in [stage for stage in _STAGES if stage in trained.info["metrics"]]:
+        values = trained.info["metrics"][stage]
         print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))

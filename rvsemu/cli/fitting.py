@@ -82,9 +82,12 @@ def fit_settings(options) -> dict:
     if options.prior or options.no_priors:
         pairs = map(assignment("--prior"), options.prior)
         settings["priors"] = {name: pair("--prior", name, text) for name, text in pairs}
-    if options.mask:
-        settings["mask"] = [_mask(text) for text in options.mask if text != "none"]
-    return settings
+    return settings | mask_setting(options)
+
+
+def mask_setting(options) -> dict:
+    """The option ``--mask`` as an argument, if it was given."""
+    return {"mask": [_mask(text) for text in options.mask if text != "none"]} if options.mask else {}
 
 
 def _mask(text):

@@ -15,7 +15,7 @@ from ..library import Library
 from .domain import label_space_of, without_constants
 from .interpolation import LibraryInterpolator
 
-__all__ = ["PAPER_WAVELENGTH", "TrainingSet", "split_library"]
+__all__ = ["PAPER_WAVELENGTH", "TrainingSet", "make_test_set", "make_training_set", "split_library", "test_share"]
 
 PAPER_WAVELENGTH = np.round(8400.0 + 0.1 * np.arange(4000), 1)
 """Angstrom in air: Gebran (2024), section 2.1."""
@@ -29,6 +29,17 @@ def split_library(n: int, validation: float, seed: int) -> np.ndarray:
     out = np.zeros(n, dtype=bool)
     out[order[: max(1, round(validation * n))]] = True
     return out
+
+
+def test_share(library: Library, share: float, seed: int) -> np.ndarray:
+    """True for the library spectra kept for a test, and for all that have the same labels as one of these.
+
+    The `split_library` of that share: with the same seed, an emulator that keeps no less for validation was not
+    trained on them either.
+    """
+    chosen = split_library(len(library), share, seed)
+    star = np.unique(library.labels, axis=0, return_inverse=True)[1].ravel()
+    return np.isin(star, star[chosen])
 
 
 @dataclass
@@ -107,16 +118,48 @@ def make_training_set(library: Library, recipe, draws: int, seed: int, folder, p
             slow = 0.0 if validation else recipe.slow_share
             for i in range(start, stop, _BATCH):
                 rows = slice(i, min(i + _BATCH, stop))
-                n = rows.stop - rows.start
-                labels[rows, columns], unbroadened = _pick(source, n, rng)
-                labels[rows] = _instrument(labels[rows], space, slow, rng)
-                flux[rows] = _broadened(broadener, unbroadened, labels[rows], space)
-                bar.update(n)
+                _draw(source, labels, flux, rows, columns, space, slow, broadener, rng)
+                bar.update(rows.stop - rows.start)
     flux.flush()
     validation = np.arange(draws) < n_validation
     with replacing(done_file) as temporary, open(temporary, "wb") as file:
         np.savez(file, key=json.dumps(key), labels=labels, validation=validation)
     return TrainingSet(labels, np.load(flux_file, mmap_mode="r"), validation, PAPER_WAVELENGTH)
+
+
+def make_test_set(library: Library, space, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of the spectra of `library` themselves, with v sin i and resolution uniform in `space`.
+
+    Parameters
+    ----------
+    library : Library
+        The part of a library that was kept for a test.
+    space : LabelSpace
+        Of what was trained on the other part.
+    draws : int
+    seed : int
+
+    Returns
+    -------
+    labels : ndarray, shape (draws, n_labels)
+    flux : ndarray, shape (draws, n_pixels), float32
+        On `PAPER_WAVELENGTH`.
+    """
+    intrinsic = [n for n in space.names if n in library.names]
+    columns, order = [space.names.index(n) for n in intrinsic], [library.names.index(n) for n in intrinsic]
+    labels, flux = np.empty((draws, len(space))), np.empty((draws, len(PAPER_WAVELENGTH)), dtype="f4")
+    rng, broadener = np.random.default_rng([seed, draws]), library.broadener(PAPER_WAVELENGTH)
+    for i in range(0, draws, _BATCH):
+        rows = slice(i, min(i + _BATCH, draws))
+        _draw((library, order), labels, flux, rows, columns, space, 0.0, broadener, rng)
+    return labels, flux
+
+
+def _draw(source, labels, flux, rows, columns, space, slow, broadener, rng):
+    """Fill in some rows of labels and flux."""
+    labels[rows, columns], unbroadened = _pick(source, rows.stop - rows.start, rng)
+    labels[rows] = _instrument(labels[rows], space, slow, rng)
+    flux[rows] = _broadened(broadener, unbroadened, labels[rows], space)
 
 
 def _check_labels(library, space):

@@ -1,11 +1,9 @@
-"""Train an emulator: draws, autoencoder, label network, link, fine-tune, measure, write."""
+"""Train a recipe. An emulator: draws, autoencoder, label network, link, fine-tune, measure, write."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,31 +13,31 @@ from ..emulator import Emulator, ErrorModel
 from ..errors import TrainingError
 from ..labels import LabelSpace
 from ..library import Library
-from ..network import DenseNetwork, Layer
+from ..principal import MeanSpectrum, PrincipalComponents
 from .domain import constant_labels, label_space_of
-from .draws import TrainingSet, make_training_set
+from .draws import make_training_set
 from .errors import TEFF_EDGES, error_model
+from .export import in_batches, provenance, rounded
+from .inversion import train_inversion
 from .metrics import metrics, rms_by_teff
-from .principal import MeanSpectrum, PrincipalComponents
-from .recipes import Recipe, Schedule
+from .recipes import InversionRecipe, Recipe, Schedule
 from .recipes import recipe as recipe_named
 
 __all__ = ["train"]
 
-_TENSORFLOW = ("tensorflow", "tensorflow-cpu")  # the same thing under two names
 
-
-def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=None, epochs=None, seed=1, progress=True):
-    """Train a recipe on a library and write the emulator.
+def train(library, recipe="default", out=None, *, folder=None, draws=None, epochs=None, seed=1, progress=True):
+    """Train a recipe on a library and write the emulator, or the inversion.
 
     Parameters
     ----------
     library : Library or path
         Synthetic spectra before rotation and instrument.
-    recipe : str or Recipe
-        ``"default"`` or ``"gebran2024"``.
-    out : path
-        The emulator file (HDF5).
+    recipe : str, Recipe or InversionRecipe
+        ``"default"`` or ``"gebran2024"`` for an emulator, ``"inversion"`` or ``"gebran2024-inversion"``
+        for an inversion.
+    out : path, optional
+        The file (HDF5); default ``emulator.h5`` or ``inversion.h5``.
     folder : path, optional
         For the draws and checkpoints; default `out` with the suffix ``.work``. Called again with the
         same arguments, training goes on from what is there; the folder may be deleted afterwards.
@@ -54,10 +52,11 @@ def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=No
 
     Returns
     -------
-    Emulator
-        With ``info["metrics"]`` measured on validation spectra of which no library spectrum was
-        trained on: the autoencoder alone, the label network alone (on latent values), and linked,
-        as written (rounded weights, NumPy).
+    Emulator or Inversion
+        With ``info["metrics"]``. Those of an emulator are measured on validation spectra of which no library
+        spectrum was trained on: the autoencoder alone, the label network alone (on latent values), and
+        linked, as written (rounded weights, NumPy). For those of an inversion see
+        `rvsemu.training.inversion.train_inversion`.
 
     Raises
     ------
@@ -70,17 +69,17 @@ def train(library, recipe="default", out="emulator.h5", *, folder=None, draws=No
     recipe = _limited(replace(recipe, draws=draws or recipe.draws), epochs)
     library = library if isinstance(library, Library) else Library.load(library)
     _need_tensorflow()
-    out = Path(out)
+    out = Path(out or f"{recipe.makes}.h5")
     if not out.absolute().parent.is_dir():
         raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
     if out.is_dir():
         raise TrainingError(f"out={out} is a folder: give the name of a file.")
     folder = Path(folder) if folder else out.with_name(out.name + ".work")
     _claim(folder, {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed})
-    sets = make_training_set(library, recipe, recipe.draws, seed, folder, progress)
-    emulator = _train(recipe, sets, library, folder, seed, progress)
-    emulator.save(out, dtype=recipe.weights)
-    return Emulator.load(out)
+    make = train_inversion if isinstance(recipe, InversionRecipe) else _train
+    trained = make(recipe, library, folder, seed, progress)
+    trained.save(out, dtype=recipe.weights)
+    return type(trained).load(out)
 
 
 def _limited(recipe: Recipe, epochs) -> Recipe:
@@ -116,10 +115,11 @@ def _claim(folder: Path, identity: dict):
         temporary.write_text(text)
 
 
-def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, seed: int, progress: bool) -> Emulator:
+def _train(recipe: Recipe, library: Library, folder: Path, seed: int, progress: bool) -> Emulator:
     from .networks import build, compiled, linked, to_numpy
     from .stages import run_stage
 
+    sets = make_training_set(library, recipe, recipe.draws, seed, folder, progress)
     space = label_space_of(library, recipe.label_space())
     (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
     z, z_val = space.scaled(x).astype("f4"), space.scaled(x_val).astype("f4")
@@ -142,8 +142,8 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
     autoencoder = linked(parts["encoder"], parts["decoder"], "autoencoder")
     stage("autoencoder", autoencoder, recipe.autoencoder_schedule, (y, y), (y_val, y_val), weights)
     encode = to_numpy(parts["encoder"])
-    latent, latent_val = _in_batches(encode, y), _in_batches(encode, y_val)
-    measured = {"autoencoder": metrics(flux_val, _in_batches(decoder(), latent_val))}
+    latent, latent_val = in_batches(encode, y), in_batches(encode, y_val)
+    measured = {"autoencoder": metrics(flux_val, in_batches(decoder(), latent_val))}
 
     network = parts["label_network"]
     stage("label_network", network, recipe.label_schedule, (z, latent), (z_val, latent_val))
@@ -158,23 +158,13 @@ def _train(recipe: Recipe, sets: TrainingSet, library: Library, folder: Path, se
     return emulator
 
 
-def _in_batches(network: DenseNetwork, x, n=4096) -> np.ndarray:
-    return np.concatenate([network(x[i : i + n]) for i in range(0, len(x), n)])
-
-
-def _rounded(network: DenseNetwork, dtype: str) -> DenseNetwork:
-    """Weights as the file will hold them."""
-    layers = (Layer(x.weights.astype(dtype).astype("f4"), x.bias, x.activation) for x in network.layers)
-    return DenseNetwork(layers)
-
-
 def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, history, library) -> Emulator:
     """The emulator with its error model and validation metrics."""
     x, flux = sets.part(True)
     blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))))
     grid = (sets.wavelength, library.medium, blank)
-    rounded = (_rounded(n, recipe.weights) for n in (network, decoder))
-    emulator = Emulator(space, *rounded, *grid, history=history)
+    written = (rounded(n, recipe.weights) for n in (network, decoder))
+    emulator = Emulator(space, *written, *grid, history=history)
     predicted = emulator.flux(x)
     full = Emulator(space, network, decoder, *grid).flux(x)
     teff = x[:, space.names.index("teff")]
@@ -187,21 +177,9 @@ def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, histo
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full)))
     emulator.error = error_model(teff, error)
     emulator.info = {
-        "recipe": recipe.name,
-        "version": datetime.now(timezone.utc).strftime("%Y.%m.%d.%H%M"),
-        "settings": recipe.asdict(),
+        **provenance(recipe, library),
         "metrics": measured,
         "draws": len(sets.labels),
         "validation_draws": len(x),
-        "library": {"fingerprint": library.fingerprint(), "spectra": len(library), **library.info},
-        "packages": {p: version(p) for p in ("numpy", "scipy", "h5py", "keras", *_TENSORFLOW, "rvsemu") if _has(p)},
     }
     return emulator
-
-
-def _has(package: str) -> bool:
-    try:
-        version(package)
-    except ImportError:
-        return False
-    return True

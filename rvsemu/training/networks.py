@@ -6,18 +6,18 @@ import keras
 import numpy as np
 
 from ..network import DenseNetwork, Layer
-from .recipes import NetworkPlan, Recipe, Schedule
+from .recipes import InversionRecipe, NetworkPlan, Recipe, Schedule
 
-__all__ = ["build", "compiled", "linked", "to_numpy"]
+__all__ = ["build", "build_inversion", "compiled", "linked", "to_numpy"]
 
 
-def _dense(name, n_in, n_out, plan: NetworkPlan):
+def _dense(name, n_in, n_out, plan: NetworkPlan, initializer="glorot_uniform"):
     layers = [keras.Input((n_in,), dtype="float32")]
     for i, width in enumerate(plan.hidden):
-        layers.append(keras.layers.Dense(width, activation=plan.activation))
+        layers.append(keras.layers.Dense(width, activation=plan.activation, kernel_initializer=initializer))
         if i < plan.dropout_layers:
             layers.append(keras.layers.Dropout(plan.dropout))
-    layers.append(keras.layers.Dense(n_out, activation=plan.output_activation))
+    layers.append(keras.layers.Dense(n_out, activation=plan.output_activation, kernel_initializer=initializer))
     return keras.Sequential(layers, name=name)
 
 
@@ -29,6 +29,12 @@ def build(recipe: Recipe, n_labels: int, n_flux: int, seed: int) -> dict[str, ke
         "decoder": _dense("decoder", recipe.latent, n_flux, recipe.decoder),
         "label_network": _dense("label_network", n_labels, recipe.latent, recipe.label_network),
     }
+
+
+def build_inversion(recipe: InversionRecipe, name: str, n_in: int, n_out: int, seed: int) -> keras.Model:
+    """Network from coefficients to labels with fresh weights drawn from `seed`."""
+    keras.utils.set_random_seed(seed)
+    return _dense(name, n_in, n_out, recipe.network, recipe.initializer)
 
 
 def _dense_layers(model):

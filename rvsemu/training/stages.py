@@ -17,10 +17,11 @@ __all__ = ["run_stage"]
 
 
 class _Batches(keras.utils.PyDataset):
-    """Shuffled batches from arrays or memory maps; the order depends on seed and epoch alone."""
+    """Shuffled batches from arrays or memory maps; order and noise depend on seed and epoch alone."""
 
-    def __init__(self, inputs, targets, batch, seed, first_epoch):
+    def __init__(self, inputs, targets, batch, seed, first_epoch, noise=None):
         super().__init__(workers=1)
+        self.noise = noise
         self.inputs, self.targets, self.batch, self.seed, self.epoch = inputs, targets, batch, seed, first_epoch
         self._shuffle()
 
@@ -33,7 +34,13 @@ class _Batches(keras.utils.PyDataset):
     def __getitem__(self, i):
         rows = np.sort(self.order[i * self.batch : (i + 1) * self.batch])  # sorted: a memory map reads forwards
         inputs = self.inputs[rows]
-        return inputs, inputs if self.targets is self.inputs else self.targets[rows]
+        targets = inputs if self.targets is self.inputs else self.targets[rows]
+        return (inputs if self.noise is None else inputs + self._random(i, inputs.shape)), targets
+
+    def _random(self, i, shape):
+        """Noise of a level that is uniform from 0 to `noise`, spectrum by spectrum."""
+        rng = np.random.default_rng([self.seed, self.epoch, i])
+        return (rng.random((shape[0], 1)) * self.noise * rng.normal(size=shape)).astype("f4")
 
     def on_epoch_end(self):
         self.epoch += 1
@@ -116,7 +123,7 @@ class _Keeper(keras.callbacks.Callback):
         self.bar.close()
 
 
-def run_stage(model, schedule, training, validation, checkpoint, seed, name, progress=True):
+def run_stage(model, schedule, training, validation, checkpoint, seed, name, progress=True, noise=None):
     """Train a compiled `model` as `schedule` says; it ends with its best weights.
 
     Parameters
@@ -129,6 +136,9 @@ def run_stage(model, schedule, training, validation, checkpoint, seed, name, pro
     seed : int
     name : str
         For the progress bar.
+    noise : ndarray, shape (n_inputs,), optional
+        Normally distributed noise is added to the inputs of training, anew in every epoch, of a standard deviation
+        that is this times a number between 0 and 1 for each row.
 
     Returns
     -------
@@ -140,7 +150,7 @@ def run_stage(model, schedule, training, validation, checkpoint, seed, name, pro
     keeper.restore()
     if not keeper.finished:
         model.fit(
-            _Batches(*training, schedule.batch, seed, keeper.epoch),
+            _Batches(*training, schedule.batch, seed, keeper.epoch, noise),
             validation_data=_Batches(*validation, 2048, seed, 0),
             initial_epoch=keeper.epoch,
             epochs=schedule.epochs,

@@ -1,4 +1,4 @@
-"""Between flux and the networks of a recipe: the mean spectrum, or principal components."""
+"""Between flux and networks: the mean spectrum, or principal components."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..network import DenseNetwork, Layer
+from .network import DenseNetwork, Layer
 
 __all__ = ["MeanSpectrum", "PrincipalComponents"]
 
 _ROWS = 6000  # spectra that the components are computed from
+_FEW = 40  # for a smaller share of all components than one in so many, a full decomposition is a waste
+_MORE, _ITERATIONS = 30, 6
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ class PrincipalComponents:
         """From training spectra (n, m), evenly picked."""
         rows = np.asarray(flux[:: max(1, len(flux) // _ROWS)], dtype="f8")
         mean = rows.mean(axis=0)
-        _, singular, basis = np.linalg.svd(rows - mean, full_matrices=False)
+        rows -= mean
+        few = components <= min(rows.shape) // _FEW
+        singular, basis = _leading(rows, components) if few else np.linalg.svd(rows, full_matrices=False)[1:]
         k = min(components, np.count_nonzero(singular > 1e-6 * singular[0]))  # no more than the spectra span
         return cls(mean, basis[:k], singular[:k] / np.sqrt(len(rows)))
 
@@ -69,6 +73,11 @@ class PrincipalComponents:
         to = (self.basis.T / self.spread).astype("f4")
         mean = self.mean.astype("f4")
         return np.concatenate([(flux[i : i + batch] - mean) @ to for i in range(0, len(flux), batch)])
+
+    def rebuilt(self, coefficients) -> np.ndarray:
+        """Spectra (n, m) of coefficients (n, k), float32: what the components keep of the spectra they came from."""
+        to_flux = (self.spread[:, None] * self.basis).astype("f4")
+        return np.asarray(coefficients, dtype="f4") @ to_flux + self.mean.astype("f4")
 
     @property
     def weights(self) -> np.ndarray:
@@ -82,6 +91,17 @@ class PrincipalComponents:
         to_flux = self.spread[:, None] * self.basis
         weights, bias = last.weights @ to_flux, last.bias @ to_flux + self.mean
         return DenseNetwork([*layers, Layer(weights.astype("f4"), bias.astype("f4"), "linear")])
+
+
+def _leading(rows, components) -> tuple[np.ndarray, np.ndarray]:
+    """Leading singular values (k,) and right vectors (k, m) by subspace iteration (Halko et al. 2011, SIAM Rev. 53,
+    217, algorithms 4.4 and 5.1), from the same start each time."""
+    start = np.random.default_rng(0).normal(size=(rows.shape[1], components + _MORE))
+    basis = np.linalg.qr(rows @ start)[0]
+    for _ in range(_ITERATIONS):
+        basis = np.linalg.qr(rows @ np.linalg.qr(rows.T @ basis)[0])[0]
+    _, singular, right = np.linalg.svd(basis.T @ rows, full_matrices=False)
+    return singular[:components], right[:components]
 
 
 def _linear_end(decoder: DenseNetwork) -> tuple[Layer, ...]:

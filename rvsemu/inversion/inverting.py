@@ -1,0 +1,267 @@
+"""`invert`: from a spectrum, or fluxes on the inversion's own wavelengths, to labels with errors."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+
+from .._files import is_path, shipped_files
+from ..errors import InversionFileError, SpectrumError
+from ..inference.noise import correlation_for, model_error_for
+from ..inference.observation import DEFAULT_MASK, Observation
+from .coefficients import fit_coefficients
+from .model import Inversion
+from .result import InversionResult, flags_of
+
+__all__ = ["invert", "resolve", "shipped_inversion"]
+
+DEFAULT = "default"
+_POOR = 3.0  # reduced chi2: as for fits
+_FEW = 0.5
+_AT_ONCE = 64  # spectra: their tangents in a layer of 5000 take 20 MB each
+_MOST_DEGREE = 20
+
+
+def shipped_inversion(name: str = DEFAULT) -> Inversion:
+    """An inversion that comes with the package, by name; read once a process.
+
+    Raises
+    ------
+    InversionFileError
+        There is none of that name.
+    """
+    files = shipped_files("inversions")
+    if name in files:
+        return _loaded_once(files[name])
+    there = f"use one of {', '.join(sorted(files))}, or" if files else "none comes with this copy of rvsemu:"
+    raise InversionFileError(
+        f"inversion '{name}' is not shipped: {there} give the file of your own (inversion=FILE, --inversion FILE), "
+        "which 'rvsemu train --recipe inversion --library FILE' makes."
+    )
+
+
+@lru_cache(maxsize=4)
+def _loaded_once(path: Path) -> Inversion:
+    return Inversion.load(path)
+
+
+def resolve(inversion=None) -> Inversion:
+    """The `Inversion` meant by None (the default one), a shipped name, a path, or an Inversion."""
+    if isinstance(inversion, Inversion):
+        return inversion
+    if inversion is None:
+        return shipped_inversion()
+    return Inversion.load(inversion) if is_path(inversion) else shipped_inversion(str(inversion))
+
+
+def invert(
+    spectrum,
+    *,
+    inversion=None,
+    radial_velocity=None,
+    continuum_degree=3,
+    mask=DEFAULT_MASK,
+    medium=None,
+    sigma=None,
+    noise_correlation="gaia-rvs",
+    model_error="gaia-rvs",
+) -> InversionResult:
+    """Stellar labels of a spectrum from principal components and a network.
+
+    Parameters
+    ----------
+    spectrum : specutils.Spectrum or array_like
+        An observed spectrum, one-dimensional, with a wavelength axis, ``meta["medium"]`` and an uncertainty. Or
+        normalised fluxes (n_pixels,) or (n, n_pixels) on the inversion's own wavelengths, at rest; of the arguments
+        below these take `inversion` and `sigma` alone.
+    inversion : Inversion, str or path, optional
+        Another one than the default: a shipped one by name, or a file.
+    radial_velocity : float or Quantity, optional
+        Of the star, km/s. An inversion does not find it: it may be left out for spectra whose ``meta["frame"]`` is
+        ``"rest"`` (Gaia's mean spectra); `rvsemu.fit` finds it.
+    continuum_degree : int
+        Of the polynomial, 0-20, that is fitted along with the components.
+    mask : str, (low, high), sequence of these, or None
+        What to leave out besides bad pixels, as for `rvsemu.fit`.
+    medium : {'air', 'vacuum'}, optional
+        Of the spectral axis, where ``meta["medium"]`` does not say it.
+    sigma : float, array or Quantity, optional
+        Standard deviation of the noise: of an observed spectrum, instead of its uncertainty; of fluxes, which have
+        none without it, a number or (n_pixels,).
+    noise_correlation, model_error
+        As for `rvsemu.fit`.
+
+    Returns
+    -------
+    InversionResult
+
+    Raises
+    ------
+    InversionFileError
+        There is no such inversion.
+    SpectrumError
+        The spectrum cannot be used, or an argument does not fit it.
+
+    Notes
+    -----
+    The networks were trained on spectra without noise, or with little. Noise reaches the labels through the
+    coefficients, whose covariance is that of a least-squares fit (`rvsemu.inversion.fit_coefficients`), and the
+    network's Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit:
+    for noisy spectra the errors of `rvsemu.fit` are smaller.
+    """
+    inversion = resolve(inversion)
+    if not hasattr(spectrum, "spectral_axis"):
+        _refuse(
+            radial_velocity=radial_velocity is not None,
+            continuum_degree=continuum_degree != 3,
+            mask=mask is not DEFAULT_MASK,
+            medium=medium is not None,
+            noise_correlation=noise_correlation != "gaia-rvs",
+            model_error=model_error != "gaia-rvs",
+        )
+        return _invert_fluxes(inversion, spectrum, sigma)
+    if not (isinstance(continuum_degree, int | np.integer) and 0 <= continuum_degree <= _MOST_DEGREE):
+        raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to {_MOST_DEGREE}.")
+    velocity = _velocity(radial_velocity, spectrum)
+    model_error = model_error_for(model_error)
+    limits = (velocity, velocity)
+    observation = Observation.from_spectrum(
+        spectrum, inversion, medium=medium, sigma=sigma, mask=mask, velocities=limits
+    )
+    correlation = correlation_for(observation, noise_correlation)
+    found = fit_coefficients(inversion, observation, velocity, continuum_degree, correlation, model_error)
+    meta = {
+        **{k: observation.meta[k] for k in ("source_id", "frame") if k in observation.meta},
+        "medium": observation.medium,
+        "radial_velocity": velocity,
+        "continuum_degree": int(continuum_degree),
+        "noise_correlation": tuple(correlation.tolist()),
+        "model_error": model_error,
+        "errors_scaled_by": float(np.sqrt(max(1.0, found.reduced_chi2))),
+    }
+    return _result_of_spectrum(inversion, observation, found, meta)
+
+
+def _refuse(**given):
+    """Arguments that fluxes do not take."""
+    for name in [name for name, there in given.items() if there]:
+        raise SpectrumError(f"{name}= is for a Spectrum: fluxes on the inversion's wavelengths take none; omit it.")
+
+
+def _result_of_spectrum(inversion, observation, found, meta) -> InversionResult:
+    values, slopes = inversion.jacobian(found.values.astype("f4"))
+    noise = inversion.propagated(slopes[0], found.covariance * meta["errors_scaled_by"] ** 2)
+    unlike = found.reduced_chi2 > _POOR or np.mean(found.values**2) > inversion.limits.distance
+    errors = np.hypot(inversion.sigma(values)[0], noise)
+    few = found.used.sum() < _FEW * observation.covered.sum()
+    return InversionResult(
+        **_quantities(inversion, values[0], errors, noise),
+        flags=flags_of(inversion, values[0], errors, unlike, few),
+        residual_rms=found.residual_rms,
+        reduced_chi2=found.reduced_chi2,
+        n_pixels=int(found.used.sum()),
+        coefficients=found.values,
+        meta={**_names(inversion), **meta},
+    )
+
+
+def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
+    flux, sigma = _fluxes(inversion, flux), _noise(inversion, sigma)
+    rows = np.atleast_2d(flux)
+    c = inversion.coefficients(rows)
+    residual = np.sqrt(np.mean((inversion.principal.rebuilt(c) - rows) ** 2, axis=1))
+    if sigma is None:
+        values = inversion.from_coefficients(c)
+        noise = np.zeros(values.shape)
+    else:
+        covariance = inversion.noise_covariance(sigma)
+        parts = [inversion.jacobian(c[i : i + _AT_ONCE]) for i in range(0, len(c), _AT_ONCE)]
+        values = np.concatenate([v for v, _ in parts])
+        noise = np.array([inversion.propagated(one, covariance) for _, slopes in parts for one in slopes])
+    errors = np.hypot(inversion.sigma(values), noise)
+    left = np.hypot(inversion.limits.residual, 0.0 if sigma is None else np.sqrt(np.mean(sigma**2)))
+    unlike = (residual > left) | (np.mean(c.astype(float) ** 2, axis=1) > _reach(inversion, sigma))
+    flags = [flags_of(inversion, *one) for one in zip(values, errors, unlike, strict=True)]
+    chi2, pixels = np.full(len(rows), np.nan), np.full(len(rows), rows.shape[1])
+    one = flux.ndim == 1
+    pick = (lambda x: x[0]) if one else (lambda x: x)
+    return InversionResult(
+        **_quantities(inversion, *(pick(x) for x in (values, errors, noise))),
+        flags=pick(flags),
+        residual_rms=pick(residual.astype(float)),
+        reduced_chi2=pick(chi2),
+        n_pixels=pick(pixels),
+        coefficients=pick(c),
+        meta={**_names(inversion), "medium": inversion.medium, "frame": "rest"},
+    )
+
+
+def _reach(inversion, sigma) -> float:
+    """The largest mean square of coefficients of training spectra, and what noise adds to it."""
+    noise = 0.0 if sigma is None else np.mean(np.diag(inversion.noise_covariance(sigma)))
+    return inversion.limits.distance + noise
+
+
+def _names(inversion) -> dict:
+    return {"recipe": inversion.info.get("recipe"), "inversion_version": inversion.info.get("version")}
+
+
+def _quantities(inversion, values, errors, noise) -> dict:
+    """Dictionaries of Quantities, labels within their limits."""
+    space = inversion.labels
+    values = np.clip(values, space.lower, space.upper)
+
+    def named(x):
+        return {name: space.quantity(name, x[..., i]) for i, name in enumerate(space.names)}
+
+    return {"labels": named(values), "errors": named(errors), "noise_errors": named(noise)}
+
+
+def _fluxes(inversion, flux) -> np.ndarray:
+    n = len(inversion.wavelength)
+    try:
+        flux = np.asarray(u.Quantity(flux, u.dimensionless_unscaled).value, dtype="f4")
+    except (u.UnitConversionError, TypeError, ValueError):
+        raise SpectrumError(f"spectrum is a {type(flux).__name__}: give a specutils Spectrum, or fluxes.") from None
+    if flux.ndim not in (1, 2) or flux.shape[-1] != n or not flux.size:
+        raise SpectrumError(
+            f"fluxes have the shape {flux.shape}: give ({n},) or (n, {n}), on the wavelengths of the inversion "
+            f"({inversion.wavelength[0]:.1f} to {inversion.wavelength[-1]:.1f} A in {inversion.medium}), or a Spectrum."
+        )
+    if bad := np.count_nonzero(~np.isfinite(flux)):
+        raise SpectrumError(f"{bad} fluxes are not finite: give a Spectrum with a mask, whose bad pixels are left out.")
+    return flux
+
+
+def _noise(inversion, sigma):
+    if sigma is None:
+        return None
+    n = len(inversion.wavelength)
+    try:
+        sigma = np.asarray(u.Quantity(sigma, u.dimensionless_unscaled).value, dtype=float)
+        sigma = np.broadcast_to(sigma, (n,))
+    except (u.UnitConversionError, TypeError, ValueError):
+        raise SpectrumError(f"sigma does not fit the fluxes: give one number, or {n} of them.") from None
+    if not np.all(np.isfinite(sigma) & (sigma >= 0)):
+        raise SpectrumError("sigma has values that are negative or not finite: give standard deviations.")
+    return sigma
+
+
+def _velocity(radial_velocity, spectrum) -> float:
+    if radial_velocity is None:
+        if spectrum.meta.get("frame") == "rest":
+            return 0.0
+        raise SpectrumError(
+            f"the frame of the spectrum is {spectrum.meta.get('frame', 'unknown')}, and an inversion does not find the "
+            "radial velocity: give radial_velocity=, 0 if it is at rest; rvsemu.fit finds it."
+        )
+    try:
+        velocity = float(u.Quantity(radial_velocity, u.km / u.s).value)
+    except (u.UnitConversionError, TypeError, ValueError):
+        velocity = np.nan
+    if not abs(velocity) < 1000:
+        raise SpectrumError(f"radial_velocity={radial_velocity!r}: give one velocity in km/s, within -1000 to 1000.")
+    return velocity

@@ -1,0 +1,163 @@
+"""Train an inversion: draws, principal components, a network or one for each label, measurement."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .._files import replacing
+from ..inversion import Inversion, LabelErrors, Limits
+from ..labels import LabelSpace
+from ..library import Library
+from ..network import DenseNetwork
+from ..principal import PrincipalComponents
+from .domain import constant_labels, label_space_of
+from .draws import make_test_set, make_training_set, test_share
+from .errors import TEFF_EDGES
+from .export import provenance, rounded
+from .metrics import metrics
+from .recipes import InversionRecipe
+
+__all__ = ["train_inversion"]
+
+_MEASURED = 10_000  # training spectra, about, that are measured
+_BATCH = 4096
+
+
+def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, seed: int, progress: bool) -> Inversion:
+    """Train an inversion; `rvsemu.training.fit.train` calls it, and writes the file.
+
+    The library is split three ways. No spectrum of the test shares its intrinsic labels with one of training or
+    validation, and it is looked at when all is done.
+
+    Returns
+    -------
+    Inversion
+        ``info["metrics"]`` has the RMS error of each label on training, validation and test spectra (the paper's
+        Table 5), more measures on the test spectra, and how well the components rebuild spectra. All are those of
+        the weights as written, in NumPy.
+    """
+    test = test_share(library, recipe.test, seed)
+    known = library.subset(~test)
+    sets = make_training_set(known, recipe, recipe.draws, seed, folder, progress)
+    space = label_space_of(known, recipe.label_space())
+    (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
+    principal = _components(flux, recipe.components, folder)
+    c, c_val = principal.coefficients(flux), principal.coefficients(flux_val)
+    networks, history = _networks(recipe, space, principal, (c, x), (c_val, x_val), folder, seed, progress)
+    some = slice(None, None, max(1, len(flux) // _MEASURED))
+    inversion = Inversion(
+        space,
+        principal,
+        tuple(rounded(network, recipe.weights) for network in networks),
+        sets.wavelength,
+        library.medium,
+        LabelErrors(np.arange(2.0), np.arange(2.0), np.zeros((2, 2, len(space)))),
+        *_left(principal, flux[some], np.concatenate([c, c_val])),
+        history=history,
+    )
+    estimated = inversion.from_coefficients(c_val)
+    inversion.error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
+    full = replace(inversion, networks=networks).from_coefficients(c_val)
+    tested = make_test_set(library.subset(test), space, max(100, round(recipe.draws * recipe.test)), seed)
+    inversion.info = {
+        **provenance(recipe, library),
+        "metrics": {
+            "training": _rms(space.names, inversion.from_coefficients(c[some]) - x[some]),
+            "validation": _rms(space.names, estimated - x_val),
+            **_measured(inversion, *tested),
+            "components_training": _rebuilding(principal, flux[some]),
+            "components_test": _rebuilding(principal, tested[1]),
+            "rounding_max_change": float(np.max(np.abs(space.scaled(full) - space.scaled(estimated)))),
+        },
+        "draws": len(sets.labels),
+        "validation_draws": len(x_val),
+        "test_draws": len(tested[0]),
+        "library_split": {"test": int(test.sum()), "training and validation": len(known)},
+        "seed": seed,
+        "constant_labels": constant_labels(library, recipe.label_space()),
+    }
+    return inversion
+
+
+def _components(flux, count, folder) -> PrincipalComponents:
+    """Computed once: a network that is trained on must see the very same coefficients, signs included."""
+    file = folder / "components.npz"
+    if not file.exists():
+        with replacing(file) as temporary, open(temporary, "wb") as opened:
+            np.savez(opened, **vars(PrincipalComponents.of(flux, count)))
+    with np.load(file) as saved:
+        return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
+
+
+def _networks(recipe, space: LabelSpace, principal, training, validation, folder, seed, progress):
+    """The trained networks, for coefficients of unit variance, and their loss curves by name."""
+    from .networks import build_inversion, compiled, to_numpy
+    from .stages import run_stage
+
+    scale = np.ones(len(principal.spread)) if recipe.whitened else principal.spread
+    inputs, inputs_val = ((c * scale).astype("f4") for c, _ in (training, validation))
+    targets, targets_val = (space.scaled(x).astype("f4") for _, x in (training, validation))
+    noise = recipe.noise / principal.spread * scale if recipe.noise else None  # of pixels, as coefficients have it
+    groups = {"labels": slice(None)} if recipe.shared else {n: slice(i, i + 1) for i, n in enumerate(space.names)}
+    networks, history = [], {}
+    for name, columns in groups.items():
+        pairs = (inputs, targets[:, columns]), (inputs_val, targets_val[:, columns])
+        model = build_inversion(recipe, name, inputs.shape[1], pairs[0][1].shape[1], seed)
+        compiled(model, recipe.schedule)
+        checkpoint = folder / f"network_{name}.npz"
+        history[name] = run_stage(model, recipe.schedule, *pairs, checkpoint, seed, name, progress, noise)
+        first, *others = to_numpy(model).layers
+        first = replace(first, weights=(first.weights * scale[:, None]).astype("f4"))
+        networks.append(DenseNetwork([first, *others]))
+    return tuple(networks), history
+
+
+def _left(principal, flux, coefficients) -> tuple[np.ndarray, Limits]:
+    """RMS (n_pixels,) of what the components leave of spectra, and how far spectra and coefficients reach."""
+    squares, largest = np.zeros(flux.shape[1]), 0.0
+    for i in range(0, len(flux), _BATCH):
+        part = np.asarray(flux[i : i + _BATCH])
+        error = np.square(principal.rebuilt(principal.coefficients(part)) - part, dtype="f8")
+        squares += error.sum(axis=0)
+        largest = max(largest, float(error.mean(axis=1).max()))
+    distance = float(np.max(np.mean(np.square(coefficients), axis=1, dtype="f8")))
+    return np.sqrt(squares / len(flux)), Limits(distance, float(np.sqrt(largest)))
+
+
+def _rebuilding(principal, flux) -> dict[str, float]:
+    """How far rebuilt spectra are from what they were; the paper states the mean relative error."""
+    flux = np.asarray(flux[:_BATCH])
+    found = metrics(flux, principal.rebuilt(principal.coefficients(flux)))
+    return {key: found[key] for key in ("mean_relative_error", "rms", "p99_max_error")}
+
+
+def _columns(space, labels, *names) -> list[np.ndarray]:
+    return [labels[:, space.names.index(name)] for name in names]
+
+
+def _rms(names, error) -> dict[str, float]:
+    return {name: float(np.sqrt(np.mean(error[:, i] ** 2))) for i, name in enumerate(names)}
+
+
+def _measured(inversion, labels, flux) -> dict:
+    """Everything about the labels of test spectra."""
+    names = inversion.labels.names
+    estimated, sigma = inversion.estimate(flux)
+    error = estimated - labels
+    teff, vsini = _columns(inversion.labels, labels, "teff", "vsini")
+    out = {
+        "test": _rms(names, error),
+        "test_median_absolute": dict(zip(names, np.median(np.abs(error), axis=0).tolist(), strict=True)),
+        "test_error_over_stated": _rms(names, error / sigma),
+        "test_by_teff": [],
+    }
+    for low, high in zip(TEFF_EDGES[:-1].tolist(), TEFF_EDGES[1:].tolist(), strict=True):
+        if (rows := (teff >= low) & (teff < high)).any():
+            one = {"teff_low": low, "teff_high": high, "spectra": int(rows.sum()), **_rms(names, error[rows])}
+            out["test_by_teff"].append(one)
+    if (slow := vsini < 30.0).any():
+        out["test_vsini_below_30"] = _rms(names, error[slow])
+    return out

@@ -1,0 +1,350 @@
+"""Training of inversions: recipes, the three-way split, noise, and a whole small training of either kind."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rvsemu.cli import main
+from rvsemu.errors import TrainingError
+from rvsemu.inversion import Inversion, invert
+from rvsemu.labels import LabelSpace
+from rvsemu.library import Library
+from rvsemu.physics.broadening import Broadener
+from rvsemu.training.draws import PAPER_WAVELENGTH, make_test_set, split_library, test_share
+from rvsemu.training.fit import train
+from rvsemu.training.recipes import INVERSIONS, RECIPES, InversionRecipe, NetworkPlan, Schedule, recipe
+
+test_share.__test__ = False  # not one of pytest's
+
+LIBRARY = Path(__file__).parent / "data" / "library_small.h5"
+INTRINSIC = ("teff", "logg", "mh", "vmic")
+DRAWS, TESTED, VALIDATED = 400, 100, 80
+
+TINY = InversionRecipe(
+    name="tiny-inversion",
+    components=20,
+    network=NetworkPlan((48, 32), "silu"),
+    shared=True,
+    schedule=Schedule("adam", 32, 20, 20, 5e-3, cosine=True),
+    draws=DRAWS,
+    test=0.2,
+    validation=0.2,
+    interpolate=False,
+    slow_share=0.5,
+    log_labels=("teff", "resolution"),
+    noise=0.002,
+)
+APART = InversionRecipe(
+    name="apart",
+    components=15,
+    network=NetworkPlan((40, 20), "relu"),
+    shared=False,
+    schedule=Schedule("adamax", 64, 6, 6),
+    draws=DRAWS,
+    test=0.2,
+    validation=0.2,
+    interpolate=False,
+    whitened=False,
+    initializer="random_normal",
+    weights="float16",
+)
+
+
+@pytest.fixture(scope="module")
+def keras():
+    pytest.importorskip("tensorflow")
+    return pytest.importorskip("keras")
+
+
+@pytest.fixture(scope="module")
+def library():
+    return Library.load(LIBRARY)
+
+
+# ---------------------------------------------------------------- recipes
+def test_gebran2024_inversion_is_the_paper():
+    """Table 4, and the text around it."""
+    paper = recipe("gebran2024-inversion")
+    assert paper.components == 15
+    assert paper.network == NetworkPlan((5000, 2000, 1000, 512, 64), "relu", "linear", 0.0, 0)
+    assert not paper.shared and not paper.whitened
+    assert (paper.schedule.optimizer, paper.schedule.batch, paper.schedule.epochs) == ("adamax", 512, 200)
+    assert not paper.schedule.cosine
+    assert paper.initializer == "random_normal"
+    assert paper.validation == 0.2 and paper.test > 0
+    assert paper.noise == 0 and paper.slow_share == 0 and paper.log_labels == ()
+
+
+@pytest.mark.parametrize("name", INVERSIONS)
+def test_recipes_are_plain_data(name):
+    assert recipe(name).name == name and recipe(name).makes == "inversion"
+    assert json.loads(json.dumps(recipe(name).asdict()))["components"] == recipe(name).components
+    assert recipe(name).label_space().names == LabelSpace().names
+    assert not set(INVERSIONS) & set(RECIPES)
+
+
+def test_default_file_is_small():
+    """At most 10 MB in float32, before compression."""
+    plan = recipe("inversion")
+    widths = [plan.components, *plan.network.hidden, 6]
+    weights = sum((a + 1) * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    assert 4 * (weights * (1 if plan.shared else 6) + 4000 * (plan.components + 3)) < 10e6
+
+
+# ---------------------------------------------------------------- the split
+def rows_of(labels):
+    space = LabelSpace()
+    return {tuple(row) for row in labels[:, [space.names.index(n) for n in INTRINSIC]]}
+
+
+def test_test_share(library):
+    """It is in what emulators with the same seed and no smaller share hold out; twins stay together."""
+    chosen = test_share(library, 0.1, seed=4)
+    np.testing.assert_array_equal(chosen, split_library(80, 0.1, seed=4))
+    assert not np.any(chosen & ~split_library(80, 0.2, seed=4))
+    twins = library.merged(library)
+    both = test_share(twins, 0.1, seed=4)
+    np.testing.assert_array_equal(both[:80], both[80:])
+    assert both.sum() >= 16
+
+
+def test_test_set_is_library_spectra_broadened(library):
+    part, space = library.subset(slice(5, 15)), LabelSpace()
+    labels, flux = make_test_set(part, space, 600, seed=3)
+    assert rows_of(labels) == {tuple(row) for row in part.labels}
+    assert space.inside(labels).all() and flux.shape == (600, 4000)
+    broadener = Broadener(library.wavelength, PAPER_WAVELENGTH, 0.0, native_resolution=30000)
+    for i in (0, 255, 256, 599):
+        (row,) = np.flatnonzero(np.all(part.labels == labels[i, [0, 1, 3, 4]], axis=1))
+        expected = broadener.apply(broadener.transform(part.flux[row]), labels[i, 2], labels[i, 5])
+        np.testing.assert_allclose(flux[i], expected, rtol=0, atol=1e-6)
+    assert np.mean(labels[:, 2] < 150) == pytest.approx(0.5, abs=0.08)  # uniform: no share of slow rotators
+    again = make_test_set(part, space, 600, seed=3)
+    np.testing.assert_array_equal(again[0], labels)
+
+
+# ---------------------------------------------------------------- noise
+def test_noise_is_new_in_each_epoch_and_repeatable(keras):
+    from rvsemu.training.stages import _Batches
+
+    inputs, noise = np.zeros((40_000, 3), "f4"), np.array([1.0, 2.0, 5.0])
+
+    def first(epoch):
+        return _Batches(inputs, inputs, 40_000, 1, epoch, noise)[0]
+
+    seen, targets = first(0)
+    np.testing.assert_array_equal(targets, 0)
+    np.testing.assert_allclose(seen.std(axis=0), noise / np.sqrt(3), rtol=0.03)  # levels uniform from 0 to 1
+    spread = np.abs(seen / noise).mean(axis=1)
+    assert np.corrcoef(spread, np.abs(seen[:, 0]))[0, 1] > 0.5  # one level a spectrum
+    np.testing.assert_array_equal(first(0)[0], seen)
+    assert np.all(first(1)[0][:100] != seen[:100])
+    np.testing.assert_array_equal(_Batches(inputs, inputs, 100, 1, 0)[0][0], 0)
+    batches = _Batches(inputs, inputs, 100, 1, 0, noise)
+    assert np.all(batches[0][0] != batches[1][0])
+
+
+# ---------------------------------------------------------------- a whole training
+@pytest.fixture(scope="module")
+def trained(keras, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "tiny.h5"
+    return train(LIBRARY, TINY, out, seed=3, progress=False), out
+
+
+@pytest.fixture(scope="module")
+def apart(keras, tmp_path_factory):
+    """A network for each label, and the Keras models they came from."""
+    from rvsemu.training import networks
+
+    models, make = [], networks.compiled
+
+    def keeping(model, *arguments):
+        models.append(model)
+        return make(model, *arguments)
+
+    out = tmp_path_factory.mktemp("apart") / "apart.h5"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "compiled", keeping)
+        inversion = train(LIBRARY, APART, out, seed=3, progress=False)
+    return inversion, models, out
+
+
+def saved(out):
+    folder = out.with_name(out.name + ".work")
+    with np.load(folder / "labels.npz") as arrays:
+        return arrays["labels"], np.load(folder / "flux.npy")
+
+
+def draws_of_test(inversion, library, share=0.2):
+    return make_test_set(library.subset(test_share(library, share, 3)), inversion.labels, TESTED, 3)
+
+
+def test_training_writes_an_inversion(trained):
+    inversion, out = trained
+    again = Inversion.load(out)
+    flux = saved(out)[1][:10]
+    np.testing.assert_array_equal(again.estimate(flux)[0], inversion.estimate(flux)[0])
+    np.testing.assert_array_equal(again.wavelength, PAPER_WAVELENGTH)
+    assert len(again.networks) == 1 and len(again.principal.spread) == 20
+    assert again.labels["teff"].transform == "log"
+    info = again.info
+    assert (info["recipe"], info["draws"], info["validation_draws"], info["test_draws"]) == (
+        "tiny-inversion",
+        DRAWS,
+        VALIDATED,
+        TESTED,
+    )
+    assert info["library"]["fingerprint"] == Library.load(LIBRARY).fingerprint()
+    assert info["library_split"] == {"test": 16, "training and validation": 64}
+    assert info["seed"] == 3 and {"keras", "numpy", "h5py"} <= set(info["packages"])
+    assert len(again.history["labels"]["loss"]) == 20
+
+
+def test_no_test_spectrum_shares_its_intrinsic_labels(trained, library):
+    inversion, out = trained
+    labels, _ = saved(out)
+    test = rows_of(draws_of_test(inversion, library)[0])
+    validation, training = rows_of(labels[:VALIDATED]), rows_of(labels[VALIDATED:])
+    assert len(test) > 10 and len(validation) > 8 and len(training) > 40
+    assert not test & validation and not test & training and not validation & training
+
+
+def test_training_reduces_the_error(trained, library):
+    """Labels of test spectra are far better than the mean label, those that spectra depend on most."""
+    inversion, out = trained
+    losses = inversion.history["labels"]["val_loss"]
+    assert losses.min() < 0.8 * losses[0]
+    assert inversion.history["labels"]["loss"][-1] < 0.3 * losses[0]
+    labels = saved(out)[0]
+    rms = inversion.info["metrics"]["test"]
+    for name, share in (("teff", 0.6), ("vsini", 0.6), ("mh", 0.9)):
+        i = inversion.labels.names.index(name)
+        assert rms[name] < share * np.std(labels[:, i])
+
+
+def test_metrics_are_those_of_the_written_inversion(trained, library):
+    inversion, out = trained
+    labels, flux = saved(out)
+    measured = inversion.info["metrics"]
+    x, spectra = draws_of_test(inversion, library)
+    for part, (true, seen) in {
+        "test": (x, spectra),
+        "validation": (labels[:VALIDATED], flux[:VALIDATED]),
+        "training": (labels[VALIDATED:], flux[VALIDATED:]),
+    }.items():
+        error = inversion.estimate(seen)[0] - true
+        for i, name in enumerate(inversion.labels.names):
+            assert measured[part][name] == pytest.approx(np.sqrt(np.mean(error[:, i] ** 2)), rel=1e-4), part
+    rebuilt = inversion.principal.rebuilt(inversion.coefficients(spectra))
+    relative = np.mean(np.abs(rebuilt - spectra) / spectra)
+    assert measured["components_test"]["mean_relative_error"] == pytest.approx(relative, rel=1e-3)
+    assert measured["components_training"]["rms"] < 0.01
+    assert sum(row["spectra"] for row in measured["test_by_teff"]) == TESTED
+    assert measured["rounding_max_change"] == 0  # float32
+    assert set(measured["test_error_over_stated"]) == set(inversion.labels.names)
+
+
+def test_stated_errors_are_those_of_validation_spectra(trained):
+    inversion, out = trained
+    labels, flux = saved(out)
+    estimated, sigma = inversion.estimate(flux[:VALIDATED])
+    pull = (estimated - labels[:VALIDATED]) / sigma
+    assert np.all((0.6 < pull.std(axis=0)) & (pull.std(axis=0) < 1.5))
+
+
+def test_training_spectra_are_like_themselves_and_others_are_not(trained):
+    inversion, out = trained
+    _, flux = saved(out)
+    assert not any("unlike-training" in flags for flags in invert(flux[VALIDATED:], inversion=inversion).flags)
+    odd = np.concatenate([6.0 - 5.0 * flux[:5], [1.0 + 0.3 * np.sin(PAPER_WAVELENGTH)]])  # emission; ripples
+    assert all("unlike-training" in flags for flags in invert(odd, inversion=inversion).flags)
+
+
+def test_a_network_for_each_label(apart):
+    """Trained on coefficients as they are, exported for coefficients of unit variance: as Keras has it."""
+    inversion, models, out = apart
+    assert len(models) == len(inversion.networks) == 6 and len(inversion.principal.spread) == 15
+    _, flux = saved(out)
+    c = inversion.coefficients(flux[:50]) * inversion.principal.spread
+    theirs = np.concatenate([model.predict(c.astype("f4"), verbose=0) for model in models], axis=1)
+    ours = inversion.labels.scaled(inversion.from_coefficients(inversion.coefficients(flux[:50])))
+    change = inversion.info["metrics"]["rounding_max_change"]
+    assert 0 < change < 0.02  # float16
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=0.03)
+    assert set(inversion.history) == set(inversion.labels.names)
+    kernel = models[0].layers[0].kernel_initializer
+    assert type(kernel).__name__ == "RandomNormal"
+
+
+def assert_same(inversion, expected, flux):
+    for name, curves in expected.history.items():
+        np.testing.assert_allclose(inversion.history[name]["val_loss"], curves["val_loss"], rtol=1e-4)
+    np.testing.assert_allclose(inversion.estimate(flux)[0], expected.estimate(flux)[0], rtol=1e-3, atol=1e-3)
+
+
+def test_interrupted_training_goes_on_as_if_nothing_had_happened(trained, keras, tmp_path, monkeypatch):
+    """Ctrl-C within an epoch: noise and order of the epochs that follow are the same."""
+    from rvsemu.training import stages
+
+    original, count = stages._Keeper.on_train_batch_end, []
+
+    def interrupting(self, batch, logs=None):
+        original(self, batch, logs)
+        count.append(1)
+        if len(count) == 75:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "tiny.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(stages._Keeper, "on_train_batch_end", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train(LIBRARY, TINY, out, seed=3, progress=False)
+    assert not out.exists()
+    with np.load(tmp_path / "tiny.h5.work" / "network_labels.npz") as checkpoint:
+        assert len(checkpoint["loss"]) == 7
+    assert_same(train(LIBRARY, TINY, out, seed=3, progress=False), trained[0], saved(out)[1][:20])
+
+
+def test_finished_training_is_repeated_from_its_folder(trained, keras, monkeypatch):
+    inversion, out = trained
+    monkeypatch.setattr(keras.Model, "fit", None)
+    assert_same(train(LIBRARY, TINY, out, seed=3, progress=False), inversion, saved(out)[1][:20])
+
+
+def test_folder_of_another_training(trained):
+    with pytest.raises(TrainingError, match="holds a training with another"):
+        train(LIBRARY, replace(TINY, components=21), trained[1], seed=3, progress=False)
+
+
+def test_a_label_that_does_not_vary(keras, library, tmp_path):
+    """It is dropped, as it is from emulators."""
+    labels = library.labels.copy()
+    labels[:, library.names.index("vmic")] = 2.0
+    short = replace(TINY, schedule=replace(TINY.schedule, epochs=2))
+    inversion = train(replace(library, labels=labels), short, tmp_path / "i.h5", draws=100, progress=False)
+    assert inversion.labels.names == ("teff", "logg", "vsini", "mh", "resolution")
+    assert inversion.info["constant_labels"] == {"vmic": 2.0}
+
+
+def test_command(keras, tmp_path, monkeypatch, capsys):
+    """Without -o the file is named after what it is; 'info' reads it."""
+    from rvsemu.training import recipes
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(recipes.INVERSIONS, "tiny-inversion", TINY)
+    arguments = ["--library", str(LIBRARY), "--recipe", "tiny-inversion", "--epochs", "2", "--draws", "100", "--quiet"]
+    assert main(["train", *arguments]) == 0
+    assert "wrote inversion.h5: <Inversion tiny-inversion" in capsys.readouterr().out
+    assert main(["info", "inversion.h5"]) == 0
+    assert "test: teff" in capsys.readouterr().out
+
+
+def test_without_tensorflow(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(TrainingError, match="TensorFlow is needed to train"):
+        train(LIBRARY, TINY, tmp_path / "i.h5", progress=False)
+    assert list(tmp_path.iterdir()) == []
