@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rvsemu
+from rvsemu.inference import fit_many, prepare
 
 NAMES = sorted(f.stem for f in (Path(rvsemu.__file__).parent / "data" / "emulators").glob("*.h5"))
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}
@@ -58,7 +60,31 @@ def test_generate(benchmark, emulator):
 
 def test_fit(benchmark, emulator):
     (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
-    benchmark.pedantic(rvsemu.fit, (spectrum,), {"emulator": emulator}, rounds=3, warmup_rounds=1)
+    benchmark.pedantic(rvsemu.fit, (spectrum,), {"emulator": emulator}, rounds=20, warmup_rounds=1)
+
+
+def test_fit_many(benchmark, emulator):
+    (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    spectra = [spectrum] * 32
+    benchmark.pedantic(fit_many, (spectra,), {"emulator": emulator}, rounds=5, warmup_rounds=1)
+    benchmark.extra_info["ms a star"] = round(1e3 * benchmark.stats.stats.min / len(spectra), 2)
+
+
+def test_likelihood(benchmark, emulator):
+    """Of 16 vectors at once; beside it, how many times the emulator's flux of the same."""
+    (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    likelihood = prepare(spectrum, emulator=emulator)
+    parameters = likelihood.parameters
+    scale = 1e-3 * (parameters.upper - parameters.lower)[parameters.free]
+    x = likelihood.start + scale * np.random.default_rng(1).normal(size=(16, len(scale)))
+    x = np.clip(x, parameters.lower[parameters.free], parameters.upper[parameters.free])
+    benchmark.pedantic(likelihood.log_probability, (x,), rounds=100, warmup_rounds=5)
+    start = time.perf_counter()
+    for _ in range(20):
+        emulator.flux(x[:, : len(emulator.labels)])
+    alone = (time.perf_counter() - start) / 20
+    benchmark.extra_info["ms a vector"] = round(1e3 * benchmark.stats.stats.min / 16, 3)
+    benchmark.extra_info["times the flux"] = round(benchmark.stats.stats.mean / alone, 1)
 
 
 def test_sample(benchmark, emulator):

@@ -14,7 +14,7 @@ from rvsemu.errors import SpectrumError
 from rvsemu.library import Library
 from rvsemu.physics.broadening import Broadener, broaden, lsf_sigma, rotation_transfer
 from rvsemu.physics.continuum import chebyshev_basis
-from rvsemu.physics.resampling import interpolation_matrix, rebin
+from rvsemu.physics.resampling import Resampler, interpolation_matrix, rebin
 from rvsemu.physics.wavelengths import (
     SPEED_OF_LIGHT,
     air_to_vacuum,
@@ -510,3 +510,31 @@ def test_chebyshev_basis():
 def test_chebyshev_basis_does_not_ask_for_order():
     wave = np.random.default_rng(8).permutation(np.linspace(8460, 8700, 51))
     np.testing.assert_allclose(chebyshev_basis(wave, 3)[np.argsort(wave)], chebyshev_basis(np.sort(wave), 3))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        vacuum_to_air(8460 + 0.1 * np.arange(2401)),  # about as dense as the grid
+        vacuum_to_air(8460 + 0.1 * np.arange(2401))[::3],
+        8400.3 + 0.25 * np.arange(1590),  # at both ends, and neither one grid point apart nor two
+        np.sort(np.random.default_rng(1).uniform(8402, 8797, 500)),
+        np.linspace(8780, 8420, 3000),  # decreasing
+    ],
+    ids=["dense", "every third", "ends", "scattered", "decreasing"],
+)
+def test_resampler_is_the_interpolation_matrix(x):
+    grid = (8400.0, 0.1, 4000)
+    values = np.random.default_rng(2).random((4, 3, 4000))
+    velocities = np.array([-8.0, 0.0, 3.3, 9.0])
+    stretch = doppler(1.0, velocities)
+    got, slopes = Resampler(*grid, x)(values, stretch, derivative=True)
+    for i, factor in enumerate(stretch):
+        np.testing.assert_allclose(got[i].T, interpolation_matrix(*grid, x * factor) @ values[i].T, atol=1e-9)
+        expected = interpolation_matrix(*grid, x * factor, derivative=True) @ values[i, 0]
+        np.testing.assert_allclose(slopes[i], expected, atol=1e-8)
+    single = Resampler(*grid, x)(values.astype("f4"), stretch)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, got, atol=1e-5)
+    with pytest.raises(ValueError, match="leave the grid"):
+        Resampler(*grid, x)(values, doppler(1.0, np.array([-3000.0, 0, 0, 3000])))

@@ -43,10 +43,11 @@ class CoarseModel:
         low, here, high = (self._model.sample(rows[None], [self.velocities[i] + dv])[0] for dv in (-1.0, 0.0, 1.0))
         return np.array([here, (high - low) / 2, (high + low) / 2 - here])
 
-    def flux(self, labels, i) -> np.ndarray:
-        """Normalised flux (n, n_pixels) for plain labels (n, n_labels) at velocity `i` of the list."""
-        merged = self._merged(i)[0]
-        return self._hidden(self.labels.scaled(labels)) @ merged[:-1] + merged[-1]
+    def flux(self, labels, which) -> np.ndarray:
+        """Normalised flux (v, n, n_pixels) for plain labels (n, n_labels) at the velocities numbered `which` (v,)."""
+        hidden = self._hidden(self.labels.scaled(labels))
+        merged = (self._merged(int(i))[0] for i in which)
+        return np.array([hidden @ part[:-1] + part[-1] for part in merged])
 
     def jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
         """Like `ForwardModel.jacobian`."""

@@ -32,8 +32,8 @@ class Grid:
     def __init__(self, model, theta):
         self.model, self.theta, self.velocities = model, theta, model.velocities
         few = theta[:: max(1, len(theta) // _FEW)]
-        self._few = _with_squares(np.concatenate([model.flux(few, i) for i in range(len(self.velocities))]))
-        self._all = lru_cache(maxsize=16)(lambda i: _with_squares(model.flux(theta, i)))
+        self._few = _with_squares(np.concatenate(model.flux(few, range(len(self.velocities)))))
+        self._all = lru_cache(maxsize=16)(lambda i: _with_squares(model.flux(theta, [i])[0]))
         upper, lower = theta.max(axis=0), theta.min(axis=0)
         self._place = theta / np.where(upper > lower, _PART * (upper - lower), 1.0)
 
@@ -68,8 +68,8 @@ class Grid:
 
     def velocity(self, labels, own, flux, weight, basis) -> np.ndarray:
         """The best of the velocities `own` (s,) and all of the grid for stars of plain `labels` (s, n_labels)."""
-        models = [self.model.flux(labels, i) for i in range(len(self.velocities))]
-        models = np.stack([self.model.jacobian(np.column_stack([labels, own]))[0], *models], axis=1)
+        own_flux = self.model.jacobian(np.column_stack([labels, own]))[0]
+        models = np.stack([own_flux, *self.model.flux(labels, range(len(self.velocities)))], axis=1)
         best = np.argmin(_chi2(models, models**2, flux, weight, basis), axis=1)
         return np.where(best == 0, own, np.append(np.nan, self.velocities)[best])
 
@@ -132,16 +132,20 @@ def label_grid(parameters) -> np.ndarray:
     """
     free = parameters.free
     lower, upper = parameters.lower[free], parameters.upper[free]
-    ratio = 2.0
-    for _ in range(50):  # the root of x^(m + 1) = x + 1
-        ratio = (1.0 + ratio) ** (1.0 / (len(free) + 1))
-    steps = ratio ** -np.arange(1.0, len(free) + 1)
-    unit = (0.5 + np.outer(np.arange(1, _GRID + 1), steps)) % 1.0
-    unit[:, lower == 0] **= 2
+    unit = np.where(lower == 0, _unit_points(len(free)) ** 2, _unit_points(len(free)))
     priors = [parameters.priors[i] for i in free]
     known = np.array([not isinstance(p, Uniform) for p in priors])
     centre = np.clip([p.centre for p in priors], lower, upper)
     return np.where(known, centre, lower + unit * (upper - lower))
+
+
+@lru_cache(maxsize=8)
+def _unit_points(dimensions):
+    """Evenly spread points in the unit cube, (2048, dimensions)."""
+    ratio = 2.0
+    for _ in range(50):  # the root of x^(m + 1) = x + 1
+        ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
+    return (0.5 + np.outer(np.arange(1, _GRID + 1), ratio ** -np.arange(1.0, dimensions + 1))) % 1.0
 
 
 def _steps(lowest, highest, step) -> np.ndarray:

@@ -108,6 +108,7 @@ class Resampler:
             Points leave the grid, or the grid has fewer than `order` points.
         """
         kind = "f4" if values.dtype == np.float32 else "f8"
+        values = np.ascontiguousarray(values, dtype=kind)
         out = np.empty((*values.shape[:2], len(self._scaled)), dtype=kind)
         slopes = np.empty((len(values), len(self._scaled)), dtype=kind)
         powers = np.ones((self._order, len(self._scaled)), dtype=kind)
@@ -167,10 +168,10 @@ class Resampler:
                 np.einsum("ji,kij->ki", weights, chosen, out=out)
                 return
             part, product = weights[:, low:high], np.empty((order, high - low), dtype=weights.dtype)
-            near = (len(values), order, high - low), (values.strides[0], width, self._stride * width)
-            near = np.lib.stride_tricks.as_strided(values[:, first:], *near, writeable=False)
-            for row, target in zip(near, out, strict=True):
-                np.multiply(part, row, out=product)
+            strides = width, self._stride * width
+            for row, target in zip(values, out, strict=True):
+                near = np.ndarray(product.shape, row.dtype, row, int(first) * width, strides)
+                np.multiply(part, near, out=product)
                 np.add.reduce(product, axis=0, out=target[low:high])
 
 
