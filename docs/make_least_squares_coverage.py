@@ -110,7 +110,7 @@ def coverage(emulator, kind, snr, count, seed):
 def main(arguments=None):
     """Simulate, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stars", type=int, default=600, help="for each signal to noise (default: 600)")
+    parser.add_argument("--stars", type=int, default=1000, help="for each signal to noise (default: 1000)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tables", type=Path, default=HERE / "_generated")
     options = parser.parse_args(arguments)
