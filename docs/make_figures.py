@@ -502,7 +502,7 @@ def main(arguments=None):
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(fig, name):
-        fig.savefig(options.out / f"{name}.png", dpi=110)
+        fig.savefig(options.out / f"{name}.png", dpi=110, bbox_inches="tight")
         plt.close(fig)
         print(f"wrote {options.out / name}.png")
 
