@@ -29,6 +29,12 @@ def add_fit_options(parser):
         help="a Gaussian prior; given ones replace the defaults",
     )
     parser.add_argument("--no-priors", action="store_true", help="leave out the default priors")
+    add_pixel_options(parser)
+    add_emulator_option(parser)
+
+
+def add_pixel_options(parser):
+    """Continuum and mask, for all commands that read observed spectra."""
     parser.add_argument("--continuum-degree", type=int, default=3, metavar="N", help="of the polynomial (default: 3)")
     parser.add_argument(
         "--mask",
@@ -36,7 +42,6 @@ def add_fit_options(parser):
         metavar="NAME|LOW,HIGH",
         help="leave out: calcium-cores, edges, none, or a range in Angstrom (default: calcium-cores and edges)",
     )
-    add_emulator_option(parser)
 
 
 def _fit(options):

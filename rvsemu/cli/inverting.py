@@ -6,7 +6,7 @@ import sys
 
 from ..errors import SpectrumError
 from .common import command, write_results
-from .fitting import mask_setting, prefixed
+from .fitting import add_pixel_options, mask_setting, prefixed
 
 
 def add_invert(commands):
@@ -18,13 +18,7 @@ def add_invert(commands):
     parser.add_argument(
         "--radial-velocity", type=float, metavar="V", help="km/s; needed unless the spectra are in the rest frame"
     )
-    parser.add_argument("--continuum-degree", type=int, default=3, metavar="N", help="of the polynomial (default: 3)")
-    parser.add_argument(
-        "--mask",
-        action="append",
-        metavar="NAME|LOW,HIGH",
-        help="leave out: calcium-cores, edges, none, or a range in Angstrom (default: calcium-cores and edges)",
-    )
+    add_pixel_options(parser)
 
 
 def _invert(options):
