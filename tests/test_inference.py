@@ -9,6 +9,7 @@ import pytest
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
 from astropy.table import QTable, vstack
+from emulator_fixtures import in_double_precision
 
 import rvsemu
 from rvsemu._compat import Spectrum
@@ -36,13 +37,7 @@ def emulator():
 @pytest.fixture(scope="module")
 def emulator64(emulator):
     """The same in double precision, for finite differences."""
-
-    def double(network):
-        return DenseNetwork(
-            [Layer(x.weights.astype(float), x.bias.astype(float), x.activation) for x in network.layers]
-        )
-
-    return dataclasses.replace(emulator, label_network=double(emulator.label_network), decoder=double(emulator.decoder))
+    return in_double_precision(emulator)
 
 
 fit = functools.partial(fit_real, model_error=None)
@@ -274,8 +269,9 @@ def test_continuum_is_the_least_squares_one():
     projection = Projection(flux[None], basis[None], White(sigma[None]))
     found = projection.solve(model[None, None])
     expected, chi2, *_ = np.linalg.lstsq((basis * (model / sigma)).T, flux / sigma, rcond=None)
-    np.testing.assert_allclose(found.coefficients[0, 0], expected)
-    np.testing.assert_allclose(found.chi2[0, 0], chi2[0])
+    error = np.sqrt(np.diag(np.linalg.inv((basis / sigma * model) @ (basis / sigma * model).T)))
+    np.testing.assert_allclose(found.coefficients[0, 0] / error, expected / error, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.chi2[0, 0], chi2[0], rtol=1e-12)
 
 
 def test_errors_cover_the_scatter_of_correlated_noise(emulator):

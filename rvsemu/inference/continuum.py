@@ -20,16 +20,17 @@ class White:
 
     def __init__(self, sigma):
         self._weight = 1.0 / sigma[:, None]
+        self._single = self._weight.astype("f4")
 
     def take(self, which) -> White:
         """Those of the spectra with the numbers `which`."""
         out = object.__new__(White)
-        out._weight = self._weight[which]
+        out._weight, out._single = self._weight[which], self._single[which]
         return out
 
     def whiten(self, rows) -> np.ndarray:
         """Rows (s, r, n) over their standard deviations."""
-        return rows * self._weight
+        return rows * (self._single if rows.dtype == np.float32 else self._weight)
 
     def low(self, white) -> np.ndarray:
         """Nothing: there is no low rank."""
@@ -73,42 +74,51 @@ class Projection:
         Polynomials, zero in pixels not used.
     covariance : Covariance or White
         Of the s spectra.
+
+    Notes
+    -----
+    The columns of A are whitened in single precision, the residual in that of `flux`. One more step from there, towards
+    the minimum, makes chi2 as good as the residual, and coefficients to 1e-6 of their errors.
     """
 
     def __init__(self, flux, basis, covariance):
-        self.basis = basis
-        self._covariance = covariance
-        white = covariance.whiten(flux[:, None])
-        self._data = white[:, 0], covariance.low(white)[:, 0]
+        self._flux, self._basis, self._covariance = flux, basis, covariance
+        self._data = self._whitened(flux[:, None].astype("f4"))
+
+    def _whitened(self, rows):
+        """Pairs of whitened rows, and of these what belongs to the low rank; to be multiplied in `flux`'s precision."""
+        white = self._covariance.whiten(rows)
+        return tuple(x.astype(self._flux.dtype, copy=False) for x in (white, self._covariance.low(white)))
 
     def take(self, which) -> Projection:
         """Those of the spectra with the numbers `which`."""
+        if np.array_equal(which, np.arange(len(self._flux))):
+            return self
         out = object.__new__(Projection)
-        out.basis, out._covariance = self.basis[which], self._covariance.take(which)
-        out._data = tuple(x[which] for x in self._data)
+        out._flux, out._basis, out._covariance = self._flux[which], self._basis[which], self._covariance.take(which)
+        out._data = tuple(part[which] for part in self._data)
         return out
 
     def solve(self, models) -> Solution:
         """Best coefficients for models (s, r, n)."""
         s, r, n = models.shape
-        p = self.basis.shape[1]
-        columns = models[:, :, None] * self.basis[:, None]
-        white = self._covariance.whiten(columns.reshape(s, r * p, n))
-        low = self._covariance.low(white).reshape(s, r, p, -1)
-        white = white.reshape(s, r, p, -1)
-        data, data_low = self._data
-        normal = white @ white.swapaxes(-1, -2) - low @ low.swapaxes(-1, -2)
-        right = np.einsum("srpn,sn->srp", white, data) - np.einsum("srpk,sk->srp", low, data_low)
-        coefficients = np.linalg.solve(normal, right[..., None])[..., 0]
-        residual = data[:, None] - (coefficients[:, :, None] @ white)[:, :, 0]
-        residual_low = data_low[:, None] - (coefficients[:, :, None] @ low)[:, :, 0]
-        chi2 = np.sum(residual**2, axis=-1) - np.sum(residual_low**2, axis=-1)
-        determinant = np.linalg.slogdet(normal)[1]
-        return Solution(coefficients, chi2, determinant, (white, low), (residual, residual_low), normal)
+        p = self._basis.shape[1]
+        columns = models.astype("f4", copy=False)[:, :, None] * self._basis.astype("f4")[:, None]
+        white = tuple(part.reshape(s, r, p, -1) for part in self._whitened(columns.reshape(s, r * p, n)))
+        normal = _product(white, white)
+        data = tuple(part[:, None] for part in self._data)
+        coefficients = np.linalg.solve(normal, _product(white, data))[..., 0].astype(self._flux.dtype)
+        residual = self._whitened(self._flux[:, None] - models * (coefficients @ self._basis))
+        chi2 = np.subtract(*(np.einsum("srn,srn->sr", part, part) for part in residual))
+        residual = tuple(part[:, :, None] for part in residual)
+        slope = _product(white, residual)
+        step = np.linalg.solve(normal, slope)
+        chi2 -= np.sum(slope * step, axis=(-1, -2))
+        return Solution(coefficients + step[..., 0], chi2, np.linalg.slogdet(normal)[1], white, residual, normal)
 
     def continuum(self, solution) -> np.ndarray:
         """The polynomials of a solution, (s, r, n)."""
-        return solution.coefficients @ self.basis
+        return solution.coefficients @ self._basis
 
     def normal_equations(self, solution, slopes) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (s, r, q) and Gauss-Newton Hessian (s, r, q, q) of chi2 / 2.
@@ -120,14 +130,14 @@ class Projection:
             Derivatives of the models.
         """
         s, r, q, n = slopes.shape
-        slopes = -slopes * self.continuum(solution)[:, :, None]
-        white = self._covariance.whiten(slopes.reshape(s, r * q, n))
-        low = self._covariance.low(white).reshape(s, r, q, -1)
-        white = white.reshape(s, r, q, -1)
-        white_columns, low_columns = solution.white
-        residual, residual_low = solution.residual
-        mixed = white_columns @ white.swapaxes(-1, -2) - low_columns @ low.swapaxes(-1, -2)
-        hessian = white @ white.swapaxes(-1, -2) - low @ low.swapaxes(-1, -2)
-        hessian -= mixed.swapaxes(-1, -2) @ np.linalg.solve(solution.normal, mixed)
-        gradient = (white @ residual[..., None])[..., 0] - (low @ residual_low[..., None])[..., 0]
-        return gradient, hessian
+        slopes = slopes.astype("f4", copy=False) * -self.continuum(solution)[:, :, None].astype("f4")
+        white = tuple(part.reshape(s, r, q, -1) for part in self._whitened(slopes.reshape(s, r * q, n)))
+        mixed = _product(solution.white, white)
+        hessian = _product(white, white) - mixed.swapaxes(-1, -2) @ np.linalg.solve(solution.normal, mixed)
+        return _product(white, solution.residual)[..., 0], hessian
+
+
+def _product(left, right) -> np.ndarray:
+    """``x^T C^-1 y`` for all rows x, y of two pairs (see `Projection`)."""
+    white, low = (a @ b.swapaxes(-1, -2) for a, b in zip(left, right, strict=True))
+    return white - low

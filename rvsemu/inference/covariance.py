@@ -79,24 +79,23 @@ class Covariance:
     """
 
     def __init__(self, band, low_rank=None, blocks=False):
-        self.band, self.low_rank = np.asarray(band), low_rank
-        stars, width, n = self.band.shape
+        stars, width, n = np.shape(band)
         self._n, self._width = n, width - 1
         try:
-            factors = [cholesky_banded(one, lower=True, check_finite=False) for one in self.band]
+            factors = [cholesky_banded(one, lower=True, check_finite=False) for one in band]
         except LinAlgError as e:
             raise np.linalg.LinAlgError("the covariance is not positive definite") from e
-        self._factors = factors
+        self._factors = [{"f8": factor, "f4": factor.astype("f4")} for factor in factors]
         self.log_determinant = np.array([2.0 * np.sum(np.log(factor[0])) for factor in factors])
         self._size = max(_BLOCK, -(-self._width // 16) * 16)
-        self._blocks = -(-n // self._size) if blocks else 0
+        self._blocks, self._parts = -(-n // self._size) if blocks else 0, None
         if blocks:
             padded = np.zeros((stars, width, self._blocks * self._size))
             padded[:, 0, n:] = 1.0
             padded[:, :, :n] = factors
-            self._inverse, self._passed = self._in_blocks(padded)
+            self._parts = _in_both(*self._in_blocks(padded))
         self._projection = None
-        if low_rank is not None and low_rank.shape[1]:
+        if low_rank is not None and np.shape(low_rank)[1]:
             self._project(low_rank)
 
     def _in_blocks(self, factor):
@@ -123,20 +122,29 @@ class Covariance:
         return np.ascontiguousarray(inverse.swapaxes(-1, -2)), np.ascontiguousarray(passed.swapaxes(-1, -2))
 
     def whiten(self, rows) -> np.ndarray:
-        """``L^-1 x`` for the rows (s, r, n) of each of s matrices: (s, r, n), or a little longer, with zeros."""
+        """``L^-1 x`` for the rows (s, r, n) of each of s matrices: (s, r, n), or a little longer, with zeros.
+
+        In single precision for rows of float32.
+        """
+        kind = "f4" if rows.dtype == np.float32 else "f8"
+        if self._blocks:
+            return self._in_products(rows, *self._parts[kind])
+        out = np.empty(rows.shape, dtype=kind)
+        substitute = lapack.stbtrs if kind == "f4" else lapack.dtbtrs
+        for factor, source, target in zip(self._factors, rows, out, strict=True):
+            target[:] = substitute(factor[kind], source.T, uplo="L")[0].T
+        return out
+
+    def _in_products(self, rows, inverse, passed):
+        """`whiten` block by block."""
         stars, many = rows.shape[:2]
-        if not self._blocks:
-            out = np.empty(rows.shape)
-            for factor, source, target in zip(self._factors, rows, out, strict=True):
-                target[:] = lapack.dtbtrs(factor, source.T, uplo="L")[0].T
-            return out
-        padded = np.zeros((stars, many, self._blocks, self._size))
-        padded.reshape(stars, many, -1)[:, :, : self._n] = rows
-        out = np.empty_like(padded)
-        np.matmul(padded.swapaxes(1, 2), self._inverse, out=out.swapaxes(1, 2))
+        out = np.zeros((stars, many, self._blocks, self._size), dtype=rows.dtype)
+        out.reshape(stars, many, -1)[:, :, : self._n] = rows
+        blocks = out.swapaxes(1, 2) @ inverse
         if self._width:
             for i in range(1, self._blocks):
-                out[:, :, i] -= out[:, :, i - 1, -self._width :] @ self._passed[:, i]
+                blocks[:, i] -= blocks[:, i - 1, :, -self._width :] @ passed[:, i]
+        out[:] = blocks.swapaxes(1, 2)
         return out.reshape(stars, many, -1)
 
     def _project(self, low_rank):
@@ -145,31 +153,32 @@ class Covariance:
         power, vectors = np.linalg.eigh(gram)  # S^2, and what turns white into S times Q^T
         power = np.maximum(power, 0.0)
         self.log_determinant = self.log_determinant + np.sum(np.log1p(power), axis=1)
-        self._projection = (vectors / np.sqrt(1.0 + power)[:, None, :]).swapaxes(-1, -2) @ white
+        projection = (vectors / np.sqrt(1.0 + power)[:, None, :]).swapaxes(-1, -2) @ white
+        self._projection = _in_both(projection.swapaxes(-1, -2))
 
     def take(self, which) -> Covariance:
         """Those of the matrices with the numbers `which`."""
         out = object.__new__(Covariance)
         out.__dict__.update(self.__dict__)
         out._factors = [self._factors[i] for i in which]
-        for name in (
-            "band",
-            "low_rank",
-            "log_determinant",
-            "_projection",
-            *(("_inverse", "_passed") * bool(self._blocks)),
-        ):
-            value = getattr(self, name)
-            setattr(out, name, None if value is None else value[which])
+        out.log_determinant = self.log_determinant[which]
+        for name in ("_projection", "_parts"):
+            both = getattr(self, name)
+            setattr(out, name, both and {kind: tuple(a[which] for a in arrays) for kind, arrays in both.items()})
         return out
 
     def low(self, white) -> np.ndarray:
         """g(x') (s, r, k) of whitened rows (s, r, padded n); k is 0 without a low rank."""
         if self._projection is None:
-            return np.zeros((*white.shape[:2], 0))
-        return white @ self._projection.swapaxes(-1, -2)
+            return np.zeros((*white.shape[:2], 0), dtype=white.dtype)
+        return white @ self._projection["f4" if white.dtype == np.float32 else "f8"][0]
 
     def solve_pairs(self, left, right) -> np.ndarray:
         """``x^T C^-1 y`` for all pairs of rows (s, r, n) and (s, q, n): (s, r, q)."""
         left, right = self.whiten(left), self.whiten(right)
         return left @ right.swapaxes(-1, -2) - self.low(left) @ self.low(right).swapaxes(-1, -2)
+
+
+def _in_both(*arrays) -> dict:
+    """The arrays in both precisions."""
+    return {kind: tuple(np.ascontiguousarray(a, dtype=kind) for a in arrays) for kind in ("f4", "f8")}

@@ -297,12 +297,12 @@ class Setup:
         x = theta[..., parameters.free].reshape(count * STARTS, -1)
         used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
         projection = stack.rough(used, every)[2]
-        evaluate = self._objective(grid.model, projection, STARTS, "f4")
+        evaluate = self._objective(grid.model, projection, STARTS)
         bounds = parameters.lower[parameters.free], parameters.upper[parameters.free]
         found = minimise(evaluate, x, *bounds, self._reach, _ROUGH, _FIRST_STEPS)
         best = np.argmin(found.cost.reshape(count, STARTS), axis=1)
         x = found.x.reshape(count, STARTS, -1)[np.arange(count), best]
-        x = minimise(self._objective(grid.model, projection, 1, "f4"), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
+        x = minimise(self._objective(grid.model, projection), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
         theta = parameters.full(x)
         velocity = grid.velocity(theta[:, :labels], theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
         theta[:, parameters.velocity] = velocity
@@ -321,7 +321,7 @@ class Setup:
         down = np.where((lower == 0) & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
         return down, up
 
-    def _objective(self, model, projection, repeats=1, kind="f8"):
+    def _objective(self, model, projection, repeats=1):
         """chi2 / 2 - log prior with derivatives, for `repeats` problems of each spectrum (see `minimise`)."""
         parameters = self.parameters
         free = parameters.free
@@ -330,11 +330,11 @@ class Setup:
         def evaluate(which, x):
             flux, slopes = model.jacobian(parameters.full(x))
             some = projection.take(which // repeats)
-            solution = some.solve(flux[:, None].astype(kind, copy=False))
+            solution = some.solve(flux[:, None])
             gradient = np.zeros(x.shape)
             hessian = np.zeros((*x.shape, x.shape[1]))
             n = len(moved)
-            parts = some.normal_equations(solution, slopes[:, None, moved].astype(kind, copy=False))
+            parts = some.normal_equations(solution, slopes[:, None, moved])
             gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
             first, second = parameters.prior_slopes(x)
             diagonal = np.arange(x.shape[1])

@@ -88,7 +88,7 @@ class Likelihood:
     def log_likelihood(self, x) -> np.ndarray:
         """Log likelihood (n,) of free parameters (n, m) or (m,), the continuum marginalised."""
         theta = self.parameters.full(np.atleast_2d(x))
-        models = self.model.flux(theta).astype(float)
+        models = self.model.flux(theta)
         if self._jitter is None:
             return self._marginal(self._weighted, models)
         scatter = np.exp(theta[:, self._jitter])
@@ -120,6 +120,6 @@ class Likelihood:
     def predict(self, x) -> np.ndarray:
         """Model times its best continuum (n, n_pixels), for free parameters (n, m) or (m,)."""
         theta = self.parameters.full(np.atleast_2d(x))
-        models = self.model.flux(theta).astype(float)
+        models = self.model.flux(theta)
         coefficients = self._weighted.projection.solve(models[None]).coefficients[0]
         return models * (coefficients @ self.basis)

@@ -108,11 +108,14 @@ class Parameters:
         """Sum of the log densities (n,) of free values (n, m); -inf outside of the bounds, never NaN."""
         x = np.atleast_2d(x)
         free = self.free
-        with np.errstate(invalid="ignore"):
-            inside = np.all((x >= self.lower[free]) & (x <= self.upper[free]), axis=1)
-        out = np.full(len(x), -np.inf)
-        terms = [self.priors[i].log_density(x[inside, j]) for j, i in enumerate(free)]
-        out[inside] = np.sum(terms, axis=0)
+        inside = np.all((x >= self.lower[free]) & (x <= self.upper[free]), axis=1)
+        out = np.where(inside, 0.0, -np.inf)
+        for j, i in enumerate(free):
+            prior = self.priors[i]
+            if type(prior) is Uniform:
+                out -= np.log(prior.upper - prior.lower)
+            else:
+                out[inside] += prior.log_density(x[inside, j])
         return out
 
     def prior_slopes(self, x) -> tuple[np.ndarray, np.ndarray]:

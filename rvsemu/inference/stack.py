@@ -90,7 +90,7 @@ class Stack:
         """
         velocities = theta[:, self.parameters.velocity]
         used = np.array([o.good(v)[self.pixels] for o, v in zip(self.observations, velocities, strict=True)])
-        models = self.model.flux(theta).astype(float)
+        models = self.model.flux(theta)
         flux, basis = np.where(used, self.flux, 0.0), self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, self.sigma, np.inf)))
         coefficients = white.solve(models[:, None]).coefficients[:, 0]

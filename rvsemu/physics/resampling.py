@@ -10,6 +10,8 @@ from scipy import sparse
 
 __all__ = ["Resampler", "interpolation_matrix", "rebin"]
 
+_RUNS = 9  # more ranges of equally spaced points than these are no gain
+
 
 def interpolation_matrix(start, step, n, x, order=8, derivative=False) -> sparse.csr_array:
     """Matrix that takes values on a uniform grid to points `x` by local Lagrange polynomials.
@@ -64,9 +66,11 @@ def _lagrange_powers(order) -> np.ndarray:
 class Resampler:
     """Rows of values on a uniform grid, each at its own stretch of the same points: many Doppler shifts at once.
 
-    The same polynomials as `interpolation_matrix`, without building a matrix for each shift: where the
-    points are about as dense as the grid, or every third grid point, say, the values that belong to
-    successive points are equally spaced, and a row is a few products of strided arrays.
+    Polynomials like those of `interpolation_matrix`, without building a matrix for each shift. Stretches that differ
+    by less than half a grid step use the same grid points, so that a point may be 3/4 instead of 1/2 of a step from the
+    middle of its own; the polynomials' error is largest in the middle. Where the points are about as dense as the
+    grid, or every third grid point, say, the values that belong to successive points are equally spaced, and all
+    rows together are a few products of strided arrays.
 
     Parameters
     ----------
@@ -82,10 +86,9 @@ class Resampler:
 
     def __init__(self, start, step, n, x, order=8):
         self._n, self._order = n, order
-        self._scaled = np.asarray(x, dtype=float) / step
+        self._start, self._scaled = start / step, np.asarray(x, dtype=float) / step
+        self._apart = 0.5 / np.median(self._scaled)
         self._stride = max(1, round(np.ptp(self._scaled) / max(1, len(self._scaled) - 1)))
-        self._count = self._stride * np.arange(len(self._scaled))
-        self._origin = start / step + self._count
         powers = _lagrange_powers(order)
         slopes = powers[:, 1:] * np.arange(1, order) / step
         self._powers = {d: powers.astype(d) for d in ("f4", "f8")}
@@ -108,71 +111,67 @@ class Resampler:
             Points leave the grid, or the grid has fewer than `order` points.
         """
         kind = "f4" if values.dtype == np.float32 else "f8"
-        values = np.ascontiguousarray(values, dtype=kind)
+        values, stretch = np.ascontiguousarray(values, dtype=kind), np.asarray(stretch, dtype=float)
         out = np.empty((*values.shape[:2], len(self._scaled)), dtype=kind)
         slopes = np.empty((len(values), len(self._scaled)), dtype=kind)
-        powers = np.ones((self._order, len(self._scaled)), dtype=kind)
-        for r, factor in enumerate(stretch):
-            runs = self._place(factor, powers)
-            self._products(self._powers[kind] @ powers, values[r], runs, out[r])
+        near = np.round((stretch - 1.0) / self._apart)
+        for anchor in np.unique(near):
+            rows = np.flatnonzero(near == anchor)
+            first, runs = self._runs(1.0 + anchor * self._apart)
+            position = self._scaled * stretch[rows, None] - self._start
+            self._check(position)
+            powers = self._powers_of(position - (first + (self._order - 1) / 2), kind)
+            out[rows] = self._products(self._powers[kind], powers, values[rows], first, runs)
             if derivative:
-                self._products(self._slopes[kind] @ powers[:-1], values[r, :1], runs, slopes[r : r + 1])
+                slopes[rows] = self._products(self._slopes[kind], powers[:-1], values[rows, :1], first, runs)[:, 0]
         return (out, slopes) if derivative else out
 
-    def _place(self, factor, powers) -> list:
-        """Fill in powers of the distance of each point from the middle of the grid points used for it.
+    def _runs(self, factor) -> tuple[np.ndarray, list]:
+        """The first grid point used for each point at a stretch, and ranges of points where these are successive."""
+        middle = np.floor(self._scaled * factor - self._start).astype(int)
+        first = np.clip(middle - (self._order // 2 - 1), 0, self._n - self._order)
+        cuts = (np.flatnonzero(np.diff(first) != self._stride) + 1).tolist()
+        return first, list(zip([0, *cuts], [*cuts, len(first)], strict=True))
 
-        Returns ranges of points with the first grid point used for each one's first, or for all points
-        where the ranges are many: ``[(low, high, first)]``.
-        """
-        ahead = self._scaled * factor
-        ahead -= self._origin  # steps by which a point is ahead of the grid point of its own number
-        low, high = np.floor(ahead.min()), np.floor(ahead.max())
-        before, size = self._order // 2 - 1, len(ahead)
-        if low >= before and high + self._count[-1] + self._order // 2 < self._n - 1:
-            whole = low if low == high else np.floor(ahead)
-            ahead -= whole
-            np.subtract(ahead, 0.5, out=powers[1], casting="same_kind")
-            cuts = [] if low == high else (np.flatnonzero(whole[1:] != whole[:-1]) + 1).tolist()
-            first = None
-        else:  # near the ends of the grid
-            first = np.clip(np.floor(ahead).astype(int) + self._count - before, 0, self._n - self._order)
-            position = ahead + self._count
-            low, high = position.min(), position.max()
-            if self._n < self._order or not (low >= -1e-6 and high <= self._n - 1 + 1e-6):
-                raise ValueError(f"points at {low:g} to {high:g} steps leave the grid of {self._n}")
-            powers[1] = position - first - (self._order - 1) / 2
-            cuts = (np.flatnonzero(np.diff(first) != self._stride) + 1).tolist()
+    def _check(self, position):
+        low, high = position.min(), position.max()
+        if self._n < self._order or not (low >= -1e-6 and high <= self._n - 1 + 1e-6):
+            raise ValueError(f"points at {low:g} to {high:g} steps leave the grid of {self._n}")
+
+    def _powers_of(self, position, kind) -> np.ndarray:
+        """Powers (order, r, m) of the distances (r, m) of points from the middle of the grid points used for them."""
+        powers = np.ones((self._order, *position.shape), dtype=kind)
+        powers[1] = position
         for i in range(2, self._order):
             np.multiply(powers[i // 2], powers[i - i // 2], out=powers[i])
-        if first is None and len(cuts) < 9:
-            starts = [whole] if low == high else whole[[0, *cuts]]
-            return [
-                (a, b, int(w) + self._stride * a - before)
-                for a, b, w in zip([0, *cuts], [*cuts, size], starts, strict=True)
-            ]
-        if first is None:
-            first = whole.astype(int) + self._count - before
-        return (
-            [(a, b, first[a]) for a, b in zip([0, *cuts], [*cuts, size], strict=True)]
-            if len(cuts) < 9
-            else [(0, size, first)]
-        )
+        return powers
 
-    def _products(self, weights, values, runs, out):
-        """``out[k, i] = sum over j of weights[j, i] values[k, first of i + j]``."""
-        order, width = len(weights), values.strides[-1]
-        for low, high, first in runs:
-            if np.ndim(first):
-                chosen = np.lib.stride_tricks.sliding_window_view(values, order, axis=1)[:, first]
-                np.einsum("ji,kij->ki", weights, chosen, out=out)
-                return
-            part, product = weights[:, low:high], np.empty((order, high - low), dtype=weights.dtype)
-            strides = width, self._stride * width
-            for row, target in zip(values, out, strict=True):
-                near = np.ndarray(product.shape, row.dtype, row, int(first) * width, strides)
-                np.multiply(part, near, out=product)
-                np.add.reduce(product, axis=0, out=target[low:high])
+    def _products(self, coefficients, powers, values, first, runs) -> np.ndarray:
+        """Sums over j of the j-th weight of a point times the j-th value from its first, (r, k, m).
+
+        Parameters
+        ----------
+        coefficients : ndarray, shape (order, q)
+            Of the weights as polynomials.
+        powers : ndarray, shape (q, r, m)
+        values : ndarray, shape (r, k, n)
+        first : ndarray of int, shape (m,)
+        runs : list of (low, high)
+            See `_runs`.
+        """
+        weights = (coefficients @ powers.reshape(len(powers), -1)).reshape(-1, *powers.shape[1:])
+        out = np.empty((*values.shape[:2], powers.shape[2]), dtype=values.dtype)
+        if len(runs) > _RUNS:
+            chosen = np.lib.stride_tricks.sliding_window_view(values, self._order, axis=2)[:, :, first]
+            return np.einsum("jri,rkij->rki", weights, chosen, out=out)
+        for low, high in runs:
+            start = int(first[low])
+            end = start + self._stride * (high - low - 1) + 1
+            total = out[:, :, low:high]
+            np.multiply(weights[0, :, None, low:high], values[:, :, start : end : self._stride], out=total)
+            for j in range(1, self._order):
+                total += weights[j, :, None, low:high] * values[:, :, start + j : end + j : self._stride]
+        return out
 
 
 def rebin(edges, flux, new_edges) -> np.ndarray:
