@@ -1,7 +1,7 @@
 """He I lines of the RVS range, which the Gaia-ESO line list does not have, from quantum-defect theory.
 
 All of them end on Rydberg levels (n = 8 to 15), where one electron moves in the Coulomb field of a small core:
-term energies follow from quantum defects, oscillator strengths from Coulomb wave functions to a few per cent.
+term energies follow from quantum defects, oscillator strengths from Coulomb wave functions to one per cent.
 """
 
 from __future__ import annotations
