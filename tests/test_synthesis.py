@@ -2,9 +2,12 @@
 
 import gzip
 import io
+import math
+import sys
 import tarfile
 import zipfile
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from synthesis_fixtures import RECORDED, SETTINGS, structures, workspace
 from rvsemu.errors import SynthesisError
 from rvsemu.synthesis import Settings, Workspace, sources, synthesize
 from rvsemu.synthesis.engine import Failure, compile_synspec, step
-from rvsemu.synthesis.helium import QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
+from rvsemu.synthesis.helium import LOWER, QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
 from rvsemu.synthesis.lines import abo_width, write_atoms, write_molecules
 from rvsemu.synthesis.spectrum import mean_in_bins
 from rvsemu.synthesis.structures import read_grid
@@ -22,47 +25,100 @@ from rvsemu.synthesis.structures import read_grid
 
 # ---------------------------------------------------------------------- He I
 @pytest.mark.parametrize(
-    ("term", "upper", "f"),
-    [  # absorption oscillator strengths: Wiese & Fuhr (2009, J. Phys. Chem. Ref. Data 38, 565)
-        ((3, 2, 1), (3, 2), 0.6102),
-        ((1, 2, 1), (3, 2), 0.7103),
-        ((3, 2, 1), (4, 2), 0.1228),
-        ((3, 2, 1), (5, 2), 0.0472),
-        ((3, 2, 1), (3, 0), 0.0695),
+    ("multiplicity", "lower", "upper", "probability", "accuracy"),
+    [  # 1/s: Drake (1996, Atomic, Molecular, and Optical Physics Handbook, ch. 11), as in Cloudy's he_transprob.dat
+        (3, (3, 1), (9, 2), 5.7759e5, 0.01),  # four lines of the RVS range
+        (3, (3, 1), (10, 2), 4.1928e5, 0.01),
+        (3, (3, 1), (10, 0), 2.7471e5, 0.01),
+        (1, (3, 0), (8, 1), 2.62525e5, 0.01),
+        (3, (3, 2), (10, 3), 3.6015e5, 0.01),  # lower members of the other series there
+        (1, (3, 2), (10, 3), 3.59221e5, 0.01),
+        (3, (3, 2), (10, 1), 2.6571e4, 0.01),
+        (1, (3, 2), (10, 1), 1.23885e4, 0.01),
+        (1, (3, 1), (10, 2), 3.68097e5, 0.01),
+        (1, (3, 1), (10, 0), 2.19998e5, 0.01),
+        (3, (2, 1), (3, 2), 7.0708e7, 0.035),  # lines from n = 2, with more of the core
+        (3, (2, 1), (4, 2), 2.4579e7, 0.035),
+        (3, (2, 1), (5, 2), 1.1601e7, 0.035),
+        (3, (2, 1), (3, 0), 2.7853e7, 0.035),
     ],
 )
-def test_helium_oscillator_strengths_are_those_of_the_tables(term, upper, f):
-    multiplicity, _, l = term  # noqa: E741
-    assert coulomb_gf(*term, *upper) / (multiplicity * (2 * l + 1)) == pytest.approx(f, rel=0.035)
+def test_helium_strengths_are_those_of_the_tables(multiplicity, lower, upper, probability, accuracy):
+    wavelength = 1e8 / (term_energy(multiplicity, *upper) - term_energy(multiplicity, *lower))  # Angstrom, vacuum
+    gf = 1.49919e-16 * wavelength**2 * multiplicity * (2 * upper[1] + 1) * probability
+    assert coulomb_gf(multiplicity, *lower, *upper) == pytest.approx(gf, rel=accuracy)
 
 
-def test_without_quantum_defects_helium_is_hydrogen(monkeypatch):
+def hydrogen_f(n, l, upper_n, upper_l):  # noqa: E741
+    """Absorption oscillator strength of hydrogen in whole numbers, from r^(l+1) exp(-r/n) L^(2l+1)_(n-l-1)(2r/n)."""
+
+    def radial(n, l):  # noqa: E741
+        return {
+            l + 1 + k: Fraction((-1) ** k * math.comb(n + l, n - l - 1 - k), math.factorial(k)) * Fraction(2, n) ** k
+            for k in range(n - l)
+        }
+
+    def integral(p, q, decay, power=0):
+        return sum(
+            a * b * math.factorial(i + j + power) / decay ** (i + j + power + 1)
+            for i, a in p.items()
+            for j, b in q.items()
+        )
+
+    p, q = radial(n, l), radial(upper_n, upper_l)
+    norm = integral(p, p, Fraction(2, n)) * integral(q, q, Fraction(2, upper_n))
+    squared = integral(p, q, Fraction(1, n) + Fraction(1, upper_n), 1) ** 2 / norm
+    energy = Fraction(1, n**2) - Fraction(1, upper_n**2)
+    return float(Fraction(max(l, upper_l), 3 * (2 * l + 1)) * energy * squared)
+
+
+@pytest.mark.parametrize("n", [4, 9, 15])
+def test_without_quantum_defects_helium_is_hydrogen(n, monkeypatch):
     monkeypatch.setattr("rvsemu.synthesis.helium.QUANTUM_DEFECTS", dict.fromkeys(QUANTUM_DEFECTS, (0.0, 0.0)))
-    # hydrogen: 3d-4f 1.0175, 3p-4d 0.6183, 3s-4p 0.4847, 3p-4s 0.0322 (Bethe & Salpeter 1957, table 13)
-    for l, m, f in ((2, 3, 1.0175), (1, 2, 0.6183), (0, 1, 0.4847), (1, 0, 0.0322)):  # noqa: E741
-        assert coulomb_gf(1, 3, l, 4, m) / (2 * l + 1) == pytest.approx(f, rel=2e-3)
+    assert hydrogen_f(1, 0, 2, 1) == pytest.approx(2**13 / 3**9)  # 0.4162, Lyman alpha
+    for l, m in ((0, 1), (1, 0), (1, 2), (2, 1), (2, 3)):  # noqa: E741
+        assert coulomb_gf(1, 3, l, n, m) / (2 * l + 1) == pytest.approx(hydrogen_f(3, l, n, m), rel=2e-5)
 
 
 def test_helium_lines_are_where_they_are_observed():
     lines = helium_lines(8380, 8820)
     found = {line.name: line.wavelength for line in lines}
-    observed = {  # Angstrom, air: NIST Atomic Spectra Database
-        "3p 3P - 11d 3D": 8444.48,
-        "3s 1S - 8p 1P": 8518.04,
-        "3p 3P - 10d 3D": 8582.65,
-        "3p 3P - 10s 3S": 8632.71,
-        "3p 3P - 9d 3D": 8776.77,
+    expected = {  # Angstrom, air
+        "3s 1S - 8p 1P": 8518.037,  # from levels of the NIST Atomic Spectra Database, averaged over J
+        "3p 3P - 10d 3D": 8582.645,
+        "3p 3P - 10s 3S": 8632.737,
+        "3p 3P - 9d 3D": 8776.735,
+        "3d 3D - 14f 3F": 8581.87,  # identified in nebulae: the list of NEAT (Wesson, Stock & Scicluna 2012)
+        "3p 1P - 15d 1D": 8608.31,
+        "3d 3D - 13f 3F": 8648.25,
+        "3d 3D - 12f 3F": 8733.43,
+        "3p 1P - 12d 1D": 8816.64,
     }
-    for name, wavelength in observed.items():
-        assert found[name] == pytest.approx(wavelength, abs=0.06)
+    for name, wavelength in expected.items():
+        assert found[name] == pytest.approx(wavelength, abs=0.03), name
     assert [x.wavelength for x in lines] == sorted(x.wavelength for x in lines)
     assert max(lines, key=lambda x: x.log_gf).name == "3p 3P - 9d 3D"
     assert all(8380 < x.wavelength < 8820 for x in lines)
 
 
 def test_helium_terms():
-    assert term_energy(3, 4, 2) == pytest.approx(191444.5, abs=0.5)  # NIST
-    assert term_energy(1, 8, 1) == pytest.approx(196601.4, abs=0.1)
+    """NIST Atomic Spectra Database, cm-1, averaged over J and rounded."""
+    rydberg = {  # (multiplicity, l): n = 8, 9, 10
+        (1, 0): (196534.56, 196912.90, 197182.06),
+        (3, 0): (196461.36, 196861.99, 197145.23),
+        (1, 1): (196601.40, 196959.69, 197216.09),
+        (3, 1): (196566.71, 196935.33, 197198.33),
+        (1, 2): (196595.37, 196955.45, 197212.99),
+        (3, 2): (196595.06, 196955.23, 197212.82),
+        (1, 3): (196596.08, 196955.95, 197213.35),
+        (3, 3): (196596.08, 196955.94, 197213.35),
+    }
+    for (multiplicity, l), energies in rydberg.items():  # noqa: E741
+        found = [term_energy(multiplicity, n, l) for n in (8, 9, 10)]
+        assert found == pytest.approx(energies, abs=0.015)
+    lower = {(1, 0): 184864.83, (3, 0): 183236.79, (1, 1): 186209.36, (3, 1): 185564.60, (1, 2): 186104.97}
+    lower[3, 2] = 186101.55
+    assert lower == pytest.approx(LOWER, abs=0.01)
 
 
 # ---------------------------------------------------------------------- line lists
@@ -77,8 +133,18 @@ def test_abo_width_is_the_mean_over_the_velocities(sigma, alpha, z, mass):
     assert abo_width(sigma, alpha, z) == pytest.approx(np.log10(2 * np.sum(rate) * (v[1] - v[0])), abs=1e-3)
 
 
-def test_abo_width_of_sodium():
-    assert abo_width(407, 0.273, 11) == pytest.approx(-7.526, abs=0.005)  # Na I 5890, VALD
+@pytest.mark.parametrize(
+    ("sigma", "alpha", "z", "width"),
+    [  # Barklem, Piskunov & O'Mara (2000, A&AS 142, 467), as in MOOG's Barklem.dat
+        (407, 0.273, 11, -7.526),  # Na I 5889.95
+        (480, 0.231, 7, -7.442),  # N I 8683.40
+        (291, 0.275, 20, -7.675),  # Ca II 8542.09
+        (253, 0.245, 26, -7.731),  # Fe I 8688.62
+        (158, 0.202, 26, -7.927),  # Fe II 8465.97
+    ],
+)
+def test_abo_widths_are_those_of_the_tables(sigma, alpha, z, width):
+    assert abo_width(sigma, alpha, z) == pytest.approx(width, abs=0.002)
 
 
 GAIA_ESO = """'  26.000            '    1         4
@@ -153,7 +219,8 @@ def test_beyond_the_grid_the_nearest_edge_is_used_and_said():
     assert [grid.extrapolated(t, 2.2, 0) for t in (3600, 8000, 8001, 14000)] == [False, False, True, True]
     assert grid.composition(1.2)[25] == pytest.approx(3.2e-5 * 10**1.2)
     np.testing.assert_array_equal(grid.composition(1.2)[:2], grid.abundances[:2])
-    assert np.isfinite(grid.at(20000, 2.2, 0).temperature).all()
+    for name in ("temperature", "pressure"):
+        np.testing.assert_array_equal(getattr(grid.at(20000, 2.2, 0), name), getattr(grid.at(15000, 2.5, 0), name))
 
 
 def test_structures_file(tmp_path):
@@ -277,35 +344,73 @@ def test_recorded_runs(k, tmp_path):
     assert made.flux[round((core - 8530) / 0.04)] == pytest.approx(made.flux.min(), abs=0.03)
 
 
-def test_what_synspec_is_given(tmp_path, monkeypatch):
+IRON = """'  26.000            '    1         1
+'Fe I    LTE'
+  8688.624  2.176 -1.211  253.245    7.0  2.14E+07  0.000  's' 'p'   0.0    1.0 'Fe I a5P - z5P*'
+"""
+
+
+@pytest.mark.parametrize(
+    ("teff", "helium", "units"),
+    [
+        (4300, True, ["fort.19", "fort.20", "fort.21", "fort.5", "fort.55", "fort.8"]),
+        (9000, True, ["fort.19", "fort.5", "fort.55", "fort.8"]),
+        (9000, False, ["fort.19", "fort.5", "fort.55", "fort.8"]),
+    ],
+)
+def test_what_synspec_is_given(teff, helium, units, tmp_path, monkeypatch):
     seen = {}
 
     def keep(self, folder):
-        for name in ("fort.5", "fort.8", "fort.55", "tas"):
-            seen[name] = (folder / name).read_text().splitlines()
-        seen["units"] = sorted(p.name for p in folder.glob("fort.*"))
+        seen.update({path.name: path.read_text().splitlines() for path in folder.iterdir() if path.is_file()})
         raise Failure("stop")
 
     monkeypatch.setattr("rvsemu.synthesis.engine.Engine._execute", keep)
-    for teff in (4300, 9000):
-        with pytest.raises(Failure):
-            synthesize((teff, 4.5, 0.3, 1.5), SETTINGS, workspace(tmp_path / str(teff)))
-        iron = next(line.split() for line in seen["fort.5"] if line.startswith("  2 ") or line.startswith(" 2 "))
-        assert float(iron[1]) in (1.0, pytest.approx(0.085))
-        elements = seen["fort.5"][5 : 5 + 99]
-        assert float(elements[25].split()[1]) == pytest.approx(3.2e-5 * 10**0.3, rel=1e-5)
-        assert elements[25].split()[0] == "2"
-        assert len(seen["fort.8"]) == 1 + 21 + 1 + 4
-        assert seen["fort.8"][22].startswith("READ DECK6  4")
-        if teff == 4300:
-            assert seen["units"] == ["fort.19", "fort.20", "fort.21", "fort.5", "fort.55", "fort.8"]
-            assert seen["tas"][1] == "IFMOL= 1 "
-            assert seen["fort.55"][6] == "2 20 21"
-        else:
-            assert seen["units"] == ["fort.19", "fort.5", "fort.55", "fort.8"]
-            assert seen["fort.55"][6] == "0 0"
-        assert [float(x) for x in seen["fort.55"][5].split()[:3]] == [8529.0, 8563.0, 250.0]
-        assert float(seen["fort.55"][7]) == 1.5
+    space = workspace(tmp_path)
+    (tmp_path / "list").write_text(IRON)
+    write_atoms(tmp_path / "list", space.atoms(False), 8680, 8700, helium=False)
+    space.atoms(True).write_text(space.atoms(False).read_text() + "helium\n")
+    for name in ("CN", "TiO"):
+        space.molecule(name).write_text(name)
+    settings = replace(SETTINGS, helium=helium)
+    with pytest.raises(Failure, match="stop"):
+        synthesize((teff, 4.5, 0.3, 1.5), settings, space)
+    assert sorted(name for name in seen if name.startswith("fort.")) == units
+
+    # fort.5: three numbers an element: 2 for explicit ions, 1 for implicit ones; atoms per hydrogen atom; 0
+    elements = [line.split() for line in seen["fort.5"][5 : 5 + 99]]
+    assert [int(e[0]) for e in elements[:8]] == [2, 2, 1, 1, 1, 2, 2, 2]
+    assert [float(elements[z - 1][1]) for z in (1, 2)] == [1.0, 0.085]  # not scaled with [M/H]
+    assert elements[25] == ["2", f"{3.2e-5 * 10**0.3:e}", "0"]
+    assert [line.split()[:3] for line in seen["fort.5"] if "'Fe" in line] == [
+        ["26", "0", "49"],
+        ["26", "1", "41"],
+        ["26", "2", "1"],
+    ]
+
+    # fort.8
+    layers = structures().at(teff, 4.5, 0.3)
+    assert len(seen["fort.8"]) == 1 + 21 + 1 + 4
+    assert seen["fort.8"][22].startswith("READ DECK6  4")
+    given = np.array([line.split() for line in seen["fort.8"][23:]], dtype=float).T
+    wanted = layers.column_mass, layers.temperature, layers.pressure, layers.electrons
+    np.testing.assert_allclose(given, wanted, rtol=1e-6)
+
+    # fort.19: the line as the Gaia-ESO list has it; upper level from the NIST Atomic Spectra Database
+    assert seen["fort.19"][1:] == ["helium"] * helium
+    iron = [float(x) for x in seen["fort.19"][0].split()]
+    assert iron[:4] == [868.8624, 26.0, -1.211, pytest.approx(2.176 * 8065.544, abs=1e-3)]
+    assert iron[5:7] == [pytest.approx(29056.32, abs=0.5), 3.0]
+    assert iron[7:] == [pytest.approx(math.log10(2.14e7), abs=0.005), 0.0, pytest.approx(-7.731, abs=0.005), 0.0]
+
+    # the rest
+    assert seen["tas"][0] == "ND= 4 "
+    assert ("IFMOL= 1 " in seen["tas"]) == (teff == 4300)
+    assert seen["fort.55"][6] == ("2 20 21" if teff == 4300 else "0 0")
+    if teff == 4300:
+        assert (seen["fort.20"], seen["fort.21"]) == (["CN"], ["TiO"])
+    assert [float(x) for x in seen["fort.55"][5].split()[:3]] == [8529.0, 8563.0, 250.0]
+    assert float(seen["fort.55"][7]) == 1.5
 
 
 def test_step_is_a_third_of_the_narrowest_width():
@@ -400,16 +505,37 @@ def test_missing_prerequisites_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SynthesisError, match="apt-get install gfortran"):
         Workspace.prepare(tmp_path / "cache")
-    assert not list((tmp_path / "cache").rglob("*.gz"))
+    assert not [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]  # nothing was downloaded
     with pytest.raises(SynthesisError, match="synthesize setup"):
         Workspace.open(tmp_path / "cache")
     with pytest.raises(SynthesisError, match="not an executable"):
         Workspace.open(tmp_path / "cache", engine=RECORDED)
 
 
-def test_only_the_expected_synspec_is_repaired(tmp_path):
-    pytest.importorskip("shutil").which("gfortran") or pytest.skip("needs gfortran")
-    (tmp_path / "synspec54.f").write_text("      SUBROUTINE HYDLIN(ID)\n      DIMENSION PJ(60)\n      END\n")
+COPIER = """#!{python}
+import pathlib, sys
+if "--version" in sys.argv:
+    print("a compiler that copies")
+else:
+    pathlib.Path("synspec").write_text(pathlib.Path("synspec54.f").read_text() + pathlib.Path("P.FOR").read_text())
+"""
+
+
+def test_only_the_expected_synspec_is_repaired(tmp_path, monkeypatch):
+    compiler = tmp_path / "bin/gfortran"
+    compiler.parent.mkdir()
+    compiler.write_text(COPIER.format(python=sys.executable))
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(compiler.parent))
+    source = (
+        "      SUBROUTINE OTHER\n      DIMENSION PJ(40)\n      END\n"
+        "      SUBROUTINE HYDLIN(ID)\n      DIMENSION PJ({})\n      END\n"
+    )
+    (tmp_path / "P.FOR").write_text("C     included\n")
+    (tmp_path / "synspec54.f").write_text(source.format(40))
+    assert compile_synspec(tmp_path, tmp_path / "synspec") == "a compiler that copies"
+    assert (tmp_path / "synspec").read_text() == source.format(50) + "C     included\n"
+    (tmp_path / "synspec54.f").write_text(source.format(60))
     with pytest.raises(SynthesisError, match=r"PJ\(40\)"):
         compile_synspec(tmp_path, tmp_path / "synspec")
 

