@@ -14,8 +14,8 @@ from scipy.optimize import minimize
 
 import rvsemu
 from rvsemu.inference import DEFAULT_MASK, MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
-from rvsemu.inference.least_squares import Setup
 from rvsemu.inference.noise import spline_correlation
+from rvsemu.inference.setup import Setup
 from rvsemu.inference.stack import Stack
 
 HERE = Path(__file__).resolve().parent

@@ -17,7 +17,7 @@ from rvsemu.emulator import Emulator, ErrorModel
 from rvsemu.errors import LabelError, SpectrumError
 from rvsemu.inference import MASKS, ForwardModel, Likelihood, NoiseModel, Observation, fit_many
 from rvsemu.inference import fit as fit_real
-from rvsemu.inference import least_squares as module
+from rvsemu.inference import setup as module
 from rvsemu.inference.continuum import Projection, White
 from rvsemu.inference.noise import RVS_NOISE_CORRELATION, correlation_for
 from rvsemu.inference.parameters import DEFAULT_PRIORS, Parameters

@@ -14,6 +14,12 @@ def add_fit(commands):
     parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
     parser.add_argument("-o", "--out", metavar="TABLE", help="write a table of results: .ecsv, .fits, .csv or .vot")
     parser.add_argument("--plot", metavar="DIR", help="write a plot of each fit into this folder")
+    parser.add_argument(
+        "--errors",
+        choices=("gaussian", "sampled"),
+        default="gaussian",
+        help="from the curvature at the best fit, or from weighted draws, for noisy spectra (default: gaussian)",
+    )
     add_fit_options(parser)
 
 
@@ -51,7 +57,7 @@ def _fit(options):
     from ..io import read_rvs
     from ..io.spectra import check_writable
 
-    settings = fit_settings(options)
+    settings = fit_settings(options) | {"errors": options.errors}
     if options.out:
         check_writable(options.out)
     if options.plot:

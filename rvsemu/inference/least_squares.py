@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..emulator import resolve
 from ..errors import RvsemuError, SpectrumError
 from .likelihood import Likelihood
-from .minimise import minimise
-from .noise import NoiseModel, correlation_for, model_error_for
-from .observation import DEFAULT_MASK, Observation
-from .parameters import Parameters
-from .result import FitResult, make_results
-from .search import STARTS, grid_for, subset
-from .stack import Stack
+from .observation import DEFAULT_MASK
+from .result import FitResult
+from .setup import Setup
 
 __all__ = ["fit", "fit_many", "prepare"]
 
-_TOLERANCE = 0.05  # of chi2 / 2: the last step, of 0.3 sigma, gains less; what is left is of second order
-_ROUGH = 0.5  # enough to take the covariance there
-_STEPS = 40
-_FIRST_STEPS, _ROUGH_STEPS = 2, 14  # with all starts, and with the best of them
-_AWAY = 0.02  # of the range of a label
 _AT_ONCE = 16  # spectra in the same matrix products
 
 
@@ -40,6 +28,7 @@ def fit(
     model_error="gaia-rvs",
     jitter=0.0,
     scale_errors=True,
+    errors="gaussian",
     extrapolate=False,
 ) -> FitResult:
     """Fit stellar labels to an observed spectrum by least squares.
@@ -84,6 +73,10 @@ def fit(
     scale_errors : bool
         Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1, as then there is
         more misfit than noise and `model_error` allow for.
+    errors : {'gaussian', 'sampled'}
+        ``'gaussian'``: labels of the best fit, and errors as if the posterior were Gaussian there. ``'sampled'``:
+        medians and central intervals of the posterior from weighted draws, which takes a few times longer. It is
+        for spectra of low signal to noise, and labels near the limits of their range.
     extrapolate : bool
         Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width
         (never below zero, where it starts there).
@@ -172,32 +165,14 @@ def fit_many(spectra, *, mask=DEFAULT_MASK, medium=None, sigma=None, skip_bad=Fa
     return out
 
 
-def prepare(
-    spectrum,
-    *,
-    emulator=None,
-    fixed=None,
-    priors=None,
-    radial_velocity=(-100.0, 100.0),
-    continuum_degree=3,
-    mask=DEFAULT_MASK,
-    medium=None,
-    sigma=None,
-    noise_correlation="gaia-rvs",
-    model_error="gaia-rvs",
-    jitter=0.0,
-    extrapolate=False,
-) -> Likelihood:
+def prepare(spectrum, *, mask=DEFAULT_MASK, medium=None, sigma=None, **settings) -> Likelihood:
     """The `Likelihood` of a spectrum, with its covariance taken at a first solution (``.start``).
 
     Parameters
     ----------
-    spectrum, emulator, fixed, priors, radial_velocity, continuum_degree, mask, medium, sigma, noise_correlation,
-    model_error, extrapolate
-        See `fit`.
-    jitter : float or 'free'
-        Extra white noise in units of the continuum; ``'free'`` makes its natural logarithm the last of the
-        free parameters, ``log_jitter``, uniform from -14 to -2 unless there is a prior.
+    spectrum, mask, medium, sigma, **settings
+        Those of `fit`. ``jitter`` may be ``'free'``: then its natural logarithm is the last of the free parameters,
+        ``log_jitter``, uniform from -14 to -2 unless there is a prior.
 
     Returns
     -------
@@ -208,137 +183,5 @@ def prepare(
     SpectrumError, LabelError
         As `fit`.
     """
-    settings = {k: v for k, v in locals().items() if k not in ("spectrum", "medium", "sigma", "mask")}
     setup = Setup(**settings)
-    observation = setup.observe(spectrum, medium, sigma, mask)
-    x = setup.rough(Stack([observation], setup.emulator, setup.parameters, setup.degree))[0]
-    arguments = (observation, setup.emulator, setup.parameters, setup.noise(observation))
-    return Likelihood(*arguments, continuum_degree=setup.degree, theta=setup.parameters.full(x))
-
-
-class Setup:
-    """The arguments of `fit`, checked; and the steps of a fit."""
-
-    def __init__(
-        self,
-        emulator=None,
-        fixed=None,
-        priors=None,
-        radial_velocity=(-100.0, 100.0),
-        continuum_degree=3,
-        noise_correlation="gaia-rvs",
-        model_error="gaia-rvs",
-        jitter=0.0,
-        scale_errors=True,
-        extrapolate=False,
-    ):
-        self.emulator = resolve(emulator)
-        if continuum_degree not in range(21):
-            raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to 20.")
-        self.degree, self._correlation = continuum_degree, noise_correlation
-        self._model_error, self._scale_errors = model_error_for(model_error), scale_errors
-        free = isinstance(jitter, str) and jitter == "free"
-        if not free and not (np.isscalar(jitter) and not isinstance(jitter, str) and 0 <= jitter < np.inf):
-            raise SpectrumError(f"jitter={jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
-        self._jitter = 0.0 if free else float(jitter)
-        labels = (self.emulator.labels, fixed, priors, radial_velocity, extrapolate)
-        self.parameters = Parameters.make(*labels, free_jitter=free)
-
-    def observe(self, spectrum, medium, sigma, mask) -> Observation:
-        """A spectrum as plain floats."""
-        velocities = self.parameters.velocities
-        return Observation.from_spectrum(
-            spectrum, self.emulator, medium=medium, sigma=sigma, mask=mask, velocities=velocities
-        )
-
-    def noise(self, observation) -> NoiseModel:
-        """What an observation's pixels may differ by from the best model."""
-        return NoiseModel(correlation_for(observation, self._correlation), self._model_error, self._jitter)
-
-    def fit(self, observations) -> list[FitResult]:
-        """Results for observations on the same pixels."""
-        stack = Stack(observations, self.emulator, self.parameters, self.degree)
-        x = self.rough(stack)
-        noise = self.noise(observations[0])
-        weighted = stack.weighted(self.parameters.full(x), noise)
-        evaluate = self._objective(stack.model, weighted.projection)
-        free = self.parameters.free
-        bounds = self.parameters.lower[free], self.parameters.upper[free]
-        found = minimise(evaluate, x, *bounds, self._reach, _TOLERANCE, _STEPS)
-        self._widen(evaluate, found)
-        return make_results(stack, weighted, noise, found, self._scale_errors)
-
-    def _widen(self, evaluate, found):
-        """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.
-
-        At v sin i = 0 the slope says that neither v sin i nor what resembles it, the resolution, matters.
-        """
-        lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
-        least = np.where(lower == 0, _AWAY * (upper - lower), -np.inf)
-        rows = np.flatnonzero(np.any(found.x < least, axis=1))
-        if len(rows):
-            found.hessian[rows] = evaluate(rows, np.maximum(found.x[rows], least))[2]
-
-    def rough(self, stack) -> np.ndarray:
-        """First solutions (s, m): the best of several starts, with white noise in every few pixels."""
-        parameters, count = self.parameters, len(stack.observations)
-        every = subset(stack.observations[0].step)
-        grid = grid_for(stack.model.emulator, stack.wavelength[::every], parameters)
-        used = np.array([o.usable[stack.pixels] for o in stack.observations])
-        flux, sigma, _ = stack.rough(used, every)
-        parts = flux, 1.0 / sigma**2
-        rows, velocity = grid.starts(*parts, stack.basis[:, ::every], STARTS)
-        theta = parameters.full(np.zeros((count, STARTS, len(parameters.free))))
-        labels = len(self.emulator.labels)
-        theta[..., :labels] = grid.theta[rows]
-        theta[..., parameters.velocity] = velocity[:, None]
-        if theta.shape[-1] > labels + 1:
-            theta[..., labels + 1] = parameters.priors[labels + 1].centre
-        x = theta[..., parameters.free].reshape(count * STARTS, -1)
-        used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
-        projection = stack.rough(used, every)[2]
-        evaluate = self._objective(grid.model, projection, STARTS)
-        bounds = parameters.lower[parameters.free], parameters.upper[parameters.free]
-        found = minimise(evaluate, x, *bounds, self._reach, _ROUGH, _FIRST_STEPS)
-        best = np.argmin(found.cost.reshape(count, STARTS), axis=1)
-        x = found.x.reshape(count, STARTS, -1)[np.arange(count), best]
-        x = minimise(self._objective(grid.model, projection), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
-        theta = parameters.full(x)
-        velocity = grid.velocity(theta[:, :labels], theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
-        theta[:, parameters.velocity] = velocity
-        return theta[:, parameters.free]
-
-    def _reach(self, x):
-        """Longest steps down and up (n, m) from free parameters (n, m).
-
-        A third of the range of a label. Where that begins at 0, as for v sin i, lines change with the square of the
-        label and near 0 the slope says nothing: there up to a little more than the double, and down to a half, unless
-        that is a hundredth of the range.
-        """
-        lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
-        width = upper - lower
-        up = np.where(lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
-        down = np.where((lower == 0) & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
-        return down, up
-
-    def _objective(self, model, projection, repeats=1):
-        """chi2 / 2 - log prior with derivatives, for `repeats` problems of each spectrum (see `minimise`)."""
-        parameters = self.parameters
-        free = parameters.free
-        moved = free[free <= parameters.velocity]  # the jitter does not move the model
-
-        def evaluate(which, x):
-            flux, slopes = model.jacobian(parameters.full(x))
-            some = projection.take(which // repeats)
-            solution = some.solve(flux[:, None])
-            gradient = np.zeros(x.shape)
-            hessian = np.zeros((*x.shape, x.shape[1]))
-            n = len(moved)
-            parts = some.normal_equations(solution, slopes[:, None, moved])
-            gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
-            first, second = parameters.prior_slopes(x)
-            diagonal = np.arange(x.shape[1])
-            hessian[:, diagonal, diagonal] += second
-            return 0.5 * solution.chi2[:, 0] - parameters.log_prior(x), gradient + first, hessian
-
-        return evaluate
+    return setup.prepare(setup.observe(spectrum, medium, sigma, mask))

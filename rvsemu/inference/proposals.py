@@ -28,11 +28,13 @@ class Student:
     def __init__(self, mean, covariance):
         self.mean, self._root = mean, np.linalg.cholesky(covariance)
         self._inverse = np.linalg.inv(self._root)
+        self._log_volume = np.sum(np.log(np.diag(self._root)))
 
     def log_density(self, x) -> np.ndarray:
-        """Logarithm of the density (n,) at `x` (n, m), but for a constant."""
+        """Logarithm of the density (n,) at `x` (n, m), but for a constant that depends on m alone."""
         scaled = (x - self.mean) @ self._inverse.T
-        return -0.5 * (_DEGREES + len(self.mean)) * np.log1p(np.sum(scaled**2, axis=1) / _DEGREES)
+        tails = np.log1p(np.sum(scaled**2, axis=1) / _DEGREES)
+        return -0.5 * (_DEGREES + len(self.mean)) * tails - self._log_volume
 
     def draw(self, n, rng) -> np.ndarray:
         """`n` rows, by a `numpy.random.RandomState`."""

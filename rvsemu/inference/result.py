@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import Column, QTable
+from scipy.special import ndtr, ndtri
 
 from .._compat import Spectrum
+from .importance import Draws
 
-__all__ = ["AT_BOUND", "FEW_GOOD_PIXELS", "NOT_CONVERGED", "OUTSIDE_DOMAIN", "POOR_FIT", "FitResult"]
+__all__ = ["AT_BOUND", "FEW_DRAWS", "FEW_GOOD_PIXELS", "NOT_CONVERGED", "OUTSIDE_DOMAIN", "POOR_FIT", "FitResult"]
 
 AT_BOUND = "at-bound"
 """Followed by a colon and the label, e.g. ``at-bound:vsini``: within 0.1 % of its range from a limit."""
@@ -21,12 +23,15 @@ OUTSIDE_DOMAIN = "outside-domain"
 """A label is outside the range the emulator was trained for (only with ``extrapolate=True``)."""
 FEW_GOOD_PIXELS = "few-good-pixels"
 """Less than half of the pixels in the emulator's range were used."""
+FEW_DRAWS = "few-draws"
+"""The draws for ``errors="sampled"`` are worth less than 50 independent ones: sample with `rvsemu.sample`."""
 POOR_FIT = "poor-fit"
 """Reduced chi2 above 3: the model cannot be this star (binary, emission, peculiar abundances, spikes)."""
 
 _BOUND = 1e-3
 _POOR = 3.0
 _FEW = 0.5
+_FEW_DRAWS = 50
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,6 +73,9 @@ class FitResult:
         The polynomial; NaN beyond the emulator's range.
     meta : dict
         Of the spectrum's meta what names it, recipe and version of the emulator, and the settings.
+    draws : Draws or None
+        Weighted draws from the posterior, with ``errors="sampled"``. Then `labels` are its medians, `errors` half of
+        its central 68.27 %, and `covariance` is its own; chi2, model and continuum are those of the best fit.
     """
 
     labels: dict
@@ -88,6 +96,7 @@ class FitResult:
     model_sigma: np.ndarray
     continuum: np.ndarray
     meta: dict = field(default_factory=dict)
+    draws: Draws | None = None
 
     def __getattr__(self, name):
         labels = self.__dict__.get("labels", {})
@@ -112,6 +121,39 @@ class FitResult:
         else:
             text = f"{value.value:g} (fixed)"
         return f"  {name:<16}{text} {value.unit}".rstrip()
+
+    def interval(self, level=0.68) -> dict:
+        """Where each label is with a probability of `level`: its central interval, as Quantities of two.
+
+        Of the draws if there are any, or of a Gaussian.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level={level}: give a number between 0 and 1.")
+        shares = 0.5 + 0.5 * level * np.array([-1.0, 1.0])
+        out = {}
+        for i, name in enumerate(self.free_names):
+            value = self.labels[name]
+            if self.draws is None:
+                out[name] = value + self.errors[name] * ndtri(shares)
+            else:
+                out[name] = u.Quantity(self.draws.quantiles(shares)[:, i], value.unit)
+        return out
+
+    def sampled(self, draws) -> FitResult:
+        """The same with labels and errors from `draws`."""
+        low, middle, high = draws.quantiles(ndtr([-1.0, 0.0, 1.0]))
+        units = {name: self.labels[name].unit for name in self.free_names}
+        labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
+        errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
+        few = (FEW_DRAWS,) * (draws.effective < _FEW_DRAWS)
+        return replace(
+            self,
+            labels=self.labels | labels,
+            errors=self.errors | errors,
+            covariance=draws.covariance,
+            flags=self.flags + few,
+            draws=draws,
+        )
 
     @property
     def observed(self) -> Spectrum:

@@ -1,0 +1,110 @@
+"""Weighted draws from a posterior: what is not Gaussian about it, in a hundredth of the time of a chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .proposals import Student
+
+__all__ = ["Draws", "weighted_draws"]
+
+_ROUNDS, _EACH = 4, 192
+_CHUNK = 32  # rows at a time: more do not fit into the processor's cache
+_WIDER = 1.3  # factor of the standard deviations of the first proposals
+_LEAST = 5.0  # effective draws for each parameter, before a proposal is made from them
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Places in the space of the free parameters, and how much of the posterior each stands for.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, m)
+    weights : ndarray, shape (n,)
+        Their sum is 1.
+    """
+
+    x: np.ndarray
+    weights: np.ndarray
+
+    @property
+    def effective(self) -> float:
+        """To how many independent draws they are equal (Kish 1965)."""
+        return float(1.0 / np.sum(self.weights**2))
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Of the posterior, (m,)."""
+        return self.weights @ self.x
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the posterior, (m, m)."""
+        away = self.x - self.mean
+        return (away * self.weights[:, None]).T @ away
+
+    def quantiles(self, shares) -> np.ndarray:
+        """Of each parameter, (len(shares), m)."""
+        out = []
+        for column in self.x.T:
+            order = np.argsort(column)
+            below = np.cumsum(self.weights[order]) - 0.5 * self.weights[order]
+            out.append(np.interp(shares, below, column[order]))
+        return np.array(out).T
+
+
+def weighted_draws(likelihood, mean, covariance, scale=1.0, seed=1) -> Draws:
+    """Draw from the posterior by adaptive multiple importance sampling.
+
+    Each of four rounds draws from a Student distribution that has mean and covariance of the weighted draws so far,
+    and all are weighted by what the mixture of the four would have given them (Cornuet, Marin, Mira & Robert 2012,
+    Scand. J. Stat. 39, 798).
+
+    Parameters
+    ----------
+    likelihood : Likelihood
+    mean : ndarray, shape (m,)
+    covariance : ndarray, shape (m, m)
+        Of the Gaussian to begin with.
+    scale : float
+        Standard deviations of the data are multiplied by it.
+    seed : int
+    """
+    rng = np.random.RandomState(seed)
+    proposal = Student(mean, _WIDER**2 * covariance)
+    proposals, places, target = [], [], []
+    for _ in range(_ROUNDS):
+        proposals.append(proposal)
+        places.append(proposal.draw(_EACH, rng))
+        target.append(_log_target(likelihood, places[-1], scale))
+        x, log_weights = np.concatenate(places), np.concatenate(target)
+        log_weights = log_weights - np.logaddexp.reduce([q.log_density(x) for q in proposals], axis=0)
+        proposal = _next(x, log_weights, proposal)
+    return Draws(x, _normalised(log_weights))
+
+
+def _log_target(likelihood, x, scale):
+    out = likelihood.log_prior(x)
+    inside = np.flatnonzero(np.isfinite(out))
+    for i in range(0, len(inside), _CHUNK):
+        rows = inside[i : i + _CHUNK]
+        out[rows] += likelihood.log_likelihood(x[rows]) / scale**2
+    return np.where(np.isnan(out), -np.inf, out)
+
+
+def _next(x, log_weights, last) -> Student:
+    """A proposal like the draws; while few of them count, their weights are made more equal."""
+    while np.isfinite(log_weights).sum() > _LEAST * x.shape[1]:
+        draws = Draws(x, _normalised(log_weights))
+        if draws.effective > _LEAST * x.shape[1]:
+            return Student(draws.mean, draws.covariance)
+        log_weights = 0.7 * log_weights
+    return last
+
+
+def _normalised(log_weights):
+    weights = np.exp(log_weights - log_weights.max())
+    return weights / weights.sum()
