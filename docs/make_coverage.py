@@ -33,6 +33,7 @@ RESULTS = HERE / "measured" / "coverage.jsonl"
 NOISES = (20, 50, 100, 300)  # S/N, in turn
 VELOCITIES = (-50.0, 50.0)
 SETTINGS = {"model_error": None, "radial_velocity": VELOCITIES}
+STOP = 25  # autocorrelation times: half of the default, and still hundreds of independent samples
 LEVELS = (0.68, 0.95)
 TOLERANCE = {0.68: 0.04, 0.95: 0.03}
 WAVELENGTH = 8460.0 + 0.1 * np.arange(2401)  # vacuum
@@ -79,10 +80,11 @@ def correlated(rng, correlation) -> np.ndarray:
 
 
 def measure(number) -> dict:
-    """Where the true labels are in the results of `rvsemu.fit` and `rvsemu.sample`."""
+    """Where the true labels are in the results of `rvsemu.fit`, with both kinds of errors, and of `rvsemu.sample`."""
     spectrum, truth, snr = simulate(number)
     fit = rvsemu.fit(spectrum, **SETTINGS)
-    posterior = rvsemu.sample(spectrum, seed=number, progress=False, **SETTINGS)
+    draws = rvsemu.fit(spectrum, errors="sampled", **SETTINGS).draws
+    posterior = rvsemu.sample(spectrum, seed=number, stop=STOP, progress=False, **SETTINGS)
     apart = posterior.chain[posterior.burn_in :: int(np.ceil(2 * posterior.tau.max()))]
     return {
         "star": number,
@@ -91,6 +93,8 @@ def measure(number) -> dict:
         "truth": truth,
         "fit": {n: [float(fit.labels[n].value), float(fit.errors[n].value)] for n in truth},
         "fit_flags": fit.flags,
+        "draws": {n: float(draws.weights @ (draws.x[:, i] < truth[n])) for i, n in enumerate(posterior.names)},
+        "effective_draws": draws.effective,
         "rank": {n: float(np.mean(apart[..., i] < truth[n])) for i, n in enumerate(posterior.names)},
         "steps": len(posterior.chain),
         "tau": float(posterior.tau.max()),
@@ -116,16 +120,17 @@ def add(row) -> None:
 def covered(rows, name, level) -> dict[str, np.ndarray]:
     """Of each star, whether its true label is in the central interval of each method."""
     deviation = np.array([(row["truth"][name] - row["fit"][name][0]) / row["fit"][name][1] for row in rows])
-    rank = np.array([row["rank"][name] for row in rows])
+    drawn, rank = (np.array([row[key][name] for row in rows]) for key in ("draws", "rank"))
     return {
         "least squares": np.abs(deviation) < stats.norm.ppf((1 + level) / 2),
+        "weighted draws": np.abs(drawn - 0.5) < level / 2,
         "sampling": np.abs(rank - 0.5) < level / 2,
     }
 
 
 def table(rows) -> str:
     """Coverage of each label, then of each S/N."""
-    names, methods = list(rows[0]["truth"]), ("least squares", "sampling")
+    names, methods = list(rows[0]["truth"]), ("least squares", "weighted draws", "sampling")
     head = ["", *(f"{method}: {100 * level:.0f} %" for method in methods for level in LEVELS)]
     noises = [row["snr"] for row in rows]
     counts = ", ".join(f"{noises.count(snr)} at S/N {snr}" for snr in NOISES)
@@ -134,8 +139,9 @@ def table(rows) -> str:
     chance = (f"{100 * np.sqrt(level * (1 - level) / len(rows)):.1f} at {100 * level:.0f} %" for level in LEVELS)
     text = (
         f"Emulator ``default``, version {rvsemu.shipped().info['version']}; {len(rows)} stars, {counts}. The chance "
-        f"errors of the percentages are {' and '.join(chance)}. Sampling took {steps:.0f} "
-        f"steps in the median, and ended converged for {100 * stop / len(rows):.0f} % of the stars.\n\n"
+        f'errors of the percentages are {" and ".join(chance)}. Weighted draws are ``errors="sampled"``. '
+        f"Sampling took {steps:.0f} steps in the median, and ended converged for {100 * stop / len(rows):.0f} % of "
+        "the stars.\n\n"
     )
 
     def line(title, chosen, labels, *more):

@@ -2,7 +2,8 @@
 
     python docs/make_least_squares_coverage.py
 
-takes half an hour of one core and makes ``_generated/coverage_least_squares.rst`` and ``.csv``; docs/make_coverage.py samples as well.
+takes half an hour of one core and makes ``_generated/coverage_least_squares.rst`` and ``.csv``; docs/make_coverage.py
+samples as well.
 
 Simulated stars are spectra of the emulator, with noise of the correlation of the RVS, a continuum, and a radial
 velocity. Two draws of labels:
