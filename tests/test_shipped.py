@@ -1,4 +1,4 @@
-"""The shipped emulators against real SYNSPEC spectra that they were not trained on."""
+"""The shipped emulators and inversions against real SYNSPEC spectra that they were not trained on."""
 
 from pathlib import Path
 
@@ -7,9 +7,11 @@ import pytest
 
 import rvsemu
 from rvsemu.library import Library
-from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
+from rvsemu.training.draws import PAPER_WAVELENGTH, make_test_set, split_library
+from rvsemu.training.draws import test_share as held_for_test
 
-EMULATORS = Path(rvsemu.__file__).parent / "data" / "emulators"
+DATA = Path(rvsemu.__file__).parent / "data"
+EMULATORS, INVERSIONS = DATA / "emulators", DATA / "inversions"
 LIBRARY = Path(__file__).parents[1] / "library" / "rvs_library.h5"
 
 
@@ -42,5 +44,22 @@ def test_error_on_held_out_spectra(library, name):
     assert 0.7 < np.sqrt(np.mean(pull**2)) < 1.4  # the error model is about right, too
 
 
+@pytest.mark.parametrize("name", sorted(p.stem for p in INVERSIONS.glob("*.h5")))
+def test_inverted_labels_of_held_out_spectra(library, name):
+    """Fresh draws on the test spectra give the errors that the file states, and intervals that hold."""
+    inversion = rvsemu.inversion.shipped_inversion(name)
+    assert inversion.info["library"]["fingerprint"] == library.fingerprint()
+    settings = inversion.info["settings"]
+    held_out = library.subset(held_for_test(library, settings["test"], inversion.info["seed"]))
+    labels, flux = make_test_set(held_out, inversion.labels, 4000, seed=42)
+    estimated, sigma = inversion.estimate(flux)
+    stated = inversion.info["metrics"]["test"]
+    for i, label in enumerate(inversion.labels.names):
+        error = estimated[:, i] - labels[:, i]
+        assert np.sqrt(np.mean(error**2)) == pytest.approx(stated[label], rel=0.2), label
+        assert 0.6 < np.sqrt(np.mean((error / sigma[:, i]) ** 2)) < 1.4, label
+
+
 def test_the_package_stays_small():
     assert (EMULATORS / "default.h5").stat().st_size < 15e6
+    assert (INVERSIONS / "default.h5").stat().st_size < 10e6
