@@ -14,6 +14,7 @@ from ..training.autoencoder import load_autoencoder
 from ..training.draws import PAPER_WAVELENGTH, make_test_set
 from . import figures
 from .examples import HR_DIAGRAM, broadened, nearest
+from .measure import rms
 from .paper import BARS, EXAMPLE
 from .tested import Tested
 
@@ -114,8 +115,8 @@ def _reconstruction(work, stars, tested):
     labels, true = stars[0][i], stars[1][i]
     text = figures.star_text(tested.space.names, labels)
     rebuilt = load_autoencoder(work)(true.astype("f4"))[0]
-    rms = float(np.sqrt(np.mean((rebuilt - true) ** 2)))
-    return f"{text}; RMS difference {rms:.2g}", figures.reconstruction(PAPER_WAVELENGTH, true, rebuilt, text)
+    difference = float(np.sqrt(np.mean((rebuilt - true) ** 2)))
+    return f"{text}; RMS difference {difference:.2g}", figures.reconstruction(PAPER_WAVELENGTH, true, rebuilt, text)
 
 
 def _errors(tested) -> Iterator:
@@ -126,10 +127,16 @@ def _errors(tested) -> Iterator:
 def _learning(tested, points) -> Iterator:
     """One figure against spectra, of the points with the same draws, and one against draws, of those with the same
     spectra."""
+    name, inversion = [*tested.inversions.items()][-1]
+    final = {
+        "spectra": inversion.info["library_split"]["training and validation"],
+        "draws": inversion.info["draws"],
+        "test": dict(zip(tested.space.names, rms(tested.errors[name]["synthetic"]), strict=True)),
+    }
     for key, other in (("spectra", "draws"), ("draws", "spectra")):
         same = [[p for p in points if p[other] == point[other]] for point in points]
         if longest := max(same, key=len, default=[]):
             ordered = sorted(longest, key=lambda point: point[key])
             text = f"{ordered[0][other]:,} {other.replace('spectra', 'library spectra')}, at most "
             text += f"{ordered[0]['epochs']} epochs"
-            yield f"learning-{key}", text, figures.learning(tested.space, ordered, key, BARS)
+            yield f"learning-{key}", text, figures.learning(tested.space, ordered, key, BARS, final)

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from . import paper
 from .learned import learning_section
-from .tables import number, percent, rst_table, significant, with_unit
+from .tables import METRICS, number, percent, rst_table, significant, with_unit
 from .verdicts import bars, claims, limited
 
 __all__ = ["body", "page"]
 
-_METRICS = {
-    "mse": "MSE",
-    "mae": "MAE",
-    "explained_variance": "variance score",
-    "r2": "R\\ :sup:`2`",
-    "mean_relative_error": "mean relative error",
-    "rms": "RMS error",
-    "p99_max_error": "99 % of spectra: largest error below",
-}
 _REBUILT = ("components_training", "components_test")
 _CAPTIONS = {
     "1": "The library, as the paper's Figure 1: spectra in the order of Teff, and an example.",
@@ -60,7 +51,7 @@ def _short(results) -> str:
             ".. warning::\n\n   This was a quick run, with a part of the library, few draws and few epochs. It shows "
             "that everything\n   works. **Its numbers are not to be used.**\n\n"
         )
-    elif found := limited(results):
+    if found := limited(results):
         what = "\n".join(f"   * ``{name}``: {'; '.join(changed)}" for name, changed in found.items())
         out += f".. note::\n\n   Not trained as the recipes have it:\n\n{what}\n\n"
     met = [bar["met"] for bar in bars(results)]
@@ -100,7 +91,7 @@ def _autoencoder(results, figures) -> str:
     emulators = _made(results, "emulator")
     rows = [
         (text, paper.AUTOENCODER.get(key, ""), *(number(m["metrics"]["autoencoder"][key]) for m in emulators.values()))
-        for key, text in _METRICS.items()
+        for key, text in METRICS.items()
     ]
     head = ("on validation spectra", "Gebran (2024)", *(f"``{name}``" for name in emulators))
     shown = "".join(_figure(results, name, figures) for name in ("3", "4"))
@@ -110,7 +101,7 @@ def _autoencoder(results, figures) -> str:
 def _generated(results, figures) -> str:
     emulators = _made(results, "emulator")
     head = ("on test spectra", *(f"``{name}``" for name in emulators))
-    rows = [(text, *(number(results["flux"][name][key]) for name in emulators)) for key, text in _METRICS.items()]
+    rows = [(text, *(number(results["flux"][name][key]) for name in emulators)) for key, text in METRICS.items()]
     out = _figure(results, "6", figures)
     out += rst_table(head, rows, "Labels to flux: generated spectra against those of SYNSPEC") + "\n"
     times = results["milliseconds"]
@@ -240,7 +231,7 @@ def _figure(results, name, folder) -> str:
         return f"\n{caption} The figure is missing: {figure['missing']}\n"
     alt = caption.replace("`", "")
     text = figure["text"] and f" {figure['text'][0].upper()}{figure['text'][1:]}."
-    return f"\n.. figure:: {folder}{figure['file']}\n   :alt: {alt}\n\n   {caption}{text}\n"
+    return f"\n.. figure:: {folder}{figure['file']}\n   :alt: {alt}\n\n   {caption}{text}\n\n"
 
 
 def _all_figures(results, kind, folder) -> str:

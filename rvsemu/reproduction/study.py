@@ -64,7 +64,7 @@ class Plan:
 
 
 FULL = Plan()
-QUICK = Plan(spectra=400, draws=2000, epochs=2, test_draws=500, learning=None, quick=True)
+QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning=None, quick=True)
 
 
 def reproduce(library, out="rvsemu-reproduction", plan=FULL, *, seed=1, epochs=None, progress=True) -> dict:

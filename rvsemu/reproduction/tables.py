@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-__all__ = ["number", "percent", "rst_table", "significant", "with_unit"]
+__all__ = ["METRICS", "number", "percent", "rst_table", "significant", "with_unit"]
+
+
+METRICS = {
+    "mse": "MSE",
+    "rms": "RMS error",
+    "mae": "MAE",
+    "r2": "R\\ :sup:`2`",
+    "explained_variance": "explained variance",
+    "mean_relative_error": "mean relative error",
+    "p99_max_error": "99 % of spectra: largest error below",
+}
+"""What `rvsemu.training.metrics.metrics` measures."""
 
 
 def rst_table(head, rows, title="", widths="auto") -> str:
     """A list-table."""
     lines = [f".. list-table:: {title}".rstrip(), "   :header-rows: 1", f"   :widths: {widths}", ""]
     for row in [head, *rows]:
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}".rstrip() for i, cell in enumerate(row)]
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
     return "\n".join(lines) + "\n"
 
 
