@@ -188,7 +188,9 @@ def test_plans(library):
     part = replace(QUICK, spectra=50).part(library)
     assert len(part) == 50 and part.fingerprint() != library.fingerprint()
     assert {tuple(x) for x in part.labels} < {tuple(x) for x in library.labels}
-    assert FULL.test_draws == 5000 and not FULL.quick and FULL.draws is None and FULL.epochs is None
+    assert FULL.test_draws == 5000 and not FULL.quick and FULL.draws is None
+    most = {r.name: r.schedule.epochs for r in FULL.inversions}
+    assert most["inversion"] < FULL.epochs < most["gebran2024-inversion"]  # ours to its end, the paper's in hours
     assert [r.name for r in FULL.emulators + FULL.inversions] == [
         "gebran2024",
         "default",
@@ -257,7 +259,12 @@ def made(makes, **more):
     return {
         "makes": makes,
         "version": "2026.01.02",
-        "settings": {"decoder": {"output_activation": "linear"}, "components": 15},
+        "settings": {
+            "decoder": {"output_activation": "linear"},
+            "components": 15,
+            "log_labels": ["teff"],
+            "interpolate": makes == "emulator",
+        },
         "metrics": {"autoencoder": MEASURED}
         | {k: {"mean_relative_error": v} for k, v in (("components_training", 0.004), ("components_test", 0.006))},
         "draws": 1000,
@@ -331,6 +338,8 @@ def test_report(results):
     assert cells(text, "MSE") == ["4e-6", "1.0e-05"]
     assert cells(text, "one alone") == ["9 ms", "8.1 ms"]
     assert "Z80, 1 core, CP/M" in text
+    assert "but the training draws of ``a`` come from a Gaussian process" in text
+    assert cells(text, "labels, as networks see them")[1].startswith("``a`` from -1 to 1, teff as logarithms; ``b``")
     assert cells(text, "lines")[1] == "a line list of ours"
     assert "The figure is missing: no folder" in text
     limits = text[text.index("What limits it") :]

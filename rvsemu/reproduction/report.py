@@ -79,11 +79,14 @@ def _trained(results) -> str:
         draws = f"{model['draws'] - model['validation_draws']:,} + {model['validation_draws']:,}"
         rows.append((f"``{name}``", model["makes"], model["version"], draws, "; ".join(stages)))
     head = ("recipe", "makes", "version", "draws: training + validation", "epochs by stage")
-    text = (
-        "Draws of training come from a Gaussian process through the training part of the library, at labels of their "
-        "own; those of validation and test are the library's own spectra. Recipes and settings are in the files of the "
-        "models (``rvsemu info FILE --json``).\n\n"
-    )
+    between = [f"``{name}``" for name, model in results["models"].items() if model["settings"]["interpolate"]]
+    text = "Draws are the library's own spectra, broadened"
+    if between:
+        text += (
+            f"; but the training draws of {', '.join(between)} come from a Gaussian process through the training part "
+            "of the library, at labels of their own"
+        )
+    text += ". Recipes and settings are in the files of the models (``rvsemu info FILE --json``).\n\n"
     return text + rst_table(head, rows)
 
 
@@ -206,11 +209,33 @@ def _differences(results) -> str:
         "inversion": f"epochs: {each(inversions, of_inversion)}",
         "machine": _machine(results["machine"]) + " (of this run; models may have been trained elsewhere)",
         "decoder": each(emulators, lambda model: model["settings"]["decoder"]["output_activation"]),
+        "fluxes": each(emulators, _fluxes),
+        "labels": each(emulators | inversions, _scaled),
+        "finetune": each(emulators, lambda model: "yes" if "finetune" in model["stages"] else "no"),
     }
-    names = {"spectra": "library", "label_network": "label network", "decoder": "decoder's output"}
-    theirs = paper.RUN | {"decoder": f"{paper.TABLE_2_OUTPUT} (Table 2)"}
+    names = {
+        "spectra": "library",
+        "label_network": "label network",
+        "decoder": "decoder's output",
+        "fluxes": "fluxes, as the autoencoder sees them",
+        "labels": "labels, as networks see them",
+        "finetune": "fine-tuning of the linked networks",
+    }
+    theirs = paper.RUN
     rows = [(names.get(key, key), theirs[key], ours[key]) for key in theirs]
     return rst_table(("", "Gebran (2024)", "here"), rows, widths="14 36 50")
+
+
+def _fluxes(model) -> str:
+    settings = model["settings"]
+    if settings["components"]:
+        return f"{settings['components']} principal components"
+    return "less their mean" if settings["center"] else "as they are"
+
+
+def _scaled(model) -> str:
+    logarithms = model["settings"]["log_labels"]
+    return "from -1 to 1" + (f", {' and '.join(logarithms)} as logarithms" if logarithms else "")
 
 
 def _machine(here) -> str:

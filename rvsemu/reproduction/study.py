@@ -37,8 +37,10 @@ class Plan:
     inversions : tuple of InversionRecipe
     spectra : int, optional
         At most so many of the library, evenly picked.
-    draws, epochs : int, optional
+    draws : int, optional
         Of each training, instead of the recipes' numbers.
+    epochs : int, optional
+        At most so many in each stage of each training, where the recipe's patience would allow more.
     test_draws : int
         Spectra of SYNSPEC, and of each emulator, that are inverted.
     learning : Learning, optional
@@ -63,7 +65,7 @@ class Plan:
         return library.subset(np.linspace(0, len(library) - 1, self.spectra).round().astype(int))
 
 
-FULL = Plan()
+FULL = Plan(epochs=80)
 QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning=None, quick=True)
 
 
@@ -82,7 +84,7 @@ def reproduce(library, out="rvsemu-reproduction", plan=FULL, *, seed=1, epochs=N
     seed : int
         Of the trainings and of the test.
     epochs : int, optional
-        At most so many in each stage of each training.
+        Instead of the plan's.
     progress : bool
         Show progress bars.
 
@@ -101,7 +103,7 @@ def reproduce(library, out="rvsemu-reproduction", plan=FULL, *, seed=1, epochs=N
     """
     library = plan.part(library if isinstance(library, Library) else Library.load(library))
     models, report = _folders(out)
-    limits = {"draws": plan.draws, "epochs": _smaller(plan.epochs, epochs), "progress": progress}
+    limits = {"draws": plan.draws, "epochs": plan.epochs if epochs is None else epochs, "progress": progress}
 
     def obtained(recipes):
         return {r.name: obtain(r, library, models / f"{r.name}.h5", seed, **limits) for r in recipes}
@@ -132,10 +134,6 @@ def _folders(out) -> tuple[Path, Path]:
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     return folders
-
-
-def _smaller(a, b):
-    return min((x for x in (a, b) if x is not None), default=None)
 
 
 def _results(library, plan, tested: Tested, seed) -> dict:
