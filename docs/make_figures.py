@@ -23,6 +23,9 @@ from rvsemu.emulator import DEFAULT
 from rvsemu.importers.formats import FORMATS, REFUSED
 from rvsemu.labels import PAPER_LABELS
 from rvsemu.library import Library
+from rvsemu.reproduction import paper
+from rvsemu.reproduction.figures import loss_curves, spectra_compared, star_text
+from rvsemu.reproduction.tables import METRICS, number, rst_table
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 from rvsemu.training.recipes import INVERSIONS, RECIPES
 
@@ -37,22 +40,6 @@ STAGES = {
     "label_network": "labels → latent space",
     "finetune": "linked, fine-tuned on flux",
 }
-METRICS = {
-    "mse": "MSE",
-    "rms": "RMS error",
-    "mae": "MAE",
-    "r2": "R\\ :sup:`2`",
-    "explained_variance": "explained variance",
-    "mean_relative_error": "mean relative error",
-    "p99_max_error": "99 % of spectra: largest error below",
-}
-PAPER_AUTOENCODER = {
-    "mse": "4e-6",
-    "mae": "0.0013",
-    "r2": "0.999",
-    "explained_variance": "0.998",
-    "mean_relative_error": "< 0.001",
-}
 COMMANDS = (
     "demo",
     "generate",
@@ -62,6 +49,7 @@ COMMANDS = (
     "invert",
     "info",
     "train",
+    "reproduce",
     "library info",
     "library compact",
     "library merge",
@@ -70,7 +58,6 @@ COMMANDS = (
     "synthesize run",
     "synthesize status",
 )
-DATA, MODEL = "0.15", "#c1272d"
 
 
 def shipped_names() -> list[str]:
@@ -88,14 +75,6 @@ def trained() -> dict[str, dict]:
 
 
 # ---------------------------------------------------------------------- tables
-def rst_table(head, rows, title="", widths="auto") -> str:
-    """A list-table."""
-    lines = [f".. list-table:: {title}".rstrip(), "   :header-rows: 1", f"   :widths: {widths}", ""]
-    for row in [head, *rows]:
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-    return "\n".join(lines) + "\n"
-
-
 def labels_table() -> str:
     """The labels and their ranges."""
     rows = [(f"``{x.name}``", x.description, f"{x.lower:g}", f"{x.upper:g}", x.unit or "none") for x in PAPER_LABELS]
@@ -123,7 +102,7 @@ def metrics_tables() -> str:
         ),
         (
             "largest flux change by rounding the weights",
-            *(_number(i["metrics"]["rounding_max_change"]) for i in infos),
+            *(number(i["metrics"]["rounding_max_change"]) for i in infos),
         ),
     ]
     out = [rst_table(head, facts, "What was trained on what")]
@@ -136,22 +115,22 @@ def metrics_tables() -> str:
         ("autoencoder", "Autoencoder alone: flux to latent space to flux"),
         ("label_network", "Label network alone: labels to latent values, before any fine-tuning"),
     ):
-        paper = stage == "autoencoder"
+        beside = stage == "autoencoder"
         rows = [
             (
                 text,
-                *(_number(i["metrics"][stage][key]) for i in infos),
-                *([PAPER_AUTOENCODER.get(key, "")] * paper),
+                *(number(i["metrics"][stage][key]) for i in infos),
+                *([paper.AUTOENCODER.get(key, "")] * beside),
             )
             for key, text in METRICS.items()
         ]
-        out.append(rst_table((*head, *["Gebran (2024)"] * paper), rows, title))
+        out.append(rst_table((*head, *["Gebran (2024)"] * beside), rows, title))
     by_teff = [{(r["teff_low"], r["teff_high"]): r for r in i["metrics"]["linked_by_teff"]} for i in infos]
     rows = [
         (
             f"{low:.0f}-{high:.0f}",
             *(
-                f"{_number(b[low, high]['rms'])} ({b[low, high]['spectra']:,})" if (low, high) in b else ""
+                f"{number(b[low, high]['rms'])} ({b[low, high]['spectra']:,})" if (low, high) in b else ""
                 for b in by_teff
             ),
         )
@@ -327,10 +306,6 @@ def tables() -> dict[str, str]:
     }
 
 
-def _number(x) -> str:
-    return "0" if x == 0 else f"{x:.4f}" if 0.5 <= abs(x) <= 1 else f"{x:.2g}" if abs(x) > 1 else f"{x:.1e}"
-
-
 def _with_error(value, error) -> str:
     if not error > 0:
         return f"{value:g} (fixed)"
@@ -399,20 +374,9 @@ def readme_figure(plt, results):
     return fig
 
 
-def history_figure(plt, history):
+def history_figure(history):
     """Loss against epoch of each stage: the paper's figures 3 and 6."""
-    stages = [s for s in STAGES if s in history]
-    fig, axes = plt.subplots(1, len(stages), figsize=(3.6 * len(stages), 3.2), layout="constrained", squeeze=False)
-    for ax, stage in zip(axes[0], stages, strict=True):
-        curves = history[stage]
-        epochs = 1 + np.arange(len(curves["loss"]))
-        ax.semilogy(epochs, curves["loss"], color="#3b6ea5", lw=1.2, label="training")
-        ax.semilogy(epochs, curves["val_loss"], color=MODEL, lw=1.2, label="validation")
-        ax.set(title=STAGES[stage], xlabel="epoch")
-        ax.grid(alpha=0.25, which="both", lw=0.5)
-    axes[0, 0].set_ylabel("loss (MSE)")
-    axes[0, 0].legend(frameon=False)
-    return fig
+    return loss_curves({title: history[stage] for stage, title in STAGES.items() if stage in history})
 
 
 def errors_figure(plt, infos, emulators):
@@ -449,32 +413,11 @@ def validation_spectra(library, validation, count=6, seed=1):
     return labels | {"vsini": vsini, "resolution": np.full(count, 11500.0)}, flux
 
 
-def validation_figure(plt, emulator, labels, true):
+def validation_figure(emulator, labels, true):
     """SYNSPEC, the emulator, and their difference: the paper's figure 8."""
     flux = emulator.spectrum(extrapolate=True, **labels).flux.value
-    fig, axes = plt.subplots(len(flux), 1, figsize=(10, 1.75 * len(flux)), sharex=True, layout="constrained")
-    for i, ax in enumerate(axes):
-        ax.plot(PAPER_WAVELENGTH, true[i], color=DATA, lw=1.5, label="SYNSPEC")
-        ax.plot(PAPER_WAVELENGTH, flux[i], color=MODEL, lw=0.8, label="emulator")
-        low = min(true[i].min(), flux[i].min())
-        zero = low - 0.25 * (1.02 - low)
-        ax.plot(
-            PAPER_WAVELENGTH,
-            zero + 10 * (flux[i] - true[i]),
-            color="#2a7f3f",
-            lw=0.7,
-            label="difference × 10",
-        )
-        ax.set_ylim(low - 0.42 * (1.02 - low), 1.05 + 0.22 * (1.02 - low))
-        rms = np.sqrt(np.mean((flux[i] - true[i]) ** 2))
-        text = "{:.0f} K, log g {:.2f}, [M/H] {:+.2f}, vmic {:.1f}, v sin i {:.0f} km/s".format(
-            *(labels[n][i] for n in ("teff", "logg", "mh", "vmic", "vsini"))
-        )
-        ax.text(0.005, 0.95, f"{text};  rms difference {rms:.4f}", transform=ax.transAxes, fontsize=9, va="top")
-        ax.set(xlim=(8400, 8800), ylabel="flux")
-    axes[0].legend(frameon=False, ncols=3, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1))
-    axes[-1].set_xlabel("wavelength in air (Å)")
-    return fig
+    texts = [star_text([*labels], row) for row in zip(*labels.values(), strict=True)]
+    return spectra_compared(PAPER_WAVELENGTH, texts, true, flux)
 
 
 def main(arguments=None):
@@ -522,9 +465,9 @@ def main(arguments=None):
     share = min(i["settings"]["validation"] for i in infos.values())  # held out by all of them
     labels, true = validation_spectra(library, share)
     for name, info in infos.items():
-        save(history_figure(plt, info["history"]), f"history-{name}")
+        save(history_figure(info["history"]), f"history-{name}")
     for name, emulator in emulators.items():
-        save(validation_figure(plt, emulator, labels, true), f"validation-{name}")
+        save(validation_figure(emulator, labels, true), f"validation-{name}")
 
 
 if __name__ == "__main__":

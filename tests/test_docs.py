@@ -13,12 +13,16 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 REMEDY = "python docs/make_figures.py makes them"
 
 
-@pytest.fixture(scope="module")
-def figures():
-    spec = importlib.util.spec_from_file_location("make_figures", DOCS / "make_figures.py")
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def figures():
+    return script("make_figures")
 
 
 def committed(name):
@@ -53,9 +57,13 @@ def test_fits_of_the_stars_are_from_the_shipped_emulator():
     assert f"version {rvsemu.shipped().info['version']}, seed" in committed("posterior.rst"), REMEDY
 
 
+def test_report_of_the_study_is_that_of_its_numbers():
+    assert committed("reproduction.rst") == script("make_reproduction").text(), "docs/make_reproduction.py makes it"
+
+
 def test_figures_are_there():
     pages = "".join(p.read_text(encoding="utf-8") for p in [*DOCS.glob("*.rst"), *DOCS.glob("_generated/*.rst")])
-    named = set(re.findall(r"_static/[-\w]+\.png", pages))
+    named = set(re.findall(r"_static/[-\w/]+\.png", pages))
     assert named
     assert not [name for name in named if not (DOCS / name).exists()]
 

@@ -12,6 +12,7 @@ from .fitting import add_fit
 from .generating import add_demo, add_generate
 from .inverting import add_invert
 from .libraries import add_library
+from .reproducing import add_reproduce
 from .sampling import add_sample
 from .synthesis import add_synthesize
 
@@ -47,6 +48,7 @@ def _parser() -> Parser:
         add_invert,
         add_info,
         add_train,
+        add_reproduce,
         add_library,
         add_synthesize,
     ):

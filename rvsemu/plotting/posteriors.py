@@ -13,7 +13,7 @@ from .spectra import (
     MODEL,
     NOISE,
     SMALL,
-    SYMBOLS,
+    axis_label,
     describe,
     frame,
     legend_style,
@@ -111,7 +111,7 @@ def plot_corner(posterior, *, names=None, truths=None, figure=None):
     figure = corner.corner(
         values,
         fig=plt.figure(figsize=(size, size)) if figure is None else figure,
-        labels=[_axis_label(name, rows[name]["unit"]) for name in names],
+        labels=[axis_label(name, rows[name]["unit"]) for name in names],
         range=[_range(column) for column in values.T],
         quantiles=(0.16, 0.5, 0.84),
         levels=(0.393, 0.865),
@@ -138,12 +138,6 @@ def _title(row) -> str:
     digits = max(0, 1 - int(np.floor(np.log10(max(min(row["minus"], row["plus"]), 1e-9)))))
     median, plus, minus = (f"{row[key]:.{digits}f}" for key in ("median", "plus", "minus"))
     return f"${median}^{{+{plus}}}_{{-{minus}}}$"
-
-
-def _axis_label(name, unit) -> str:
-    template = SYMBOLS.get(name, (name.replace("_", " "),))[0]
-    symbol = template.partition("{}")[0].strip().replace("{{", "{").replace("}}", "}")
-    return f"{symbol} ({unit})" if unit not in ("", "dex") else symbol
 
 
 def _range(values) -> tuple[float, float]:

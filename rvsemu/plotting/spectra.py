@@ -170,6 +170,13 @@ SYMBOLS = {
 }
 
 
+def axis_label(name, unit) -> str:
+    """Symbol and unit of a label; a label that is unknown has its name."""
+    template = SYMBOLS.get(name, (name.replace("_", " "),))[0]
+    symbol = template.partition("{}")[0].strip().replace("{{", "{").replace("}}", "}")
+    return f"{symbol} ({unit})" if unit not in ("", "dex") else symbol
+
+
 def describe(labels, errors=None) -> str:
     """Two lines of values, with their errors where there are any; unknown labels by their own name."""
     parts = []

@@ -13,7 +13,7 @@ from ..emulator import Emulator, ErrorModel
 from ..errors import TrainingError
 from ..labels import LabelSpace
 from ..library import Library
-from ..principal import MeanSpectrum, PrincipalComponents
+from .autoencoder import codec_of
 from .domain import constant_labels, label_space_of
 from .draws import make_training_set
 from .errors import TEFF_EDGES, error_model
@@ -123,9 +123,7 @@ def _train(recipe: Recipe, library: Library, folder: Path, seed: int, progress: 
     space = label_space_of(library, recipe.label_space())
     (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
     z, z_val = space.scaled(x).astype("f4"), space.scaled(x_val).astype("f4")
-    codec = PrincipalComponents.of(flux, recipe.components) if recipe.components else None
-    if recipe.center and codec is None:
-        codec = MeanSpectrum.of(flux)
+    codec = codec_of(recipe.components, recipe.center, flux)
     y, y_val = (codec.coefficients(f) for f in (flux, flux_val)) if codec else (flux, flux_val)
     weights = codec.weights if codec else None
     parts = build(recipe, len(space), y.shape[1], seed)

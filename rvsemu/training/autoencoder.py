@@ -1,0 +1,83 @@
+"""The autoencoder of a finished training. An emulator's file needs its decoder alone; the rest is in the folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import TrainingError
+from ..network import DenseNetwork, Layer
+from ..principal import MeanSpectrum, PrincipalComponents
+
+__all__ = ["Autoencoder", "codec_of", "load_autoencoder"]
+
+
+def codec_of(components: int, center: bool, flux) -> PrincipalComponents | MeanSpectrum | None:
+    """What a recipe with these settings puts between training fluxes (n, n_pixels) and the autoencoder."""
+    if components:
+        return PrincipalComponents.of(flux, components)
+    return MeanSpectrum.of(flux) if center else None
+
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """Flux to latent space to flux.
+
+    Parameters
+    ----------
+    encoder : DenseNetwork
+        What `codec` makes of a spectrum, to latent values.
+    decoder : DenseNetwork
+        Latent values to flux.
+    codec : PrincipalComponents, MeanSpectrum or None
+    """
+
+    encoder: DenseNetwork
+    decoder: DenseNetwork
+    codec: PrincipalComponents | MeanSpectrum | None = None
+
+    def __call__(self, flux) -> np.ndarray:
+        """Reconstructed fluxes (n, n_pixels) of fluxes (n, n_pixels)."""
+        flux = np.atleast_2d(flux)
+        return self.decoder(self.encoder(self.codec.coefficients(flux) if self.codec else flux))
+
+
+def load_autoencoder(folder) -> Autoencoder:
+    """The autoencoder with the lowest validation loss of the training in `folder`, before any fine-tuning.
+
+    Parameters
+    ----------
+    folder : path
+        The folder for draws and checkpoints of an emulator's training (``FILE.work``).
+
+    Raises
+    ------
+    TrainingError
+        The folder, or what is needed of it, is not there.
+    """
+    folder = Path(folder)
+    needed = [folder / name for name in ("training.json", "autoencoder.npz", "labels.npz", "flux.npy")]
+    if missing := [file for file in needed if not file.exists()]:
+        raise TrainingError(
+            f"{missing[0]} does not exist: the autoencoder is in the folder of its emulator's training, "
+            "which must not be deleted; train again to have it."
+        )
+    recipe = json.loads(needed[0].read_text())["recipe"]
+    with np.load(needed[1]) as saved:
+        weights = [saved[f"best{i}"] for i in range(int(saved["n_best"]))]
+    with np.load(needed[2]) as saved:
+        validation = saved["validation"]
+    training = np.load(needed[3], mmap_mode="r")[np.count_nonzero(validation) :]  # validation comes first
+    codec = codec_of(recipe["components"], recipe["center"], training)
+    split = 2 * (len(recipe["encoder"]["hidden"]) + 1)
+    decoder = _network(recipe["decoder"], weights[split:])
+    return Autoencoder(_network(recipe["encoder"], weights[:split]), codec.merged(decoder) if codec else decoder, codec)
+
+
+def _network(plan, arrays) -> DenseNetwork:
+    """Of a plan as in JSON, and of weights and bias of each layer in turn."""
+    activations = [*[plan["activation"]] * len(plan["hidden"]), plan["output_activation"]]
+    return DenseNetwork([Layer(*arrays[2 * i : 2 * i + 2], activation=a) for i, a in enumerate(activations)])
