@@ -25,7 +25,7 @@ from rvsemu.labels import PAPER_LABELS
 from rvsemu.library import Library
 from rvsemu.reproduction import paper
 from rvsemu.reproduction.figures import loss_curves, spectra_compared, star_text
-from rvsemu.reproduction.tables import METRICS, number, rst_table
+from rvsemu.reproduction.tables import METRICS, number, rst_table, significant
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 from rvsemu.training.recipes import INVERSIONS, RECIPES
 
@@ -138,6 +138,36 @@ def metrics_tables() -> str:
     ]
     out.append(rst_table(("Teff (K)", *head[1:]), rows, "RMS error of the flux by Teff (number of validation spectra)"))
     return "\n".join(out)
+
+
+def inversion_table() -> str:
+    """What the shipped inversion reaches, next to the paper's Table 5."""
+    inversion = rvsemu.inversion.shipped_inversion()
+    info, measured = inversion.info, inversion.info["metrics"]
+    parts = ("training", "validation", "test")
+    names = inversion.labels.names
+    rows = []
+    for label in inversion.labels.labels:
+        theirs = paper.TABLE_5.get(label.name, {})
+        ours = (significant(measured[part][label.name]) for part in parts)
+        middle = significant(measured["test_median_absolute"][label.name])
+        unit = f" ({label.unit})" if label.unit else ""
+        rows.append((f"``{label.name}``{unit}", *ours, *(f"{theirs[p]:g}" if theirs else "" for p in parts), middle))
+    head = ("RMS error", *parts, *(f"paper: {part}" for part in parts), "test, median of absolute error")
+    split = info["library_split"]
+    text = (
+        f"Inversion ``default``, version {info['version']}: {info['draws']:,} draws of "
+        f"{split['training and validation']:,} library spectra for training and validation, {info['test_draws']:,} of "
+        f"{split['test']:,} others for the test. "
+        f"Test spectra rebuilt from {len(inversion.principal.spread)} components have a mean relative error of "
+        f"{100 * measured['components_test']['mean_relative_error']:.2f} %.\n\n"
+    )
+    by_teff = [
+        (f"{r['teff_low']:.0f}-{r['teff_high']:.0f} ({r['spectra']:,})", *(significant(r[name]) for name in names))
+        for r in measured["test_by_teff"]
+    ]
+    columns = ("Teff in K (spectra)", *(f"``{name}``" for name in names))
+    return text + rst_table(head, rows) + "\n" + rst_table(columns, by_teff, "RMS error on test spectra, by Teff")
 
 
 def recipes_table() -> str:
@@ -297,6 +327,7 @@ def tables() -> dict[str, str]:
         "labels.rst": labels_table(),
         "metrics.rst": metrics_tables(),
         "recipes.rst": recipes_table(),
+        "inversion.rst": inversion_table(),
         "inversions.rst": inversions_table(),
         "library.rst": library_table(),
         "formats.rst": formats_table(),

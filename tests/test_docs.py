@@ -35,6 +35,7 @@ def committed(name):
         ("labels.rst", "labels_table"),
         ("metrics.rst", "metrics_tables"),
         ("recipes.rst", "recipes_table"),
+        ("inversion.rst", "inversion_table"),
         ("inversions.rst", "inversions_table"),
         ("library.rst", "library_table"),
         ("formats.rst", "formats_table"),

@@ -111,6 +111,14 @@ def invert(
     coefficients, whose covariance is that of a least-squares fit (`rvsemu.inversion.fit_coefficients`), and the
     network's Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit:
     for noisy spectra the errors of `rvsemu.fit` are smaller.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> flux = rvsemu.shipped().flux([[6000, 4.2, 12, -0.3, 1.3, 11500]])
+    >>> result = rvsemu.invert(flux)
+    >>> bool(abs(result.teff[0].value - 6000) < 200)
+    True
     """
     inversion = resolve(inversion)
     if not hasattr(spectrum, "spectral_axis"):
