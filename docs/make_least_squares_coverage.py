@@ -32,7 +32,7 @@ from rvsemu.inference.parameters import Parameters
 HERE = Path(__file__).resolve().parent
 SNRS = (20, 50, 100, 300)
 LEVELS = (68.0, 95.0)
-ERRORS = {"gaussian": 1000, "sampled": 400}  # stars for each signal to noise
+ERRORS = {"gaussian": 1000, "sampled": 300}  # stars for each signal to noise
 TITLES = {
     ("interior", "gaussian"): "Labels drawn from the interior, Gaussian errors",
     ("interior", "sampled"): "Labels drawn from the interior, sampled errors",
@@ -123,7 +123,7 @@ def _within(truth, intervals, name):
 def main(arguments=None):
     """Simulate, fit, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stars", type=int, help="for each signal to noise (default: 1000, and 400 with draws)")
+    parser.add_argument("--stars", type=int, help="for each signal to noise (default: 1000, and 300 with draws)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tables", type=Path, default=HERE / "_generated")
     options = parser.parse_args(arguments)
