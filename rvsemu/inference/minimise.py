@@ -21,7 +21,7 @@ class Minimum:
     x : ndarray, shape (k, m)
     cost : ndarray, shape (k,)
     hessian : ndarray, shape (k, m, m)
-        Gauss-Newton, at x or one last small step before.
+        Gauss-Newton.
     converged : ndarray of bool, shape (k,)
     """
 
@@ -45,15 +45,15 @@ def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
     reach : callable
         From x (j, m), the longest steps to take there, down (j, m) and up (j, m).
     tolerance : float
-        A problem is done when a step is expected to lower its cost by less than this; the step is taken
-        without another evaluation.
+        A problem is done when a step is expected to lower its cost by less than this; it is the last one.
     steps : int
         At most so many.
 
     Notes
     -----
     Marquardt (1963, J. SIAM 11, 431): steps minimise the quadratic model with H + damping diag H within the
-    bounds and the reach, by an active set.
+    bounds and the reach, by a primal-dual active set (Hintermueller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865). Where
+    that does not settle, steps may be uphill; then, too, the damping rises, and with it the matrix becomes diagonal.
     """
     x = np.clip(x, lower, upper)
     every = np.arange(len(x))
@@ -65,24 +65,20 @@ def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
         step = _steps(x[active], gradient[active], hessian[active], damping[active], lower, upper, reach)
         gain = -np.sum(step * gradient[active], axis=1)
         gain -= 0.5 * np.einsum("ki,kij,kj->k", step, hessian[active], step)
-        done = gain * (1.0 + damping[active]) < tolerance
-        last = active[done]
-        x[last] = np.clip(x[last] + step[done], lower, upper)
-        cost[last] -= gain[done]
-        converged[last] = True
-        active, step, gain = active[~done], step[~done], gain[~done]
-        if not len(active):
-            break
+        done = (gain >= 0) & (gain * (1.0 + damping[active]) < tolerance)
         trial = np.clip(x[active] + step, lower, upper)
         new = evaluate(active, trial)
-        ratio = (cost[active] - new[0]) / gain
+        ratio = (cost[active] - new[0]) / np.maximum(gain, 1e-300)
         better = ratio > 1e-3
         taken = active[better]
         x[taken], cost[taken], gradient[taken], hessian[taken] = (v[better] for v in (trial, *new))
         worse = np.maximum(_MORE * damping[active], _POOR)
         kept = np.where(ratio > 0.7, np.maximum(_LESS * damping[active], 1e-9), damping[active])
         damping[active] = np.where(ratio > 0.25, kept, worse)
-        active = active[damping[active] < _LARGEST]
+        converged[active[done]] = True
+        active = active[~done & (damping[active] < _LARGEST)]
+        if not len(active):
+            break
     return Minimum(x, cost, hessian, converged)
 
 
@@ -95,16 +91,18 @@ def _steps(x, gradient, hessian, damping, lower, upper, reach):
     gradient = gradient * width
     down, up = reach(x)
     low, high = np.maximum(lower - x, -down) / width, np.minimum(upper - x, up) / width
-    held = np.zeros(x.shape, dtype=bool)
-    step = np.zeros(x.shape)
-    for _ in range(x.shape[1]):
-        target = -gradient - np.einsum("kij,kj->ki", matrix, np.where(held, step, 0.0))
+    at_low, at_high = np.zeros(x.shape, dtype=bool), np.zeros(x.shape, dtype=bool)
+    for _ in range(2 * x.shape[1]):
+        held = at_low | at_high
+        edge = np.where(at_low, low, np.where(at_high, high, 0.0))
         free = np.where(held[:, :, None] | held[:, None, :], 0.0, matrix)
         free[:, index, index] = np.where(held, 1.0, free[:, index, index])
-        solved = np.linalg.solve(free, np.where(held, step, target)[..., None])[..., 0]
-        step = np.clip(solved, low, high)
-        beyond = (solved != step) & ~held
-        if not beyond.any():
+        target = np.where(held, edge, -gradient - np.einsum("kij,kj->ki", matrix, edge))
+        step = np.linalg.solve(free, target[..., None])[..., 0]
+        uphill = gradient + np.einsum("kij,kj->ki", matrix, step)
+        now_low, now_high = (step < low) | (at_low & (uphill > 0)), (step > high) | (at_high & (uphill < 0))
+        if np.array_equal(now_low, at_low) and np.array_equal(now_high, at_high):
             break
-        held |= beyond
+        at_low, at_high = now_low, now_high
+    step = np.clip(step, low, high)
     return step * width
