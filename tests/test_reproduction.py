@@ -278,10 +278,12 @@ def made(makes, **more):
 @pytest.fixture
 def results():
     doubled = {name: 2 * value for name, value in LABELS.items()}
-    points = [
-        {"spectra": s, "draws": d, "epochs": 3, "training": {n: 1.0 for n in LABELS}, "test": test}
-        for s, d, test in ((50, 100, doubled), (100, 100, LABELS), (100, 200, LABELS))
-    ]
+    found = ((50, 100, doubled), (100, 100, LABELS), (100, 200, LABELS))
+    points = [{"spectra": s, "draws": d, "epochs": 3, "test": test} for s, d, test in found]
+    points = {
+        "inversion": [{**point, "training": {n: 1.0 for n in LABELS}} for point in points],
+        "emulator": [{**point, "flux": flux} for point, flux in zip(points, (4e-3, 3e-3, 2.97e-3), strict=True)],
+    }
     shown = {name: {"file": f"figure-{name}.png", "text": "text"} for name in ("1", "3", "6", "8-a", "9-b")}
     return {
         "quick": False,
@@ -344,6 +346,9 @@ def test_report(results):
     assert "The figure is missing: no folder" in text
     limits = text[text.index("What limits it") :]
     assert cells(limits, "``teff`` (K)") == ["1", "100", "-50.0 %", "+0.0 %", "spectra"]
+    assert cells(limits, "50") == ["3", "4.0e-03", "+100.0 %", "+100.0 %", "+100.0 %"]
+    assert cells(limits, "100, the emulator itself") == ["12", "3.0e-03", "+2.0 %", "+8.0 %", "+30.0 %"]
+    assert "changes by -25.0 %, with that of the draws by -1.0 %: it is limited by spectra." in " ".join(limits.split())
 
 
 def test_bars(results):
@@ -365,7 +370,7 @@ def test_quick_reports_say_so(results):
 
 def test_report_without_learning_curve(results):
     figures = {k: v for k, v in results["figures"].items() if not k.startswith("learning")}
-    assert "What limits it" not in body({**results, "learning": [], "figures": figures})
+    assert "What limits it" not in body({**results, "learning": {}, "figures": figures})
 
 
 def test_figures_are_where_they_are_said_to_be(results):
@@ -410,7 +415,10 @@ PLAN = Plan(
     emulators=(TINY, SMOOTH),
     inversions=(INVERTING,),
     test_draws=120,
-    learning=Learning(draws=100, epochs=1, shares=(0.85, 1.0), more_draws=(120,)),
+    learning={
+        "inversion": Learning(draws=100, epochs=1, shares=(0.85, 1.0), more_draws=(120,)),
+        "emulator": Learning(draws=100, epochs=1, shares=(0.85, 1.0), more_draws=(120,)),
+    },
 )
 
 
@@ -447,7 +455,7 @@ def trained_in(monkeypatch, stop_at=None):
 
 @pytest.fixture(scope="module")
 def studied(keras, tmp_path_factory):
-    """A study that was interrupted in the training of its second emulator and in its learning curve, then finished."""
+    """A study that was interrupted in the training of its second emulator and in a learning curve, then finished."""
     out, begun = tmp_path_factory.mktemp("studied") / "study", []
     for stop_at in ("smooth", "inverting", None):
         with pytest.MonkeyPatch.context() as patch:
@@ -461,7 +469,8 @@ def studied(keras, tmp_path_factory):
 
 def test_an_interrupted_study_goes_on(studied):
     _, _, begun = studied
-    assert begun == [["tiny", "smooth"], ["smooth", "inverting"], ["inverting"] * 4]  # one, and three of the curve
+    curves = [*["inverting"] * 3, *["smooth"] * 3]
+    assert begun == [["tiny", "smooth"], ["smooth", "inverting"], ["inverting", *curves]]
 
 
 def test_a_finished_study_trains_nothing_and_finds_the_same(studied, monkeypatch):
@@ -478,11 +487,12 @@ def test_what_a_study_leaves(studied):
     assert sorted(p.name for p in (out / "report").iterdir()) == sorted(
         ["index.rst", "results.json", *(f["file"] for f in results["figures"].values())]
     )
-    assert len(list((out / "learning").iterdir())) == 3
+    assert len(list((out / "learning").iterdir())) == 6
     written = json.loads((out / "report" / "results.json").read_text()) | {"milliseconds": None}  # of the last run
     assert written == json.loads(json.dumps(results)) | {"milliseconds": None}
     assert set(results["figures"]) == {
-        *("1", "3", "4", "6", "8-tiny", "8-smooth", "9-inverting", "learning-spectra", "learning-draws")
+        *("1", "3", "4", "6", "8-tiny", "8-smooth", "9-inverting"),
+        *("learning-spectra", "learning-draws", "learning-emulator"),
     }
     text = (out / "report" / "index.rst").read_text(encoding="utf-8")
     assert sorted(re.findall(r"figure:: (\S+)", text)) == sorted(f["file"] for f in results["figures"].values())
@@ -509,11 +519,11 @@ def test_numbers_are_those_of_the_models(studied, library):
         "best": results["models"]["smooth"]["stages"]["finetune"]["best"],
         "most": 2,
     }
-    assert [(p["spectra"], p["draws"], p["epochs"]) for p in results["learning"]] == [
-        (54, 100, 1),
-        (64, 100, 1),
-        (64, 120, 1),
-    ]
+    trained = {k: [(p["spectra"], p["draws"], p["epochs"]) for p in v] for k, v in results["learning"].items()}
+    assert trained == {
+        "inversion": [(54, 100, 1), (64, 100, 1), (64, 120, 1)],
+        "emulator": [(54, 100, 1), (64, 100, 1), (64, 120, 1)],
+    }
 
 
 @pytest.mark.parametrize("name", ["tiny", "smooth"])
@@ -537,7 +547,7 @@ def test_without_the_folder_the_figure_is_missing(studied, tmp_path):
 
     out, _, _ = studied
     shutil.copytree(out / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.work"))
-    results = reproduce(LIBRARY, tmp_path, replace(PLAN, learning=None), seed=3, progress=False)
+    results = reproduce(LIBRARY, tmp_path, replace(PLAN, learning={}), seed=3, progress=False)
     assert "autoencoder is in the folder" in results["figures"]["4"]["missing"]
     assert "The figure is missing" in (tmp_path / "report" / "index.rst").read_text(encoding="utf-8")
 

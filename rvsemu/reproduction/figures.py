@@ -185,34 +185,35 @@ def label_errors(space, synthetic, generated):
     return fig
 
 
-def learning(space, points, against, bars, final=None):
-    """RMS error on test spectra, and on training spectra, against the number of spectra or of draws.
+def learning(space, where, title, curves, lines, final):
+    """RMS error of each label against the number of spectra or of draws.
 
     Parameters
     ----------
     space : LabelSpace
-    points : list of dict
-        From `rvsemu.reproduction.learning.learning_curve`, in order.
-    against : {'spectra', 'draws'}
-    bars : dict of float
-        By label, to mark.
-    final : dict, optional
-        One more point, of the training that the study is about.
+    where : sequence of float
+        Abscissae of the points.
+    title : str
+        Of the abscissa.
+    curves : dict
+        For each name of a curve the points' errors, by label; the first is drawn through.
+    lines : dict
+        For each name of a horizontal line the errors by label that it marks; some labels may be missing.
+    final : (float, dict)
+        One more point of the first curve, of the training that the study is about.
     """
     fig, axes = _label_panels(space)
-    unit, name = {"spectra": (1, "library spectra"), "draws": (1000, "draws (thousands)")}[against]
-    where = [point[against] / unit for point in points]
+    styles = [(MODEL, "o-"), (_TRAINING, "o--")]
     for ax, label in zip(axes, space.labels, strict=True):
-        for part, colour, style in (("test", MODEL, "o-"), ("training", _TRAINING, "o--")):
-            ax.loglog(where, [p[part][label.name] for p in points], style, color=colour, ms=4, lw=1.1, label=part)
-        if final:
-            ax.loglog(
-                final[against] / unit, final["test"][label.name], "*", color=MODEL, ms=9, label="test, whole training"
-            )
-        if label.name in bars:
-            ax.axhline(bars[label.name], color=DATA, lw=0.8, ls=":", label="the paper's test error")
+        for (name, points), (colour, style) in zip(curves.items(), styles, strict=False):
+            ax.loglog(where, [p[label.name] for p in points], style, color=colour, ms=4, lw=1.1, label=name)
+        first = f"{next(iter(curves))}, whole training"
+        ax.loglog(final[0], final[1][label.name], "*", color=MODEL, ms=9, label=first)
+        for name, values in lines.items():
+            if label.name in values:
+                ax.axhline(values[label.name], color=DATA, lw=0.8, ls=":", label=name)
         _plain_ticks(ax)
-        ax.set_xlabel(name)
+        ax.set_xlabel(title)
         ax.set_ylabel(f"RMS error of {axis_label(label.name, label.unit)}", fontsize=SMALL + 1)
         ax.grid(alpha=0.25, which="both", lw=0.5)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)

@@ -14,6 +14,7 @@ from ..training.autoencoder import load_autoencoder
 from ..training.draws import PAPER_WAVELENGTH, make_test_set
 from . import figures
 from .examples import HR_DIAGRAM, broadened, nearest
+from .learned import along
 from .measure import rms
 from .paper import BARS, EXAMPLE
 from .tested import Tested
@@ -35,8 +36,8 @@ def draw_all(folder, work, library: Library, tested: Tested, points, seed) -> di
         Folder of the training of the first emulator, for its autoencoder.
     library : Library
     tested : Tested
-    points : list of dict
-        Learning curves; may be empty.
+    points : dict of list
+        Learning curves by what they are of; may be empty.
     seed : int
 
     Returns
@@ -125,18 +126,32 @@ def _errors(tested) -> Iterator:
 
 
 def _learning(tested, points) -> Iterator:
-    """One figure against spectra, of the points with the same draws, and one against draws, of those with the same
-    spectra."""
+    """Of the inversion one figure against spectra, of the points with the same draws, and one against draws, of those
+    with the same spectra; of the emulator one against spectra."""
     name, inversion = [*tested.inversions.items()][-1]
-    final = {
-        "spectra": inversion.info["library_split"]["training and validation"],
-        "draws": inversion.info["draws"],
-        "test": dict(zip(tested.space.names, rms(tested.errors[name]["synthetic"]), strict=True)),
-    }
+    by = [*tested.emulators][-1]
+    errors = tested.errors[name]
+    synthetic, generated = (_by_label(tested, e) for e in (errors["synthetic"], errors["generated"][by]))
+    info = inversion.info
+    finals = {"spectra": info["library_split"]["training and validation"], "draws": info["draws"]}
     for key, other in (("spectra", "draws"), ("draws", "spectra")):
-        same = [[p for p in points if p[other] == point[other]] for point in points]
-        if longest := max(same, key=len, default=[]):
-            ordered = sorted(longest, key=lambda point: point[key])
-            text = f"{ordered[0][other]:,} {other.replace('spectra', 'library spectra')}, at most "
-            text += f"{ordered[0]['epochs']} epochs"
-            yield f"learning-{key}", text, figures.learning(tested.space, ordered, key, BARS, final)
+        some = along(points.get("inversion", []), key, other)
+        if some:
+            curves = {part: [p[part] for p in some] for part in ("test", "training")}
+            arguments = (curves, {"the paper's test error": BARS}, (finals[key], synthetic))
+            yield _curve(f"learning-{key}", tested, some, key, other, *arguments)
+    if some := along(points.get("emulator", []), "spectra", "draws"):
+        curves = {"generated": [p["test"] for p in some]}
+        arguments = (curves, {"SYNSPEC's own spectra": synthetic}, (int((~tested.rows).sum()), generated))
+        yield _curve("learning-emulator", tested, some, "spectra", "draws", *arguments)
+
+
+def _curve(figure, tested, points, key, other, curves, lines, final):
+    unit, title = {"spectra": (1, "library spectra"), "draws": (1000, "draws (thousands)")}[key]
+    text = f"{points[0][other]:,} {other.replace('spectra', 'library spectra')}, at most {points[0]['epochs']} epochs"
+    where = [point[key] / unit for point in points]
+    return figure, text, figures.learning(tested.space, where, title, curves, lines, (final[0] / unit, final[1]))
+
+
+def _by_label(tested, errors) -> dict[str, float]:
+    return dict(zip(tested.space.names, rms(errors), strict=True))

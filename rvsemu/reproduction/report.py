@@ -17,7 +17,7 @@ _CAPTIONS = {
     "6": "Loss of the label networks, and of fine-tuning where the recipe has it (Figure 6).",
     "8": "Test spectra of SYNSPEC and of the emulator ``{model}``, and their differences (Figure 8).",
     "9": "Errors of the labels that ``{model}`` finds, for SYNSPEC's test spectra and for generated ones (Figure 9).",
-    "learning": "Learning curve of ``{last}``.",
+    "learning": "Learning curve of ``{learner}``.",
 }
 
 
@@ -250,7 +250,8 @@ def _made(results, kind) -> dict:
 def _figure(results, name, folder) -> str:
     figure = results["figures"][name]
     kind, _, model = name.partition("-")
-    names = {"first": next(iter(_made(results, "emulator"))), "last": [*_made(results, "inversion")][-1]}
+    learner = [*_made(results, "emulator" if model == "emulator" else "inversion")][-1]
+    names = {"first": next(iter(_made(results, "emulator"))), "learner": learner}
     caption = _CAPTIONS[kind].format(model=model, **names)
     if "missing" in figure:
         return f"\n{caption} The figure is missing: {figure['missing']}\n"

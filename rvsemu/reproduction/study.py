@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -16,7 +17,8 @@ from ..library import Library
 from ..training.metrics import metrics
 from ..training.recipes import DEFAULT, GEBRAN2024, GEBRAN2024_INVERSION, INVERSION, InversionRecipe, Recipe
 from .illustrations import draw_all
-from .learning import Learning, learning_curve
+from .learning import EMULATOR, Learning, learning_curve, of_emulator, of_inversion
+from .learning import INVERSION as INVERSION_CURVE
 from .measure import compared, machine, milliseconds, rms, stars_of
 from .models import facts, obtain
 from .paper import GENERATED
@@ -43,8 +45,8 @@ class Plan:
         At most so many in each stage of each training, where the recipe's patience would allow more.
     test_draws : int
         Spectra of SYNSPEC, and of each emulator, that are inverted.
-    learning : Learning, optional
-        Learning curves of the last inversion.
+    learning : dict of Learning
+        Learning curves, of the last ``"inversion"`` and of the last ``"emulator"``.
     quick : bool
         The report then says that its numbers are not to be used.
     """
@@ -55,7 +57,9 @@ class Plan:
     draws: int | None = None
     epochs: int | None = None
     test_draws: int = GENERATED
-    learning: Learning | None = field(default_factory=Learning)
+    learning: Mapping[str, Learning] = field(
+        default_factory=lambda: {"inversion": INVERSION_CURVE, "emulator": EMULATOR}
+    )
     quick: bool = False
 
     def part(self, library: Library) -> Library:
@@ -66,7 +70,7 @@ class Plan:
 
 
 FULL = Plan(epochs=80)
-QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning=None, quick=True)
+QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning={}, quick=True)
 
 
 def reproduce(library, out="rvsemu-reproduction", plan=FULL, *, seed=1, epochs=None, progress=True) -> dict:
@@ -109,11 +113,7 @@ def reproduce(library, out="rvsemu-reproduction", plan=FULL, *, seed=1, epochs=N
         return {r.name: obtain(r, library, models / f"{r.name}.h5", seed, **limits) for r in recipes}
 
     tested = test_all(library, obtained(plan.emulators), obtained(plan.inversions), plan.test_draws, seed)
-    points = []
-    if plan.learning:
-        known, test = library.subset(~tested.rows), (tested.labels, tested.flux)
-        arguments = (test, models.with_name("learning"), seed, progress)
-        points = learning_curve(plan.learning, plan.inversions[-1], known, *arguments)
+    points = _curves(plan, library, tested, models.with_name("learning"), seed, progress)
     results = _results(library, plan, tested, seed) | {"learning": points}
     work = models / f"{plan.emulators[0].name}.h5.work"
     results["figures"] = draw_all(report, work, library, tested, points, seed)
@@ -134,6 +134,22 @@ def _folders(out) -> tuple[Path, Path]:
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     return folders
+
+
+def _curves(plan, library, tested: Tested, folder, seed, progress) -> dict[str, list[dict]]:
+    """The learning curves by what they are of."""
+    (name, inversion), test = [*tested.inversions.items()][-1], (tested.labels, tested.flux)
+    by = {"inversion": f"{name} {inversion.info['version']}"}
+    wanted = {
+        "inversion": (plan.inversions[-1], of_inversion(*test), {}),
+        "emulator": (plan.emulators[-1], of_emulator(*test, inversion), by),
+    }
+    known, out = library.subset(~tested.rows), {}
+    for kind, learning in plan.learning.items():
+        recipe, measure, measured_on = wanted[kind]
+        measured_on = {"test_draws": len(tested.labels), **measured_on}
+        out[kind] = learning_curve(learning, recipe, known, measure, measured_on, folder, seed, progress)
+    return out
 
 
 def _results(library, plan, tested: Tested, seed) -> dict:
