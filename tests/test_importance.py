@@ -12,6 +12,7 @@ from rvsemu._compat import Spectrum
 from rvsemu.errors import SpectrumError
 from rvsemu.inference import fit_many, prepare
 from rvsemu.inference.importance import Draws, weighted_draws
+from rvsemu.inference.proposals import Mixture
 from rvsemu.inference.result import FEW_DRAWS
 
 WAVE = 8460.0 + 0.1 * np.arange(2401)
@@ -25,6 +26,10 @@ class Known:
 
     def log_prior(self, x):
         return np.where(np.all((x >= self.lower) & (x <= self.upper), axis=1), 0.0, -np.inf)
+
+
+def one(mean, covariance):
+    return Mixture([1], [mean], [covariance])
 
 
 def noisy(snr, seed=0, **labels):
@@ -46,7 +51,7 @@ def test_of_a_gaussian_begun_with_a_wrong_one():
     truth = np.array([1.0, -2.0, 0.5])
     root = np.array([[1.0, 0, 0], [0.8, 0.5, 0], [-0.3, 0.2, 2.0]])
     gaussian = multivariate_normal(truth, root @ root.T)
-    draws = weighted_draws(Known(gaussian.logpdf), truth + 0.7, 0.5 * np.eye(3))
+    draws = weighted_draws(Known(gaussian.logpdf), one(truth + 0.7, 0.5 * np.eye(3)))
     assert draws.weights.sum() == pytest.approx(1)
     assert 200 < draws.effective < len(draws.x)
     spread = np.sqrt(np.diag(root @ root.T))
@@ -54,7 +59,7 @@ def test_of_a_gaussian_begun_with_a_wrong_one():
     np.testing.assert_allclose(
         draws.covariance / np.outer(spread, spread), gaussian.cov / np.outer(spread, spread), atol=0.3
     )
-    twice = weighted_draws(Known(gaussian.logpdf), truth, gaussian.cov, scale=2.0)
+    twice = weighted_draws(Known(gaussian.logpdf), one(truth, gaussian.cov), scale=2.0)
     np.testing.assert_allclose(np.sqrt(np.diag(twice.covariance)) / spread, 2, rtol=0.2)
 
 
@@ -65,7 +70,7 @@ def test_of_a_curved_one_cut_by_a_bound():
         return -0.5 * x[:, 0] ** 2 - 0.5 * ((x[:, 1] - 0.5 * x[:, 0] ** 2) / 0.5) ** 2
 
     lower = np.array([-0.5, -np.inf])
-    draws = weighted_draws(Known(log_likelihood, lower), np.zeros(2), np.eye(2))
+    draws = weighted_draws(Known(log_likelihood, lower), one(np.zeros(2), np.eye(2)))
     grid = np.linspace(-6, 12, 1801)
     x, y = np.meshgrid(grid, grid, indexing="ij")
     density = np.exp(log_likelihood(np.column_stack([x.ravel(), y.ravel()]))).reshape(x.shape) * (x >= -0.5)

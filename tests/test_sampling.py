@@ -20,7 +20,8 @@ from rvsemu import Posterior, sample
 from rvsemu.errors import PosteriorFileError, SpectrumError
 from rvsemu.inference.chains import ChainFile
 from rvsemu.inference.convergence import Convergence, autocorrelation_times
-from rvsemu.inference.proposals import Student, first_ensemble
+from rvsemu.inference.importance import Draws, weighted_draws
+from rvsemu.inference.proposals import Mixture, Student, first_ensemble
 from rvsemu.inference.sampling import name_of, run
 from rvsemu.labels import Label, LabelSpace
 
@@ -28,7 +29,7 @@ NAMES = ("teff", "logg", "mh")
 MEAN = np.array([5600.0, 4.3, -0.2])
 ROOT = np.array([[80.0, 0, 0], [0.08, 0.05, 0], [0.02, -0.01, 0.03]])
 COVARIANCE = ROOT @ ROOT.T
-START = (MEAN + [20, 0.05, 0], 1.5 * COVARIANCE)
+BEGIN = Mixture([1], [MEAN + [20, 0.05, 0]], [1.5 * COVARIANCE])
 
 
 class Gauss:
@@ -50,14 +51,21 @@ class Gauss:
             self._left -= 1
             if self._left < 0:
                 raise KeyboardInterrupt
+        return self.log_prior(x) + self.log_likelihood(x)
+
+    def log_prior(self, x):
         inside = np.all((x >= self.parameters.lower) & (x <= self.parameters.upper), axis=1)
-        return np.where(inside, self._density.logpdf(x) + self._shift, -np.inf)
+        return np.where(inside, 0.0, -np.inf)
+
+    def log_likelihood(self, x):
+        return self._density.logpdf(x) + self._shift
 
 
 def quickly(likelihood, steps=None, **options):
     """Sample without a progress bar; with `steps`, exactly so many."""
     options = {"seed": 3, "walkers": 8, "progress": False} | options
-    return run(likelihood, START, **(options if steps is None else options | {"steps": steps, "stop": None}))
+    start = weighted_draws(likelihood, BEGIN)
+    return run(likelihood, start, **(options if steps is None else options | {"steps": steps, "stop": None}))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +100,7 @@ def test_independent_proposals_beat_the_default_of_emcee(gauss):
 
     sampler = emcee.EnsembleSampler(32, 3, Gauss().log_probability, vectorize=True)
     sampler.random_state = np.random.RandomState(1).get_state()
-    ensemble, _ = first_ensemble(Gauss(), *START, 32, np.random.default_rng(0))
+    ensemble = first_ensemble(weighted_draws(Gauss(), BEGIN), 32, np.random.default_rng(0))
     sampler.run_mcmc(ensemble, 1500)
     assert gauss.tau.max() < 0.3 * autocorrelation_times(sampler.get_chain(discard=300)).max()
 
@@ -118,15 +126,67 @@ def test_proposals_have_the_density_they_claim():
     assert stats.kstest(distance / 3, stats.f(3, 5).cdf).pvalue > 1e-3
 
 
+def test_a_mixture_has_the_density_it_claims():
+    other, narrow = MEAN + [2000.0, 0.0, 0.5], 0.3 * COVARIANCE
+    mixture = Mixture([3, 1], [MEAN, other], [COVARIANCE, narrow])
+    np.testing.assert_allclose(mixture.shares, [0.75, 0.25])
+    known = [stats.multivariate_t(m, c, df=5) for m, c in ((MEAN, COVARIANCE), (other, narrow))]
+    x = np.concatenate([one.rvs(50, random_state=1) for one in known])
+    density = 0.75 * known[0].pdf(x) + 0.25 * known[1].pdf(x)
+    difference = mixture.log_density(x) - np.log(density)
+    np.testing.assert_allclose(difference, difference[0], atol=1e-9)
+    drawn = mixture.draw(4000, np.random.RandomState(2))
+    assert np.mean(drawn[:, 0] > MEAN[0] + 1000) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
+    new, ratio = mixture(x, np.random.RandomState(3))
+    np.testing.assert_allclose(ratio, mixture.log_density(x) - mixture.log_density(new))
+    np.testing.assert_allclose(mixture.wider(2).covariances, 4 * mixture.covariances)
+
+
+def test_a_mixture_is_fitted_to_what_belongs_to_it():
+    """Rows of two clouds, with weights; a third component, where nothing is, stays."""
+    rng = np.random.default_rng(1)
+    clouds = [rng.multivariate_normal(m, COVARIANCE, 3000) for m in (MEAN, MEAN + [2000, 0, 0])]
+    x, weights = np.concatenate(clouds), np.repeat([3.0, 1.0], 3000) / 12000
+    far = MEAN - [2000, 0, 0]
+    begun = Mixture([1, 1, 1], [MEAN + [50, 0, 0], MEAN + [1900, 0, 0], far], 2 * np.array([COVARIANCE] * 3))
+    fitted = begun.fitted(x, weights)
+    np.testing.assert_allclose(fitted.shares, np.array([0.75, 0.25, 0.02]) / 1.02, atol=1e-3)
+    for mean, covariance, cloud in zip(fitted.means, fitted.covariances, clouds, strict=False):
+        np.testing.assert_allclose(mean, cloud.mean(axis=0), rtol=1e-3)
+        np.testing.assert_allclose(covariance, np.cov(cloud.T), rtol=0.02, atol=1e-4)
+    np.testing.assert_array_equal(fitted.means[2], far)
+    np.testing.assert_array_equal(fitted.covariances[2], 2 * COVARIANCE)
+
+
+class TwoModes(Gauss):
+    """The Gaussian, and another with a third of its probability at a Teff so far away that no step reaches it."""
+
+    AWAY = np.array([1500.0, 0.0, 0.0])
+
+    def log_likelihood(self, x):
+        return np.logaddexp(super().log_likelihood(x), super().log_likelihood(x - self.AWAY) - np.log(3))
+
+
+def test_all_modes_are_sampled():
+    """Begun in both, in equal shares; the walkers come and go between them."""
+    likelihood = TwoModes()
+    start = weighted_draws(likelihood, Mixture([1, 1], [MEAN, MEAN + TwoModes.AWAY], [COVARIANCE] * 2))
+    far = start.x[:, 0] > MEAN[0] + 750
+    assert start.weights[far].sum() == pytest.approx(0.25, abs=4 * np.sqrt(0.19 / start.effective))
+    posterior = run(likelihood, start, seed=1, walkers=32, progress=False)
+    assert posterior.converged
+    share = np.mean(posterior.values[:, 0] > MEAN[0] + 750)
+    assert share == pytest.approx(0.25, abs=4 * np.sqrt(0.19 / posterior.ess[0]))
+
+
 def test_walkers_begin_inside():
     likelihood = Gauss(lower=(5650, 4.3, -3), upper=(5700, 4.35, 3))
-    x, log_probability = first_ensemble(likelihood, *START, 32, np.random.default_rng(1))
-    assert np.all(np.isfinite(log_probability))
+    x = first_ensemble(weighted_draws(likelihood, BEGIN), 32, np.random.default_rng(1))
     assert np.all((x >= likelihood.parameters.lower) & (x <= likelihood.parameters.upper))
-    assert np.linalg.matrix_rank(x - x.mean(axis=0)) == 3
-    likelihood.log_probability = lambda x: np.full(len(x), -np.inf)
-    with pytest.raises(SpectrumError, match="only 0 of 32 walkers"):
-        first_ensemble(likelihood, *START, 32, np.random.default_rng(1))
+    assert len(np.unique(x, axis=0)) == 32 and np.linalg.matrix_rank(x - x.mean(axis=0)) == 3
+    few = Draws(x, np.where(np.arange(32) < 5, 0.2, 0.0))
+    with pytest.raises(SpectrumError, match="only 5 of 32 places"):
+        first_ensemble(few, 8, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize(
@@ -337,7 +397,7 @@ def test_one_row_tables_stack(gauss, tmp_path):
 
 def test_repr(gauss):
     text = repr(gauss)
-    assert "teff            56" in text
+    assert f"teff            {np.median(gauss.values[:, 0]):.0f} +" in text
     assert "K\n" in text
     assert "flags: none>" in text
     assert "not-converged" in repr(quickly(Gauss(), steps=20))

@@ -12,12 +12,14 @@ import numpy as np
 
 from .._journal import reading, transaction
 from ..errors import PosteriorFileError
+from .proposals import Mixture
 
 __all__ = ["BLOCK", "Chain", "ChainFile", "names_in"]
 
 BLOCK = 100
 """Steps between two writes, and in a chunk of the file."""
-_FORMAT, _FORMAT_VERSION = "rvsemu posterior", 1
+_FORMAT, _FORMAT_VERSION = "rvsemu posterior", 2
+_PROPOSAL = ("shares", "means", "covariances")
 
 
 @dataclass
@@ -34,8 +36,8 @@ class Chain:
         After the last step, or before the first.
     random_state : tuple
         Of a `numpy.random.RandomState`, the generator of emcee, at the same time.
-    proposal : (ndarray, ndarray)
-        Mean and covariance of the independent proposals.
+    proposal : Mixture
+        Of the independent proposals.
     saved : int
         Number of steps that are in the file.
     """
@@ -46,7 +48,7 @@ class Chain:
     ensemble: np.ndarray
     ensemble_log_probability: np.ndarray
     random_state: tuple
-    proposal: tuple
+    proposal: Mixture
     saved: int = 0
 
     @classmethod
@@ -116,7 +118,8 @@ class ChainFile:
             for i, value in enumerate(chain.random_state):
                 group.attrs[f"random_state_{i}"] = value
             group.attrs["iteration"] = len(chain)
-            group.attrs["proposal_mean"], group.attrs["proposal_covariance"] = chain.proposal
+            for key in _PROPOSAL:
+                group.attrs[f"proposal_{key}"] = getattr(chain.proposal, key)
         chain.saved = len(chain)
 
     def finish(self, outcome, arrays) -> None:
@@ -139,7 +142,7 @@ class ChainFile:
                 return None
             coords, log_probability, attrs = group["chain"][:], group["log_prob"][:], group.attrs
             random_state = tuple(attrs[f"random_state_{i}"] for i in range(5))
-            proposal = attrs["proposal_mean"], attrs["proposal_covariance"]
+            proposal = Mixture(*(attrs[f"proposal_{key}"] for key in _PROPOSAL))
             last = coords[-1], log_probability[-1]
             return Chain(coords, log_probability, group["accepted"][:], *last, random_state, proposal, len(coords))
 
@@ -168,10 +171,12 @@ def names_in(path) -> tuple[str, ...]:
 def _checked(group):
     if group.attrs.get("format") != _FORMAT:
         raise PosteriorFileError(f"{group.file.filename}: '{group.name[1:]}' is not a posterior of rvsemu.sample.")
-    if group.attrs["format_version"] > _FORMAT_VERSION:
+    if (found := group.attrs["format_version"]) != _FORMAT_VERSION:
+        newer = found > _FORMAT_VERSION
+        remedy = "update it with 'pip install --upgrade rvsemu'" if newer else "sample anew, into another file"
         raise PosteriorFileError(
-            f"{group.file.filename}: '{group.name[1:]}' has format {group.attrs['format_version']}, this rvsemu reads "
-            f"up to {_FORMAT_VERSION}: update it with 'pip install --upgrade rvsemu'."
+            f"{group.file.filename}: '{group.name[1:]}' has format {found}, and this rvsemu reads {_FORMAT_VERSION}: "
+            f"{remedy}."
         )
     return group
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .proposals import Student
+from .proposals import Mixture
 
 __all__ = ["Draws", "weighted_draws"]
 
-_ROUNDS, _EACH = 4, 192
+_EACH = 192  # draws of a round; of the first, for each mode
+_FEWEST, _MOST = 4, 16  # rounds
+_ENOUGH = 400.0  # effective draws
 _CHUNK = 32  # rows at a time: more do not fit into the processor's cache
 _WIDER = 1.3  # factor of the standard deviations of the first proposals
-_LEAST = 5.0  # effective draws for each parameter, before a proposal is made from them
+_LEAST = 5.0  # effective draws for each label, before a proposal is made from them
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,13 @@ class Draws:
     x : ndarray, shape (n, m)
     weights : ndarray, shape (n,)
         Their sum is 1.
+    proposal : Mixture or None
+        A distribution like them.
     """
 
     x: np.ndarray
     weights: np.ndarray
+    proposal: Mixture | None = None
 
     @property
     def effective(self) -> float:
@@ -56,34 +61,38 @@ class Draws:
         return np.array(out).T
 
 
-def weighted_draws(likelihood, mean, covariance, scale=1.0, seed=1) -> Draws:
+def weighted_draws(likelihood, modes, scale=1.0, seed=1) -> Draws:
     """Draw from the posterior by adaptive multiple importance sampling.
 
-    Each of four rounds draws from a Student distribution that has mean and covariance of the weighted draws so far,
-    and all are weighted by what the mixture of the four would have given them (Cornuet, Marin, Mira & Robert 2012,
-    Scand. J. Stat. 39, 798).
+    Each round draws from a mixture of Student distributions that is like the weighted draws so far, and all are
+    weighted by what the mixture of all rounds would have given them (Cornuet, Marin, Mira & Robert 2012, Scand. J.
+    Stat. 39, 798). There are at least four rounds of 192 draws, and up to sixteen until they are worth 400 independent
+    ones.
 
     Parameters
     ----------
     likelihood : Likelihood
-    mean : ndarray, shape (m,)
-    covariance : ndarray, shape (m, m)
-        Of the Gaussian to begin with.
+    modes : Mixture
+        To begin with: Gaussians at the minima of chi2.
     scale : float
         Standard deviations of the data are multiplied by it.
     seed : int
     """
     rng = np.random.RandomState(seed)
-    proposal = Student(mean, _WIDER**2 * covariance)
-    proposals, places, target = [], [], []
-    for _ in range(_ROUNDS):
+    proposal, count = modes.wider(_WIDER), _EACH * len(modes)
+    proposals, counts, places, target = [], [], [], []
+    while True:
         proposals.append(proposal)
-        places.append(proposal.draw(_EACH, rng))
+        counts.append(count)
+        places.append(proposal.draw(count, rng))
         target.append(_log_target(likelihood, places[-1], scale))
         x, log_weights = np.concatenate(places), np.concatenate(target)
-        log_weights = log_weights - np.logaddexp.reduce([q.log_density(x) for q in proposals], axis=0)
-        proposal = _next(x, log_weights, proposal)
-    return Draws(x, _normalised(log_weights))
+        densities = [np.log(n) + q.log_density(x) for n, q in zip(counts, proposals, strict=True)]
+        log_weights = log_weights - np.logaddexp.reduce(densities, axis=0)
+        draws = Draws(x, _normalised(log_weights), proposal)
+        if len(counts) >= _MOST or (len(counts) >= _FEWEST and draws.effective >= _ENOUGH):
+            return draws
+        proposal, count = _next(x, log_weights, proposal), _EACH
 
 
 def _log_target(likelihood, x, scale):
@@ -95,12 +104,12 @@ def _log_target(likelihood, x, scale):
     return np.where(np.isnan(out), -np.inf, out)
 
 
-def _next(x, log_weights, last) -> Student:
+def _next(x, log_weights, last) -> Mixture:
     """A proposal like the draws; while few of them count, their weights are made more equal."""
     while np.isfinite(log_weights).sum() > _LEAST * x.shape[1]:
         draws = Draws(x, _normalised(log_weights))
         if draws.effective > _LEAST * x.shape[1]:
-            return Student(draws.mean, draws.covariance)
+            return last.fitted(x, draws.weights)
         log_weights = 0.7 * log_weights
     return last
 

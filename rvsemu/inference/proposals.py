@@ -6,17 +6,15 @@ import numpy as np
 
 from ..errors import SpectrumError
 
-__all__ = ["Student", "first_ensemble", "moves", "student_from"]
+__all__ = ["Mixture", "Student", "first_ensemble", "moves"]
 
 _DEGREES = 5.0
-_TRIES = 100
+_LEAST = 5.0  # effective draws for each label, before a component is made from them
+_SMALLEST = 0.02  # share of a component
 
 
 class Student:
-    """Proposals that do not depend on where a walker is: a multivariate Student distribution.
-
-    Where the posterior is nearly Gaussian most of them are accepted, and the autocorrelation time is a few steps.
-    Such proposals need tails wider than those of the posterior (Mengersen & Tweedie 1996, Ann. Stat. 24, 101).
+    """A multivariate Student distribution of five degrees of freedom: as narrow as a Gaussian, with longer tails.
 
     Parameters
     ----------
@@ -41,20 +39,72 @@ class Student:
         normal = rng.normal(size=(n, len(self.mean)))
         return self.mean + (normal @ self._root.T) * np.sqrt(_DEGREES / rng.chisquare(_DEGREES, size=(n, 1)))
 
+
+class Mixture:
+    """Proposals that do not depend on where a walker is: Student distributions, one for each mode of the posterior.
+
+    Where the posterior is like them most are accepted, and the autocorrelation time is a few steps. Such proposals need
+    tails wider than those of the posterior (Mengersen & Tweedie 1996, Ann. Stat. 24, 101).
+
+    Parameters
+    ----------
+    shares : ndarray, shape (k,)
+        Of the components; made to add up to 1.
+    means : ndarray, shape (k, m)
+    covariances : ndarray, shape (k, m, m)
+    """
+
+    def __init__(self, shares, means, covariances):
+        self.shares = np.asarray(shares, dtype=float) / np.sum(shares)
+        self.means, self.covariances = np.asarray(means, dtype=float), np.asarray(covariances, dtype=float)
+        self._components = [Student(*one) for one in zip(self.means, self.covariances, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def wider(self, factor) -> Mixture:
+        """With all standard deviations times `factor`."""
+        return Mixture(self.shares, self.means, factor**2 * self.covariances)
+
+    def _log_densities(self, x):
+        densities = [component.log_density(x) for component in self._components]
+        return np.log(self.shares)[:, None] + np.array(densities)
+
+    def log_density(self, x) -> np.ndarray:
+        """Logarithm of the density (n,) at `x` (n, m), but for a constant that depends on m alone."""
+        return np.logaddexp.reduce(self._log_densities(x), axis=0)
+
+    def draw(self, n, rng) -> np.ndarray:
+        """`n` rows, by a `numpy.random.RandomState`."""
+        counts = rng.multinomial(n, self.shares)
+        rows = [one.draw(count, rng) for one, count in zip(self._components, counts, strict=True)]
+        return rng.permutation(np.concatenate(rows))
+
     def __call__(self, x, rng) -> tuple[np.ndarray, np.ndarray]:
         """What `emcee.moves.MHMove` asks for: proposals, and log q(x; new) - log q(new; x)."""
         new = self.draw(len(x), rng)
         return new, self.log_density(x) - self.log_density(new)
 
+    def fitted(self, x, weights) -> Mixture:
+        """Each component with the share, mean and covariance of what is most likely its own among weighted rows (n, m).
 
-def student_from(coords) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and covariance for `Student` from a piece of a chain (steps, walkers, m)."""
-    flat = coords.reshape(-1, coords.shape[-1])
-    return flat.mean(axis=0), np.atleast_2d(np.cov(flat.T))
+        The step of population Monte Carlo (Cappe et al. 2008, Stat. Comput. 18, 447), which is one of expectation
+        maximisation. Components to which too few rows belong stay where they are.
+        """
+        own = self._log_densities(x)
+        own = weights * np.exp(own - np.logaddexp.reduce(own, axis=0))
+        means, covariances = self.means.copy(), self.covariances.copy()
+        for i, part in enumerate(own):
+            if part.sum() > _SMALLEST and part.sum() ** 2 > _LEAST * x.shape[1] * np.sum(part**2):
+                part = part / part.sum()
+                means[i] = part @ x
+                away = x - means[i]
+                covariances[i] = (away * part[:, None]).T @ away
+        return Mixture(np.maximum(own.sum(axis=1), _SMALLEST), means, covariances)
 
 
-def moves(proposal) -> list:
-    """The mixture of moves for emcee: independent proposals, of a mean and covariance, and differential evolution.
+def moves(mixture) -> list:
+    """The moves for emcee: independent proposals from a `Mixture`, and differential evolution.
 
     The latter needs no tuning and finds its way where the former fail (ter Braak 2006, Stat. Comput. 16, 239). emcee's
     ``DESnookerMove`` is of no use for labels in their units: it divides the direction of a step by the root of its
@@ -62,36 +112,26 @@ def moves(proposal) -> list:
     """
     from emcee.moves import DEMove, MHMove
 
-    return [(MHMove(Student(*proposal)), 0.7), (DEMove(), 0.3)]
+    return [(MHMove(mixture), 0.7), (DEMove(), 0.3)]
 
 
-def first_ensemble(likelihood, mean, covariance, walkers, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Walkers (walkers, m) scattered like a Gaussian folded back into the bounds, with their log probability.
+def first_ensemble(draws, walkers, rng) -> np.ndarray:
+    """Different ones of weighted draws, (walkers, m).
+
+    Parameters
+    ----------
+    draws : Draws
+    walkers : int
+    rng : numpy.random.Generator
 
     Raises
     ------
     SpectrumError
-        Not enough places with a finite log probability are found.
+        Too few of the draws have any weight.
     """
-    free = likelihood.parameters.free
-    lower, upper = likelihood.parameters.lower[free], likelihood.parameters.upper[free]
-    ensemble, log_probability = np.empty((0, len(mean))), np.empty(0)
-    for attempt in range(_TRIES):
-        scale = 1.0 if attempt < _TRIES // 2 else 0.1
-        x = _folded(rng.multivariate_normal(mean, scale**2 * covariance, size=walkers), lower, upper)
-        value = likelihood.log_probability(x)
-        good = np.isfinite(value)
-        ensemble = np.concatenate([ensemble, x[good]])[:walkers]
-        log_probability = np.concatenate([log_probability, value[good]])[:walkers]
-        if len(ensemble) == walkers:
-            return ensemble, log_probability
-    raise SpectrumError(
-        f"only {len(ensemble)} of {walkers} walkers find a finite probability near the best fit: check the priors."
-    )
-
-
-def _folded(x, lower, upper) -> np.ndarray:
-    """`x` reflected at the bounds as often as needed."""
-    width = upper - lower
-    phase = np.mod(x - lower, 2 * width)
-    return lower + np.where(phase > width, 2 * width - phase, phase)
+    if (good := np.count_nonzero(draws.weights)) < walkers:
+        raise SpectrumError(
+            f"only {good} of {len(draws.x)} places near the best fit have a finite probability, fewer than the "
+            f"{walkers} walkers: check the priors."
+        )
+    return draws.x[rng.choice(len(draws.x), size=walkers, replace=False, p=draws.weights)]

@@ -13,7 +13,17 @@ from scipy.special import ndtr, ndtri
 from .._compat import Spectrum
 from .importance import Draws
 
-__all__ = ["AT_BOUND", "FEW_DRAWS", "FEW_GOOD_PIXELS", "NOT_CONVERGED", "OUTSIDE_DOMAIN", "POOR_FIT", "FitResult"]
+__all__ = [
+    "AT_BOUND",
+    "FEW_DRAWS",
+    "FEW_GOOD_PIXELS",
+    "NOT_CONVERGED",
+    "OUTSIDE_DOMAIN",
+    "POOR_FIT",
+    "FitResult",
+    "covariance_of",
+    "make_results",
+]
 
 AT_BOUND = "at-bound"
 """Followed by a colon and the label, e.g. ``at-bound:vsini``: within 0.1 % of its range from a limit."""
@@ -224,7 +234,7 @@ def _result(stack, used, noise, found, i, scale_errors, theta, flux, continuum, 
     n_pixels = int(used.sum())
     reduced = float(chi2 / max(1, n_pixels - len(x) - len(stack.basis)))
     scale = np.sqrt(max(1.0, reduced)) if scale_errors else 1.0
-    covariance = _covariance(parameters, x, found.hessian[i], scale)
+    covariance = covariance_of(parameters, x, found.hessian[i], scale)
     errors = np.zeros(len(theta))
     errors[parameters.free] = np.sqrt(np.diag(covariance))
     deviation = (stack.flux[i] / continuum - flux)[used]
@@ -267,7 +277,7 @@ def _result(stack, used, noise, found, i, scale_errors, theta, flux, continuum, 
     )
 
 
-def _covariance(parameters, x, hessian, scale) -> np.ndarray:
+def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
     """Covariance of the free parameters at the solution `x`, from the Hessian of chi2 / 2 - log prior.
 
     With H that of chi2 alone and P that of the priors it is ``(H + P)^-1 (scale^2 H + P) (H + P)^-1``. P has

@@ -9,7 +9,7 @@ from .chains import BLOCK, Chain, ChainFile
 from .convergence import ADAPT, Convergence
 from .least_squares import fit, prepare
 from .posterior import QUANTILES, Posterior, make_posterior
-from .proposals import first_ensemble, moves, student_from
+from .proposals import first_ensemble, moves
 from .result import FEW_GOOD_PIXELS, POOR_FIT
 
 __all__ = ["name_of", "run", "sample"]
@@ -73,11 +73,12 @@ def sample(
 
     Notes
     -----
-    The walkers (emcee: Foreman-Mackey et al. 2013, PASP 125, 306) start scattered around the least-squares solution
-    by its covariance. Of their moves 70 % are independent proposals from a multivariate Student distribution of that
-    mean and covariance, replaced by those of the ensemble after 100, 200 and 300 steps and then held; the others are
-    differential evolution. Where the posterior is nearly Gaussian this has a tenth of the autocorrelation time of
-    emcee's default move. The first 300 steps are never part of the samples.
+    The walkers (emcee: Foreman-Mackey et al. 2013, PASP 125, 306) start at weighted draws like those of
+    ``fit(errors="sampled")``, in all modes of the posterior that a search from several starts has found. Of their moves
+    70 % are independent proposals from a mixture of Student distributions, one for each mode, fitted to the draws, then
+    to the ensemble after 100, 200 and 300 steps, and then held; the others are differential evolution. Where the
+    posterior is nearly Gaussian this has a tenth of the autocorrelation time of emcee's default move. The first 300
+    steps are never part of the samples.
 
     Examples
     --------
@@ -88,12 +89,11 @@ def sample(
     (100, 32, 7)
     """
     likelihood = prepare(spectrum, **settings)
-    result = fit(spectrum, scale_errors=False, **settings)
-    start = np.array([result.labels[n].value for n in likelihood.parameters.free_names]), result.covariance
+    result = fit(spectrum, scale_errors=False, errors="sampled", **settings)
     name = name_of(spectrum) if name is None else str(name)
     return run(
         likelihood,
-        start,
+        result.draws,
         seed=seed,
         walkers=walkers,
         steps=steps,
@@ -157,8 +157,8 @@ def run(
     likelihood : Likelihood
         With ``parameters`` (``free_names``, ``free``, ``lower``, ``upper``, ``space``) and
         ``log_probability(x)`` of rows (n, m).
-    start : (ndarray, ndarray)
-        Mean (m,) and covariance (m, m) of the first ensemble.
+    start : Draws
+        From it the first ensemble is taken; with its ``proposal``.
     seed : int or numpy.random.Generator
     walkers, steps, stop, resume, progress
         See `rvsemu.sample`.
@@ -181,8 +181,8 @@ def run(
     chain = file.read_chain() if file is not None and resume else None
     if chain is None:
         rng = np.random.default_rng(seed)
-        ensemble, log_probability = first_ensemble(likelihood, *start, walkers, rng)
-        chain = Chain.begin(ensemble, log_probability, rng, start)
+        ensemble = first_ensemble(start, walkers, rng)
+        chain = Chain.begin(ensemble, likelihood.log_probability(ensemble), rng, start.proposal)
         if file is not None:
             file.create(chain, names, units, info or {})
     else:
@@ -208,7 +208,8 @@ def _extend(chain, likelihood, steps, stop, file, progress, label) -> bool:
             if np.isfinite(check.tau):
                 bar.set_postfix_str(f"autocorrelation {check.tau:.0f} steps", refresh=False)
             if 0 < len(chain) <= ADAPT and len(chain) % BLOCK == 0:
-                chain.proposal = student_from(chain.coords[len(chain) // 2 :])
+                last = chain.coords[len(chain) // 2 :].reshape(-1, chain.coords.shape[-1])
+                chain.proposal = chain.proposal.fitted(last, np.full(len(last), 1 / len(last)))
             try:
                 _advance(chain, likelihood, min(BLOCK - len(chain) % BLOCK, steps - len(chain)), bar)
             finally:

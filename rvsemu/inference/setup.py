@@ -12,7 +12,8 @@ from .minimise import minimise
 from .noise import NoiseModel, correlation_for, model_error_for
 from .observation import Observation
 from .parameters import Parameters
-from .result import FitResult, make_results
+from .proposals import Mixture
+from .result import FitResult, covariance_of, make_results
 from .search import STARTS, grid_for, subset
 from .stack import Stack
 
@@ -23,6 +24,10 @@ _ROUGH = 0.5  # enough to take the covariance there
 _STEPS = 40
 _FIRST_STEPS, _ROUGH_STEPS = 2, 14  # with all starts, and with the best of them
 _AWAY = 0.02  # of the range of a label
+_DEEP, _APART = (
+    8.0,
+    2.0,
+)  # minima less deep by more, of log probability, and nearer, in sigma, are no modes of their own
 
 
 class Setup:
@@ -71,14 +76,10 @@ class Setup:
     def fit(self, observations) -> list[FitResult]:
         """Results for observations on the same pixels."""
         stack = Stack(observations, self.emulator, self.parameters, self.degree)
-        x = self.rough(stack)
+        x = self.rough(stack)[:, 0]
         noise = self.noise(observations[0])
         weighted = stack.weighted(self.parameters.full(x), noise)
-        evaluate = self._objective(stack.model, weighted.projection)
-        free = self.parameters.free
-        bounds = self.parameters.lower[free], self.parameters.upper[free]
-        found = minimise(evaluate, x, *bounds, self._reach, _TOLERANCE, _STEPS)
-        self._widen(evaluate, found)
+        found = self._minima(self._objective(stack.model, weighted.projection), x)
         results = make_results(stack, weighted, noise, found, self._scale_errors)
         if not self._sampled:
             return results
@@ -87,12 +88,39 @@ class Setup:
     def _sample(self, observation, result, x):
         """A result with labels and errors from weighted draws."""
         scale = result.meta["errors_scaled_by"]
-        return result.sampled(weighted_draws(self.prepare(observation, x), x, result.covariance, scale))
+        return result.sampled(weighted_draws(self.prepare(observation, x), self._modes(observation, x, scale), scale))
+
+    def _modes(self, observation, x, scale) -> Mixture:
+        """Gaussians at the best solution `x` and at other minima that may have a share in the posterior."""
+        stack = Stack([observation], self.emulator, self.parameters, self.degree)
+        starts = np.vstack([x, self.rough(stack, STARTS)[0]])
+        weighted = stack.weighted(self.parameters.full(x[None]), self.noise(observation))
+        found = self._minima(self._objective(stack.model, weighted.projection, len(starts)), starts)
+        means, covariances = [], []
+        for i in np.argsort(found.cost):
+            if found.cost[i] > found.cost.min() + _DEEP * scale**2:
+                break
+            away = [found.x[i] - mean for mean in means]
+            if all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True)):
+                means.append(found.x[i])
+                covariances.append(covariance_of(self.parameters, found.x[i], found.hessian[i], scale))
+        return Mixture(np.ones(len(means)), means, covariances)
+
+    def _minima(self, evaluate, x):
+        """Where `minimise` ends from starts `x`, with Hessians that can be inverted."""
+        found = minimise(evaluate, x, *self._bounds, self._reach, _TOLERANCE, _STEPS)
+        self._widen(evaluate, found)
+        return found
+
+    @property
+    def _bounds(self):
+        free = self.parameters.free
+        return self.parameters.lower[free], self.parameters.upper[free]
 
     def prepare(self, observation, x=None) -> Likelihood:
         """The likelihood with its covariance taken at free parameters `x`; default: at a first solution."""
         if x is None:
-            x = self.rough(Stack([observation], self.emulator, self.parameters, self.degree))[0]
+            x = self.rough(Stack([observation], self.emulator, self.parameters, self.degree))[0, 0]
         arguments = (observation, self.emulator, self.parameters, self.noise(observation))
         return Likelihood(*arguments, continuum_degree=self.degree, theta=self.parameters.full(x))
 
@@ -107,8 +135,8 @@ class Setup:
         if len(rows):
             found.hessian[rows] = evaluate(rows, np.maximum(found.x[rows], least))[2]
 
-    def rough(self, stack) -> np.ndarray:
-        """First solutions (s, m): the best of several starts, with white noise in every few pixels."""
+    def rough(self, stack, keep=1) -> np.ndarray:
+        """First solutions (s, keep, m): those of the best of several starts, with white noise in every few pixels."""
         parameters, count = self.parameters, len(stack.observations)
         every = subset(stack.observations[0].step)
         grid = grid_for(stack.model.emulator, stack.wavelength[::every], parameters)
@@ -125,16 +153,16 @@ class Setup:
         x = theta[..., parameters.free].reshape(count * STARTS, -1)
         used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
         projection = stack.rough(used, every)[2]
-        evaluate = self._objective(grid.model, projection, STARTS)
-        bounds = parameters.lower[parameters.free], parameters.upper[parameters.free]
-        found = minimise(evaluate, x, *bounds, self._reach, _ROUGH, _FIRST_STEPS)
-        best = np.argmin(found.cost.reshape(count, STARTS), axis=1)
-        x = found.x.reshape(count, STARTS, -1)[np.arange(count), best]
-        x = minimise(self._objective(grid.model, projection), x, *bounds, self._reach, _ROUGH, _ROUGH_STEPS).x
+        arguments = (*self._bounds, self._reach, _ROUGH)
+        found = minimise(self._objective(grid.model, projection, STARTS), x, *arguments, _FIRST_STEPS)
+        best = np.argsort(found.cost.reshape(count, STARTS), axis=1)[:, :keep]
+        x = np.take_along_axis(found.x.reshape(count, STARTS, -1), best[..., None], axis=1).reshape(count * keep, -1)
+        x = minimise(self._objective(grid.model, projection, keep), x, *arguments, _ROUGH_STEPS).x
         theta = parameters.full(x)
+        parts = (np.repeat(part, keep, axis=0) for part in parts)
         velocity = grid.velocity(theta[:, :labels], theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
         theta[:, parameters.velocity] = velocity
-        return theta[:, parameters.free]
+        return theta[:, parameters.free].reshape(count, keep, -1)
 
     def _reach(self, x):
         """Longest steps down and up (n, m) from free parameters (n, m).
