@@ -1,5 +1,7 @@
 """Weighted draws against distributions that are known, and against integrals of real likelihoods."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy import units as u
@@ -14,6 +16,7 @@ from rvsemu.inference import fit_many, prepare
 from rvsemu.inference.importance import Draws, weighted_draws
 from rvsemu.inference.proposals import Mixture
 from rvsemu.inference.result import FEW_DRAWS
+from rvsemu.inference.setup import Setup
 
 WAVE = 8460.0 + 0.1 * np.arange(2401)
 
@@ -134,13 +137,31 @@ def test_intervals_of_a_gaussian():
             result.interval(level)
 
 
-def test_few_draws_are_flagged():
+def test_flags_are_those_of_the_draws():
+    """Few draws are flagged, and labels at bounds where the median is, wherever the best fit was."""
     result = rvsemu.fit(noisy(100), **SETTINGS)
-    x = np.random.default_rng(0).normal(size=(100, len(result.free_names)))
+    parameters = Setup(**SETTINGS).parameters
+    rng = np.random.default_rng(0)
+    x = rng.uniform(parameters.lower[parameters.free], parameters.upper[parameters.free], (100, 7))
     weights = np.full(100, 0.05 / 99)
     weights[0] = 0.95
-    assert FEW_DRAWS in result.sampled(Draws(x, weights)).flags
-    assert FEW_DRAWS not in result.sampled(Draws(x, np.full(100, 0.01))).flags
+    assert FEW_DRAWS in result.sampled(Draws(x, weights), parameters).flags
+    begun = replace(result, flags=("at-bound:logg", "few-good-pixels"))
+    assert begun.sampled(Draws(x, np.full(100, 0.01)), parameters).flags == ("few-good-pixels",)
+    x[:60, 2] = 0.01
+    assert begun.sampled(Draws(x, np.full(100, 0.01)), parameters).flags == ("at-bound:vsini", "few-good-pixels")
+
+
+def test_both_sides_of_the_strongest_hydrogen_lines_are_found():
+    """At S/N 20 this star of 9200 K may be of 12,300 K, too; a fit of one of the two excludes the truth."""
+    star = noisy(20, seed=1, teff=9200, logg=4.2, vsini=120, mh=-1.0)
+    result, gaussian = (rvsemu.fit(star, errors=errors, **SETTINGS) for errors in ("sampled", "gaussian"))
+    draws = result.draws
+    hot = draws.x[:, 0] > 11500
+    assert 0.15 < draws.weights[hot].sum() < 0.5
+    assert result.interval(0.95)["teff"][0].value < 9200 < gaussian.interval(0.95)["teff"][0].value
+    again = weighted_draws(prepare(star, **SETTINGS), draws.proposal, seed=2)
+    assert again.weights[again.x[:, 0] > 11500].sum() == pytest.approx(draws.weights[hot].sum(), abs=0.12)
 
 
 def test_wrong_errors():

@@ -149,19 +149,20 @@ class FitResult:
                 out[name] = u.Quantity(self.draws.quantiles(shares)[:, i], value.unit)
         return out
 
-    def sampled(self, draws) -> FitResult:
-        """The same with labels and errors from `draws`."""
+    def sampled(self, draws, parameters) -> FitResult:
+        """The same with labels and errors from `draws` of the free ones of `parameters`."""
         low, middle, high = draws.quantiles(ndtr([-1.0, 0.0, 1.0]))
         units = {name: self.labels[name].unit for name in self.free_names}
         labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
         errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
+        others = tuple(flag for flag in self.flags if not flag.startswith(AT_BOUND))
         few = (FEW_DRAWS,) * (draws.effective < _FEW_DRAWS)
         return replace(
             self,
             labels=self.labels | labels,
             errors=self.errors | errors,
             covariance=draws.covariance,
-            flags=self.flags + few,
+            flags=(*_at_bounds(parameters, middle), *others, *few),
             draws=draws,
         )
 
@@ -293,11 +294,7 @@ def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
 
 
 def _flags(parameters, emulator, theta, converged, share, reduced) -> tuple[str, ...]:
-    flags = []
-    for i, name in zip(parameters.free, parameters.free_names, strict=True):
-        near = _BOUND * (parameters.upper[i] - parameters.lower[i])
-        if theta[i] - parameters.lower[i] < near or parameters.upper[i] - theta[i] < near:
-            flags.append(f"{AT_BOUND}:{name}")
+    flags = _at_bounds(parameters, theta[parameters.free])
     if not converged:
         flags.append(NOT_CONVERGED)
     if not emulator.labels.inside(theta[: len(emulator.labels)]):
@@ -307,3 +304,10 @@ def _flags(parameters, emulator, theta, converged, share, reduced) -> tuple[str,
     if reduced > _POOR:
         flags.append(POOR_FIT)
     return tuple(flags)
+
+
+def _at_bounds(parameters, x) -> list[str]:
+    """Flags of the free parameters `x` (m,) that are at a limit."""
+    lower, upper = parameters.lower[parameters.free], parameters.upper[parameters.free]
+    near = np.minimum(x - lower, upper - x) < _BOUND * (upper - lower)
+    return [f"{AT_BOUND}:{name}" for name, there in zip(parameters.free_names, near, strict=True) if there]

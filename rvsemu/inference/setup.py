@@ -88,7 +88,8 @@ class Setup:
     def _sample(self, observation, result, x):
         """A result with labels and errors from weighted draws."""
         scale = result.meta["errors_scaled_by"]
-        return result.sampled(weighted_draws(self.prepare(observation, x), self._modes(observation, x, scale), scale))
+        draws = weighted_draws(self.prepare(observation, x), self._modes(observation, x, scale), scale)
+        return result.sampled(draws, self.parameters)
 
     def _modes(self, observation, x, scale) -> Mixture:
         """Gaussians at the best solution `x` and at other minima that may have a share in the posterior."""
