@@ -137,7 +137,7 @@ class ModelError:
         return smooth_correlation(step, self.reach)
 
 
-MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0087, depth=0.05, reach=1.6)}
+MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0089, depth=0.054, reach=1.6)}
 """Model errors that go by a name."""
 
 
