@@ -7,7 +7,7 @@ from scipy.linalg import LinAlgError, cholesky_banded, lapack
 
 __all__ = ["Covariance", "banded", "dense"]
 
-_BLOCK = 32
+_BLOCK = 48
 
 
 def banded(correlation, sigma, used) -> np.ndarray:
@@ -61,7 +61,7 @@ class Covariance:
         log det C = 2 sum log L_ii + sum log(1 + S^2)
 
     (Woodbury 1950, Mem. Rep. 42, Princeton; matrix determinant lemma). L^-1 is applied by substitution, row
-    by row, or, for matrices that are to be used many times, in blocks of 32 or more pixels: products of small
+    by row, or, for matrices that are to be used many times, in blocks of 48 or more pixels: products of small
     matrices that were inverted once, and what a block passes on to the next.
 
     Parameters
