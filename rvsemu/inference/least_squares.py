@@ -75,8 +75,9 @@ def fit(
         more misfit than noise and `model_error` allow for.
     errors : {'gaussian', 'sampled'}
         ``'gaussian'``: labels of the best fit, and errors as if the posterior were Gaussian there. ``'sampled'``:
-        medians and central intervals of the posterior from weighted draws, which takes a few times longer. It is
-        for spectra of low signal to noise, and labels near the limits of their range.
+        medians and central intervals of the posterior from weighted draws around all minima that the starts lead
+        to, which takes ten times as long. It is for spectra of low signal to noise, whose posteriors often have two
+        maxima, and labels near the limits of their range.
     extrapolate : bool
         Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width
         (never below zero, where it starts there).
