@@ -18,7 +18,7 @@ def add_reproduce(commands):
     parser.add_argument("--quick", action="store_true", help="minutes instead of hours, to see that it works")
     parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default: 1)")
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="at most so many in each stage of the trainings (default: 80; quick: 2)"
+        "--epochs", type=int, metavar="N", help="at most so many in each stage of the trainings (default: 60; quick: 2)"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 

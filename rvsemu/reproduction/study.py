@@ -69,7 +69,7 @@ class Plan:
         return library.subset(np.linspace(0, len(library) - 1, self.spectra).round().astype(int))
 
 
-FULL = Plan(epochs=80)
+FULL = Plan(epochs=60)
 QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning={}, quick=True)
 
 
