@@ -126,6 +126,14 @@ def test_proposals_have_the_density_they_claim():
     assert stats.kstest(distance / 3, stats.f(3, 5).cdf).pvalue > 1e-3
 
 
+def test_draws_are_more_even_than_random_ones():
+    """Medians of 192 draws scatter by half of what those of random draws would."""
+    student, known = Student(np.zeros(3), np.eye(3)), stats.t(5)
+    medians = [np.median(student.draw(192, np.random.RandomState(i)), axis=0) for i in range(60)]
+    random = 0.5 / known.pdf(0) / np.sqrt(192)
+    assert np.sqrt(np.mean(np.square(medians))) < 0.6 * random
+
+
 def test_a_mixture_has_the_density_it_claims():
     other, narrow = MEAN + [2000.0, 0.0, 0.5], 0.3 * COVARIANCE
     mixture = Mixture([3, 1], [MEAN, other], [COVARIANCE, narrow])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import chdtri, ndtri
 
 from ..errors import SpectrumError
+from .search import unit_points
 
 __all__ = ["Mixture", "Student", "first_ensemble", "moves"]
 
@@ -35,9 +37,16 @@ class Student:
         return -0.5 * (_DEGREES + len(self.mean)) * tails - self._log_volume
 
     def draw(self, n, rng) -> np.ndarray:
-        """`n` rows, by a `numpy.random.RandomState`."""
-        normal = rng.normal(size=(n, len(self.mean)))
-        return self.mean + (normal @ self._root.T) * np.sqrt(_DEGREES / rng.chisquare(_DEGREES, size=(n, 1)))
+        """`n` rows, by a `numpy.random.RandomState`, more evenly spread than random ones.
+
+        Each of them is distributed as it should be: they come from points in the unit cube of an additive recurrence
+        (Roberts 2018, see `rvsemu.inference.search.label_grid`), all shifted by the same random vector (Cranley &
+        Patterson 1976, SIAM J. Numer. Anal. 13, 904). Their quantiles are off by less than those of random draws.
+        """
+        m = len(self.mean)
+        unit = (unit_points(n, m + 1) + rng.uniform(size=m + 1)) % 1.0
+        unit = rng.permutation(np.clip(unit, 1e-12, 1 - 1e-12))
+        return self.mean + (ndtri(unit[:, :m]) @ self._root.T) * np.sqrt(_DEGREES / chdtri(_DEGREES, unit[:, m:]))
 
 
 class Mixture:

@@ -9,7 +9,7 @@ import numpy as np
 from .coarse import coarse_model
 from .priors import Uniform
 
-__all__ = ["STARTS", "Grid", "grid_for", "label_grid", "subset"]
+__all__ = ["STARTS", "Grid", "grid_for", "label_grid", "subset", "unit_points"]
 
 STARTS = 6
 _GRID = 2048  # spectra of the coarse grid
@@ -132,20 +132,20 @@ def label_grid(parameters) -> np.ndarray:
     """
     free = parameters.free
     lower, upper = parameters.lower[free], parameters.upper[free]
-    unit = np.where(lower == 0, _unit_points(len(free)) ** 2, _unit_points(len(free)))
+    unit = np.where(lower == 0, unit_points(_GRID, len(free)) ** 2, unit_points(_GRID, len(free)))
     priors = [parameters.priors[i] for i in free]
     known = np.array([not isinstance(p, Uniform) for p in priors])
     centre = np.clip([p.centre for p in priors], lower, upper)
     return np.where(known, centre, lower + unit * (upper - lower))
 
 
-@lru_cache(maxsize=8)
-def _unit_points(dimensions):
-    """Evenly spread points in the unit cube, (2048, dimensions)."""
+@lru_cache(maxsize=32)
+def unit_points(n, dimensions):
+    """Evenly spread points in the unit cube, (n, dimensions); do not change them."""
     ratio = 2.0
     for _ in range(50):  # the root of x^(m + 1) = x + 1
         ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
-    return (0.5 + np.outer(np.arange(1, _GRID + 1), ratio ** -np.arange(1.0, dimensions + 1))) % 1.0
+    return (0.5 + np.outer(np.arange(1, n + 1), ratio ** -np.arange(1.0, dimensions + 1))) % 1.0
 
 
 def _steps(lowest, highest, step) -> np.ndarray:

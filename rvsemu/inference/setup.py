@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import numpy as np
 
 from ..emulator import resolve
@@ -88,7 +90,8 @@ class Setup:
     def _sample(self, observation, result, x):
         """A result with labels and errors from weighted draws."""
         scale = result.meta["errors_scaled_by"]
-        draws = weighted_draws(self.prepare(observation, x), self._modes(observation, x, scale), scale)
+        seed = crc32(observation.flux.tobytes())  # the same for the same star, and another for others
+        draws = weighted_draws(self.prepare(observation, x), self._modes(observation, x, scale), scale, seed)
         return result.sampled(draws, self.parameters)
 
     def _modes(self, observation, x, scale) -> Mixture:
