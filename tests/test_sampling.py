@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from astropy import units as u
@@ -552,3 +553,13 @@ def test_predictive_plot(posterior, plt):
     assert "Gaia 42" in ax.get_legend().get_texts()[0].get_text()
     _, other = plt.subplots()
     assert posterior.plot_predictive(ax=other) is other
+
+
+@pytest.mark.parametrize(("found", "remedy"), [(1, "sample anew"), (3, "update it")])
+def test_files_of_another_format_are_refused(tmp_path, found, remedy):
+    path = tmp_path / "posterior.h5"
+    quickly(Gauss(), steps=20, file=ChainFile(path, "star"))
+    with h5py.File(path, "a") as file:
+        file["star"].attrs["format_version"] = found
+    with pytest.raises(PosteriorFileError, match=f"'star' has format {found}, and this rvsemu reads 2: {remedy}"):
+        Posterior.load(path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .proposals import Mixture
+from .proposals import LEAST, Mixture
 
 __all__ = ["Draws", "weighted_draws"]
 
@@ -15,7 +15,6 @@ _FEWEST, _MOST = 4, 16  # rounds
 _ENOUGH = 400.0  # effective draws
 _CHUNK = 32  # rows at a time: more do not fit into the processor's cache
 _WIDER = 1.3  # factor of the standard deviations of the first proposals
-_LEAST = 5.0  # effective draws for each label, before a proposal is made from them
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,9 @@ def _log_target(likelihood, x, scale):
 
 def _next(x, log_weights, last) -> Mixture:
     """A proposal like the draws; while few of them count, their weights are made more equal."""
-    while np.isfinite(log_weights).sum() > _LEAST * x.shape[1]:
+    while np.isfinite(log_weights).sum() > LEAST * x.shape[1]:
         draws = Draws(x, _normalised(log_weights))
-        if draws.effective > _LEAST * x.shape[1]:
+        if draws.effective > LEAST * x.shape[1]:
             return last.fitted(x, draws.weights)
         log_weights = 0.7 * log_weights
     return last

@@ -8,10 +8,12 @@ from scipy.special import chdtri, ndtri
 from ..errors import SpectrumError
 from .search import unit_points
 
-__all__ = ["Mixture", "Student", "first_ensemble", "moves"]
+__all__ = ["LEAST", "Mixture", "Student", "first_ensemble", "moves"]
+
+LEAST = 5.0
+"""Effective draws for each label, before a distribution is made from them."""
 
 _DEGREES = 5.0
-_LEAST = 5.0  # effective draws for each label, before a component is made from them
 _SMALLEST = 0.02  # share of a component
 
 
@@ -104,7 +106,7 @@ class Mixture:
         own = weights * np.exp(own - np.logaddexp.reduce(own, axis=0))
         means, covariances = self.means.copy(), self.covariances.copy()
         for i, part in enumerate(own):
-            if part.sum() > _SMALLEST and part.sum() ** 2 > _LEAST * x.shape[1] * np.sum(part**2):
+            if part.sum() > _SMALLEST and part.sum() ** 2 > LEAST * x.shape[1] * np.sum(part**2):
                 part = part / part.sum()
                 means[i] = part @ x
                 away = x - means[i]
