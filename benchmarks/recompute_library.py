@@ -1,4 +1,4 @@
-"""Recompute spectra of a library with `rvsemu.synthesis` and compare them in the library's own bins.
+"""Recompute spectra of a library with `rvsemu.library.synthesis` and compare them in the library's own bins.
 
     python benchmarks/recompute_library.py LIBRARY.h5 --n 20 --cn-below 7000 --tio-below 4500 --no-helium
 
@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from rvsemu.library import Library
-from rvsemu.synthesis import Settings, Workspace, synthesize
+from rvsemu.library.synthesis import Settings, Workspace, synthesize
 
 
 def main():

@@ -1,4 +1,4 @@
-"""What two choices of `rvsemu.synthesis.Settings` cost: the sampling of the profiles, and the lines of He I.
+"""What two choices of `rvsemu.library.synthesis.Settings` cost: the sampling of the profiles, and the lines of He I.
 
     python benchmarks/synthesis_choices.py
 
@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from rvsemu.library import COMPACT_RESOLUTION
+from rvsemu.library.synthesis import Settings, Workspace, synthesize
 from rvsemu.physics.broadening import broaden
-from rvsemu.synthesis import Settings, Workspace, synthesize
 
 SAMPLED = [  # teff, logg, mh, vmic: from a cool giant full of molecules to a hot star with few lines
     (3800, 2.0, 0.0, 1.0),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rvsemu
-from rvsemu.inference import fit_many, prepare
+from rvsemu.fitting import fit_many, prepare
 
 NAMES = sorted(f.stem for f in (Path(rvsemu.__file__).parent / "data" / "emulators").glob("*.h5"))
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}

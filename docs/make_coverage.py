@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 import rvsemu
 from rvsemu._compat import Spectrum
-from rvsemu.inference import DEFAULT_PRIORS, RVS_NOISE_CORRELATION, ForwardModel
-from rvsemu.inference.covariance import banded
-from rvsemu.inference.noise import EMULATOR_REACH, smooth_correlation
+from rvsemu.fitting import DEFAULT_PRIORS
+from rvsemu.observing import RVS_NOISE_CORRELATION, ForwardModel
+from rvsemu.observing.covariance import banded
+from rvsemu.observing.noise import EMULATOR_REACH, smooth_correlation
 from rvsemu.physics.continuum import chebyshev_basis
 from rvsemu.physics.wavelengths import vacuum_to_air
 

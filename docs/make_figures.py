@@ -20,9 +20,9 @@ import numpy as np
 import rvsemu
 from rvsemu.cli import main as rvsemu_command
 from rvsemu.emulator import DEFAULT
-from rvsemu.importers.formats import FORMATS, REFUSED
-from rvsemu.labels import PAPER_LABELS
+from rvsemu.emulator.labels import PAPER_LABELS
 from rvsemu.library import Library
+from rvsemu.library.importing.formats import FORMATS, REFUSED
 from rvsemu.reproduction import paper
 from rvsemu.reproduction.figures import loss_curves, spectra_compared, star_text
 from rvsemu.reproduction.tables import METRICS, number, rst_table, significant

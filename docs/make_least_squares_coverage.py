@@ -25,9 +25,10 @@ from scipy.stats import norm
 
 import rvsemu
 from rvsemu._compat import Spectrum
-from rvsemu.inference import DEFAULT_PRIORS, RVS_NOISE_CORRELATION, fit_many
-from rvsemu.inference.covariance import dense
-from rvsemu.inference.parameters import Parameters
+from rvsemu.fitting import DEFAULT_PRIORS, fit_many
+from rvsemu.fitting.parameters import Parameters
+from rvsemu.observing import RVS_NOISE_CORRELATION
+from rvsemu.observing.covariance import dense
 
 HERE = Path(__file__).resolve().parent
 SNRS = (20, 50, 100, 300)

@@ -2,7 +2,7 @@
 
     python docs/measure_noise.py
 
-prints what `rvsemu.inference.RVS_NOISE_CORRELATION` and `rvsemu.inference.MODEL_ERRORS` were set from, and makes the
+prints what `rvsemu.observing.RVS_NOISE_CORRELATION` and `rvsemu.observing.MODEL_ERRORS` were set from, and makes the
 figure and the table of the documentation. It takes a few minutes.
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 import rvsemu
-from rvsemu.inference import DEFAULT_MASK, MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
-from rvsemu.inference.noise import spline_correlation
-from rvsemu.inference.setup import Setup
-from rvsemu.inference.stack import Stack
+from rvsemu.fitting.problem import Setup
+from rvsemu.observing import DEFAULT_MASK, MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
+from rvsemu.observing.noise import spline_correlation
+from rvsemu.observing.stack import Stack
 
 HERE = Path(__file__).resolve().parent
 STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}

@@ -21,9 +21,9 @@ from importlib.metadata import version as _version
 
 from .emulator import Emulator, generate, shipped
 from .errors import RvsemuError
-from .inference import FitResult, Posterior, RVSModel, fit, sample
+from .fitting import FitResult, Posterior, RVSModel, fit, sample
 from .inversion import Inversion, InversionResult, invert
-from .io import example_path, read_rvs
+from .spectra import example_path, read_rvs
 
 __version__ = _version("rvsemu")
 __all__ = [

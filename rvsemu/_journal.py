@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ._files import replacing
+from ._storage import replacing
 
 try:
     import fcntl

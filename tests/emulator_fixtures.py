@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rvsemu.network import DenseNetwork, Layer
+from rvsemu.emulator.network import DenseNetwork, Layer
 
 
 def in_double_precision(emulator):

@@ -13,7 +13,7 @@ from astropy.io.votable import from_table
 from astropy.io.votable.tree import Param
 from astropy.table import MaskedColumn, Table
 
-from rvsemu.io import example_path
+from rvsemu.spectra import example_path
 
 PIXEL_COLUMNS = ("wavelength", "flux", "flux_error")
 

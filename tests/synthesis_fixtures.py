@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rvsemu.synthesis import Settings, Workspace
-from rvsemu.synthesis.structures import Structures
+from rvsemu.library.synthesis import Settings, Workspace
+from rvsemu.library.synthesis.structures import Structures
 
 RECORDED = Path(__file__).parent / "data/synspec_runs.npz"
 SETTINGS = Settings(low=8530.0, high=8560.0, teff=(3800.0, 15000.0))

@@ -16,8 +16,8 @@ from synthesis_fixtures import SETTINGS, workspace
 from rvsemu.cli import main
 from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
-from rvsemu.synthesis import Settings, build, status, synthesize
-from rvsemu.synthesis.journal import Journal
+from rvsemu.library.synthesis import Settings, build, status, synthesize
+from rvsemu.library.synthesis.journal import Journal
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_all_may_fail(tmp_path, space):
 RUN = """
 import sys
 from synthesis_fixtures import SETTINGS
-from rvsemu.synthesis import Workspace, build
+from rvsemu.library.synthesis import Workspace, build
 build(sys.argv[1], 12, SETTINGS, workspace=Workspace.open(sys.argv[2]), jobs=2, progress=False)
 """
 
@@ -135,7 +135,7 @@ def test_killed_between_writing_the_library_and_removing_the_parts(tmp_path, spa
     path = tmp_path / "l.h5"
     journal = Journal(path)
     with journal.lock():
-        from rvsemu.synthesis.build import Result, provenance
+        from rvsemu.library.synthesis.build import Result, provenance
 
         journal.begin(provenance(SETTINGS, space))
         for i in (4, 2):

@@ -12,7 +12,7 @@ from specutils import Spectrum
 
 import rvsemu
 from rvsemu.cli import main
-from rvsemu.io import example_path
+from rvsemu.spectra import example_path
 
 SUN = ["--teff", "5777", "--logg", "4.44", "--vsini", "2", "--mh", "0", "--vmic", "1", "--resolution", "11500"]
 
@@ -135,7 +135,7 @@ def test_sample_writes_chains_table_and_plots_and_resumes(tmp_path, capsys):
 
 
 def test_sample_is_interrupted(tmp_path, capsys, monkeypatch):
-    from rvsemu.inference import sampling
+    from rvsemu.fitting import mcmc as sampling
 
     advance = sampling._advance
 

@@ -14,9 +14,9 @@ from scipy.interpolate import make_interp_spline
 
 import rvsemu
 from rvsemu.emulator import Emulator, ErrorModel, resolve
+from rvsemu.emulator.labels import PAPER_LABELS, LabelSpace
+from rvsemu.emulator.network import DenseNetwork, Layer
 from rvsemu.errors import EmulatorFileError, LabelError, SpectrumError
-from rvsemu.labels import PAPER_LABELS, LabelSpace
-from rvsemu.network import DenseNetwork, Layer
 from rvsemu.physics.wavelengths import air_to_vacuum, vacuum_to_air
 
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}

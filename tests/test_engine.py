@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rvsemu.library import Library
+from rvsemu.library.synthesis import Settings, Workspace, build, synthesize
+from rvsemu.library.synthesis.workspace import default_folder
 from rvsemu.physics.resampling import rebin
-from rvsemu.synthesis import Settings, Workspace, build, synthesize
-from rvsemu.synthesis.workspace import default_folder
 
 pytestmark = [
     pytest.mark.engine,

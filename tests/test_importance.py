@@ -12,11 +12,11 @@ from scipy.stats import multivariate_normal
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.errors import SpectrumError
-from rvsemu.inference import fit_many, prepare
-from rvsemu.inference.importance import Draws, weighted_draws
-from rvsemu.inference.proposals import Mixture
-from rvsemu.inference.result import FEW_DRAWS
-from rvsemu.inference.setup import Setup
+from rvsemu.fitting import fit_many, prepare
+from rvsemu.fitting.importance import Draws, weighted_draws
+from rvsemu.fitting.problem import Setup
+from rvsemu.fitting.proposals import Mixture
+from rvsemu.fitting.result import FEW_DRAWS
 
 WAVE = 8460.0 + 0.1 * np.arange(2401)
 

@@ -18,15 +18,15 @@ from astropy.table import Table
 
 import rvsemu
 from rvsemu.cli import main
+from rvsemu.emulator.labels import LabelSpace
 from rvsemu.errors import LibraryFileError, TrainingError
-from rvsemu.importers import FORMATS, Settings, import_library
-from rvsemu.importers.formats import REFUSED, listing
-from rvsemu.importers.lines import AIR_TO_VACUUM, shift
-from rvsemu.importers.naming import BOSZ2017, BOSZ2024, COELHO, MARCS, MUNARI, PHOENIX, POLLUX, TLUSTY
-from rvsemu.importers.preparing import pseudo_continuum
-from rvsemu.importers.spectrum import LABELS, Unusable
-from rvsemu.labels import LabelSpace
 from rvsemu.library import Library
+from rvsemu.library.importing import FORMATS, Settings, import_library
+from rvsemu.library.importing.formats import REFUSED, listing
+from rvsemu.library.importing.lines import AIR_TO_VACUUM, shift
+from rvsemu.library.importing.naming import BOSZ2017, BOSZ2024, COELHO, MARCS, MUNARI, PHOENIX, POLLUX, TLUSTY
+from rvsemu.library.importing.preparing import pseudo_continuum
+from rvsemu.library.importing.spectrum import LABELS, Unusable
 from rvsemu.training.domain import constant_labels, label_space_of
 from rvsemu.training.draws import PAPER_WAVELENGTH, make_training_set
 from rvsemu.training.recipes import NetworkPlan, Recipe, Schedule
@@ -650,7 +650,7 @@ def test_interrupted_import_leaves_no_file(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "in"
     folder.mkdir()
     fx.npz(folder, fx.STARS)
-    from rvsemu.importers import assembling
+    from rvsemu.library.importing import assembling
 
     count, original = [], assembling._one
 

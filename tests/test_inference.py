@@ -14,14 +14,15 @@ from emulator_fixtures import in_double_precision
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.emulator import Emulator, ErrorModel
+from rvsemu.emulator.network import DenseNetwork, Layer
 from rvsemu.errors import LabelError, SpectrumError
-from rvsemu.inference import MASKS, ForwardModel, Likelihood, NoiseModel, Observation, fit_many
-from rvsemu.inference import fit as fit_real
-from rvsemu.inference import setup as module
-from rvsemu.inference.continuum import Projection, White
-from rvsemu.inference.noise import RVS_NOISE_CORRELATION, correlation_for
-from rvsemu.inference.parameters import DEFAULT_PRIORS, Parameters
-from rvsemu.network import DenseNetwork, Layer
+from rvsemu.fitting import Likelihood, fit_many
+from rvsemu.fitting import fit as fit_real
+from rvsemu.fitting import problem as module
+from rvsemu.fitting.parameters import DEFAULT_PRIORS, Parameters
+from rvsemu.observing import MASKS, ForwardModel, NoiseModel, Observation
+from rvsemu.observing.continuum import Projection, White
+from rvsemu.observing.noise import RVS_NOISE_CORRELATION, correlation_for
 
 RVS = 8460.0 + 0.1 * np.arange(2401)
 SUN = {"teff": 5777.0, "logg": 4.44, "vsini": 8.0, "mh": 0.0, "vmic": 1.2, "resolution": 11500.0}

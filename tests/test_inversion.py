@@ -12,16 +12,16 @@ from astropy.table import QTable
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.cli import main
+from rvsemu.emulator.labels import LabelSpace
+from rvsemu.emulator.network import DenseNetwork, Layer
+from rvsemu.emulator.pca import PrincipalComponents
 from rvsemu.errors import InversionFileError, SpectrumError
-from rvsemu.inference.noise import ModelError
-from rvsemu.inference.observation import Observation
 from rvsemu.inversion import Inversion, LabelErrors, Limits, fit_coefficients, invert, resolve
 from rvsemu.inversion import inverting as inverting_module
 from rvsemu.inversion.label_errors import _between
-from rvsemu.labels import LabelSpace
-from rvsemu.network import DenseNetwork, Layer
+from rvsemu.observing.noise import ModelError
+from rvsemu.observing.observation import Observation
 from rvsemu.physics.wavelengths import air_to_vacuum, doppler
-from rvsemu.principal import PrincipalComponents
 from rvsemu.training.recipes import recipe
 
 WAVELENGTH = 8400.0 + 0.1 * np.arange(4000)

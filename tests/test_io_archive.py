@@ -14,7 +14,7 @@ from rvs_fixtures import example_star, individual, raw, write_fits, write_votabl
 
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError, SpectrumWarning
-from rvsemu.io import archive, example_path, fetch_rvs, read_rvs
+from rvsemu.spectra import archive, example_path, fetch_rvs, read_rvs
 
 KEPLER, HD, NOBODY = 2052747119115620352, 4268620287278693120, 4268620287278693121
 STARS = {KEPLER: example_star("kepler-93"), HD: example_star("hd176650")}
@@ -190,7 +190,7 @@ def test_the_cache_needs_neither_network_nor_astroquery(fetch, service, tmp_path
     assert names == [f"RVS-Gaia DR3 {i}.fits" for i in (KEPLER, HD)]
     code = (
         "import sys; sys.modules['astroquery'] = None\n"
-        "from rvsemu.io import fetch_rvs\n"
+        "from rvsemu.spectra import fetch_rvs\n"
         f"stars = fetch_rvs([{HD}, {KEPLER}], cache={str(tmp_path / 'cache')!r}, server='http://127.0.0.1:9/')\n"
         "print([s.meta['source_id'] for s in stars])"
     )

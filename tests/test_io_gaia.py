@@ -30,7 +30,7 @@ from specutils import SpectrumList
 
 from rvsemu._compat import Spectrum
 from rvsemu.errors import SpectrumError
-from rvsemu.io import FORMAT, example_path, read_rvs
+from rvsemu.spectra import FORMAT, example_path, read_rvs
 
 KEPLER = example_star("kepler-93")
 HD = example_star("hd176650")

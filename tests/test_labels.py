@@ -8,8 +8,8 @@ from astropy import units as u
 from astropy.table import Column, MaskedColumn
 from astropy.utils.masked import Masked
 
+from rvsemu.emulator.labels import PAPER_LABELS, Label, LabelSpace
 from rvsemu.errors import LabelError, RvsemuError
-from rvsemu.labels import PAPER_LABELS, Label, LabelSpace
 
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}
 CGS = u.dex(u.cm / u.s**2)

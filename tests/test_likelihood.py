@@ -13,9 +13,10 @@ from scipy.stats import multivariate_normal
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.errors import LabelError, SpectrumError
-from rvsemu.inference import Function, ModelError, Normal, TruncatedNormal, Uniform, prepare
-from rvsemu.inference.covariance import Covariance, banded, dense
-from rvsemu.inference.noise import EMULATOR_REACH, RVS_NOISE_CORRELATION, smooth_correlation, spline_correlation
+from rvsemu.fitting import Function, Normal, TruncatedNormal, Uniform, prepare
+from rvsemu.observing import ModelError
+from rvsemu.observing.covariance import Covariance, banded, dense
+from rvsemu.observing.noise import EMULATOR_REACH, RVS_NOISE_CORRELATION, smooth_correlation, spline_correlation
 
 WAVE = 8500.0 + 0.1 * np.arange(400)
 THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 3.0])

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize
 
-from rvsemu.inference.minimise import minimise
+from rvsemu.fitting.levenberg_marquardt import minimise
 
 
 def curved(which, x):

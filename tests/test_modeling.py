@@ -187,7 +187,7 @@ def test_copies(clone):
 
 def test_other_labels_are_refused():
     emulator = rvsemu.shipped()
-    space = rvsemu.labels.LabelSpace(emulator.labels.labels[::-1])
+    space = rvsemu.emulator.labels.LabelSpace(emulator.labels.labels[::-1])
     other = rvsemu.Emulator(
         space, *(getattr(emulator, n) for n in ("label_network", "decoder", "wavelength", "medium", "error"))
     )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rvsemu.network import ACTIVATIONS, DenseNetwork, Layer
+from rvsemu.emulator.network import ACTIVATIONS, DenseNetwork, Layer
 
 SCALAR = {
     "linear": lambda x: x,

@@ -11,8 +11,8 @@ import pytest
 
 import rvsemu
 from rvsemu.cli import main
+from rvsemu.emulator.labels import LabelSpace
 from rvsemu.errors import RvsemuError, TrainingError
-from rvsemu.labels import LabelSpace
 from rvsemu.library import Library
 from rvsemu.reproduction import FULL, QUICK, Plan, reproduce, study
 from rvsemu.reproduction import models as models_module

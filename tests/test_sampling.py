@@ -18,13 +18,13 @@ from scipy import stats
 
 import rvsemu
 from rvsemu import Posterior, sample
+from rvsemu.emulator.labels import Label, LabelSpace
 from rvsemu.errors import PosteriorFileError, SpectrumError
-from rvsemu.inference.chains import ChainFile
-from rvsemu.inference.convergence import Convergence, autocorrelation_times
-from rvsemu.inference.importance import Draws, weighted_draws
-from rvsemu.inference.proposals import Mixture, Student, first_ensemble
-from rvsemu.inference.sampling import name_of, run
-from rvsemu.labels import Label, LabelSpace
+from rvsemu.fitting.chain_file import ChainFile
+from rvsemu.fitting.convergence import Convergence, autocorrelation_times
+from rvsemu.fitting.importance import Draws, weighted_draws
+from rvsemu.fitting.mcmc import name_of, run
+from rvsemu.fitting.proposals import Mixture, Student, first_ensemble
 
 NAMES = ("teff", "logg", "mh")
 MEAN = np.array([5600.0, 4.3, -0.2])

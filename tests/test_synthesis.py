@@ -15,12 +15,15 @@ from astropy.table import Table
 from synthesis_fixtures import RECORDED, SETTINGS, structures, workspace
 
 from rvsemu.errors import SynthesisError
-from rvsemu.synthesis import Settings, Workspace, sources, synthesize
-from rvsemu.synthesis.engine import Failure, compile_synspec, step
-from rvsemu.synthesis.helium import LOWER, QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
-from rvsemu.synthesis.lines import abo_width, write_atoms, write_molecules
-from rvsemu.synthesis.spectrum import mean_in_bins
-from rvsemu.synthesis.structures import read_grid
+from rvsemu.library.synthesis import Settings, Workspace, sources, synthesize
+from rvsemu.library.synthesis.engine import Failure, compile_synspec, step
+from rvsemu.library.synthesis.helium import LOWER, QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
+from rvsemu.library.synthesis.lines import abo_width, write_atoms, write_molecules
+from rvsemu.library.synthesis.spectrum import mean_in_bins
+from rvsemu.library.synthesis.structures import read_grid
+
+
+ENGINE_RUN = "rvsemu.library.synthesis.engine.Engine.run"
 
 
 # ---------------------------------------------------------------------- He I
@@ -74,7 +77,7 @@ def hydrogen_f(n, l, upper_n, upper_l):  # noqa: E741
 
 @pytest.mark.parametrize("n", [4, 9, 15])
 def test_without_quantum_defects_helium_is_hydrogen(n, monkeypatch):
-    monkeypatch.setattr("rvsemu.synthesis.helium.QUANTUM_DEFECTS", dict.fromkeys(QUANTUM_DEFECTS, (0.0, 0.0)))
+    monkeypatch.setattr("rvsemu.library.synthesis.helium.QUANTUM_DEFECTS", dict.fromkeys(QUANTUM_DEFECTS, (0.0, 0.0)))
     assert hydrogen_f(1, 0, 2, 1) == pytest.approx(2**13 / 3**9)  # 0.4162, Lyman alpha
     for l, m in ((0, 1), (1, 0), (1, 2), (2, 1), (2, 3)):  # noqa: E741
         assert coulomb_gf(1, 3, l, n, m) / (2 * l + 1) == pytest.approx(hydrogen_f(3, l, n, m), rel=2e-5)
@@ -365,7 +368,7 @@ def test_what_synspec_is_given(teff, helium, units, tmp_path, monkeypatch):
         seen.update({path.name: path.read_text().splitlines() for path in folder.iterdir() if path.is_file()})
         raise Failure("stop")
 
-    monkeypatch.setattr("rvsemu.synthesis.engine.Engine._execute", keep)
+    monkeypatch.setattr("rvsemu.library.synthesis.engine.Engine._execute", keep)
     space = workspace(tmp_path)
     (tmp_path / "list").write_text(IRON)
     write_atoms(tmp_path / "list", space.atoms(False), 8680, 8700, helium=False)
@@ -426,7 +429,9 @@ def test_a_failed_run_tells_the_end_of_its_log(tmp_path):
 def test_a_late_beginning_is_continued(tmp_path, monkeypatch):
     def run(start, end):
         x = np.arange(start, end, 0.05)
-        monkeypatch.setattr("rvsemu.synthesis.engine.Engine.run", lambda self, **_: (x, 0.9 + 0.001 * (x - 8530)))
+        monkeypatch.setattr(
+            "rvsemu.library.synthesis.engine.Engine.run", lambda self, **_: (x, 0.9 + 0.001 * (x - 8530))
+        )
         return synthesize((5000, 4.5, 0.0, 1.0), SETTINGS, workspace(tmp_path / f"{start}-{end}"))
 
     made = run(8532.5, 8563)
@@ -441,7 +446,9 @@ def test_a_late_beginning_is_continued(tmp_path, monkeypatch):
 def test_impossible_fluxes_are_failures(tmp_path, monkeypatch):
     x = np.arange(8529, 8563, 0.05)
     for value in (np.nan, -0.1, 1.3):
-        monkeypatch.setattr("rvsemu.synthesis.engine.Engine.run", lambda self, v=value, **_: (x, np.full(len(x), v)))
+        monkeypatch.setattr(
+            "rvsemu.library.synthesis.engine.Engine.run", lambda self, v=value, **_: (x, np.full(len(x), v))
+        )
         with pytest.raises(Failure, match="of the continuum"):
             synthesize((5000, 4.5, 0.0, 1.0), SETTINGS, workspace(tmp_path / str(value)))
 

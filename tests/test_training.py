@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from rvsemu.emulator import Emulator
+from rvsemu.emulator.labels import LabelSpace
+from rvsemu.emulator.network import DenseNetwork, Layer
+from rvsemu.emulator.pca import MeanSpectrum, PrincipalComponents
 from rvsemu.errors import LibraryFileError, TrainingError
-from rvsemu.labels import LabelSpace
 from rvsemu.library import Library
-from rvsemu.network import DenseNetwork, Layer
 from rvsemu.physics.broadening import Broadener
-from rvsemu.principal import MeanSpectrum, PrincipalComponents
 from rvsemu.training import draws as draws_module
 from rvsemu.training import fit as fit_module
 from rvsemu.training.draws import PAPER_WAVELENGTH, TrainingSet, make_training_set, split_library

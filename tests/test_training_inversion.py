@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rvsemu.cli import main
+from rvsemu.emulator.labels import LabelSpace
 from rvsemu.errors import TrainingError
 from rvsemu.inversion import Inversion, invert
-from rvsemu.labels import LabelSpace
 from rvsemu.library import Library
 from rvsemu.physics.broadening import Broadener
 from rvsemu.training.draws import PAPER_WAVELENGTH, make_test_set, split_library, test_share

@@ -76,7 +76,7 @@ def headless():
 def write_results(results, path):
     from astropy.table import vstack
 
-    from ..io.spectra import write_table
+    from ..spectra.write import write_table
 
     write_table(vstack([r.to_table() for r in results], metadata_conflicts="silent"), path)
     print(f"wrote {path}")

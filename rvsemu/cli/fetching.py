@@ -21,7 +21,7 @@ def add_fetch(commands):
 def _fetch(options):
     import warnings
 
-    from ..io import fetch_rvs
+    from ..spectra import fetch_rvs
 
     source_ids = [*options.source_ids, *_listed(options.list)]
     if not source_ids:

@@ -53,9 +53,9 @@ def add_pixel_options(parser):
 def _fit(options):
     from tqdm import tqdm
 
-    from ..inference import fit
-    from ..io import read_rvs
-    from ..io.spectra import check_writable
+    from ..fitting import fit
+    from ..spectra import read_rvs
+    from ..spectra.write import check_writable
 
     settings = fit_settings(options) | {"errors": options.errors}
     if options.out:

@@ -11,7 +11,7 @@ _DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
 
 
 def add_generate(commands):
-    from ..labels import PAPER_LABELS
+    from ..emulator.labels import PAPER_LABELS
 
     parser = command(commands, "generate", _generate, "Generate a spectrum from stellar labels")
     for label in PAPER_LABELS:
@@ -34,7 +34,7 @@ def add_generate(commands):
 
 def _generate(options):
     from ..emulator import resolve
-    from ..io.spectra import check_writable, write_spectrum
+    from ..spectra.write import check_writable, write_spectrum
 
     if not (options.out or options.plot):
         raise SpectrumError("nothing to write: give -o FILE for the spectrum, --plot FILE for a plot, or both.")
@@ -55,7 +55,7 @@ def _generate(options):
 
 def _labels(options, names) -> dict[str, float]:
     """What the emulator takes, which is not all labels if the library it was trained on does not vary them all."""
-    from ..labels import PAPER_LABELS
+    from ..emulator.labels import PAPER_LABELS
 
     given = {x.name: getattr(options, x.name) for x in PAPER_LABELS if getattr(options, x.name) is not None}
     for name in given:
@@ -74,10 +74,10 @@ def add_demo(commands):
 
 def _demo(options):
     from ..emulator import generate
-    from ..inference import fit
-    from ..io import example_path, read_rvs
-    from ..io.spectra import write_spectrum
+    from ..fitting import fit
     from ..plotting import plot_spectrum
+    from ..spectra import example_path, read_rvs
+    from ..spectra.write import write_spectrum
 
     headless()
     folder = Path(options.out)

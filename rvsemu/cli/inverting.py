@@ -25,8 +25,8 @@ def _invert(options):
     from tqdm import tqdm
 
     from ..inversion import invert, resolve
-    from ..io import read_rvs
-    from ..io.spectra import check_writable
+    from ..spectra import read_rvs
+    from ..spectra.write import check_writable
 
     if options.out:
         check_writable(options.out)

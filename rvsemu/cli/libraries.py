@@ -55,7 +55,7 @@ class _ListFormats(argparse.Action):
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser, namespace, values, option_string=None):
-        from ..importers.formats import listing
+        from ..library.importing.formats import listing
 
         print(listing())
         parser.exit()
@@ -97,7 +97,7 @@ def _library_compact(options):
 
 
 def _library_import(options):
-    from ..importers import import_library
+    from ..library.importing import import_library
 
     out = Path(options.out)
     if out.is_dir() or not out.absolute().parent.is_dir():
@@ -112,7 +112,7 @@ def _library_import(options):
 
 
 def _settings(options):
-    from ..importers import Settings
+    from ..library.importing import Settings
 
     abundances = _numbers("--abundance", options.abundance)
     if options.alpha is not None:

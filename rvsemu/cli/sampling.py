@@ -34,8 +34,8 @@ def add_sample(commands):
 
 
 def _sample(options):
-    from ..io import read_rvs
-    from ..io.spectra import check_writable
+    from ..spectra import read_rvs
+    from ..spectra.write import check_writable
 
     settings = fit_settings(options)
     if options.table:
@@ -61,7 +61,7 @@ def _sample(options):
 
 def _one(spectrum, path, options, settings):
     """Sample one spectrum, print the result and write its plots."""
-    from ..inference import sample
+    from ..fitting import sample
 
     posterior = sample(
         spectrum,

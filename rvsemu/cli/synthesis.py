@@ -62,13 +62,13 @@ def _add_status(actions):
 
 
 def _settings_class():
-    from ..synthesis.settings import Settings
+    from ..library.synthesis.settings import Settings
 
     return Settings
 
 
 def _setup(options):
-    from ..synthesis import Workspace
+    from ..library.synthesis import Workspace
 
     workspace = Workspace.prepare(options.cache, options.engine, options.archives)
     for name, made in workspace.manifest["lines"].items():
@@ -78,7 +78,7 @@ def _setup(options):
 
 def _run(options):
     from ..errors import SynthesisError
-    from ..synthesis import Workspace, build
+    from ..library.synthesis import Workspace, build
     from .common import assignment
 
     if options.jobs is not None and options.jobs < 1:
@@ -104,7 +104,7 @@ def _run(options):
 
 def _settings(options):
     """The settings asked for on top of the library's, or None for the library's."""
-    from ..synthesis.journal import Journal
+    from ..library.synthesis.journal import Journal
 
     asked = {n: pair(f"--{n}", n, getattr(options, n)) for n in _BOX if getattr(options, n) is not None}
     asked |= {n: getattr(options, n) for n in ("seed", "cool_fraction") if getattr(options, n) is not None}
@@ -116,7 +116,7 @@ def _settings(options):
 
 
 def _status(options):
-    from ..synthesis import status
+    from ..library.synthesis import status
 
     found = status(options.file)
     if options.json:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import SpectrumError
-from ..inference.covariance import Covariance, add_bands, banded
-from ..inference.noise import EMULATOR_REACH, smooth_correlation
+from ..observing.covariance import Covariance, add_bands, banded
+from ..observing.noise import EMULATOR_REACH, smooth_correlation
 from ..physics.continuum import chebyshev_basis
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import doppler

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 
-from .._files import is_path, shipped_files
+from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
-from ..inference.noise import correlation_for, model_error_for
-from ..inference.observation import DEFAULT_MASK, Observation
+from ..observing.noise import correlation_for, model_error_for
+from ..observing.observation import DEFAULT_MASK, Observation
 from .coefficients import fit_coefficients
 from .model import Inversion
 from .result import InversionResult, flags_of

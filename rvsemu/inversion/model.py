@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import h5py
 import numpy as np
 
-from .._files import replacing
-from .._hdf5 import opened, read_common, read_network, write_common, write_network
+from .._storage import replacing
+from ..emulator.files import opened, read_common, read_network, write_common, write_network
+from ..emulator.labels import LabelSpace
+from ..emulator.network import DenseNetwork
+from ..emulator.pca import PrincipalComponents
 from ..errors import InversionFileError
-from ..labels import LabelSpace
-from ..network import DenseNetwork
-from ..principal import PrincipalComponents
 from .label_errors import LabelErrors
 
 __all__ = ["Inversion", "Limits"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..labels import LabelSpace
+from ..emulator.labels import LabelSpace
 from ..library import Library
 from ..training.draws import PAPER_WAVELENGTH
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing
+from .._storage import replacing
 from ..library import Library
 from ..training.fit import train
 from .measure import rms

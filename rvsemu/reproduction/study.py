@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing
+from .._storage import replacing
 from ..errors import TrainingError
 from ..library import Library
 from ..training.metrics import metrics

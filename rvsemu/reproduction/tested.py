@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..emulator import Emulator
+from ..emulator.labels import LabelSpace
 from ..inversion import Inversion
-from ..labels import LabelSpace
 from ..library import Library
 from ..training.draws import make_test_set
 from .models import unseen

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emulator.network import DenseNetwork, Layer
+from ..emulator.pca import MeanSpectrum, PrincipalComponents
 from ..errors import TrainingError
-from ..network import DenseNetwork, Layer
-from ..principal import MeanSpectrum, PrincipalComponents
 
 __all__ = ["Autoencoder", "codec_of", "load_autoencoder"]
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..emulator.labels import LabelSpace
 from ..errors import TrainingError
-from ..labels import LabelSpace
 from ..library import Library
 
 __all__ = ["constant_labels", "label_space_of", "without_constants"]

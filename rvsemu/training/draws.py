@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .._files import replacing
+from .._storage import replacing
 from ..errors import TrainingError
 from ..library import Library
 from .domain import label_space_of, without_constants

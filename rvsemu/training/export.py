@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
+from ..emulator.network import DenseNetwork, Layer
 from ..library import Library
-from ..network import DenseNetwork, Layer
 
 __all__ = ["in_batches", "provenance", "rounded"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing
+from .._storage import replacing
 from ..emulator import Emulator, ErrorModel
+from ..emulator.labels import LabelSpace
 from ..errors import TrainingError
-from ..labels import LabelSpace
 from ..library import Library
 from .autoencoder import codec_of
 from .domain import constant_labels, label_space_of

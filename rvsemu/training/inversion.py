@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import replacing
+from .._storage import replacing
+from ..emulator.labels import LabelSpace
+from ..emulator.network import DenseNetwork
+from ..emulator.pca import PrincipalComponents
 from ..inversion import Inversion, LabelErrors, Limits
-from ..labels import LabelSpace
 from ..library import Library
-from ..network import DenseNetwork
-from ..principal import PrincipalComponents
 from .domain import constant_labels, label_space_of
 from .draws import make_test_set, make_training_set, test_share
 from .errors import TEFF_EDGES

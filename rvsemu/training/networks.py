@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from ..network import DenseNetwork, Layer
+from ..emulator.network import DenseNetwork, Layer
 from .recipes import InversionRecipe, NetworkPlan, Recipe, Schedule
 
 __all__ = ["build", "build_inversion", "compiled", "linked", "to_numpy"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 
+from ..emulator.labels import PAPER_LABELS, LabelSpace
 from ..errors import TrainingError
-from ..labels import PAPER_LABELS, LabelSpace
 
 __all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", "Schedule", "recipe"]
 

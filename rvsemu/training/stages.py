@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from .._files import replacing
+from .._storage import replacing
 from ..errors import TrainingError
 from .recipes import Schedule
 

@@ -1,0 +1,228 @@
+"""Stellar labels: names, units, bounds, scaling, and the one place where units are taken off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from astropy import units as u
+
+from ..errors import LabelError
+
+__all__ = ["PAPER_LABELS", "Label", "LabelSpace"]
+
+#: name -> (function, derivative, inverse)
+_TRANSFORMS = {
+    "linear": (lambda x: x, lambda x: np.ones_like(x), lambda y: y),
+    "log": (np.log, lambda x: 1.0 / x, np.exp),
+}
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label: its name, unit, allowed range, and the function of it that a network sees.
+
+    Parameters
+    ----------
+    name : str
+        The field's name of it, e.g. ``"teff"``.
+    unit : str
+        Unit of the plain floats used inside rvsemu, in astropy's spelling; ``""`` for a pure number.
+    lower, upper : float
+        The training domain, in `unit`.
+    transform : {'linear', 'log'}
+        Applied before the range is mapped to [-1, 1] for the network.
+    description : str
+        For help texts and tables.
+    """
+
+    name: str
+    unit: str
+    lower: float
+    upper: float
+    transform: str = "linear"
+    description: str = ""
+
+    def __post_init__(self):
+        if self.transform not in _TRANSFORMS or not self.lower < self.upper:
+            raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
+
+    def value(self, x) -> np.ndarray:
+        """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.
+
+        A table column with a unit counts as a Quantity; masked values are errors.
+        """
+        mask = getattr(x, "mask", False)
+        if not callable(mask) and np.any(mask):
+            raise LabelError(f"{self.name} has masked values: leave these rows out or fill them.")
+        if getattr(x, "unit", None) is not None:
+            x = self._strip(x if isinstance(x, u.Quantity) else np.asarray(x) * x.unit)
+        try:
+            if np.iscomplexobj(x):
+                raise TypeError
+            out = np.asarray(x, dtype=float)
+        except (TypeError, ValueError):
+            raise LabelError(f"{self.name}={x!r} is not a number: give {self._expects()}.") from None
+        if not np.all(np.isfinite(out)):
+            bad = out[~np.isfinite(out)].flat[0]
+            raise LabelError(f"{self.name}={bad} is not finite: give {self._expects()}.")
+        return out
+
+    def _strip(self, x):
+        plain = x.unit.is_equivalent(u.dimensionless_unscaled) or (x.unit == u.dex and self.unit == "dex")
+        if self.name == "logg" and isinstance(x.unit, u.DexUnit):
+            try:
+                return x.to_value(u.dex(u.cm / u.s**2))
+            except u.UnitConversionError:
+                plain = False
+        if self.unit in ("", "dex"):
+            if plain:
+                return x.value if x.unit == u.dex else x.to_value(u.dimensionless_unscaled)
+        elif x.unit.is_equivalent(self.unit):
+            return x.to_value(self.unit)
+        first = np.ravel(x.value)[0] if x.size else ""
+        raise LabelError(f"{self.name}={first} has the unit '{x.unit}': give {self._expects()}.")
+
+    def _expects(self) -> str:
+        kind = f"in {self.unit}" if self.unit else "without a unit"
+        return f"a value {kind} within {self.lower:g} to {self.upper:g}"
+
+    def check(self, values: np.ndarray) -> None:
+        """Raise `LabelError` at the first value outside the domain."""
+        outside = (values < self.lower) | (values > self.upper)
+        if np.any(outside):
+            bad = values[outside].flat[0]
+            unit = f" {self.unit}" if self.unit else ""
+            raise LabelError(
+                f"{self.name}={bad:.10g}{unit} is outside {self.lower:g} to {self.upper:g}{unit}: "
+                "choose a value inside, or allow extrapolation (extrapolate=True, --extrapolate)."
+            )
+
+    def check_scale(self, values: np.ndarray) -> None:
+        """Raise `LabelError` at the first value that has no logarithm, if the network sees that."""
+        impossible = values <= 0
+        if self.transform == "log" and np.any(impossible):
+            bad = values[impossible].flat[0]
+            raise LabelError(f"{self.name}={bad:.10g} is not positive: give {self._expects()}.")
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Map the domain to [-1, 1] (after `transform`)."""
+        middle, half = self._scale()
+        return (_TRANSFORMS[self.transform][0](values) - middle) / half
+
+    def unscaled(self, scaled: np.ndarray) -> np.ndarray:
+        """The inverse of `scaled`."""
+        middle, half = self._scale()
+        return _TRANSFORMS[self.transform][2](middle + half * scaled)
+
+    def slope(self, values: np.ndarray) -> np.ndarray:
+        """Derivative of `scaled` with respect to the label."""
+        return _TRANSFORMS[self.transform][1](values) / self._scale()[1]
+
+    def _scale(self) -> tuple[float, float]:
+        low, high = (float(_TRANSFORMS[self.transform][0](v)) for v in (self.lower, self.upper))
+        return (low + high) / 2, (high - low) / 2
+
+
+PAPER_LABELS = (
+    Label("teff", "K", 3600.0, 15000.0, description="effective temperature"),
+    Label("logg", "dex", 2.0, 5.0, description="surface gravity, log10 of cm/s2"),
+    Label("vsini", "km/s", 0.0, 300.0, description="projected equatorial rotational velocity"),
+    Label("mh", "dex", -1.5, 1.5, description="metallicity [M/H]"),
+    Label("vmic", "km/s", 0.0, 4.0, description="microturbulent velocity"),
+    Label("resolution", "", 5000.0, 14500.0, description="resolving power lambda / FWHM"),
+)
+"""The labels and ranges of Gebran (2024), Table 1."""
+
+
+class LabelSpace:
+    """The labels of an emulator, in order.
+
+    Parameters
+    ----------
+    labels : sequence of Label
+        Default: the six labels of Gebran (2024), Table 1.
+
+    Examples
+    --------
+    >>> from rvsemu.emulator.labels import LabelSpace
+    >>> space = LabelSpace()
+    >>> space.names
+    ('teff', 'logg', 'vsini', 'mh', 'vmic', 'resolution')
+    >>> space.values(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500).shape
+    (6,)
+    """
+
+    def __init__(self, labels: tuple[Label, ...] = PAPER_LABELS):
+        self.labels = tuple(labels)
+        self.names = tuple(label.name for label in self.labels)
+        self.lower = np.array([label.lower for label in self.labels])
+        self.upper = np.array([label.upper for label in self.labels])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, name: str) -> Label:
+        if name not in self.names:
+            raise LabelError(f"There is no label '{name}': the labels are {', '.join(self.names)}.")
+        return self.labels[self.names.index(name)]
+
+    def values(self, extrapolate: bool = False, **labels) -> np.ndarray:
+        """Plain float array, shape (..., n_labels), of labels that broadcast against each other.
+
+        Parameters
+        ----------
+        extrapolate : bool
+            Allow values outside the training domain.
+        **labels : float, array or Quantity
+            Every label of the space, by name.
+
+        Raises
+        ------
+        LabelError
+            A label is missing, unknown, not finite, of the wrong unit, outside the domain, or
+            the shapes do not broadcast.
+        """
+        missing = [name for name in self.names if name not in labels]
+        if missing:
+            raise LabelError(f"{missing[0]} is missing: give all of {', '.join(self.names)}.")
+        columns = [self[name].value(x) for name, x in labels.items()]
+        order = [list(labels).index(name) for name in self.names]
+        try:
+            columns = np.broadcast_arrays(*(columns[i] for i in order))
+        except ValueError:
+            shapes = ", ".join(f"{n} {np.shape(labels[n])}" for n in self.names)
+            raise LabelError(f"The labels do not broadcast: {shapes}. Give scalars or equal shapes.") from None
+        for label, column in zip(self.labels, columns, strict=True):
+            if extrapolate:
+                label.check_scale(column)
+            else:
+                label.check(column)
+        return np.stack(columns, axis=-1).astype(float)
+
+    def inside(self, values: np.ndarray) -> np.ndarray:
+        """True where a row of `values`, shape (..., n_labels), lies in the training domain."""
+        return np.all((values >= self.lower) & (values <= self.upper), axis=-1)
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """What the network sees: each label's domain mapped to [-1, 1]. Shape is kept."""
+        return np.stack([lab.scaled(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+
+    def unscaled(self, scaled: np.ndarray) -> np.ndarray:
+        """Label values of what the network sees: the inverse of `scaled`."""
+        return np.stack([lab.unscaled(scaled[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+
+    def slope(self, values: np.ndarray) -> np.ndarray:
+        """d scaled / d label, same shape as `values` (the scaling acts on each label alone)."""
+        return np.stack([lab.slope(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+
+    def quantity(self, name: str, value) -> u.Quantity:
+        """`value` of label `name` with its unit."""
+        return u.Quantity(value, _unit(self[name].unit))
+
+
+@lru_cache(maxsize=32)
+def _unit(text):
+    """astropy takes 0.2 ms to read one."""
+    return u.Unit(text)

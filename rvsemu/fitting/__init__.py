@@ -1,0 +1,32 @@
+"""From an observed spectrum to stellar labels.
+
+`fit` compares a spectrum with the emulator (`rvsemu.observing`) and a polynomial continuum that is solved for linearly,
+and returns a `FitResult`: labels with units, errors that allow for the correlated noise of the Gaia RVS and for what
+synthetic spectra do not know, and flags that say when not to trust them. `fit_many` does the same to many spectra at
+once, `sample` draws from the posterior with emcee, and `prepare` gives the `Likelihood` behind them.
+"""
+
+from .astropy_model import RVSModel
+from .likelihood import Likelihood
+from .mcmc import sample
+from .parameters import DEFAULT_PRIORS
+from .posterior import Posterior
+from .priors import Function, Normal, TruncatedNormal, Uniform
+from .result import FitResult
+from .verbs import fit, fit_many, prepare
+
+__all__ = [
+    "DEFAULT_PRIORS",
+    "FitResult",
+    "Function",
+    "Likelihood",
+    "Normal",
+    "Posterior",
+    "RVSModel",
+    "TruncatedNormal",
+    "Uniform",
+    "fit",
+    "fit_many",
+    "prepare",
+    "sample",
+]

@@ -1,0 +1,173 @@
+"""The emulator as a model of astropy.modeling, to combine with other models and to use with any fitter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from astropy import units as u
+from astropy.modeling import Fittable1DModel, Parameter
+
+from ..emulator import resolve
+from ..emulator.labels import PAPER_LABELS
+from ..emulator.network import DenseNetwork
+from ..errors import LabelError, SpectrumError
+from ..observing.forward import ForwardModel
+from ..physics.wavelengths import check_medium, convert_medium, doppler
+from .parameters import Parameters
+
+__all__ = ["RVSModel"]
+
+_VELOCITIES = (-1000.0, 1000.0)
+_TEXT = {label.name: f"{label.description}, {label.unit or 'no unit'}" for label in PAPER_LABELS}
+
+
+class RVSModel(Fittable1DModel):
+    """Normalised stellar flux against wavelength, with analytic derivatives by every parameter.
+
+    A facade for combining the emulator with other models: `rvsemu.fit` and `rvsemu.sample` are faster and know the
+    noise of the RVS.
+
+    Parameters
+    ----------
+    teff, logg, vsini, mh, vmic, resolution : float or Quantity
+        Labels, as in `rvsemu.generate`. The parameters of the model are plain floats in K, log10 of cm/s2, km/s,
+        dex, km/s and 1; a Quantity is converted when the model is made.
+    radial_velocity : float or Quantity
+        km/s, positive for a receding star.
+    medium : {'air', 'vacuum'}
+        Of the wavelengths that the model will be called with. It has no default: they differ by 82 km/s.
+    emulator : Emulator, str or path, optional
+        Another emulator than the default one, of the same labels.
+    extrapolate : bool
+        Allow labels outside the training domain.
+    **kwargs
+        ``fixed``, ``tied``, ``bounds``, ``name`` and ``meta`` of `astropy.modeling.Model`. Where not given, bounds
+        are those of the training domain (10 % of its width wider with ``extrapolate=True``) and -1000 to 1000 km/s.
+
+    Raises
+    ------
+    LabelError
+        A label has the wrong unit or is outside the domain, also when the model is evaluated.
+    SpectrumError
+        `medium` is unknown, or the model is evaluated outside the emulator's wavelengths.
+
+    Notes
+    -----
+    The wavelengths are a Quantity, or floats in Angstrom. The network is evaluated in double precision, because
+    fitters that estimate derivatives take steps of 1e-8, which single precision does not resolve.
+
+    For a continuum give `~astropy.modeling.models.Chebyshev1D` a ``domain``, and the fitter
+    ``estimate_jacobian=True``: the derivatives of compound models, which astropy has since 7.0, forget the domain.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from astropy.modeling.models import Chebyshev1D
+    >>> star = rvsemu.RVSModel(5777, 4.44, medium="vacuum", fixed={"vmic": True})
+    >>> with_continuum = star * Chebyshev1D(3, c0=0.98, domain=(8460, 8700))
+    >>> bool(with_continuum(8500.0) < star(8500.0))
+    True
+    """
+
+    teff = Parameter(default=5777.0, description=_TEXT["teff"])
+    logg = Parameter(default=4.44, description=_TEXT["logg"])
+    vsini = Parameter(default=2.0, description=_TEXT["vsini"])
+    mh = Parameter(default=0.0, description=_TEXT["mh"])
+    vmic = Parameter(default=1.0, description=_TEXT["vmic"])
+    resolution = Parameter(default=11500.0, description=_TEXT["resolution"])
+    radial_velocity = Parameter(default=0.0, description="radial velocity, km/s")
+
+    _input_units_strict = True
+    _input_units_allow_dimensionless = True
+
+    def __init__(
+        self,
+        teff=teff.default,
+        logg=logg.default,
+        vsini=vsini.default,
+        mh=mh.default,
+        vmic=vmic.default,
+        resolution=resolution.default,
+        radial_velocity=radial_velocity.default,
+        *,
+        medium,
+        emulator=None,
+        extrapolate=False,
+        bounds=None,
+        **kwargs,
+    ):
+        self.medium, self.extrapolate = check_medium(medium), extrapolate
+        self._emulator = _double(resolve(emulator))
+        if self._emulator.labels.names != self.param_names[:-1]:
+            names = ", ".join(self._emulator.labels.names)
+            raise LabelError(f"This emulator takes {names}: RVSModel needs one of {', '.join(self.param_names[:-1])}.")
+        limits = Parameters.make(self._emulator.labels, None, {}, _VELOCITIES, extrapolate)
+        self._space = limits.space
+        given = (teff, logg, vsini, mh, vmic, resolution, radial_velocity)
+        values = self._space.values(extrapolate, **dict(zip(self.param_names, given, strict=True)))
+        if values.ndim != 1:
+            raise LabelError(f"RVSModel is one star: give single numbers, not labels of shape {values.shape[:-1]}.")
+        domain = zip(limits.lower.tolist(), limits.upper.tolist(), strict=True)
+        bounds = {**dict(zip(self.param_names, domain, strict=True)), **(bounds or {})}
+        super().__init__(*values.tolist(), bounds=bounds, **kwargs)
+
+    @property
+    def labels(self) -> dict[str, u.Quantity]:
+        """The parameters with their units."""
+        return {name: self._space.quantity(name, getattr(self, name).value) for name in self.param_names}
+
+    @property
+    def input_units(self):
+        """Angstrom; other lengths are converted."""
+        return {self.inputs[0]: u.AA}
+
+    def evaluate(self, x, *parameters):
+        """Normalised flux at the wavelengths `x`."""
+        theta = _theta(parameters)
+        if not self.extrapolate:
+            for label, value in zip(self._space.labels, theta, strict=True):
+                label.check(np.asarray(value))
+        return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x))
+
+    def fit_deriv(self, x, *parameters):
+        """Derivatives of the flux by each parameter, a list of arrays of the shape of `x`.
+
+        Outside the domain they are those at its edge, as fitters hold the parameters there.
+        """
+        theta = _theta(parameters)
+        if not self.extrapolate:
+            theta = np.clip(theta, self._space.lower, self._space.upper)
+        slopes = self._forward(x, theta[-1]).jacobian(theta)[1][0]
+        return [slope.reshape(np.shape(x)) for slope in slopes]
+
+    def _forward(self, x, velocity) -> ForwardModel:
+        given = u.Quantity(x, u.AA, dtype=float).value.ravel()
+        wavelength = convert_medium(given, self.medium, self._emulator.medium)
+        low, high = self._emulator.wavelength[[0, -1]]
+        rest = doppler(wavelength, -velocity)
+        if not (rest.min() >= low and rest.max() <= high):
+            raise SpectrumError(
+                f"wavelengths {given.min():.2f} to {given.max():.2f} A in {self.medium} leave the emulator's "
+                f"{low:.2f} to {high:.2f} A in {self._emulator.medium} at {velocity:g} km/s: choose some inside."
+            )
+        return ForwardModel(self._emulator, wavelength)
+
+    def _parameter_units_for_data_units(self, inputs_unit, outputs_unit):
+        return {}  # the parameters are plain, so fitters may be given wavelengths with units
+
+
+def _theta(parameters) -> np.ndarray:
+    return np.array([float(np.squeeze(p)) for p in parameters])
+
+
+def _double(emulator):
+    """The same emulator in double precision."""
+
+    def cast(network):
+        return DenseNetwork(
+            replace(layer, weights=layer.weights.astype(float), bias=layer.bias.astype(float))
+            for layer in network.layers
+        )
+
+    return replace(emulator, label_network=cast(emulator.label_network), decoder=cast(emulator.decoder))

@@ -1,0 +1,196 @@
+"""What a fit may change: which labels are free, which are fixed, their bounds and priors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..emulator.labels import Label, LabelSpace
+from ..errors import LabelError
+from .priors import Normal, Prior, Uniform, as_prior
+
+__all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters"]
+
+RADIAL_VELOCITY = "radial_velocity"
+LOG_JITTER = "log_jitter"
+
+DEFAULT_PRIORS = {"resolution": (11900.0, 450.0), "vmic": (1.5, 0.8)}
+"""Mean and sigma of the Gaussian priors used unless told otherwise, for Gaia RVS spectra.
+
+Resolution and microturbulence are nearly degenerate with each other and with the strength of all
+lines. The resolution of the RVS was measured to be 10,983-12,587 over the field of view, mean 11,891
+(on the instrument see Cropper et al. 2018, A&A 616, A5; nominal 11,500); microturbulence is 0.5-3 km/s
+for most stars of spectral types A to K. All other labels are uniform in their bounds.
+"""
+
+_BEYOND = 0.1  # with extrapolate=True, free labels may leave the domain by this part of its width
+_LOG_JITTER = Label(LOG_JITTER, "", -14.0, -2.0, description="natural logarithm of extra white noise / continuum")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The emulator's labels, the radial velocity and, where asked for, the jitter, in that order.
+
+    Parameters
+    ----------
+    space : LabelSpace
+        Names, units and domains.
+    fixed : ndarray, shape (n,)
+        Value of each fixed parameter, NaN for the free ones.
+    lower, upper : ndarray, shape (n,)
+        Bounds of the free ones: their domains, or what the priors leave of them.
+    priors : tuple of Prior
+        Of each parameter; None for the fixed ones.
+
+    Examples
+    --------
+    >>> from rvsemu.fitting.parameters import Parameters
+    >>> from rvsemu.emulator.labels import LabelSpace
+    >>> parameters = Parameters.make(LabelSpace(), fixed={"vmic": 1.0}, priors={"resolution": (11500, 500)})
+    >>> parameters.free_names
+    ('teff', 'logg', 'vsini', 'mh', 'resolution', 'radial_velocity')
+    """
+
+    space: LabelSpace
+    fixed: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    priors: tuple[Prior | None, ...]
+
+    @classmethod
+    def make(
+        cls, labels, fixed=None, priors=None, radial_velocity=(-100.0, 100.0), extrapolate=False, free_jitter=False
+    ):
+        """Parameters from the arguments of `rvsemu.fit`.
+
+        Raises
+        ------
+        LabelError
+            A name, value, unit or range is wrong, a label is both fixed and has a prior, or all are fixed.
+        """
+        fixed = dict(fixed or {})
+        bounds = _velocity_bounds(radial_velocity)
+        if len(bounds) == 1:
+            fixed.setdefault(RADIAL_VELOCITY, bounds[0])
+            bounds = bounds[0] + np.array([-1.0, 1.0])  # a domain for the label; nothing moves in it
+        velocity = Label(RADIAL_VELOCITY, "km/s", bounds[0], bounds[-1], description="radial velocity")
+        space = LabelSpace((*labels.labels, velocity, *([_LOG_JITTER] if free_jitter else ())))
+        n = len(labels)
+        values = _fixed_values(space, fixed, extrapolate)
+        if not np.isnan(values[: n + 1]).any():
+            raise LabelError("All labels are fixed: leave at least one free, or use generate.")
+        lower, upper = space.lower.copy(), space.upper.copy()
+        if extrapolate:
+            beyond = _BEYOND * (upper - lower)
+            upper[:n] += beyond[:n]
+            lower[:n] = np.where(lower == 0, 0, lower - beyond)[:n]  # what starts at 0 cannot be negative
+        return cls(space, values, *_priors(space, values, lower, upper, priors))
+
+    @property
+    def free(self) -> np.ndarray:
+        """Indices of the free parameters."""
+        return np.flatnonzero(np.isnan(self.fixed))
+
+    @property
+    def free_names(self) -> tuple[str, ...]:
+        """Names of the free parameters, the order of every free vector and of the covariance."""
+        return tuple(self.space.names[i] for i in self.free)
+
+    def full(self, free_values) -> np.ndarray:
+        """All values (..., n) from those of the free ones (..., n_free)."""
+        free_values = np.asarray(free_values, dtype=float)
+        out = np.broadcast_to(self.fixed, (*free_values.shape[:-1], len(self.fixed))).copy()
+        out[..., self.free] = free_values
+        return out
+
+    def log_prior(self, x) -> np.ndarray:
+        """Sum of the log densities (n,) of free values (n, m); -inf outside of the bounds, never NaN."""
+        x = np.atleast_2d(x)
+        free = self.free
+        inside = np.all((x >= self.lower[free]) & (x <= self.upper[free]), axis=1)
+        out = np.where(inside, 0.0, -np.inf)
+        for j, i in enumerate(free):
+            prior = self.priors[i]
+            if type(prior) is Uniform:
+                out -= np.log(prior.upper - prior.lower)
+            else:
+                out[inside] += prior.log_density(x[inside, j])
+        return out
+
+    def prior_slopes(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """First and second derivatives (n, m) of -log prior at free values (n, m), inside of the bounds."""
+        slopes = [self.priors[i].slope(x[:, j]) for j, i in enumerate(self.free)]
+        first, second = np.array(slopes).transpose(1, 2, 0)
+        return first, second
+
+    @property
+    def informative(self) -> dict:
+        """Priors that are not just uniform in the label's domain, by name: (mean, sigma) of the Gaussian ones."""
+        out = {}
+        for name, prior, label in zip(self.space.names, self.priors, self.space.labels, strict=True):
+            if type(prior) is Normal:
+                out[name] = (prior.mean, prior.sigma)
+            elif prior is not None and not (isinstance(prior, Uniform) and prior.upper >= label.upper):
+                out[name] = prior
+        return out
+
+    @property
+    def velocity(self) -> int:
+        """Index of the radial velocity."""
+        return self.space.names.index(RADIAL_VELOCITY)
+
+    @property
+    def velocities(self) -> tuple[float, float]:
+        """Lowest and highest radial velocity a fit can try, km/s."""
+        i = self.velocity
+        value = self.fixed[i]
+        return (self.lower[i], self.upper[i]) if np.isnan(value) else (value, value)
+
+
+def _velocity_bounds(radial_velocity) -> np.ndarray:
+    label = Label(RADIAL_VELOCITY, "km/s", -np.inf, np.inf)
+    pair = isinstance(radial_velocity, tuple | list)
+    out = np.atleast_1d([label.value(v) for v in radial_velocity] if pair else label.value(radial_velocity))
+    if out.shape not in ((1,), (2,)) or (len(out) == 2 and not out[0] < out[1]):
+        raise LabelError(f"radial_velocity={radial_velocity}: give (lowest, highest) in km/s, or one number to fix it.")
+    return out
+
+
+def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
+    out = np.full(len(space), np.nan)
+    for name, value in fixed.items():
+        label = space[name]
+        plain = label.value(value)
+        if plain.ndim:
+            raise LabelError(f"fixed {name}={value}: give one number.")
+        if not extrapolate and name != RADIAL_VELOCITY:
+            label.check(plain)
+        out[space.names.index(name)] = plain
+    return out
+
+
+def _priors(space, fixed, lower, upper, given):
+    """Bounds and a prior for each free parameter; without any other it is uniform."""
+    default = given is None
+    chosen = dict(DEFAULT_PRIORS if default else given)
+    for name in list(chosen):
+        if default and (name not in space.names or not np.isnan(fixed[space.names.index(name)])):
+            del chosen[name]
+        elif not np.isnan(fixed[space.names.index(space[name].name)]):
+            raise LabelError(f"{name} is fixed and has a prior: choose one.")
+    priors = []
+    for i, label in enumerate(space.labels):
+        if not np.isnan(fixed[i]):
+            priors.append(None)
+            continue
+        if label.name in chosen:
+            prior = as_prior(chosen[label.name], label)
+            low, high = max(lower[i], prior.lower), min(upper[i], prior.upper)
+            if not low < high:
+                raise LabelError(f"prior of {label.name}, {prior!r}: nothing of {lower[i]:g} to {upper[i]:g} is left.")
+            lower[i], upper[i] = low, high
+        else:
+            prior = Uniform(lower[i], upper[i])
+        priors.append(prior)
+    return lower, upper, tuple(priors)

@@ -1,0 +1,240 @@
+"""The resumable build of a library: draws, a pool of workers, a journal of parts, one HDF5 file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import SynthesisError
+from ..model import Library
+from .engine import Failure
+from .journal import Journal
+from .settings import NAMES, Settings
+from .spectrum import synthesize
+from .workspace import Workspace
+
+__all__ = ["build", "status"]
+
+_MERGE_EVERY = 500  # spectra; rewriting a library of 5000 takes half a minute
+
+
+@dataclass(frozen=True)
+class Result:
+    """One spectrum, or the reason why there is none."""
+
+    index: int
+    labels: np.ndarray
+    flux: np.ndarray | None
+    extrapolated: bool
+    error: str | None
+    seconds: float
+
+
+def build(
+    path,
+    n,
+    settings=None,
+    *,
+    workspace=None,
+    jobs=None,
+    dask=None,
+    within=None,
+    retry=False,
+    progress=True,
+) -> Library:
+    """Compute the first `n` spectra of the sequence that `path` does not have yet.
+
+    Each spectrum is written, under its final name at once, to the folder ``path + ".work"`` as soon as it is
+    there, and merged into `path` from time to time and at the end. Killed at any moment, the run loses the
+    spectra in flight and no others; the next call goes on.
+
+    Parameters
+    ----------
+    path : path
+        Library file to make or to grow.
+    n : int
+        Length of the sequence of labels; a larger `n` later continues it.
+    settings : Settings, optional
+        Default: those of the file, or the standard ones for a new file.
+    workspace : Workspace, optional
+        Default: the one in the user's cache.
+    jobs : int, optional
+        Spectra computed at the same time; default one for each core.
+    dask : str, optional
+        Address of a Dask scheduler, instead of this machine's cores. Its workers need the workspace in the same
+        folder.
+    within : dict, optional
+        Only the labels of the sequence inside these limits: ``{"teff": (3600, 5000)}``.
+    retry : bool
+        Try the spectra again that failed.
+    progress : bool
+        Show a bar with rate and time left.
+
+    Returns
+    -------
+    Library
+
+    Raises
+    ------
+    SynthesisError
+        `path` was made with other settings, is no library of this kind, or another run is writing to it.
+    """
+    workspace = workspace or Workspace.open()
+    journal = Journal(path)
+    with journal.lock():
+        journal.merge()
+        settings = _agreed(journal, settings)
+        journal.begin(provenance(settings, workspace))
+        todo = _todo(journal, settings, n, within or {}, retry)
+        try:
+            with _executor(jobs, dask) as (executor, width):
+                scratch = None if dask else journal.scratch()
+                _compute(todo, executor, width, (settings, workspace, scratch), journal, progress)
+        finally:
+            journal.merge()
+    return Library.load(path)
+
+
+def provenance(settings, workspace) -> dict:
+    """What goes into a library's attributes."""
+    manifest = workspace.manifest
+    lines = "Gaia-ESO (Heiter et al. 2021) with ABO damping" + ("; He I (Coulomb approximation)" * settings.helium)
+    return {
+        "generator": f"rvsemu {version('rvsemu')} synthesize",
+        "code": manifest["engine"],
+        "structures": "ATLAS9 ODFNEW (Castelli & Kurucz 2003), vturb 2 km/s; the nearest edge beyond the grid",
+        "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {settings.tio_below:g} K) of linemake",
+        "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]",
+        "broadening": "none: no rotation, no instrument",
+        "settings": settings.to_json(),
+        "manifest": json.dumps(manifest),
+    }
+
+
+def _agreed(journal, settings) -> Settings:
+    """The settings of the file, which those asked for must not contradict."""
+    found = journal.settings
+    if found is None:
+        return settings or Settings()
+    if settings is not None and (differences := found.differences(settings)):
+        raise SynthesisError(
+            f"{journal.path} was made with other settings ({differences}): give the same ones, or another --out."
+        )
+    return found
+
+
+def _todo(journal, settings, n, within, retry) -> list:
+    """(index, labels) of what is missing."""
+    if n < 1:
+        raise SynthesisError(f"n={n}: give the number of spectra, at least 1.")
+    draws = settings.draws(n)
+    wanted = np.ones(n, dtype=bool)
+    for name, (low, high) in within.items():
+        if name not in NAMES:
+            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(NAMES)}.")
+        values = draws[:, NAMES.index(name)]
+        wanted &= (low <= values) & (values <= high)
+    done = journal.done(including_failures=not retry)
+    return [(i, draws[i]) for i in np.flatnonzero(wanted).tolist() if i not in done]
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _executor(jobs, dask):
+    """An executor of `concurrent.futures`, and how many spectra it computes at a time.
+
+    Threads are enough on one machine: each waits for a SYNSPEC process of its own.
+    """
+    if dask is None:
+        jobs = jobs or _cores()
+        with ThreadPoolExecutor(jobs) as executor:
+            try:
+                yield executor, jobs
+            except BaseException:
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError:
+        raise SynthesisError('--dask needs Dask: pip install "rvsemu[dask]".') from None
+    try:
+        client = Client(dask, timeout="20s", set_as_default=False)
+    except (OSError, ValueError) as e:
+        raise SynthesisError(f"dask={dask}: no scheduler answers there ({e}); start one with 'dask scheduler'.") from e
+    with client:
+        client.wait_for_workers(1, timeout=60)
+        width = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
+        yield client.get_executor(pure=False, retries=2), width
+
+
+def _compute(todo, executor, width, arguments, journal, progress):
+    """Keep the workers busy; write each result as it comes."""
+    from tqdm import tqdm
+
+    remaining, running = iter(todo), set()
+    with tqdm(total=len(todo), unit="spectrum", disable=not progress, smoothing=0.05, dynamic_ncols=True) as bar:
+        failures = 0
+        while True:
+            for job in remaining:
+                running.add(executor.submit(_one, job, *arguments))
+                if len(running) >= 2 * width:
+                    break
+            if not running:
+                return
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                result = future.result()
+                failures += result.error is not None
+                journal.write(result)
+                bar.update()
+                if failures:
+                    bar.set_postfix_str(f"{failures} failed")
+            if journal.pending >= _MERGE_EVERY:
+                journal.merge()
+
+
+def _one(job, settings, workspace, scratch) -> Result:
+    """What a worker does."""
+    index, labels = job
+    start = time.monotonic()
+    try:
+        made = synthesize(labels, settings, workspace, scratch)
+        flux, extrapolated, error = made.flux, made.extrapolated, None
+    except Failure as e:
+        flux, extrapolated, error = None, False, str(e)
+    return Result(index, np.asarray(labels), flux, extrapolated, error, time.monotonic() - start)
+
+
+def status(path) -> dict:
+    """What a library holds, finished or not.
+
+    Returns
+    -------
+    dict
+        ``library`` (Library or None), ``pending`` (spectra not merged yet), ``failures`` (list of dict),
+        ``settings`` (Settings or None), ``running`` (bool).
+    """
+    journal = Journal(path)
+    library = Library.load(path) if Path(path).exists() else None
+    if library is None and not journal.folder.exists():
+        raise SynthesisError(f"{path} does not exist, nor has a run begun to make it: give the --out of a run.")
+    return {
+        "library": library,
+        "pending": journal.pending,
+        "failures": journal.failures(),
+        "settings": journal.settings,
+        "running": journal.locked(),
+    }

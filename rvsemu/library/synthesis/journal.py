@@ -1,0 +1,203 @@
+"""Spectra on their way into a library: one file each, merged from time to time.
+
+HDF5 written in place can be lost whole when the process dies. Here nothing is ever written in place: a spectrum is a
+small file that appears under its name when it is complete, and the library is written anew beside the old one and
+renamed. Merging what is in the library already changes nothing, so a run killed between the two steps does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ..._storage import replacing
+from ...errors import SynthesisError
+from ..model import Library
+from .settings import NAMES, Settings
+
+__all__ = ["Journal"]
+
+
+class Journal:
+    """The folder ``<library>.work`` beside a library.
+
+    Parameters
+    ----------
+    path : path
+        Of the library.
+    """
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.folder = self.path.with_name(self.path.name + ".work")
+        self._parts = self.folder / "spectra"
+
+    @contextmanager
+    def lock(self):
+        """Hold the folder for this process; the lock of a process that died does not count."""
+        if not self.path.absolute().parent.is_dir():
+            raise SynthesisError(
+                f"{self.path}: the folder {self.path.absolute().parent} does not exist; make it first."
+            )
+        self._parts.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "lock", "a") as file:
+            if not _lock(file):
+                raise SynthesisError(f"another run is writing to {self.path}: wait for it, or give another --out.")
+            try:
+                yield
+            finally:
+                if not self._files():
+                    shutil.rmtree(self.folder, ignore_errors=True)
+
+    def locked(self) -> bool:
+        """Whether a run holds the folder."""
+        if not (self.folder / "lock").exists():
+            return False
+        with open(self.folder / "lock", "a") as file:
+            return not _lock(file)
+
+    def scratch(self) -> Path:
+        """An empty folder for the runs of SYNSPEC; what killed ones left there is removed."""
+        folder = self.folder / "scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder.absolute()
+
+    @property
+    def settings(self) -> Settings | None:
+        """Of the library, or of the run that has begun it."""
+        text = None
+        if self.path.exists():
+            found = Library.peek(self.path)
+            text = found["info"].get("settings")
+            if np.isfinite(found["resolution"]):
+                raise SynthesisError(
+                    f"{self.path} is a compact copy (R = {found['resolution']:g}), so it cannot grow: give another "
+                    "--out, make that compact, too, and put the two together with 'rvsemu library merge'."
+                )
+            if text is None:
+                raise SynthesisError(
+                    f"{self.path} was not made by 'rvsemu synthesize', so it cannot grow: give another --out, and "
+                    "put the two together with 'rvsemu library merge'."
+                )
+        elif (self.folder / "info.json").exists():
+            text = json.loads((self.folder / "info.json").read_text())["settings"]
+        return None if text is None else Settings.from_json(text)
+
+    def begin(self, info) -> None:
+        """Note down what the spectra to come are made with; refuse other lines or structures than the library's."""
+        if self.path.exists():
+            _check_inputs(json.loads(Library.peek(self.path)["info"]["manifest"]), json.loads(info["manifest"]))
+        with replacing(self.folder / "info.json") as temporary:
+            temporary.write_text(json.dumps(info))
+
+    def write(self, result) -> None:
+        """Keep one result."""
+        with replacing(self._parts / f"{result.index}.npz") as temporary, open(temporary, "wb") as file:
+            values = {"labels": result.labels, "extrapolated": result.extrapolated, "seconds": result.seconds}
+            if result.error is None:
+                np.savez(file, flux=result.flux.astype("f4"), **values)
+            else:
+                np.savez(file, error=result.error, **values)
+
+    @property
+    def pending(self) -> int:
+        """Results not merged yet."""
+        return len(self._files())
+
+    def done(self, including_failures=True) -> set:
+        """Indices of what is there."""
+        failed = {f["index"] for f in self.failures()}
+        found = {int(f.stem) for f in self._files()} - failed
+        if self.path.exists():
+            found |= set(Library.peek(self.path)["index"].tolist())
+        return found | failed if including_failures else found
+
+    def failures(self) -> list:
+        """index, labels and error of the spectra that failed."""
+        kept = Library.peek(self.path)["failures"] if self.path.exists() else []
+        return [*kept, *(_failure(r) for r in map(_read, self._files()) if "error" in r)]
+
+    def merge(self) -> None:
+        """Put the results into the library."""
+        results = [_read(f) for f in self._files()]
+        if not results:
+            return
+        info = json.loads((self.folder / "info.json").read_text())
+        old = Library.load(self.path) if self.path.exists() else None
+        _merged(old, results, info).save(self.path)
+        for file in self._files():
+            file.unlink()
+
+    def _files(self) -> list:
+        return sorted(self._parts.glob("*.npz")) if self._parts.exists() else []
+
+
+def _read(file) -> dict:
+    with np.load(file) as archive:
+        out = {name: archive[name] for name in archive.files}
+    out |= {"index": int(file.stem), "labels": out["labels"].tolist(), "extrapolated": bool(out["extrapolated"])}
+    if "error" in out:
+        out["error"] = str(out["error"])
+    return out
+
+
+def _merged(old, results, info) -> Library:
+    """A library with everything, by index; a later result replaces an earlier one, a spectrum a failure."""
+    good = {r["index"]: r for r in results if "flux" in r}
+    failed = {r["index"]: _failure(r) for r in results if "error" in r}
+    settings = Settings.from_json(info["settings"])
+    edges = settings.edges
+    rows = {}
+    if old is not None:
+        columns = zip(old.index.tolist(), old.labels, old.flux, old.extrapolated.tolist(), strict=True)
+        rows = {index: row for index, *row in columns}
+        failed = {**{f["index"]: f for f in old.failures}, **failed}
+    rows |= {i: [np.array(r["labels"]), r["flux"], r["extrapolated"]] for i, r in good.items()}
+    order = sorted(rows)
+    bins = len(edges) - 1
+    return Library(
+        labels=np.array([rows[i][0] for i in order]).reshape(-1, len(NAMES)),
+        names=NAMES,
+        wavelength=np.round((edges[1:] + edges[:-1]) / 2, 6),
+        flux=np.array([rows[i][1] for i in order], dtype="f4").reshape(-1, bins),
+        medium="air",
+        bin_width=settings.bin_width,
+        extrapolated=np.array([rows[i][2] for i in order], dtype=bool),
+        index=np.array(order, dtype=int),
+        failures=[failed[i] for i in sorted(failed) if i not in rows],
+        info=info if old is None else {**old.info, **info},
+    )
+
+
+def _check_inputs(old, new):
+    """Spectra in one library must come from the same line lists and structures."""
+    other = [name for name in ("lines", "structures", "abundances") if old.get(name) != new[name]]
+    if other:
+        raise SynthesisError(
+            f"the library was made with other {' and '.join(other)} than this workspace has: use the rvsemu release "
+            "that made it, or give another --out."
+        )
+
+
+def _failure(result) -> dict:
+    return {name: result[name] for name in ("index", "labels", "error")}
+
+
+def _lock(file) -> bool:
+    """Take the lock if nobody holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: no locks between processes
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    file.write(f"{os.getpid()}\n")
+    return True

@@ -1,0 +1,127 @@
+"""Line lists in SYNSPEC's format: Gaia-ESO atoms and He I; CN and TiO.
+
+Atoms have eleven columns: wavelength (nm, air), element.ion, log gf, lower energy (cm-1) and J, upper energy and J,
+log10 of the radiative, Stark and van der Waals widths (the latter two per perturber, van der Waals at 10^4 K; 0 is
+the classical value), 0. Molecules have four: wavelength, code, log gf, lower energy; with seven, SYNSPEC reads the
+last three as linear widths.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+
+import numpy as np
+from scipy import constants
+
+from ..._storage import replacing
+from ...physics.wavelengths import air_to_vacuum
+from .helium import helium_lines
+
+__all__ = ["abo_width", "write_atoms", "write_molecules"]
+
+_PER_EV = 8065.544  # cm-1
+_NEUTRAL = re.compile(r"'\s*(\d+)\.(\d+)\s*'\s+(\d+)\s+(\d+)")
+_BOHR = constants.value("Bohr radius") * 100
+_MASS_UNIT = constants.atomic_mass * 1000
+
+CARBON13, NITROGEN15 = 0.0108, 0.0037
+"""Terrestrial fractions: the list of CN has isotopologues with unscaled gf."""
+
+TITANIUM = {"46": 0.0825, "47": 0.0744 + 0.7372 / 2, "49": 0.0541 + 0.7372 / 2, "50": 0.0518}
+"""Terrestrial fractions of titanium, those of the missing 48Ti16O shared out between its two neighbours."""
+
+
+def write_atoms(gaia_eso, path, low, high, helium=True) -> int:
+    """Write the atomic list between `low` and `high` (Angstrom, air) from the Gaia-ESO list in Turbospectrum's
+    format, with the He I lines of `rvsemu.library.synthesis.helium`; returns the number of lines."""
+    rows = [*_gaia_eso(gaia_eso, low, high), *(_helium(low, high) if helium else ())]
+    return _write(sorted(rows), path)
+
+
+def write_molecules(kind, moog, path, low, high) -> int:
+    """Write ``kind`` = 'CN' or 'TiO' from MOOG's list (gzip); returns the number of lines."""
+    code, weight = {"CN": ("607.00", _carbon_nitrogen), "TiO": ("822.00", _titanium)}[kind]
+    rows = []
+    with gzip.open(moog, "rt") as file:
+        for line in file:
+            words = line.split()
+            if len(words) < 4 or not _number(words[0]) or not low < float(words[0]) < high:
+                continue
+            gf = float(words[3]) + math.log10(weight(words[1].partition(".")[2]))
+            lower = float(words[2]) * _PER_EV
+            rows.append((float(words[0]), f"{float(words[0]) / 10:10.4f} {code:>7} {gf:7.3f} {lower:10.3f}"))
+    return _write(sorted(rows), path)
+
+
+def abo_width(sigma, alpha, atomic_number) -> float:
+    """log10 of the width (rad/s per hydrogen atom per cm3, full width at half maximum) at 10^4 K.
+
+    Anstee & O'Mara (1995, MNRAS 276, 859), eq. 1: cross-section `sigma` (Bohr radii squared) at 10 km/s, growing
+    with velocity to the power -`alpha`. The reduced mass takes the atom's mass as 2.2 Z; the width depends on its
+    error by less than 0.1 %.
+    """
+    mass = 1.008 * 2.2 * atomic_number / (1.008 + 2.2 * atomic_number) * _MASS_UNIT
+    mean_speed = math.sqrt(8 * constants.k * 1e7 * 1e4 / (math.pi * mass))
+    reference = 1e6  # cm/s
+    half = (4 / math.pi) ** (alpha / 2) * math.gamma(2 - alpha / 2) * mean_speed * sigma * _BOHR**2
+    return math.log10(2 * half * (mean_speed / reference) ** -alpha)
+
+
+def _gaia_eso(path, low, high):
+    """Blocks begin with a quoted species and ion; the damping column is log gamma (negative), ABO's sigma + alpha
+    (above 20) or a factor on Unsoeld's formula, for which the classical value is left to SYNSPEC."""
+    element, ion = 0, 0
+    with open(path) as file:
+        for line in file:
+            if line.startswith("'"):
+                if found := _NEUTRAL.match(line):
+                    element, ion = int(found[1]), int(found[3]) - 1
+                continue
+            words = line.split()
+            wavelength = float(words[0])
+            if low < wavelength < high:
+                lower, gf, damping, upper_weight, radiative = (float(w) for w in words[1:6])
+                waals = damping if damping < 0 else 0.0
+                if damping > 20:
+                    waals = abo_width(int(damping), damping - int(damping), element)
+                radiative = math.log10(radiative) if radiative > 1 else 0.0
+                upper_j = (upper_weight - 1) / 2
+                energies = lower * _PER_EV, lower * _PER_EV + 1e8 / float(air_to_vacuum(wavelength))
+                yield _atom(wavelength, element, ion, gf, energies, (0.0, upper_j), (radiative, 0.0, waals))
+
+
+def _helium(low, high):
+    for line in helium_lines(low, high):
+        weights = (line.lower_weight - 1) / 2, (line.upper_weight - 1) / 2
+        energies = line.lower, line.upper
+        yield _atom(line.wavelength, 2, 0, line.log_gf, energies, weights, (0.0, line.log_stark, 0.0))
+
+
+def _atom(wavelength, element, ion, gf, energies, js, widths):
+    """(wavelength, row): the lower J is not known to the Gaia-ESO list, nor used by SYNSPEC."""
+    text = f"{wavelength / 10:11.5f} {f'{element}.{ion:02d}':>6} {gf:7.3f}"
+    text += "".join(f" {e:11.3f} {j:4.1f}" for e, j in zip(energies, js, strict=True))
+    return wavelength, text + "".join(f" {w:6.2f}" for w in widths) + " 0"
+
+
+def _carbon_nitrogen(isotopes) -> float:
+    return (CARBON13 if "13" in isotopes else 1.0) * (NITROGEN15 if isotopes.endswith("15") else 1.0)
+
+
+def _titanium(isotopes) -> float:
+    return TITANIUM[isotopes[-2:]]
+
+
+def _number(text) -> bool:
+    try:
+        return bool(np.isfinite(float(text)))
+    except ValueError:
+        return False
+
+
+def _write(rows, path) -> int:
+    with replacing(path) as temporary:
+        temporary.write_text("".join(text + "\n" for _, text in rows))
+    return len(rows)

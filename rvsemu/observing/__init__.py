@@ -1,0 +1,21 @@
+"""What fits and inversions share: an observed spectrum as plain floats, its noise, and the model in its pixels.
+
+`Observation` takes a `specutils.Spectrum` apart once (floats in Angstrom, the emulator's medium). `ForwardModel` is
+the emulator in the observed pixels: labels and radial velocity, Doppler shift, sampling. `NoiseModel` has the
+covariance of the pixels: correlated noise, the emulator's own error, and what synthetic spectra do not know.
+"""
+
+from .forward import ForwardModel
+from .noise import MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
+from .observation import DEFAULT_MASK, MASKS, Observation
+
+__all__ = [
+    "DEFAULT_MASK",
+    "MASKS",
+    "MODEL_ERRORS",
+    "RVS_NOISE_CORRELATION",
+    "ForwardModel",
+    "ModelError",
+    "NoiseModel",
+    "Observation",
+]

@@ -1,0 +1,120 @@
+"""Values out of the cells of a table, whatever the file stored them as: text, numbers, masked arrays."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from rvsemu.errors import SpectrumError
+from rvsemu.spectra.tables import is_missing
+
+__all__ = ["as_floats", "as_scalar", "is_array"]
+
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_INTEGER = re.compile(r"[+-]?\d+$")
+
+
+def is_array(cells: Sequence) -> bool:
+    """Whether the cells of a column are arrays themselves, one a source (the RAW structure).
+
+    Parameters
+    ----------
+    cells : sequence
+        The column.
+
+    Returns
+    -------
+    bool
+        True if any cell is an array, or a text in brackets.
+    """
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "biufc":
+        return cells.ndim > 1
+    return any(cell.lstrip()[:1] in tuple(_BRACKETS) if isinstance(cell, str) else np.ndim(cell) > 0 for cell in cells)
+
+
+def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
+    """Numbers of a column, or of one array cell, with NaN where there is none.
+
+    Parameters
+    ----------
+    cells : sequence or str
+        Numbers, texts, a masked array, or one text such as ``"[1.0, NaN, null]"``.
+    name, label : str
+        Column and file, for messages.
+
+    Returns
+    -------
+    numpy.ndarray
+        One-dimensional array of float64.
+
+    Raises
+    ------
+    SpectrumError
+        If a text is no number, or an array in text is not closed.
+    """
+    if isinstance(cells, str):
+        cells = _split(cells, name, label)
+    if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
+        return np.ma.filled(np.ma.asarray(cells).astype(float), np.nan).ravel()
+    try:
+        return np.array([_as_float(cell) for cell in cells], dtype=float)
+    except (TypeError, ValueError) as error:
+        raise SpectrumError(f"{label}: column {name}: {error}; the file is damaged, download it again") from error
+
+
+def _split(text: str, name: str, label: str) -> list[str]:
+    text = text.strip()
+    if text[-1:] != _BRACKETS.get(text[:1]):
+        if is_missing(text):
+            return []
+        raise SpectrumError(f"{label}: column {name}: an array is not closed; the file is damaged, download it again")
+    inner = text[1:-1]
+    return inner.split(",") if "," in inner else inner.split()
+
+
+def _as_float(cell: object) -> float:
+    if cell is None or cell is np.ma.masked or (isinstance(cell, str) and is_missing(cell)):
+        return np.nan
+    return float(cell)
+
+
+def as_scalar(cell: object) -> int | float | str | bool | None:
+    """One value as a Python object; whole numbers never pass through a float, which would spoil a source_id.
+
+    Parameters
+    ----------
+    cell : object
+        A text, a NumPy scalar, a masked value, ...
+
+    Returns
+    -------
+    int, float, str, bool or None
+        None where there is no value, or where it is not a scalar.
+    """
+    if isinstance(cell, np.ndarray):
+        if cell.size != 1 or np.ma.is_masked(cell):
+            return None
+        cell = cell.reshape(-1)[0]
+    if isinstance(cell, np.generic):
+        cell = cell.item()
+    if isinstance(cell, bytes):
+        cell = cell.decode("utf-8", "replace")
+    if isinstance(cell, str):
+        return _parse(cell.strip())
+    if isinstance(cell, float):
+        return cell if np.isfinite(cell) else None
+    return cell if isinstance(cell, int) else None
+
+
+def _parse(text: str) -> int | float | str | bool | None:
+    if is_missing(text):
+        return None
+    if _INTEGER.match(text):
+        return int(text)
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if np.isfinite(number) else None

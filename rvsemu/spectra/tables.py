@@ -1,0 +1,304 @@
+"""Tables of Gaia RVS spectra as the archive delivers them: CSV, ECSV, VOTable, FITS, gzip and zip of these.
+
+This module knows file formats and no spectra: it turns bytes into `SpectrumTable` objects whose cells are
+still as the file has them (text, numbers or arrays). `rvsemu.spectra.gaia` makes spectra of them.
+"""
+
+import csv
+import gzip
+import io
+import re
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from astropy.io import fits, votable
+from astropy.io.votable.tree import Param
+from astropy.table.meta import YamlParseError, get_header_from_yaml
+from astropy.units import UnitsWarning
+
+from rvsemu.errors import SpectrumError
+
+__all__ = ["GRID_STEPS", "NotRVSError", "SpectrumTable", "is_missing", "read_tables", "sniff"]
+
+GRID_STEPS = {2401: 0.01, 961: 0.025}
+"""Step of the published RVS grids in nm, by number of samples; all of them start at 846 nm."""
+
+REQUIRED = ("flux", "flux_error")
+_AGAIN = "download it again"
+_DAMAGE = f"the file is truncated or damaged; {_AGAIN}"
+_STRUCTURAL = re.compile(
+    r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|EXTEND|CHECKSUM|DATASUM|COMMENT|HISTORY|"
+    r"(TTYPE|TFORM|TUNIT|TNULL|TDIM|TDISP|TSCAL|TZERO|TCOMM|TUCD|TUTYP)\d+|)$"
+)
+# FITS keywords have eight characters unless written as HIERARCH, so some writers drop the underscore.
+_KEYWORD_ALIASES = {"sourceid": "source_id", "solution": "solution_id", "transit": "transit_id"}
+
+
+class NotRVSError(SpectrumError):
+    """A file that is readable but holds no RVS spectrum: skipped in an archive, an error by itself."""
+
+
+@dataclass(frozen=True)
+class SpectrumTable:
+    """One table with the columns ``flux`` and ``flux_error``.
+
+    Parameters
+    ----------
+    label : str
+        The file, and the member of the archive, for messages.
+    columns : mapping of str to sequence
+        Lower-case column names; one entry a row, as text, number or array.
+    units : mapping of str to str
+        Units of the columns that have one.
+    params : mapping of str to object
+        Scalars from the header, lower-case names.
+    name : str
+        What the file calls the table, if anything.
+    """
+
+    label: str
+    columns: Mapping[str, Sequence]
+    units: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.columns["flux"])
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text cell stands for no value: empty, ``null``, ``NaN`` or ``None``, in any case."""
+    return text.strip().lower() in ("", "null", "nan", "none")
+
+
+def sniff(data: bytes) -> str:
+    """Tell the format from the first bytes: file names are not reliable.
+
+    Parameters
+    ----------
+    data : bytes
+        The beginning of the file, or all of it.
+
+    Returns
+    -------
+    str
+        ``"gzip"``, ``"zip"``, ``"fits"``, ``"xml"`` or, for anything else, ``"text"``.
+    """
+    if data.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if data.startswith(b"PK\x03\x04"):
+        return "zip"
+    if data.startswith(b"SIMPLE  ="):
+        return "fits"
+    if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
+        return "xml"
+    return "text"
+
+
+def read_tables(data: bytes, label: str) -> Iterator[SpectrumTable]:
+    """Read the tables of spectra in a file, one at a time: an archive may hold thousands of files.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of the file.
+    label : str
+        Name of the file, for messages.
+
+    Yields
+    ------
+    SpectrumTable
+        Each table that has the columns of a spectrum and at least one row.
+
+    Raises
+    ------
+    SpectrumError
+        If the file is empty, damaged, or holds no such table.
+    """
+    if not data:
+        raise SpectrumError(f"{label}: the file is empty; {_AGAIN}")
+    yield from _READERS[sniff(data)](data, label)
+
+
+def _read_gzip(data: bytes, label: str) -> Iterator[SpectrumTable]:
+    try:
+        content = gzip.decompress(data)
+    except (EOFError, OSError, zlib.error) as error:
+        raise SpectrumError(f"{label}: not a complete gzip file ({error}): {_DAMAGE}") from error
+    yield from read_tables(content, label)
+
+
+def _read_zip(data: bytes, label: str) -> Iterator[SpectrumTable]:
+    found = False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.namelist():
+                if member.endswith("/") or "__MACOSX" in member:
+                    continue
+                try:
+                    for table in read_tables(archive.read(member), f"{label}:{member}"):
+                        found = True
+                        yield table
+                except NotRVSError:  # an archive of "ALL" products holds other spectra and photometry too
+                    continue
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise SpectrumError(f"{label}: not a complete zip archive ({error}): {_DAMAGE}") from error
+    if not found:
+        raise NotRVSError(f"{label}: no file in this archive is an RVS spectrum; give one that has RVS products")
+
+
+def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:  # not text at all
+        raise NotRVSError(
+            f"{label}: not an RVS spectrum file; give CSV, ECSV, VOTable or FITS, or a zip archive of them"
+        )
+    lines = text.splitlines()
+    comments = [line for line in lines if line.startswith("#")]
+    header = _ecsv_header(comments, label)
+    rows = csv.reader(
+        (line for line in lines if line and not line.startswith("#")),
+        delimiter=header.get("delimiter", " ") if header else ",",
+        skipinitialspace=True,
+        strict=True,
+    )
+    try:
+        names = [name.strip().lower() for name in next(rows, [])]
+        _require(names, label)
+        cells = [row for row in rows if row]
+    except csv.Error as error:
+        raise SpectrumError(f"{label}: {error}: {_DAMAGE}") from error
+    for number, row in enumerate(cells, start=1):
+        if len(row) != len(names):
+            raise SpectrumError(f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {_DAMAGE}")
+    columns = dict(zip(names, zip(*cells, strict=True), strict=True)) if cells else {"flux": ()}
+    _require_last_line(text, columns, label)
+    described = [entry for entry in header.get("datatype", []) if entry.get("unit")]
+    units = {entry["name"].lower(): str(entry["unit"]) for entry in described}
+    params = {str(key).lower(): value for key, value in dict(header.get("meta") or {}).items()}
+    yield from _if_rows(SpectrumTable(label, columns, units, params))
+
+
+def _ecsv_header(comments: list[str], label: str) -> Mapping:
+    """Units, metadata and delimiter from the YAML comments of ECSV; empty for plain CSV."""
+    if not comments or not comments[0].startswith("# %ECSV"):
+        return {}
+    try:
+        header = get_header_from_yaml([re.sub("^# ?", "", line) for line in comments[1:]])
+    except YamlParseError as error:
+        raise SpectrumError(f"{label}: the ECSV header cannot be read: {_DAMAGE}") from error
+    return header if isinstance(header, Mapping) else {}
+
+
+def _require_last_line(text: str, columns: Mapping[str, Sequence], label: str) -> None:
+    """Refuse a file cut inside its last number, which a count of fields cannot see."""
+    n_rows = len(columns["flux"])
+    whole = text.endswith(("\n", "\r")) or any(n_rows % size == 0 for size in GRID_STEPS)
+    if not whole and not columns["flux"][-1].rstrip().endswith(("]", ")", "}")):
+        raise SpectrumError(
+            f"{label}: ends after {n_rows} pixels without a line end: {_DAMAGE}, or end the last line if it is complete"
+        )
+
+
+def _read_xml(data: bytes, label: str) -> Iterator[SpectrumTable]:
+    if b"<VOTABLE" not in data[:100_000]:
+        raise NotRVSError(f"{label}: XML, but not a VOTable; {_AGAIN} from the Gaia archive")
+    try:
+        with warnings.catch_warnings():
+            # remarks on how units and attributes should be spelt do not concern the reader of a spectrum
+            warnings.simplefilter("ignore", UnitsWarning)
+            document = votable.parse(io.BytesIO(data), verify="ignore")
+    except Exception as error:  # damaged files make the parser raise a dozen unrelated classes
+        raise SpectrumError(f"{label}: not a complete VOTable ({_one_line(error)}): {_DAMAGE}") from error
+    found, columns_seen = False, set()
+    for resource in document.resources:
+        for table, params in _votable_tables(resource, {}):
+            names = [entry.name.lower() for entry in table.fields]
+            columns_seen.update(names)
+            if not set(REQUIRED).issubset(names):
+                continue
+            keys = table.array.dtype.names
+            columns = {name: table.array[key] for name, key in zip(names, keys, strict=True)}
+            units = {entry.name.lower(): str(entry.unit) for entry in table.fields if entry.unit}
+            found = True
+            yield from _if_rows(SpectrumTable(label, columns, units, params, f"{resource.name} {table.name}"))
+    if not found:
+        _require(sorted(columns_seen), label)
+
+
+def _votable_tables(resource, inherited: dict) -> Iterator[tuple]:
+    """Each table of a resource with the PARAMs that apply to it, the nearest one winning."""
+    params = inherited | {param.name.lower(): param.value for param in resource.params}
+    for table in resource.tables:
+        own = {p.name.lower(): p.value for p in table.iter_fields_and_params() if isinstance(p, Param)}
+        yield table, params | own
+    for child in resource.resources:
+        yield from _votable_tables(child, params)
+
+
+def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
+    try:
+        with warnings.catch_warnings():
+            # astropy only warns here, and would go on with a table that ends early
+            warnings.filterwarnings("error", message=".*truncated.*")
+            with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as hdus:
+                found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+                tables = [_fits_table(hdu, hdus[0].header, label) for hdu in found]
+                complete = all(hdu.fileinfo()["datLoc"] + hdu.size <= len(data) for hdu in hdus)
+    except Exception as error:  # damaged files make the parser raise a dozen unrelated classes
+        raise SpectrumError(f"{label}: not a complete FITS file ({_one_line(error)}): {_DAMAGE}") from error
+    if not complete:
+        raise SpectrumError(f"{label}: not a complete FITS file: {_DAMAGE}")
+    spectra = [table for table in tables if set(REQUIRED).issubset(table.columns)]
+    if not spectra:
+        _require(sorted({name for table in tables for name in table.columns}), label)
+    for table in spectra:
+        yield from _if_rows(table)
+
+
+def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> SpectrumTable:
+    columns, units = {}, {}
+    for column in hdu.columns:
+        values = hdu.data[column.name]
+        if column.null is not None and values.dtype.kind in "iu":
+            values = np.ma.masked_equal(values, column.null)
+        columns[column.name.lower()] = values
+        if column.unit:
+            units[column.name.lower()] = column.unit
+    params = {}
+    for card in [*primary.cards, *hdu.header.cards]:
+        if not _STRUCTURAL.match(card.keyword) and not isinstance(card.value, fits.card.Undefined):
+            key = card.keyword.lower()
+            params[_KEYWORD_ALIASES.get(key, key)] = card.value
+    return SpectrumTable(label, columns, units, params, hdu.name)
+
+
+def _require(names: Sequence[str], label: str) -> None:
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        has = _one_line(", ".join(names[:8]) + (", ..." if len(names) > 8 else "")) or "none"
+        raise NotRVSError(
+            f"{label}: not an RVS spectrum: no column {' nor '.join(missing)} (it has: {has}); "
+            "give a file of the Gaia archive's RVS product"
+        )
+
+
+def _if_rows(table: SpectrumTable) -> Iterator[SpectrumTable]:
+    if not len(table):
+        raise SpectrumError(f"{table.label}: the table has no rows: {_DAMAGE}")
+    yield table
+
+
+def _one_line(text: object) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= 160 else line[:157] + "..."
+
+
+_READERS = {"gzip": _read_gzip, "zip": _read_zip, "fits": _read_fits, "xml": _read_xml, "text": _read_text}
