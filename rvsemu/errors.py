@@ -7,6 +7,7 @@ __all__ = [
     "LibraryFileError",
     "PosteriorFileError",
     "RvsemuError",
+    "SettingsError",
     "SpectrumError",
     "SpectrumWarning",
     "SynthesisError",
@@ -20,6 +21,10 @@ class RvsemuError(ValueError):
 
 class LabelError(RvsemuError):
     """A stellar label is missing, not finite, of the wrong kind of unit or out of range."""
+
+
+class SettingsError(RvsemuError):
+    """A setting, of a fit or of sampling, has a bad value."""
 
 
 class SpectrumError(RvsemuError):

@@ -9,7 +9,7 @@ from .chain_file import BLOCK, Chain, ChainFile
 from .convergence import ADAPT, Convergence
 from .posterior import QUANTILES, Posterior, make_posterior
 from .proposals import first_ensemble, moves
-from .result import FEW_GOOD_PIXELS, POOR_FIT
+from ..observing.flags import FEW_GOOD_PIXELS, POOR_FIT
 from .verbs import fit, prepare
 
 __all__ = ["name_of", "run", "sample"]

@@ -1,0 +1,3 @@
+"""TEMP stub"""
+def piled_up(x, weights, ranges):
+    return []
