@@ -1,7 +1,10 @@
 """The errors a user can cause: each message names what, which value, what is allowed and the remedy."""
 
+from dataclasses import FrozenInstanceError
+
 __all__ = [
     "EmulatorFileError",
+    "FrozenError",
     "InversionFileError",
     "LabelError",
     "LibraryFileError",
@@ -57,3 +60,7 @@ class TrainingError(RvsemuError):
 
 class SynthesisError(RvsemuError):
     """Spectra cannot be synthesised: a prerequisite is missing, or settings do not fit."""
+
+
+class FrozenError(RvsemuError, FrozenInstanceError):
+    """A model or a part of it cannot be changed; `dataclasses.replace` makes another."""
