@@ -77,7 +77,11 @@ def weighted_draws(likelihood, modes, scale=1.0, seed=1) -> Draws:
         Standard deviations of the data are multiplied by it.
     seed : int
     """
-    rng = np.random.RandomState(seed) if not isinstance(seed,np.random.Generator) else np.random.RandomState(seed.integers(2**32))
+    rng = (
+        np.random.RandomState(seed)
+        if not isinstance(seed, np.random.Generator)
+        else np.random.RandomState(seed.integers(2**32))
+    )
     proposal, count = modes.wider(_WIDER), _EACH * len(modes)
     proposals, counts, places, target = [], [], [], []
     while True:

@@ -25,6 +25,7 @@ _STEPS = 40
 _AWAY = 0.02  # of the range of a label
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
 _APART = 2.0  # sigma: minima that are nearer are one
+_SECOND = 0.05  # share of the posterior from which a second minimum counts
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,8 @@ class Problem:
 
     def result(self, minima, star=0) -> FitResult:
         """Labels at the best minimum of a spectrum, with errors as if the posterior were Gaussian there."""
-        row = minima.best(star)
-        others = self._modes(minima, star, 1.0)[1][1:]
-        return make_result(self, minima, row, second_minimum=len(others) > 0)
+        shares = self._modes(minima, star, 1.0).shares
+        return make_result(self, minima, minima.best(star), second_minimum=bool(np.any(shares[1:] > _SECOND)))
 
     def likelihood(self, minima, star=0) -> Likelihood:
         """Likelihood of a spectrum, with mask and covariance as they are at the best minimum."""
@@ -119,18 +119,23 @@ class Problem:
         """Weighted draws from the posterior of a spectrum, whose noise is multiplied by `scale`."""
         flux = self.stack.observations[star].flux
         rng = self.settings.generator(crc32(flux.tobytes()))  # other numbers for other stars
-        return weighted_draws(likelihood, self._modes(minima, star, scale)[0], scale, rng)
+        modes = self._modes(minima, star, scale)
+        return weighted_draws(likelihood, modes.with_equal_shares(), scale, rng)
 
-    def _modes(self, minima, star, scale) -> tuple[Mixture, list[int]]:
-        """Gaussians at the minima that may have a share in the posterior, and their rows, the best first."""
+    def _modes(self, minima, star, scale) -> Mixture:
+        """Gaussians at the minima that may have a share in the posterior, the best first.
+
+        Shares are by Laplace's approximation: the density at the minimum times the volume around it.
+        """
         rows = np.flatnonzero(minima.star == star)
         rows = rows[np.argsort(-minima.log_posterior[rows], kind="stable")]
-        x, kept, covariances = minima.found.x, [], []
-        for i in rows:
-            if minima.log_posterior[i] < minima.log_posterior[rows[0]] - _DEEP * scale**2:
-                break
+        below = (minima.log_posterior[rows] - minima.log_posterior[rows[0]]) / scale**2
+        x, kept, covariances, shares = minima.found.x, [], [], []
+        for i, log_density in zip(rows, below, strict=True):
             away = [x[i] - x[j] for j in kept]
-            if all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True)):
+            far = all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True))
+            if far and log_density > -_DEEP:
                 kept.append(int(i))
                 covariances.append(covariance_of(self.parameters, x[i], minima.found.hessian[i], scale))
-        return Mixture(np.ones(len(kept)), x[kept], covariances), kept
+                shares.append(log_density + 0.5 * np.linalg.slogdet(covariances[-1])[1])
+        return Mixture(np.exp(np.array(shares) - max(shares)), x[kept], covariances)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from .._compat import Spectrum
-from ..errors import RvsemuError, SettingsError
+from ..errors import RvsemuError
 from ..observing.flags import (
     AT_BOUND,
     ERRORS_TOO_LARGE,
@@ -24,8 +25,9 @@ from ..observing.flags import (
     OUTSIDE_DOMAIN,
     POOR_FIT,
     SECOND_MINIMUM,
+    to_bits,
 )
-from ..observing.results import IDENTITY, Result, identity_columns
+from ..observing.results import Result, identity_columns, identity_of, normal_interval, tails
 from .importance import Draws
 from .limits import piled_up
 from .priors import Uniform
@@ -40,7 +42,7 @@ _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FitResult(Result):
     """Labels of one spectrum, their errors, and how well the model fits.
 
@@ -109,24 +111,15 @@ class FitResult(Result):
         """What was fitted."""
         return tuple(self.ranges)
 
-    def _rows(self) -> list[str]:
-        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}"
-        return [f"{quality}, {self.n_pixels} pixels"]
-
     def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
         """Where each free label is with a probability of `level`: its central interval, as Quantities of two.
 
         Of the draws if there are any, or of a Gaussian; within the range of the label.
         """
-        if not 0 < level < 1:
-            raise SettingsError(f"level={level}: give a number between 0 and 1.")
-        shares = 0.5 + 0.5 * level * np.array([-1.0, 1.0])
-        out = {}
-        for i, (name, (lower, upper)) in enumerate(self.ranges.items()):
-            value, error = self.labels[name].value, self.errors[name].value
-            ends = value + error * ndtri(shares) if self.draws is None else self.draws.quantiles(shares)[:, i]
-            out[name] = u.Quantity(np.clip(ends, lower, upper), self.labels[name].unit)
-        return out
+        if self.draws is not None:
+            ends = self.draws.quantiles(tails(level)).T
+            return {n: u.Quantity(x, self.labels[n].unit) for n, x in zip(self.ranges, ends, strict=True)}
+        return {n: normal_interval(self.labels[n], self.errors[n], r, level) for n, r in self.ranges.items()}
 
     def sampled(self, draws: Draws) -> FitResult:
         """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged."""
@@ -170,16 +163,12 @@ class FitResult(Result):
 
         return plot_fit(self, ax=ax)
 
-    def to_table(self) -> QTable:
-        """One row: what names the star, labels, errors as ``<label>_error``, quality and flags.
+    def _quality(self) -> list[str]:
+        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}"
+        return [f"{quality}, {self.n_pixels} pixels"]
 
-        Flags are joined by commas, ``none`` if there are none (ECSV would read an empty text as missing).
-        Tables of several fits stack with ``astropy.table.vstack`` and can be written as ECSV or FITS.
-        """
-        table = self.label_columns()
-        for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels"):
-            table[name] = [getattr(self, name)]
-        return self.with_flags(table, ("recipe", "emulator_version"))
+    def _columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels")}
 
 
 @dataclass(frozen=True)
@@ -200,8 +189,8 @@ class FitFailure:
 
     def to_table(self) -> QTable:
         """One row: what names the spectrum, the flag ``failed``, and the error; stacks with those of results."""
-        table = identity_columns(self.meta)
-        table["flags"] = [FAILED]
+        table = QTable(identity_columns(self.meta))
+        table["flags"], table["flag_bits"] = [FAILED], np.array([to_bits([FAILED])], dtype="i4")
         table["error"] = [str(self.error)]
         return table
 
@@ -277,7 +266,7 @@ def _meta(problem, observation, scale) -> dict:
     """What names the star, the emulator and the settings."""
     info, noise = problem.settings.emulator.info, problem.noise
     return {
-        **{key: observation.meta[key] for key in (*IDENTITY, "frame") if key in observation.meta},
+        **identity_of(observation.meta),
         "medium": observation.medium,
         "recipe": info.get("recipe"),
         "emulator_version": info.get("version"),

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from .._compat import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
+from ..observing.flags import NOT_CONVERGED
+from .chain_file import ChainFile
 from .likelihood import Likelihood
+from .mcmc import name_of, run
+from .posterior import QUANTILES, Posterior
 from .problem import Problem
 from .result import FitFailure, FitResult
 from .settings import Settings, takes_settings
 
-__all__ = ["fit", "fit_many", "fit_stream", "prepare"]
+__all__ = ["fit", "fit_many", "fit_stream", "prepare", "sample"]
 
 _AT_ONCE = 16  # spectra in the same matrix products
+_DRAWS = 200  # predictions whose quantiles are kept
 _AHEAD = 64  # spectra among which those on the same pixels are looked for
 
 
@@ -222,3 +228,111 @@ def _fit_together(observations, settings) -> list[FitResult]:
         draws = problem.draws(minima, problem.likelihood(minima, star), star, scale)
         out.append(result.sampled(draws))
     return out
+
+
+@takes_settings("errors", "scale_errors")
+def sample(
+    spectrum: Spectrum,
+    *,
+    walkers: int = 32,
+    steps: int = 3000,
+    stop: float | None = 50.0,
+    file: str | PathLike | None = None,
+    name: str | None = None,
+    resume: bool = True,
+    progress: bool = True,
+    **settings: Any,
+) -> Posterior:
+    """Sample the posterior of the stellar labels of an observed spectrum with emcee.
+
+    Parameters
+    ----------
+    spectrum : specutils.Spectrum
+        As for `rvsemu.fit`.
+    walkers : int
+        Even, at least twice the number of free labels.
+    steps : int
+        Maximum number of steps of all walkers, those of earlier calls included.
+    stop : float or None
+        Stop when the chain after its burn-in is so many times longer than the longest autocorrelation time, and
+        the mean of these times has settled to 1 %. None: do all the steps.
+    file : path, optional
+        HDF5 file to keep the chain in, one group a star; other stars in it stay. It is written every 100 steps, and
+        whole whatever ends the program. `emcee.backends.HDFBackend` can read it, too.
+    name : str, optional
+        Of the group. Default: the source_id (and transit_id) in ``spectrum.meta``, else ``"spectrum"``.
+    resume : bool
+        Go on with the chain in the file; False begins anew.
+    progress : bool
+        Show a progress bar.
+    **settings
+
+    Returns
+    -------
+    Posterior
+
+    Raises
+    ------
+    SpectrumError, LabelError
+        As `rvsemu.fit`, or `walkers`, `steps` or `stop` make no sense.
+    PosteriorFileError
+        The file is none of posteriors, or has a chain of this name with other data or settings.
+
+    Notes
+    -----
+    The walkers (emcee: Foreman-Mackey et al. 2013, PASP 125, 306) start at weighted draws like those of
+    ``fit(errors="sampled")``, in all modes of the posterior that a search from several starts has found. Of their moves
+    70 % are independent proposals from a mixture of Student distributions, one for each mode, fitted to the draws, then
+    to the ensemble after 100, 200 and 300 steps, and then held; the others are differential evolution. Where the
+    posterior is nearly Gaussian this has a tenth of the autocorrelation time of emcee's default move. The first 300
+    steps are never part of the samples.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> posterior = rvsemu.sample(star, steps=100, seed=1, progress=False)
+    >>> posterior.chain.shape
+    (100, 32, 7)
+    """
+    checked = Settings(**settings)
+    problem = Problem([checked.observe(spectrum)], checked)
+    minima = problem.minima()
+    likelihood, result = problem.likelihood(minima), problem.result(minima)
+    name = name_of(spectrum) if name is None else str(name)
+    return run(
+        likelihood,
+        problem.draws(minima, likelihood),
+        seed=checked.generator(),
+        walkers=walkers,
+        steps=steps,
+        stop=stop,
+        file=None if file is None else ChainFile(file, name),
+        resume=resume,
+        info={"name": name, **_info(result, checked.emulator.labels)},
+        arrays=lambda values: _prediction(likelihood, values),
+        progress=progress,
+        label=name,
+    )
+
+
+def _info(result, space) -> dict:
+    """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
+    meta = {key: value if isinstance(value, int | float | str) else repr(value) for key, value in result.meta.items()}
+    fixed = {n: float(q.value) for n, q in result.labels.items() if n not in result.free_names}
+    domain = {label.name: [label.lower, label.upper] for label in space.labels}
+    flags = [flag for flag in result.flags if flag != NOT_CONVERGED]  # of the steps to the best fit; chains have theirs
+    return {**meta, "fixed": fixed, "domain": domain, "reduced_chi2": result.reduced_chi2, "flags": flags}
+
+
+def _prediction(likelihood, values) -> dict:
+    """Arrays of `Posterior.spectrum` from plain samples (n, m)."""
+    some = values[np.linspace(0, len(values) - 1, min(_DRAWS, len(values))).astype(int)]
+    observation, pixels = likelihood.observation, likelihood.pixels
+    return {
+        "wavelength": observation.axis[pixels].to_value("AA"),
+        "flux": observation.flux[pixels],
+        "sigma": observation.sigma[pixels],
+        "used": likelihood.used,
+        "predicted": np.quantile(likelihood.predict(some), QUANTILES, axis=0).astype("f4"),
+    }

@@ -136,7 +136,9 @@ class Weighted:
         """One row of them, ready for many models."""
         one = np.array([row])
         covariance = self.covariance.take(one).prepared()
-        return Weighted(self.projection.take(one).with_covariance(covariance), covariance, self.used[one], self.level[one])
+        return Weighted(
+            self.projection.take(one).with_covariance(covariance), covariance, self.used[one], self.level[one]
+        )
 
 
 def pixels_of(observation) -> slice:
