@@ -1,6 +1,25 @@
-"""Settings of the whole run."""
+"""Settings of the whole run, and what the tests of fits share."""
 
 import signal
 
+import pytest
+from fit_fixtures import exact_emulator, fit, observe
+
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def emulator():
+    """The shipped networks taken as exact: what is injected then comes from the very model that is fitted."""
+    return exact_emulator()
+
+
+@pytest.fixture(scope="session")
+def sun(emulator):
+    return observe(emulator, seed=1)
+
+
+@pytest.fixture(scope="session")
+def result(sun, emulator):
+    return fit(sun, emulator=emulator, noise_correlation=())

@@ -52,6 +52,8 @@ class Likelihood:
         if weighted is None:
             weighted = self._stack.weighted(self._theta, self.noise, self._which).prepared(0)
         self._weighted = weighted
+        free = weighted.used.sum() - len(problem.stack.basis)
+        self._units = free * np.log(self.observation.scale)  # densities are those of fluxes in their own unit
         names = self.parameters.space.names
         self._jitter = names.index(LOG_JITTER) if LOG_JITTER in names else None
 
@@ -81,6 +83,11 @@ class Likelihood:
         return self._weighted.covariance
 
     @property
+    def level(self) -> np.ndarray:
+        """Continuum (n_pixels,) by which the errors of emulator and models were multiplied, in the unit of the flux."""
+        return self._weighted.level[0] * self.observation.scale
+
+    @property
     def projection(self) -> Projection:
         """`Projection` of the spectrum, in units of its median flux."""
         return self._weighted.projection
@@ -95,13 +102,13 @@ class Likelihood:
         theta = self.parameters.full(np.atleast_2d(x))
         models = self.model.flux(theta)
         if self._jitter is None:
-            return self._weighted.log_likelihood(models[None])[0]
+            return self._weighted.log_likelihood(models[None])[0] - self._units
         scatter = np.exp(theta[:, self._jitter])
         rows = [
             self._stack.weighted(self._theta, self.noise, self._which, jitter).log_likelihood(model[None, None])[0]
             for jitter, model in zip(scatter, models, strict=True)
         ]
-        return np.concatenate(rows)
+        return np.concatenate(rows) - self._units
 
     def log_prior(self, x) -> np.ndarray:
         """Log prior (n,) of free parameters (n, m); -inf outside of the bounds."""

@@ -36,6 +36,8 @@ class Minima:
     ----------
     star : ndarray of int, shape (k,)
         Number of the spectrum of each.
+    at : ndarray, shape (k, m)
+        Free parameters, next to the minimum, at which its covariance was taken.
     weighted : Weighted
     found : Minimum
     log_posterior : ndarray, shape (k,)
@@ -43,6 +45,7 @@ class Minima:
     """
 
     star: np.ndarray
+    at: np.ndarray
     weighted: Weighted
     found: Minimum
     log_posterior: np.ndarray
@@ -88,7 +91,7 @@ class Problem:
         found = minimise(self._evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         models = self.stack.model.flux(self.parameters.full(found.x))
         likelihood = weighted.log_likelihood(models[:, None])[:, 0]
-        return Minima(star, weighted, found, likelihood + self.parameters.log_prior(found.x))
+        return Minima(star, x, weighted, found, likelihood + self.parameters.log_prior(found.x))
 
     def _evaluate(self, weighted):
         """Objective of rows that each have a covariance of their own."""
@@ -111,9 +114,9 @@ class Problem:
         return make_result(self, minima, minima.best(star), second_minimum=bool(np.any(shares[1:] > _SECOND)))
 
     def likelihood(self, minima, star=0) -> Likelihood:
-        """Likelihood of a spectrum, with mask and covariance as they are at the best minimum."""
+        """Likelihood of a spectrum, with mask and covariance as they are next to its best minimum."""
         row = minima.best(star)
-        return Likelihood(self, star, minima.found.x[row], minima.weighted.prepared(row))
+        return Likelihood(self, star, minima.at[row], minima.weighted.prepared(row))
 
     def draws(self, minima, likelihood, star=0, scale=1.0) -> Draws:
         """Weighted draws from the posterior of a spectrum, whose noise is multiplied by `scale`."""

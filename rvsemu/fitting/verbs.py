@@ -146,7 +146,7 @@ def prepare(spectrum: Spectrum, **settings: Any) -> Likelihood:
     Returns
     -------
     Likelihood
-        With the free labels of the best fit in ``.start``.
+        With the free labels next to the best fit, at which the covariance was taken, in ``.start``.
 
     Raises
     ------

@@ -8,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
-from ..errors import SpectrumError
+from ..errors import SettingsError, SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import check_medium, convert_medium, doppler
 
@@ -271,7 +271,7 @@ class Masks:
     ranges: tuple
 
     def fixed(self, native, measured) -> np.ndarray:
-        """Pixels (n,) masked whatever the star's velocity, at wavelengths `native` (n,) of which some are `measured`."""
+        """Pixels (n,) masked at any velocity, at wavelengths `native` (n,) of which some are `measured`."""
         out = np.zeros(len(native), dtype=bool)
         for low, high in self.ranges:
             inside = (native >= low) & (native <= high)
@@ -292,13 +292,13 @@ def parse_mask(mask, extra_mask=()) -> Masks:
 
     Raises
     ------
-    SpectrumError
+    SettingsError
         One of them is no name of `MASKS`, no range, or neither str, tuple, list nor None.
     """
     items = [*_items(mask, "mask"), *_items(extra_mask, "extra_mask")]
     names = frozenset(item for item in items if isinstance(item, str))
     if unknown := names - set(MASKS):
-        raise SpectrumError(f"mask={sorted(unknown)[0]!r} is unknown: use {', '.join(MASKS)}, or ranges (low, high).")
+        raise SettingsError(f"mask={sorted(unknown)[0]!r} is unknown: use {', '.join(MASKS)}, or ranges (low, high).")
     return Masks(names, tuple(_range(item) for item in items if not isinstance(item, str)))
 
 
@@ -308,7 +308,7 @@ def _items(mask, argument) -> list:
     if isinstance(mask, str) or _is_range(mask):
         return [mask]
     if not isinstance(mask, list | tuple):
-        raise SpectrumError(
+        raise SettingsError(
             f"{argument}={mask!r}: give a name ({', '.join(MASKS)}), a range (low, high), a list of these, or None."
         )
     return list(mask)
@@ -326,9 +326,9 @@ def _range(item) -> tuple[float, float]:
     try:
         low, high = (float(u.Quantity(x, u.AA).value) for x in item)
     except (u.UnitConversionError, TypeError, ValueError):
-        raise SpectrumError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
+        raise SettingsError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
     if not low < high:
-        raise SpectrumError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
+        raise SettingsError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
     return low, high
 
 

@@ -93,7 +93,8 @@ class Stack:
         which = np.arange(len(self.flux)) if which is None else which
         velocities = theta[:, len(self.model.emulator.labels)]
         used = [self.observations[i].good(v)[self.pixels] for i, v in zip(which, velocities, strict=True)]
-        used, models = np.array(used), self.model.flux(theta)
+        used = np.array(used)
+        models = np.concatenate([self.model.flux(row) for row in theta])  # to the last digit the same in any company
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
         level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
