@@ -84,6 +84,7 @@ def _writable(array) -> bool:
 
 def same(a: Any, b: Any) -> bool:
     """Whether `a` and `b` have the same content: arrays, Quantities, containers, dataclasses; NaN equals NaN."""
+    a, b = (x.item() if isinstance(x, np.generic) else x for x in (a, b))
     if a is b:
         return True
     if type(a) is not type(b):

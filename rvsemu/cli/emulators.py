@@ -34,8 +34,8 @@ def _info(options):
 
 def _model(given):
     """The emulator or inversion of that name or file."""
+    from .._storage import kind_of
     from ..emulator import resolve
-    from ..emulator.files import kind_of
     from ..inversion import Inversion
 
     return Inversion.load(given) if given and kind_of(given) == "inversion" else resolve(given)

