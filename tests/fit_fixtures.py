@@ -20,7 +20,14 @@ SUN = {"teff": 5777.0, "logg": 4.44, "vsini": 8.0, "mh": 0.0, "vmic": 1.2, "reso
 def exact_emulator():
     """The shipped networks taken as exact: what is injected then comes from the very model that is fitted."""
     default = rvsemu.shipped()
-    return dataclasses.replace(default, error=ErrorModel(default.error.teff, 0 * default.error.sigma))
+    return with_error(default, 0.0)
+
+
+def with_error(emulator, sigma):
+    """The same emulator with an error that is independent from pixel to pixel."""
+    teff, n = emulator.error.teff, len(emulator.wavelength)
+    error = ErrorModel(teff, np.full((len(teff), n), sigma), np.zeros((len(teff), 0, n)))
+    return dataclasses.replace(emulator, error=error)
 
 
 fit = functools.partial(fit_real, model_error=None)

@@ -1,15 +1,12 @@
 """Derivatives and covariances of fits: against finite differences, dense matrices and the scatter of simulations."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from astropy.nddata import StdDevUncertainty
 from emulator_fixtures import in_double_precision
-from fit_fixtures import RVS, SUN, fit, observe, replace, values
+from fit_fixtures import RVS, SUN, fit, observe, replace, values, with_error
 
 import rvsemu
-from rvsemu.emulator import ErrorModel
 from rvsemu.errors import SpectrumError
 from rvsemu.fitting import Likelihood, Settings, fit_many
 from rvsemu.fitting.problem import Problem
@@ -136,7 +133,7 @@ def test_noise_correlation_of_the_rvs_only_on_its_grid(sun, emulator):
 
 
 def test_emulator_error_enters_weights_and_errors(sun, result, emulator):
-    rough = dataclasses.replace(emulator, error=ErrorModel(emulator.error.teff, 0 * emulator.error.sigma + 0.02))
+    rough = with_error(emulator, 0.02)
     other = fit(sun, emulator=rough, noise_correlation=())
     # smooth errors allow for the slow part of the white noise, whose share is the width of their correlation
     assert 0.5 < other.reduced_chi2 / result.reduced_chi2 < 0.85

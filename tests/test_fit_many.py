@@ -7,11 +7,10 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import vstack
-from fit_fixtures import RVS, observe, replace, values
+from fit_fixtures import RVS, observe, replace, values, with_error
 
 import rvsemu
 from rvsemu._compat import Spectrum
-from rvsemu.emulator import ErrorModel
 from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.fitting import FitFailure, FitResult, fit_many, fit_stream
 from rvsemu.fitting.start import Grid
@@ -163,8 +162,7 @@ def test_every_step_is_taken_once(verb, sun, monkeypatch):
 def test_another_emulator_is_another_fit(sun, emulator):
     """Nothing that was kept for one model serves another one that was made of it."""
     exact = rvsemu.fit(sun, emulator=emulator, **SETTINGS)
-    error = ErrorModel(emulator.error.teff, 0 * emulator.error.sigma + 0.02, 0 * emulator.error.components)
-    rough = rvsemu.fit(sun, emulator=dataclasses.replace(emulator, error=error), **SETTINGS)
+    rough = rvsemu.fit(sun, emulator=with_error(emulator, 0.02), **SETTINGS)
     assert rough.errors["teff"] > 2 * exact.errors["teff"]
     moved = dataclasses.replace(emulator, wavelength=emulator.wavelength + 0.5)
     shifted = rvsemu.fit(sun, emulator=moved, **SETTINGS)

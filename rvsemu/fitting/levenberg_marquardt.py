@@ -56,7 +56,7 @@ class Minimum:
     converged: np.ndarray
 
 
-def minimise(evaluate, x, box, tolerance, steps) -> Minimum:
+def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     """Minimise k functions of m variables from k starts, all of them in the same matrix products.
 
     Parameters
@@ -71,6 +71,9 @@ def minimise(evaluate, x, box, tolerance, steps) -> Minimum:
         A problem is done when a step is expected to lower its cost by less than this; it is the last one.
     steps : int
         Maximum number of steps.
+    prune : callable, optional
+        ``prune(x, cost, hessian, last)`` -> rows (j,), of all k problems, that are worth going on with; `last` (k,) are
+        the costs of two steps ago. Asked after every second step.
 
     Notes
     -----
@@ -83,8 +86,8 @@ def minimise(evaluate, x, box, tolerance, steps) -> Minimum:
     cost, gradient, hessian = evaluate(every, x)
     damping = np.full(len(x), _FIRST)
     converged = np.zeros(len(x), dtype=bool)
-    active = every
-    for _ in range(steps):
+    active, last = every, cost.copy()
+    for number in range(steps):
         step = _steps(x[active], gradient[active], hessian[active], damping[active], box)
         gain = -np.sum(step * gradient[active], axis=1)
         gain -= 0.5 * np.einsum("ki,kij,kj->k", step, hessian[active], step)
@@ -101,6 +104,9 @@ def minimise(evaluate, x, box, tolerance, steps) -> Minimum:
         damping[active] = np.where(ratio > 0.25, kept, worse)
         converged[active[done]] = True
         active = active[~done & (damping[active] < _LARGEST)]
+        if prune is not None and number % 2:
+            active = np.intersect1d(active, prune(x, cost, hessian, last))
+            last = cost.copy()
         if not len(active):
             break
     return Minimum(x, cost, hessian, converged)

@@ -14,16 +14,17 @@ from .objective import objective
 
 __all__ = ["STARTS", "CoarseModel", "Grid", "first_minima", "label_grid", "unit_points"]
 
-STARTS = 6
+STARTS = 8
 """Places, far from each other, from which minima are looked for."""
 _GRID = 2048  # spectra of the coarse grid
 _CANDIDATES = 64  # of these, the best, to choose different ones from
+_ZONES = 6  # of Teff, equal in its logarithm
 _PART = 0.15  # of the range of a label: what is further apart is different
 _FEW = 64  # of these, to look for the velocity
 _COARSE = 15.0  # km/s, half the width of a line at the resolution of the RVS
 _SAMPLING = 0.3  # Angstrom between the pixels looked at: still samples the lines
 _KEPT = 32  # of the things that are made for a velocity
-_STEPS, _ROUNDS = 3, 8  # steps of a round, after which starts that came together or have no hope are left out
+_FIRST_STEPS, _STEPS = 2, 24
 _TOLERANCE = 0.02  # of chi2 / 2: what is left is a tenth of a standard deviation
 _SAME = 0.5  # sigma: starts that are nearer to each other have come together
 _HOPELESS = 30.0  # above the lowest chi2 / 2, and not falling fast
@@ -44,6 +45,8 @@ class Grid:
         self._few = _with_squares(np.concatenate(model.flux(few, range(len(self.velocities)))))
         self._all = lru_cache(maxsize=_KEPT)(lambda i: _with_squares(model.flux(theta, [i])[0]))
         upper, lower = theta.max(axis=0), theta.min(axis=0)
+        teff = theta[:, model.labels.names.index("teff")]
+        self._zone = np.searchsorted(np.geomspace(teff.min(), teff.max(), _ZONES + 1)[1:-1], teff)
         self._place = theta / np.where(upper > lower, _PART * (upper - lower), 1.0)
 
     def starts(self, flux, weight, basis, count) -> tuple[np.ndarray, np.ndarray]:
@@ -61,19 +64,25 @@ class Grid:
         for i in np.unique(best):
             stars = best == i
             chi2 = _chi2(*self._all(int(i)), flux[stars], weight[stars], basis)
-            rows[stars] = [self._different(order, count) for order in np.argsort(chi2, axis=1)[:, :_CANDIDATES]]
+            rows[stars] = [self._different(one, count) for one in chi2]
         return rows, self.velocities[best]
 
-    def _different(self, order, count):
-        """The first `count` of the rows `order` that are not in the same part of the label space as one before."""
-        place = self._place[order]
-        chosen = [0]
-        apart = np.max(np.abs(place - place[0]), axis=1) > 1
-        while len(chosen) < count and apart.any():
-            chosen.append(int(np.argmax(apart)))
-            apart &= np.max(np.abs(place - place[chosen[-1]]), axis=1) > 1
-        chosen += [i for i in range(len(order)) if i not in chosen][: count - len(chosen)]
-        return order[chosen]
+    def _different(self, chi2, count) -> np.ndarray:
+        """Rows to start from: the best of each zone of Teff, then the best that differ from all before.
+
+        Lines of hydrogen and ionised metals are as strong on one side of 9500 K as on the other, and noise may hide the
+        difference.
+        """
+        order = np.argsort(chi2, kind="stable")
+        chosen = sorted((order[self._zone[order] == zone][0] for zone in np.unique(self._zone)), key=lambda i: chi2[i])
+        place = self._place[order[:_CANDIDATES]]
+        away = np.abs(place[:, None] - self._place[chosen]).max(axis=2).min(axis=1)
+        while len(chosen) < count and (away > 1).any():
+            first = int(np.argmax(away > 1))
+            chosen.append(order[first])
+            away = np.minimum(away, np.abs(place - place[first]).max(axis=1))
+        chosen += [i for i in order[:_CANDIDATES] if i not in chosen][: count - len(chosen)]
+        return np.array(chosen[:count])
 
     def velocity(self, labels, own, flux, weight, basis) -> np.ndarray:
         """The best of the velocities `own` (s,) and all of the grid for stars of plain `labels` (s, n_labels)."""
@@ -208,36 +217,51 @@ def first_minima(stack, parameters) -> tuple[np.ndarray, np.ndarray]:
     x = parameters.from_labels(grid.theta[rows].reshape(len(star), -1), velocity[star])
     used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
     projection = stack.rough(used, every)[2]
-    before = np.full(len(star), np.inf)
-    for turn in range(_ROUNDS):
-        evaluate = objective(parameters, grid.model, projection, star)
-        found = minimise(evaluate, x, parameters.box, _TOLERANCE, _STEPS)
-        keep = _worth_following(star, found, before)
-        star, x, before, done = star[keep], found.x[keep], found.cost[keep], found.converged[keep]
-        if turn == 0:
-            theta = parameters.full(x)
-            labels, own = theta[:, : len(grid.model.labels)], theta[:, parameters.velocity]
-            theta[:, parameters.velocity] = grid.velocity(labels, own, flux[star], weight[star], basis)
-            x = theta[:, parameters.free]
-        elif done.all():
-            break
-    return star, x
+    evaluate = objective(parameters, grid.model, projection, star)
+    x = minimise(evaluate, x, parameters.box, _TOLERANCE, _FIRST_STEPS).x
+    theta = parameters.full(x)
+    labels, own = theta[:, : parameters.velocity], theta[:, parameters.velocity]
+    theta[:, parameters.velocity] = grid.velocity(labels, own, flux[star], weight[star], basis)
+
+    alive = np.arange(len(star))
+
+    def prune(x, cost, hessian, last):
+        nonlocal alive
+        falling = last - cost
+        alive = alive[worth_following(*(part[alive] for part in (star, x, cost, hessian, falling)))]
+        return alive
+
+    found = minimise(evaluate, theta[:, parameters.free], parameters.box, _TOLERANCE, _STEPS, prune)
+    prune(found.x, found.cost, found.hessian, found.cost)
+    return star[alive], found.x[alive]
 
 
-def _worth_following(star, found, before) -> np.ndarray:
-    """Rows to go on with, those of each spectrum together and the best first."""
+def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
+    """Minimisations to go on with: those that have hope, and of those that have come together the best.
+
+    Parameters
+    ----------
+    star : ndarray of int, shape (k,)
+        Number of the spectrum of each.
+    x, cost, hessian : ndarray, shape (k, m), (k,) and (k, m, m)
+        Where they are.
+    falling : ndarray, shape (k,)
+        By how much the last steps have lowered the cost.
+
+    Returns
+    -------
+    ndarray of int
+        Rows, those of each spectrum together and the best first.
+    """
     out = []
-    falling = before - found.cost
     for one in np.unique(star):
         rows = np.flatnonzero(star == one)
-        rows = rows[np.argsort(found.cost[rows], kind="stable")]
-        kept = [rows[0]]
-        for i in rows[1:]:
-            above = found.cost[i] - found.cost[rows[0]]
-            away = [found.x[i] - found.x[j] for j in kept]
-            near = any(d @ found.hessian[j] @ d < _SAME**2 for d, j in zip(away, kept, strict=True))
-            hope = above < _HOPELESS or falling[i] > above
-            if hope and not near:
+        rows = rows[np.argsort(cost[rows], kind="stable")]
+        above = cost[rows] - cost[rows[0]]
+        kept = []
+        for i in rows[(above < _HOPELESS) | (falling[rows] > 2 * above)]:
+            away = [x[i] - x[j] for j in kept]
+            if all(d @ hessian[j] @ d > _SAME**2 for d, j in zip(away, kept, strict=True)):
                 kept.append(i)
         out.extend(kept)
     return np.array(out)

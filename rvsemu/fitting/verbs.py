@@ -57,11 +57,11 @@ def fit(spectrum: Spectrum, **settings: Any) -> FitResult:
     Notes
     -----
     chi2 = (y - model)^T C^-1 (y - model) with the covariance C of noise, emulator and models
-    (`rvsemu.fitting.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts
-    are six of a fixed grid of 2048 emulator spectra, the best that differ from each other. All are followed with white
-    noise in every third pixel until they have ended in minima, and all minima that differ further, each with the
-    covariance C of its own neighbourhood, and the mask of the calcium cores, which moves with the star. The most
-    probable is the result.
+    (`rvsemu.fitting.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts are
+    eight of a fixed grid of 2048 emulator spectra: the best of each range of Teff, and others that differ. They are
+    followed with white noise in every third pixel until they have ended in minima. All minima that differ are followed
+    further, each with the covariance C of its own neighbourhood and the mask of the calcium cores, which moves with the
+    star. The most probable is the result.
 
     Examples
     --------

@@ -58,7 +58,7 @@ class Stack:
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
 
     def rough(self, used, every):
-        """Every few pixels in single precision, with independent noise.
+        """Every few pixels, with independent noise.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class Stack:
         used, flux, sigma = (part[:, ::every] for part in (used, self.flux, self.sigma))
         flux, sigma = np.where(used, flux, 0.0), np.where(used, np.hypot(sigma, _MISFIT), np.inf)
         basis = self.basis[:, ::every] * used[:, None]
-        return flux, sigma, Projection(flux.astype("f4"), basis.astype("f4"), White(sigma.astype("f4")))
+        return flux, sigma, Projection(flux, basis, White(sigma))
 
     def weighted(self, theta, noise, which=None, jitter=0.0) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
