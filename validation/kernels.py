@@ -11,7 +11,8 @@ processor or these copies do not have are left out.
 
 300 stars of 4500-7000 K, half of them giants, at S/N 20, and 100 over the whole range of the labels at S/N 20 to 100,
 are fitted with the defaults of `rvsemu.fit`; with ``--exact`` as if emulator and models had no errors, which they have
-not in simulated stars. Prints a table and each star that ends elsewhere; the exit status is 1 if there is one. Takes ten minutes of two cores.
+not in simulated stars. Prints a table and each star that ends elsewhere; the exit status is 1 if there is one. Takes
+ten minutes of two cores.
 """
 
 from __future__ import annotations
