@@ -11,6 +11,7 @@ __all__ = [
     "SpectrumWarning",
     "SynthesisError",
     "TrainingError",
+    "check_whole",
 ]
 
 
@@ -52,3 +53,12 @@ class TrainingError(RvsemuError):
 
 class SynthesisError(RvsemuError):
     """Spectra cannot be synthesised: a prerequisite is missing, or settings do not fit."""
+
+
+def check_whole(error: type[RvsemuError], name: str, value, low: int, high: int | None = None) -> int:
+    """The value as an int, if it is a whole number from `low` to `high`; `error` that names it otherwise."""
+    whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not (whole and low <= value and (high is None or value <= high)):
+        allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise error(f"{name}={value}: give a whole number {allowed}.")
+    return int(value)

@@ -8,6 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rvsemu.reproduction.examples import broadened, nearest
+from rvsemu.reproduction.learning import Learning
+from rvsemu.reproduction.models import changes, obtain, unseen
+from rvsemu.reproduction.verdicts import bars, summary
+from rvsemu.training.metrics import metrics
 
 import rvsemu
 from rvsemu.cli import main
@@ -16,15 +21,10 @@ from rvsemu.errors import RvsemuError, TrainingError
 from rvsemu.library import Library
 from rvsemu.reproduction import FULL, QUICK, Plan, reproduce, study
 from rvsemu.reproduction import models as models_module
-from rvsemu.reproduction.examples import broadened, nearest
-from rvsemu.reproduction.learning import Learning
 from rvsemu.reproduction.measure import compared, milliseconds, paired_bootstrap, stars_of
-from rvsemu.reproduction.models import changes, obtain, unseen
 from rvsemu.reproduction.report import body, page
-from rvsemu.reproduction.verdicts import bars, summary
 from rvsemu.training.autoencoder import load_autoencoder
 from rvsemu.training.draws import make_test_set, split_library
-from rvsemu.training.metrics import metrics
 from rvsemu.training.recipes import InversionRecipe, NetworkPlan, Recipe, Schedule, recipe
 
 LIBRARY = Path(__file__).parent / "data" / "library_small.h5"
