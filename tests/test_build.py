@@ -181,7 +181,7 @@ def test_a_library_of_another_origin_is_refused(tmp_path, space):
     path = tmp_path / "l.h5"
     library = build(path, 2, SETTINGS, workspace=space, progress=False)
     del library.info["settings"]
-    library.save(path)
+    library.save(path, overwrite=True)
     with pytest.raises(SynthesisError, match="not made by"):
         build(path, 3, SETTINGS, workspace=space, progress=False)
     assert not Journal(path).folder.exists()

@@ -29,7 +29,7 @@ from rvsemu.library.importing.preparing import pseudo_continuum
 from rvsemu.library.importing.spectrum import LABELS, Unusable
 from rvsemu.training.domain import constant_labels, label_space_of
 from rvsemu.training.draws import PAPER_WAVELENGTH, make_training_set
-from rvsemu.training.recipes import NetworkPlan, Recipe, Schedule
+from rvsemu.training.recipes import NetworkPlan, Recipe, Schedule, Work
 
 SMALL = Path(__file__).parent / "data" / "library_small.h5"
 SHORT = Settings(limits=fx.LIMITS)
@@ -809,7 +809,7 @@ def test_imported_library_broadens_as_the_original(trainable):
 def test_draws_of_an_imported_library(trainable, tmp_path):
     """vmic does not vary: it is no label of the draws, and the spectra do not depend on it."""
     _, library = trainable
-    sets = make_training_set(library, TINY, 120, 5, tmp_path, progress=False)
+    sets = make_training_set(library, TINY, Work(tmp_path, 5))
     space = label_space_of(library, TINY.label_space())
     assert space.names == ("teff", "logg", "vsini", "mh", "resolution") and sets.labels.shape == (120, 5)
     assert space.inside(sets.labels).all()
@@ -823,7 +823,9 @@ def test_training_on_an_imported_library(trainable, tmp_path, capsys):
     pytest.importorskip("keras")
     from rvsemu.training.fit import train
 
-    emulator = train(trainable[1], replace(TINY, interpolate=False), tmp_path / "e.h5", seed=3, progress=False)
+    emulator = train(
+        trainable[1], replace(TINY, interpolate=False), tmp_path / "e.h5", seed=3, least_r2=None, progress=False
+    )
     assert emulator.labels.names == ("teff", "logg", "vsini", "mh", "resolution")
     assert emulator.info["constant_labels"] == {"vmic": 2.0}
     assert emulator.info["library"]["format"] == "table"

@@ -83,7 +83,7 @@ def _train(options):
             progress=not options.quiet,
         )
     except KeyboardInterrupt:
-        return interrupted("train", f"what is done is in {folder}" if folder.exists() else "nothing was begun")
+        return interrupted("train", folder)
     print(f"wrote {out}: {trained}")
     for name, value in trained.info["constant_labels"].items():
         print(f"  {name} is {value:g} in all spectra of the library: there is no such label")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 __all__ = ["interrupted", "label_is", "limits", "real", "seed", "whole"]
 
@@ -74,7 +75,9 @@ def _number(text) -> float:
     return value
 
 
-def interrupted(command: str, kept: str) -> int:
-    """Say in one line what an interrupted command leaves, and that it can go on; the exit status."""
-    print(f"rvsemu {command}: interrupted; {kept}: the same command goes on from there", file=sys.stderr)
+def interrupted(command: str, *kept: Path) -> int:
+    """Say in one line where an interrupted command has left what it has done, so that it can go on; the exit status."""
+    found = [str(path) for path in kept if path.exists()]
+    text = f"what is done is in {found[0]}: the same command goes on from there" if found else "nothing was done yet"
+    print(f"rvsemu {command}: interrupted; {text}", file=sys.stderr)
     return 130

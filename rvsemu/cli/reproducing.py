@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .common import command, headless
 from .options import interrupted, seed, whole
 
@@ -44,7 +46,7 @@ def _reproduce(options):
             progress=not options.quiet,
         )
     except KeyboardInterrupt:
-        return interrupted("reproduce", f"what is done is in {options.out}")
+        return interrupted("reproduce", Path(options.out))
     print(summary(results))
     print(f"wrote {options.out}/report: 'sphinx-build -C {options.out}/report {options.out}/html' makes a page of it")
     return 0

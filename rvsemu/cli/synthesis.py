@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 from .common import Parser, command
 from .options import interrupted, label_is, limits, real, seed, whole
@@ -97,7 +98,7 @@ def _run(options):
             progress=not options.quiet,
         )
     except KeyboardInterrupt:
-        return interrupted("synthesize run", f"the spectra that are finished are in {options.out}")
+        return interrupted("synthesize run", Path(options.out))
     print(f"wrote {options.out}: {library}")
     if library.failures:
         print(f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'")
