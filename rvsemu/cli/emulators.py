@@ -68,7 +68,7 @@ def _train(options):
 
     recipe = recipe_named(options.recipe)
     out = Path(options.out or f"{recipe.makes}.h5")
-    folder = Path(options.folder) if options.folder else out.with_name(f"{out.name}.work")
+    folder = Path(options.folder) if options.folder else out.parent / f"{out.name}.work"
     try:
         trained = train(
             options.library,

@@ -96,7 +96,7 @@ def train(
     library = library if isinstance(library, Library) else Library.load(library)
     _need_tensorflow()
     out = Path(out or f"{recipe.makes}.h5")
-    folder = Path(folder) if folder else out.with_name(out.name + ".work")
+    folder = Path(folder) if folder else out.parent / f"{out.name}.work"
     identity = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
     identity = json.dumps(identity, sort_keys=True, indent=1)
     check_output(out, TrainingError, overwrite or _text(folder) == identity)
