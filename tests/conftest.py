@@ -1,9 +1,12 @@
-"""Settings of the whole run, and what the tests of fits share."""
+"""Settings of the whole run, and fixtures that several files share."""
 
 import signal
 
 import pytest
 from fit_fixtures import exact_emulator, fit, observe
+from training_fixtures import inverting, keras, small_library, tiny
+
+__all__ = ["inverting", "keras", "small_library", "tiny"]
 
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

