@@ -72,12 +72,13 @@ def test_one_bad_spectrum_costs_no_other(name, sun, emulator):
         fit_many(spectra, emulator=emulator, **SETTINGS)
     first, failed, last = fit_many(spectra, on_error="skip", emulator=emulator, **SETTINGS)
     assert isinstance(failed, FitFailure) and failed.flags == ("failed",)
-    np.testing.assert_array_equal(values(first), values(last))
+    errors = np.array([first.errors[name].value for name in first.labels])
+    assert np.all(np.abs(values(first) - values(last)) < 0.02 * errors)
     table = vstack([one.to_table() for one in (first, failed, last)])
     assert table["flags"][1] == "failed"
     assert table["error"][1] == str(failed.error)
     assert np.ma.is_masked(table["teff"][1]) or np.isnan(table["teff"][1].value)
-    assert table["teff"][2].value == first.teff.value
+    assert table["teff"][2].value == pytest.approx(first.teff.value, abs=1)
 
 
 def test_arithmetic_that_fails_for_one_is_that_of_one(sun, emulator, monkeypatch):
