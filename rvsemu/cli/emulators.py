@@ -15,7 +15,7 @@ _STAGES = ("autoencoder", "label_network", "linked", "components_test", "trainin
 
 
 def add_info(commands):
-    parser = command(commands, "info", _info, "Say what an emulator or inversion is and how well it does")
+    parser = command(commands, "info", _info)
     parser.add_argument("emulator", nargs="?", metavar="NAME|FILE", help="shipped name or file (default: default)")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
@@ -44,8 +44,7 @@ def _model(given):
 
 
 def add_train(commands):
-    text = "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"
-    parser = command(commands, "train", _train, text)
+    parser = command(commands, "train", _train)
     parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
     parser.add_argument("--recipe", default="default", metavar="NAME", help=_RECIPES)
     parser.add_argument("-o", "--out", metavar="FILE", help="(default: emulator.h5 or inversion.h5)")

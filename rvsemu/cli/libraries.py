@@ -12,8 +12,7 @@ _LONG = 300  # characters of provenance printed
 
 
 def add_library(commands):
-    text = "Look at libraries of synthetic spectra, make compact copies, merge, or import spectra of other origin"
-    parser = command(commands, "library", None, text)
+    parser = command(commands, "library", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     info = command(actions, "info", _library_info, "Say what a library holds")
     info.add_argument("file", metavar="FILE")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["interrupted", "label_is", "limits", "real", "seed", "whole"]
+__all__ = ["interrupted", "label_is", "limits", "one_or_two", "pair", "real", "seed", "whole"]
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -42,12 +42,22 @@ def real(low: float, high: float) -> Callable[[str], float]:
     return convert
 
 
-def limits(text: str) -> tuple[float, float]:
-    """Type of LOW,HIGH."""
+def pair(text: str) -> tuple[float, float]:
+    """Type of two numbers with a comma."""
     parts = text.split(",")
     if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f"{text}: write two numbers, LOW,HIGH")
-    low, high = map(_number, parts)
+        raise argparse.ArgumentTypeError(f"{text}: write two numbers with a comma, e.g. 11500,500")
+    return _number(parts[0]), _number(parts[1])
+
+
+def one_or_two(text: str) -> float | tuple[float, float]:
+    """Type of a number, or of LOW,HIGH."""
+    return limits(text) if "," in text else _number(text)
+
+
+def limits(text: str) -> tuple[float, float]:
+    """Type of LOW,HIGH."""
+    low, high = pair(text)
     if not low <= high:
         raise argparse.ArgumentTypeError(f"{text}: give the lower value first")
     return low, high

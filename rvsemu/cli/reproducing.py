@@ -9,8 +9,7 @@ from .options import interrupted, seed, whole
 
 
 def add_reproduce(commands):
-    text = "Run the study of Gebran (2024) on a library and write a report (needs rvsemu[train])"
-    parser = command(commands, "reproduce", _reproduce, text)
+    parser = command(commands, "reproduce", _reproduce)
     parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
     parser.add_argument(
         "--out",

@@ -13,7 +13,7 @@ _BOX = {"teff": "K", "logg": "dex", "mh": "dex", "vmic": "km/s"}
 
 
 def add_synthesize(commands):
-    parser = command(commands, "synthesize", None, "Compute a library of spectra with SYNSPEC and ATLAS9")
+    parser = command(commands, "synthesize", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     _add_setup(actions)
     _add_run(actions)

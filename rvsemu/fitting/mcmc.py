@@ -10,15 +10,9 @@ from .convergence import ADAPT, Convergence
 from .posterior import Posterior, make_posterior
 from .proposals import first_ensemble, moves
 
-__all__ = ["name_of", "run"]
+__all__ = ["run"]
 
 _SAME = 0.05  # difference of log probability that rounding cannot make
-
-
-def name_of(spectrum) -> str:
-    """What `sample` calls a spectrum."""
-    known = [str(spectrum.meta[key]) for key in ("source_id", "transit_id") if spectrum.meta.get(key) is not None]
-    return "-".join(known) or "spectrum"
 
 
 def run(

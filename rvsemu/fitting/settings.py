@@ -33,23 +33,23 @@ class Settings:
     Parameters
     ----------
     emulator : Emulator, str or path, optional
-        Emulator to fit with: a shipped one by name, a file, or an `Emulator`. Default: the default one.
+        Emulator to fit with: a shipped one by name, or a file. Default: the one named ``default``.
     fixed : dict, optional
-        Labels held at a value, e.g. ``{"vmic": 1.0}``. Floats or Quantities; also ``radial_velocity``.
+        Labels held at a value. Floats or Quantities by name, e.g. ``{"vmic": 1.0}``; also ``radial_velocity``.
     priors : dict, optional
-        Priors by label, e.g. ``{"vmic": (1.5, 0.5)}`` for a Gaussian of this mean and sigma. Or a frozen distribution
-        of scipy.stats, a `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal` or `Function`, or any function from
-        values to log densities. What is given replaces all of `rvsemu.fitting.DEFAULT_PRIORS`, which hold for
-        those of their labels that are neither absent nor fixed; ``{}`` is none. Labels without one are uniform in
-        their domain.
+        Priors by label, which replace all of the default ones. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
+        sigma; others are frozen distributions of scipy.stats, `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`
+        and `Function`, and any function from values to log densities; ``{}`` is none. Default:
+        `rvsemu.fitting.DEFAULT_PRIORS` for those of its labels that are neither absent nor fixed. Labels without one
+        are uniform in their domain.
     radial_velocity : (float, float) or float or Quantity
         Bounds of the radial velocity in km/s, or the value to hold it at.
     continuum_degree : int
         Degree of the polynomial that is the continuum, 0-20.
     mask : str, (low, high), sequence of these, or None
-        Pixels to leave out besides bad ones: names (``"calcium-cores"``, ``"edges"``, see `rvsemu.observing.MASKS`)
-        and ranges in the spectrum's own wavelengths (Quantity, or floats in Angstrom). What is given replaces the
-        default masks; None is none.
+        Pixels to leave out besides bad ones: ``"calcium-cores"``, ``"edges"``, or ranges in the spectrum's own
+        wavelengths, in Angstrom. Or Quantities; `rvsemu.observing.MASKS` says what the names mean. What is given
+        replaces the default masks; None is none.
     extra_mask : str, (low, high) or sequence of these
         Pixels to leave out besides those of `mask`.
     medium : {'air', 'vacuum'}, optional
@@ -57,7 +57,7 @@ class Settings:
     sigma : float, array or Quantity, optional
         Standard deviation of the noise of each pixel, instead of the spectrum's uncertainty.
     noise_correlation : 'gaia-rvs' or sequence of float
-        Correlation of the noise at lags of 0, 1, 2, ... pixels; ``()`` is white noise. The default is
+        Correlation of the noise at lags of 0, 1, 2, ... pixels. ``()`` is white noise. The default is
         `rvsemu.observing.RVS_NOISE_CORRELATION` for pixels of 0.1 A, and white noise for others.
     model_error : 'gaia-rvs', ModelError or None
         Error of synthetic spectra, as measured on real RVS spectra. None is for spectra that come from the
@@ -77,8 +77,8 @@ class Settings:
     seed : int or numpy.random.Generator
         Seed of everything random; with the same number the same spectrum gives the same numbers.
     extrapolate : bool
-        Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width. None is
-        ever below zero where the domain starts there.
+        Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width. None is ever
+        below zero where the domain starts there.
     """
 
     emulator: Emulator | str | os.PathLike | None = None

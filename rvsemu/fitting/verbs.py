@@ -12,9 +12,10 @@ import numpy as np
 from .._compat import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.flags import NOT_CONVERGED
+from ..observing.results import name_of
 from .chain_file import ChainFile
 from .likelihood import Likelihood
-from .mcmc import name_of, run
+from .mcmc import run
 from .posterior import QUANTILES, Posterior
 from .problem import Problem
 from .result import FitFailure, FitResult
@@ -299,7 +300,7 @@ def sample(
     problem = Problem([checked.observe(spectrum)], checked)
     minima = problem.minima()
     likelihood, result = problem.likelihood(minima), problem.result(minima)
-    name = name_of(spectrum) if name is None else str(name)
+    name = name_of(spectrum.meta) if name is None else str(name)
     return run(
         likelihood,
         problem.draws(minima, likelihood),
