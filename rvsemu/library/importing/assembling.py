@@ -95,9 +95,7 @@ def import_library(
     table = LabelTable(settings.labels) if settings.labels is not None else None
     sources = list(chosen.reader(Files(paths), table))
     if not sources:
-        raise LibraryFileError(
-            f"format {format}: no files of it in {', '.join(map(str, paths))} ({chosen.title})."
-        )
+        raise LibraryFileError(f"format {format}: no files of it in {', '.join(map(str, paths))} ({chosen.title}).")
     job = _with_medium(_Import(chosen, settings, table), sources)
     labels, flux, resolutions, report = _all(job, sources, progress)
     if len(set(resolutions)) > 1:
