@@ -148,7 +148,7 @@ def reconstruction(wavelength, true, rebuilt, text):
 
 
 def spectra_compared(wavelength, texts, true, generated):
-    """Figure 8: SYNSPEC, the emulator, and their difference, magnified by up to 10 where it is small; a panel a star.
+    """Figure 8: SYNSPEC, the emulator, and their difference, magnified by up to 10; one panel per star.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def spectra_compared(wavelength, texts, true, generated):
 
 
 def _label_panels(space):
-    """A figure with a panel a label, and its axes."""
+    """A figure with one panel per label, and its axes."""
     columns = min(3, len(space))
     rows = -(-len(space) // columns)
     fig, axes = _subplots(rows, columns, figsize=(3.5 * columns, 2.7 * rows), squeeze=False)

@@ -1,6 +1,7 @@
 """Readers of what spectrum synthesis codes write: SYNSPEC, Turbospectrum, TSFitPy, MOOG, iSpec, FERRE.
 
-Like all readers they take the `Files` of an import and the table of labels (or None), and yield a `Source` a spectrum.
+Like all readers they take the `Files` of an import and the table of labels (or None), and yield a `Source` for each
+spectrum.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ _LOGW = {"0": lambda x: x, "1": lambda x: 10.0**x, "2": np.exp}
 
 
 def ferre(files: Files, table: LabelTable | None) -> Iterator[Source]:
-    """Grids as text: a header, then a spectrum a line, the last label varying fastest."""
+    """Grids as text: a header, then one spectrum per line, the last label varying fastest."""
     for path in files.matching(r"\.dat$", any_name=True):
         try:
             header, offsets = _ferre_header(path)

@@ -208,7 +208,7 @@ def _ions():
 
 
 def _structure_input(star) -> str:
-    """fort.8: a header, 21 lines that are skipped, a row a layer."""
+    """fort.8: a header, 21 lines that are skipped, one row per layer."""
     s = star.structure
     rows = zip(s.column_mass, s.temperature, s.pressure, s.electrons, strict=True)
     head = f"TEFF {star.teff:7.0f}  GRAVITY {star.logg:7.5f}  LTE \n" + "\n" * 21

@@ -26,7 +26,7 @@ _MISSING = 1e-20  # abundance of an element that the grid leaves out
 
 @dataclass(frozen=True)
 class Structure:
-    """One atmosphere, a value a layer from the top: column mass (g/cm2), temperature (K), gas pressure (dyn/cm2),
+    """One atmosphere, one value per layer from the top: column mass (g/cm2), temperature (K), gas pressure (dyn/cm2),
     electron density (1/cm3)."""
 
     column_mass: np.ndarray
