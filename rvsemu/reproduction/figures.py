@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,9 @@ from ..training.draws import PAPER_WAVELENGTH, make_test_set
 from .measure import Tested, rms
 from .paper import BARS, EXAMPLE
 from .report import along
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "broadened",
@@ -76,7 +80,9 @@ def _subplots(*shape, **options):
     return plt.subplots(*shape, layout="constrained", **options)
 
 
-def sample_of_library(wavelength, teff, flux, example, text):
+def sample_of_library(
+    wavelength: np.ndarray, teff: np.ndarray, flux: np.ndarray, example: np.ndarray, text: str
+) -> Figure:
     """Figure 1: spectra by Teff as a colour map, and one as a curve.
 
     Parameters
@@ -111,7 +117,7 @@ def sample_of_library(wavelength, teff, flux, example, text):
     return fig
 
 
-def loss_curves(panels):
+def loss_curves(panels: dict[str, dict]) -> Figure:
     """Figures 3 and 6: training and validation loss against epoch.
 
     Parameters
@@ -133,7 +139,7 @@ def loss_curves(panels):
     return fig
 
 
-def reconstruction(wavelength, true, rebuilt, text):
+def reconstruction(wavelength: np.ndarray, true: np.ndarray, rebuilt: np.ndarray, text: str) -> Figure:
     """Figure 4: a spectrum (n_pixels,), what the autoencoder makes of it, and the difference."""
     fig, (above, below) = _subplots(2, 1, figsize=(10, 4.6), sharex=True, height_ratios=[3, 1.2])
     above.plot(wavelength, true, color=DATA, lw=1.5, label="SYNSPEC")
@@ -147,7 +153,7 @@ def reconstruction(wavelength, true, rebuilt, text):
     return fig
 
 
-def spectra_compared(wavelength, texts, true, generated):
+def spectra_compared(wavelength: np.ndarray, texts: Sequence[str], true: np.ndarray, generated: np.ndarray) -> Figure:
     """Figure 8: SYNSPEC, the emulator, and their difference, magnified by up to 10; one panel per star.
 
     Parameters
@@ -189,7 +195,7 @@ def _label_panels(space):
     return fig, axes.ravel()[: len(space)]
 
 
-def label_errors(space, synthetic, generated):
+def label_errors(space: LabelSpace, synthetic: np.ndarray, generated: dict[str, np.ndarray]) -> Figure:
     """Figure 9: how the errors of each label are distributed.
 
     Parameters
@@ -219,7 +225,14 @@ def label_errors(space, synthetic, generated):
     return fig
 
 
-def learning(space, where, title, curves, lines, final):
+def learning(
+    space: LabelSpace,
+    where: Sequence[float],
+    title: str,
+    curves: dict[str, list[dict]],
+    lines: dict[str, dict],
+    final: tuple[float, dict],
+) -> Figure:
     """RMS error of each label against the number of spectra or of draws.
 
     Parameters

@@ -7,21 +7,21 @@ spectrum.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import LibraryFileError
 from .labels import LabelTable
-from .naming import MARCS, TLUSTY
+from .naming import MARCS, TLUSTY, Grammar
 from .reading import Files, columns, lines_of, plain_name
 from .spectrum import RawSpectrum, Source, Unusable, failing
 
 __all__ = ["ferre", "ispec", "moog", "synspec", "tlusty", "tsfitpy", "turbospectrum"]
 
 
-def lazily(files: Files, path: Path, grammar, read) -> Source:
+def lazily(files: Files, path: Path, grammar: Grammar, read: Callable[[], RawSpectrum]) -> Source:
     """A source whose labels are in its name; a name that is refused is a source that cannot be read."""
     try:
         labels = grammar.labels(path.name)

@@ -39,7 +39,7 @@ class Failure(RuntimeError):
     """A run that gave no spectrum; the message ends with the end of SYNSPEC's log."""
 
 
-def compile_synspec(source, target) -> str:
+def compile_synspec(source: str | Path, target: str | Path) -> str:
     """Repair and compile SYNSPEC; returns the compiler's version.
 
     The one repair: in HYDLIN the array PJ has 40 elements and is written up to the 50th. Unrepaired, every
@@ -73,7 +73,7 @@ def compile_synspec(source, target) -> str:
     return version[0] if version else "unknown"
 
 
-def step(temperature, vmic, wavelength, sampling) -> float:
+def step(temperature: float, vmic: float, wavelength: float, sampling: float) -> float:
     """Largest spacing of wavelength points, Angstrom.
 
     A `sampling`-th of the full width of a Gaussian with the variance ``2 k T / m + vmic^2 / 2`` for atoms of
