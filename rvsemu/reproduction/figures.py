@@ -68,7 +68,7 @@ _HR_DIAGRAM = (
 _SPREAD = {"teff": 0.1, "logg": 0.5, "mh": 0.5, "vmic": 1.0}  # of log Teff, dex, dex, km/s: as far as one another
 
 
-def star_text(names: tuple[str, ...], labels: ArrayLike) -> str:
+def star_text(names: tuple[str, ...], labels: np.ndarray) -> str:
     """Labels (n_labels,) in one line."""
     given = dict(zip(names, labels, strict=True))
     return ", ".join(text.format(given[name]) for name, text in _STAR.items() if name in given)
@@ -298,7 +298,7 @@ def nearest(library: Library, wanted: dict[str, float], chosen: np.ndarray | Non
 
 
 def broadened(
-    library: Library, rows: ArrayLike, space: LabelSpace, vsini: ArrayLike, resolution: ArrayLike
+    library: Library, rows: np.ndarray | Sequence[int], space: LabelSpace, vsini: ArrayLike, resolution: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n, n_labels) and flux (n, n_pixels) of spectra of a library, with rotation and resolution (n,).
 

@@ -54,7 +54,7 @@ class Workspace:
     executable: Path | None = None
 
     @classmethod
-    def open(cls, cache: str | Path | None = None, engine: str | Path | None = None) -> Workspace:
+    def open(cls, cache=None, engine=None) -> Workspace:
         """What an earlier `prepare` left in the folder `cache` (default: `default_folder`)."""
         workspace = cls._at(cache, engine)
         if not workspace._manifest_file.exists():
