@@ -192,13 +192,28 @@ def test_an_interrupted_study_goes_on(studied):
     assert begun == [["tiny", "smooth"], ["smooth", "inverting"], ["inverting", *curves]]
 
 
-def test_a_finished_study_trains_nothing_and_finds_the_same(keras, studied, monkeypatch):
+def test_command_on_a_finished_study(keras, studied, tmp_path, monkeypatch, capsys):
+    """It trains nothing and finds the same; without the folder of a training its autoencoder's figure is missing."""
+    from rvsemu import reproduction
+
     out, results, _ = studied
+    copy = tmp_path / "study"
+    shutil.copytree(out, copy, ignore=shutil.ignore_patterns("*.work"))
+    monkeypatch.setattr(reproduction, "QUICK", replace(PLAN, quick=True))
+    arguments = ["reproduce", "--library", str(LIBRARY), "--out", str(copy), "--quick", "--quiet", "--seed", "3"]
+    assert main(arguments) == 2
+    assert "report of another study (quick False, not True)" in capsys.readouterr().err
     begun = trained_in(keras, monkeypatch)
-    again = reproduce(LIBRARY, out, PLAN, seed=3, progress=False)
+    assert main([*arguments, "--overwrite"]) == 0
     assert begun == []
+    text = capsys.readouterr().out
+    assert "its numbers are not to be used" in text and "RMS errors of inverting" in text
+    assert f"wrote {copy}/report: 'sphinx-build -C {copy}/report {copy}/html'" in text
+    again = json.loads((copy / "report" / "results.json").read_text())
     for key in ("errors", "differences", "learning", "models", "flux", "test"):
-        assert again[key] == results[key]
+        assert again[key] == json.loads(json.dumps(results[key]))
+    assert "autoencoder is in the folder" in again["figures"]["4"]["missing"]
+    assert "The figure is missing" in (copy / "report" / "index.rst").read_text(encoding="utf-8")
 
 
 def test_what_a_study_leaves(studied):
@@ -261,14 +276,6 @@ def test_autoencoder_whose_folder_is_gone(tmp_path):
         load_autoencoder(tmp_path)
 
 
-def test_without_the_folder_the_figure_is_missing(studied, tmp_path):
-    out, _, _ = studied
-    shutil.copytree(out / "models", tmp_path / "models", ignore=shutil.ignore_patterns("*.work"))
-    results = reproduce(LIBRARY, tmp_path, replace(PLAN, learning={}), seed=3, progress=False)
-    assert "autoencoder is in the folder" in results["figures"]["4"]["missing"]
-    assert "The figure is missing" in (tmp_path / "report" / "index.rst").read_text(encoding="utf-8")
-
-
 def test_another_seed_is_refused(studied):
     out, _, _ = studied
     before = (out / "report" / "results.json").read_bytes()
@@ -287,20 +294,6 @@ def test_a_report_of_another_study_is_kept(library, tmp_path, content):
     with pytest.raises(TrainingError, match="is the report of another study .*give another folder, or .*overwrite"):
         reproduce(library, tmp_path / "study", PLAN, seed=3, progress=False)
     assert file.read_text() == content and [p.name for p in (tmp_path / "study").iterdir()] == ["report"]
-
-
-def test_command(studied, monkeypatch, capsys):
-    from rvsemu import reproduction
-
-    out, _, _ = studied
-    monkeypatch.setattr(reproduction, "QUICK", replace(PLAN, quick=True))
-    arguments = ["reproduce", "--library", str(LIBRARY), "--out", str(out), "--quick", "--quiet"]
-    assert main([*arguments, "--seed", "3"]) == 2
-    assert "quick False, not True" in capsys.readouterr().err
-    assert main([*arguments, "--seed", "3", "--overwrite"]) == 0
-    text = capsys.readouterr().out
-    assert "its numbers are not to be used" in text and "RMS errors of inverting" in text
-    assert f"wrote {out}/report: 'sphinx-build -C {out}/report {out}/html'" in text
 
 
 def test_interrupted_command(keras, tmp_path, monkeypatch, capsys):

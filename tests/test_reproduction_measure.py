@@ -52,7 +52,7 @@ def test_rows_of_one_star_do_not_count_as_independent():
 def test_coverage_of_the_interval():
     """The 95 % interval holds the truth about 95 % of the time, where stars are of unequal numbers of rows."""
     rng, held = np.random.default_rng(4), []
-    for _ in range(200):
+    for _ in range(100):
         stars = rng.integers(80, size=400)
         stars = np.unique(stars, return_inverse=True)[1]
         common, a, b = rng.normal(size=(3, stars.max() + 1, 1))

@@ -45,7 +45,7 @@ def _add_run(actions):
     parser.add_argument(
         "--cool-fraction", type=real(0, 1), metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
     )
-    parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="spectra at a time (default: one a core)")
+    parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="spectra at a time (default: one per core)")
     parser.add_argument("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
     parser.add_argument(
         "--within",

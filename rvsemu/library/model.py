@@ -32,7 +32,7 @@ _SAME = {"teff": 1.0}  # K
 _SAME_OTHERS = 0.005  # dex or km/s: names and tables round to 0.01
 _DENSEST = 5000  # numbers in a byte of compressed data: gzip packs a constant a thousandfold, in 16 bits
 _MARGIN = 2.5  # Angstrom left out at each end by `compact`, more than 5 sigma of its LSF
-_SCALE = 60000  # integers a unit of flux: a step of 1.7e-5
+_SCALE = 60000  # integers per unit of flux: a step of 1.7e-5
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +20,9 @@ from ..training.draws import PAPER_WAVELENGTH, make_test_set
 from .measure import Tested, rms
 from .paper import BARS, EXAMPLE
 from .report import along
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "broadened",
@@ -64,7 +68,7 @@ _HR_DIAGRAM = (
 _SPREAD = {"teff": 0.1, "logg": 0.5, "mh": 0.5, "vmic": 1.0}  # of log Teff, dex, dex, km/s: as far as one another
 
 
-def star_text(names: tuple[str, ...], labels: ArrayLike) -> str:
+def star_text(names: tuple[str, ...], labels: np.ndarray) -> str:
     """Labels (n_labels,) in one line."""
     given = dict(zip(names, labels, strict=True))
     return ", ".join(text.format(given[name]) for name, text in _STAR.items() if name in given)
@@ -76,7 +80,9 @@ def _subplots(*shape, **options):
     return plt.subplots(*shape, layout="constrained", **options)
 
 
-def sample_of_library(wavelength, teff, flux, example, text):
+def sample_of_library(
+    wavelength: np.ndarray, teff: np.ndarray, flux: np.ndarray, example: np.ndarray, text: str
+) -> Figure:
     """Figure 1: spectra by Teff as a colour map, and one as a curve.
 
     Parameters
@@ -111,7 +117,7 @@ def sample_of_library(wavelength, teff, flux, example, text):
     return fig
 
 
-def loss_curves(panels):
+def loss_curves(panels: dict[str, dict]) -> Figure:
     """Figures 3 and 6: training and validation loss against epoch.
 
     Parameters
@@ -133,7 +139,7 @@ def loss_curves(panels):
     return fig
 
 
-def reconstruction(wavelength, true, rebuilt, text):
+def reconstruction(wavelength: np.ndarray, true: np.ndarray, rebuilt: np.ndarray, text: str) -> Figure:
     """Figure 4: a spectrum (n_pixels,), what the autoencoder makes of it, and the difference."""
     fig, (above, below) = _subplots(2, 1, figsize=(10, 4.6), sharex=True, height_ratios=[3, 1.2])
     above.plot(wavelength, true, color=DATA, lw=1.5, label="SYNSPEC")
@@ -147,8 +153,8 @@ def reconstruction(wavelength, true, rebuilt, text):
     return fig
 
 
-def spectra_compared(wavelength, texts, true, generated):
-    """Figure 8: SYNSPEC, the emulator, and their difference, magnified by up to 10 where it is small; a panel a star.
+def spectra_compared(wavelength: np.ndarray, texts: Sequence[str], true: np.ndarray, generated: np.ndarray) -> Figure:
+    """Figure 8: SYNSPEC, the emulator, and their difference, magnified by up to 10; one panel per star.
 
     Parameters
     ----------
@@ -180,7 +186,7 @@ def spectra_compared(wavelength, texts, true, generated):
 
 
 def _label_panels(space):
-    """A figure with a panel a label, and its axes."""
+    """A figure with one panel per label, and its axes."""
     columns = min(3, len(space))
     rows = -(-len(space) // columns)
     fig, axes = _subplots(rows, columns, figsize=(3.5 * columns, 2.7 * rows), squeeze=False)
@@ -189,7 +195,7 @@ def _label_panels(space):
     return fig, axes.ravel()[: len(space)]
 
 
-def label_errors(space, synthetic, generated):
+def label_errors(space: LabelSpace, synthetic: np.ndarray, generated: dict[str, np.ndarray]) -> Figure:
     """Figure 9: how the errors of each label are distributed.
 
     Parameters
@@ -219,7 +225,14 @@ def label_errors(space, synthetic, generated):
     return fig
 
 
-def learning(space, where, title, curves, lines, final):
+def learning(
+    space: LabelSpace,
+    where: Sequence[float],
+    title: str,
+    curves: dict[str, list[dict]],
+    lines: dict[str, dict],
+    final: tuple[float, dict],
+) -> Figure:
     """RMS error of each label against the number of spectra or of draws.
 
     Parameters
@@ -285,7 +298,7 @@ def nearest(library: Library, wanted: dict[str, float], chosen: np.ndarray | Non
 
 
 def broadened(
-    library: Library, rows: ArrayLike, space: LabelSpace, vsini: ArrayLike, resolution: ArrayLike
+    library: Library, rows: np.ndarray | Sequence[int], space: LabelSpace, vsini: ArrayLike, resolution: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels (n, n_labels) and flux (n, n_pixels) of spectra of a library, with rotation and resolution (n,).
 

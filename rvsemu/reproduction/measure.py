@@ -207,11 +207,11 @@ def compared(
 
 def milliseconds(model: Callable, rows: np.ndarray, batch: int = 1000) -> dict[str, float]:
     """Time a spectrum takes by ``model(rows)``: ``alone``, the median of 50, and in a ``batch``, the median of 3."""
-    batch = rows[:batch]
+    some = rows[:batch]
     return {
         "alone": 1e3 * _median_seconds(model, [rows[i : i + 1] for i in range(min(50, len(rows)))]),
-        "batched": 1e3 * _median_seconds(model, [batch] * 3) / len(batch),
-        "batch": len(batch),
+        "batched": 1e3 * _median_seconds(model, [some] * 3) / len(some),
+        "batch": len(some),
     }
 
 
@@ -227,7 +227,7 @@ def _median_seconds(model, calls) -> float:
 
 def machine() -> dict[str, str | int]:
     """What it runs on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "processor": _processor(),
         "cores": cores,

@@ -8,6 +8,7 @@ import math
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -97,14 +98,16 @@ def train(
     _need_tensorflow()
     out = Path(out or f"{recipe.makes}.h5")
     folder = Path(folder) if folder else out.parent / f"{out.name}.work"
-    identity = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
-    identity = json.dumps(identity, sort_keys=True, indent=1)
+    parts = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
+    identity = json.dumps(parts, sort_keys=True, indent=1)
     check_output(out, TrainingError, overwrite or _text(folder) == identity)
     _check_known(library, recipe, seed)
     work = Work(folder, seed, progress)
-    make = train_inversion if isinstance(recipe, InversionRecipe) else _train_emulator
     _claim(folder, identity)
-    trained = make(recipe, library, work)
+    if isinstance(recipe, InversionRecipe):
+        trained = train_inversion(recipe, library, work)
+    else:
+        trained = _train_emulator(recipe, library, work)
     trained = replace(trained, info={**trained.info, "least_r2": least_r2})
     _check_accuracy(trained, out, folder, least_r2)
     trained.save(out, dtype=recipe.weights)
@@ -236,12 +239,12 @@ def measured_emulator(
     x, flux = sets.part(True)
     blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))), np.zeros((2, 0, len(sets.wavelength))))
     full = Emulator(space, *networks, sets.wavelength, medium, blank)
-    written = [rounded(n, recipe.weights) for n in networks]
-    emulator = Emulator(space, *written, sets.wavelength, medium, blank)
+    label_network, decoder = (rounded(n, recipe.weights) for n in networks)
+    emulator = replace(full, label_network=label_network, decoder=decoder)
     predicted = emulator.flux(x)
     teff, vsini = (x[:, space.names.index(name)] for name in ("teff", "vsini"))
     error = predicted - flux
-    measured = {"linked": metrics(flux, predicted)}
+    measured: dict[str, Any] = {"linked": metrics(flux, predicted)}
     if (slow := vsini < _SLOW).any():
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)

@@ -146,9 +146,10 @@ def _measured(inversion, labels, flux) -> dict:
     estimated, sigma = inversion.estimate(flux)
     error = estimated - labels
     teff, vsini = _columns(inversion.labels, labels, "teff", "vsini")
+    columns = list(zip(names, error.T, labels.T, strict=True))
     out = {
         "test": _rms(names, error),
-        "test_r2": dict(zip(names, (1 - np.mean(error**2, axis=0) / labels.var(axis=0)).tolist(), strict=True)),
+        "test_r2": {n: float(1 - np.mean(e**2) / x.var()) for n, e, x in columns if np.ptp(x) > 0},
         "test_median_absolute": dict(zip(names, np.median(np.abs(error), axis=0).tolist(), strict=True)),
         "test_error_over_stated": _rms(names, error / sigma),
         "test_by_teff": [],

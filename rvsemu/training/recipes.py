@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from ..emulator.labels import PAPER_LABELS, LabelSpace
 from ..errors import TrainingError
@@ -49,8 +50,23 @@ class Work:
     progress: bool = False
 
 
+class _Common:
+    """What recipes of emulators and of inversions share."""
+
+    makes: ClassVar[str]  # what comes of it
+
+    def label_space(self) -> LabelSpace:
+        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
+        transforms = dict.fromkeys(self.log_labels, "log")
+        return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in PAPER_LABELS))
+
+    def asdict(self) -> dict:
+        """Plain dictionary, for the file of what comes of it."""
+        return asdict(self)
+
+
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(_Common):
     """An emulator in the making.
 
     Parameters
@@ -104,18 +120,7 @@ class Recipe:
     center: bool = False
     weights: str = "float16"
 
-    @property
-    def makes(self) -> str:
-        """What comes of it."""
-        return "emulator"
-
-    def label_space(self) -> LabelSpace:
-        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
-        return _label_space(self.log_labels)
-
-    def asdict(self) -> dict:
-        """Plain dictionary, for the emulator file."""
-        return asdict(self)
+    makes: ClassVar[str] = "emulator"
 
 
 GEBRAN2024 = Recipe(
@@ -165,7 +170,7 @@ RECIPES = {r.name: r for r in (DEFAULT, GEBRAN2024)}
 
 
 @dataclass(frozen=True)
-class InversionRecipe:
+class InversionRecipe(_Common):
     """An inversion in the making: spectra to labels.
 
     Parameters
@@ -191,7 +196,7 @@ class InversionRecipe:
     whitened : bool
         Scale the coefficients to unit variance. (The scale goes into the network's first layer afterwards.)
     noise : float
-        Each training spectrum is seen with white noise, anew in every epoch, of a standard deviation a pixel that is
+        Each training spectrum is seen with white noise, anew in every epoch, of a standard deviation per pixel that is
         uniform between 0 and this.
     initializer : str
         Keras' name for how first weights are drawn.
@@ -215,18 +220,7 @@ class InversionRecipe:
     initializer: str = "glorot_uniform"
     weights: str = "float32"
 
-    @property
-    def makes(self) -> str:
-        """What comes of it."""
-        return "inversion"
-
-    def label_space(self) -> LabelSpace:
-        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
-        return _label_space(self.log_labels)
-
-    def asdict(self) -> dict:
-        """Plain dictionary, for the inversion file."""
-        return asdict(self)
+    makes: ClassVar[str] = "inversion"
 
 
 GEBRAN2024_INVERSION = InversionRecipe(
@@ -266,10 +260,6 @@ resolutions and microturbulences is in line profiles, whose share of the varianc
 first fifteen."""
 
 INVERSIONS = {r.name: r for r in (INVERSION, GEBRAN2024_INVERSION)}
-
-
-def _label_space(log_labels) -> LabelSpace:
-    return LabelSpace(tuple(replace(lab, transform="log") if lab.name in log_labels else lab for lab in PAPER_LABELS))
 
 
 def recipe(name: str) -> Recipe | InversionRecipe:

@@ -19,7 +19,15 @@ __all__ = ["Batches", "run_stage"]
 class Batches(keras.utils.PyDataset):
     """Shuffled batches from arrays or memory maps; order and noise depend on seed and epoch alone."""
 
-    def __init__(self, inputs, targets, batch, seed, first_epoch, noise=None):
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch: int,
+        seed: int,
+        first_epoch: int,
+        noise: np.ndarray | None = None,
+    ):
         super().__init__(workers=1)
         self.noise = noise
         self.inputs, self.targets, self.batch, self.seed, self.epoch = inputs, targets, batch, seed, first_epoch
@@ -42,7 +50,7 @@ class Batches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, self.epoch, i])
         return (rng.random((shape[0], 1)) * self.noise * rng.normal(size=shape)).astype("f4")
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
         self._shuffle()
 

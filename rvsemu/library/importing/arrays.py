@@ -1,4 +1,4 @@
-"""The reader of anything else: one file a spectrum with a table of labels, or one file with arrays."""
+"""The reader of anything else: one file per spectrum with a table of labels, or one file with arrays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MOST_BYTES = 40_000_000_000
 
 
 def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
-    """One file a spectrum (text, CSV, ECSV, FITS), or arrays in one file (FITS table, ``.npz``, HDF5)."""
+    """One file per spectrum (text, CSV, ECSV, FITS), or arrays in one file (FITS table, ``.npz``, HDF5)."""
     for path in files.matching(r"\.(txt|dat|csv|ecsv|asc|spec|fits|npz|h5|hdf5)(\.gz)?$", any_name=True):
         if labels is not None and path.absolute() == labels.path.absolute():
             continue
@@ -55,7 +55,7 @@ def _first(names, values, what):
 
 # ---------------------------------------------------------------------- one file, many spectra
 def _arrays(path: Path):
-    """Arrays and units by lower-case name, if the file holds a spectrum a row; None if it is one spectrum."""
+    """Arrays and units by lower-case name, if the file holds one spectrum per row; None if it is one spectrum."""
     suffix = path.suffix.lower()
     if suffix in _ARRAYS:
         return _hdf5(path) if suffix != ".npz" else _npz(path)
@@ -111,7 +111,7 @@ def _rows(title, values, units):
 def _check_rows(values, wave, flux) -> int:
     """How many spectra there are; labels, continuum and wavelengths (if they have rows) must be as many."""
     if np.ndim(values[flux]) != 2:
-        raise Unusable(f"'{flux}' has the shape {np.shape(values[flux])}: a row a spectrum is expected")
+        raise Unusable(f"'{flux}' has the shape {np.shape(values[flux])}: one row per spectrum is expected")
     n = len(values[flux])
     for name, value in values.items():
         wanted = label_name(name) or name in _CONTINUUM or (name == wave and np.ndim(value) > 1)

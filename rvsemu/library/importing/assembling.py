@@ -42,7 +42,7 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def reasons(self) -> list[str]:
-        """One line a reason: how many, the reason, an example; the most frequent first."""
+        """One line for each reason: how many, the reason, an example; the most frequent first."""
         example = {reason: name for name, reason in reversed(self.left_out.items())}
         counts = Counter(self.left_out.values()).most_common()
         return [f"{n} x {r} (e.g. {example[r]})" if n > 1 else f"{example[r]}: {r}" for r, n in counts]

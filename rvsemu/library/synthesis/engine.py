@@ -39,7 +39,7 @@ class Failure(RuntimeError):
     """A run that gave no spectrum; the message ends with the end of SYNSPEC's log."""
 
 
-def compile_synspec(source, target) -> str:
+def compile_synspec(source: str | Path, target: str | Path) -> str:
     """Repair and compile SYNSPEC; returns the compiler's version.
 
     The one repair: in HYDLIN the array PJ has 40 elements and is written up to the 50th. Unrepaired, every
@@ -73,7 +73,7 @@ def compile_synspec(source, target) -> str:
     return version[0] if version else "unknown"
 
 
-def step(temperature, vmic, wavelength, sampling) -> float:
+def step(temperature: float, vmic: float, wavelength: float, sampling: float) -> float:
     """Largest spacing of wavelength points, Angstrom.
 
     A `sampling`-th of the full width of a Gaussian with the variance ``2 k T / m + vmic^2 / 2`` for atoms of
@@ -208,7 +208,7 @@ def _ions():
 
 
 def _structure_input(star) -> str:
-    """fort.8: a header, 21 lines that are skipped, a row a layer."""
+    """fort.8: a header, 21 lines that are skipped, one row per layer."""
     s = star.structure
     rows = zip(s.column_mass, s.temperature, s.pressure, s.electrons, strict=True)
     head = f"TEFF {star.teff:7.0f}  GRAVITY {star.logg:7.5f}  LTE \n" + "\n" * 21

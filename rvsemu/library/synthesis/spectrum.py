@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .engine import Failure, Star
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .workspace import Workspace
 
 __all__ = ["Synthetic", "mean_in_bins", "synthesize"]
 
@@ -23,7 +30,7 @@ class Synthetic:
     extrapolated: bool
 
 
-def synthesize(labels, settings, workspace, scratch=None) -> Synthetic:
+def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scratch: Path | None = None) -> Synthetic:
     """Compute the spectrum of a star without rotation.
 
     Parameters
@@ -73,7 +80,7 @@ def _from(start, wavelength, flux):
     return np.concatenate([[start], wavelength]), np.concatenate([[line(0.0)], flux])
 
 
-def mean_in_bins(x, y, edges) -> np.ndarray:
+def mean_in_bins(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean of the broken line through (x, y) between neighbouring `edges`."""
     steps = np.diff(x)
     area = np.concatenate([[0.0], np.cumsum((y[1:] + y[:-1]) / 2 * steps)])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,7 +60,13 @@ class Workspace:
         return workspace
 
     @classmethod
-    def prepare(cls, cache=None, engine=None, archives=None, say=print) -> Workspace:
+    def prepare(
+        cls,
+        cache: str | Path | None = None,
+        engine: str | Path | None = None,
+        archives: str | Path | None = None,
+        say: Callable[[str], object] = print,
+    ) -> Workspace:
         """Download, verify, unpack, compile; steps that are done are not done again.
 
         Parameters
@@ -135,11 +142,11 @@ class Workspace:
         """The model atmospheres."""
         return Structures.load(self.folder / "structures.npz")
 
-    def atoms(self, helium=True) -> Path:
+    def atoms(self, helium: bool = True) -> Path:
         """The atomic line list."""
         return self.folder / _LISTS["atoms+He" if helium else "atoms"]
 
-    def molecule(self, name) -> Path:
+    def molecule(self, name: str) -> Path:
         """The line list of 'CN' or 'TiO'."""
         return self.folder / _LISTS[name]
 
