@@ -10,6 +10,7 @@ __all__ = [
     "LibraryFileError",
     "PosteriorFileError",
     "RvsemuError",
+    "SettingsError",
     "SpectrumError",
     "SpectrumWarning",
     "SynthesisError",
@@ -19,6 +20,10 @@ __all__ = [
 
 class RvsemuError(ValueError):
     """Base of all errors raised on bad input; the command line prints it as one line and exits with 2."""
+
+
+class SettingsError(RvsemuError):
+    """An argument other than a label or a spectrum is of the wrong kind or out of range."""
 
 
 class LabelError(RvsemuError):
