@@ -75,13 +75,9 @@ def weighted_draws(likelihood, modes, scale=1.0, seed=1) -> Draws:
         To begin with: Gaussians at the minima of chi2.
     scale : float
         Standard deviations of the data are multiplied by it.
-    seed : int
+    seed : int or numpy.random.Generator
     """
-    rng = (
-        np.random.RandomState(seed)
-        if not isinstance(seed, np.random.Generator)
-        else np.random.RandomState(seed.integers(2**32))
-    )
+    rng = np.random.default_rng(seed)
     proposal, count = modes.wider(_WIDER), _EACH * len(modes)
     proposals, counts, places, target = [], [], [], []
     while True:
