@@ -118,7 +118,7 @@ def test_training_writes_an_emulator(tiny):
     assert info["library"]["spectra"] == 80 and "SYNSPEC" in info["library"]["code"]
     assert {"keras", "numpy", "h5py"} <= set(info["packages"])
     assert any(name.startswith("tensorflow") for name in info["packages"])
-    assert info["settings"]["decoder"]["hidden"] == [24]
+    assert list(info["settings"]["decoder"]["hidden"]) == [24]
 
 
 def test_training_reduces_the_error(tiny):
