@@ -440,8 +440,7 @@ def test_between_is_linear():
 
 # ---------------------------------------------------------------- files
 def test_file_round_trip(exact, stars, tmp_path):
-    inversion = curved(exact)
-    inversion.history = {"labels": {"loss": np.array([2.0, 1.0])}}
+    inversion = replace(curved(exact), history={"labels": {"loss": np.array([2.0, 1.0])}})
     inversion.save(tmp_path / "i.h5")
     again = Inversion.load(tmp_path / "i.h5")
     flux = fluxes(exact, stars)
