@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .._storage import check_folder
 from ..errors import LabelError, SpectrumError
 
 
@@ -53,9 +53,7 @@ def save_figure(drawn, path):
     """Write a figure, or that of some axes, and close it."""
     import matplotlib.pyplot as plt
 
-    path = Path(path)
-    if not path.absolute().parent.is_dir():
-        raise SpectrumError(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
+    path = check_folder(path, SpectrumError)
     figure = getattr(drawn, "figure", drawn)
     try:
         figure.savefig(path, dpi=150, bbox_inches="tight")

@@ -15,9 +15,7 @@ def add_invert(commands):
     parser.add_argument("-o", "--out", metavar="TABLE", help="write a table of results: .ecsv, .fits, .csv or .vot")
     parser.add_argument("--inversion", metavar="NAME|FILE", help="a shipped one, or an inversion file")
     parser.add_argument("--source-id", type=int, metavar="ID", help="take this source only")
-    parser.add_argument(
-        "--radial-velocity", type=float, metavar="V", help="km/s; needed unless the spectra are in the rest frame"
-    )
+    parser.add_argument("--radial-velocity", type=float, metavar="V", help="fix it, in km/s (default: it is found)")
     add_pixel_options(parser)
 
 

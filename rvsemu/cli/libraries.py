@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from .._storage import check_folder
 from ..errors import LibraryFileError
 from .common import Parser, assignment, command, number, pair
 
@@ -99,9 +99,9 @@ def _library_compact(options):
 def _library_import(options):
     from ..library.importing import import_library
 
-    out = Path(options.out)
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise LibraryFileError(f"{out}: name a file in a folder that exists.")
+    out = check_folder(options.out, LibraryFileError)
+    if out.is_dir():
+        raise LibraryFileError(f"{out} is a folder: name a file.")
     library, report = import_library(options.paths, options.format, _settings(options))
     library.save(out)
     for line in report.reasons():

@@ -86,9 +86,9 @@ def find_velocity(
     pixels = np.flatnonzero(observation.covered)[::every]
     used, base = observation.usable[pixels], 0.0 if model_error is None else model_error.base
     velocities = np.linspace(*limits, 1 + int(np.ceil((limits[1] - limits[0]) / _COARSE)))
-    chi2 = []
+    chi2, basis = [], _Basis.of(inversion, _LEADING)
     for velocity in velocities:
-        problem = _Problem.of(inversion, observation, pixels, used, velocity, degree, _LEADING)
+        problem = _Problem.of(basis, observation, pixels, used, velocity, degree)
         x = problem.start()
         normal, downhill, now = problem.equations(x, np.hypot(np.hypot(problem.sigma, problem.left), base))
         chi2.append(now - downhill @ np.linalg.solve(normal, downhill))
@@ -138,9 +138,9 @@ def fit_coefficients(
     training spectra (as smooth as the spectra) and `model_error`.
     """
     pixels = np.flatnonzero(observation.covered)
-    x = None
+    x, basis = None, _Basis.of(inversion)
     for _ in range(_MOVES if move else 1):
-        problem = _Problem.of(inversion, observation, pixels, observation.good(velocity)[pixels], velocity, degree)
+        problem = _Problem.of(basis, observation, pixels, observation.good(velocity)[pixels], velocity, degree)
         x = problem.start() if x is None else x
         for known in (False, True):  # variances, then all of C, which needs to know where the spectrum is
             covariance = problem.covariance(x, correlation, model_error, observation.step, known)
@@ -161,11 +161,43 @@ def fit_coefficients(
 
 
 @dataclass(frozen=True)
+class _Basis:
+    """Mean and components on the inversion's own wavelengths."""
+
+    uniform: tuple[float, float, int]  # first wavelength, step, number
+    rows: np.ndarray  # (k + 1, n_pixels): mean, then components
+    left: np.ndarray  # (n_pixels,): RMS of what they leave
+
+    @classmethod
+    def of(cls, inversion, leading=None):
+        """Of all, or of the `leading` components alone; what the others do is left over, too."""
+        wave, principal = inversion.wavelength, inversion.principal
+        components = principal.spread[:, None] * principal.basis
+        left = inversion.residual
+        if leading is not None:
+            left = np.hypot(left, np.linalg.norm(components[leading:], axis=0))
+        rows = np.concatenate([principal.mean[None], components[:leading]])
+        return cls((wave[0], wave[1] - wave[0], len(wave)), rows, left)
+
+    def at(self, rest):
+        """Rows (k + 1, n) and what they leave (n,) at the wavelengths `rest`."""
+        left = interpolation_matrix(*self.uniform, rest, order=2) @ self.left
+        return (interpolation_matrix(*self.uniform, rest) @ self.rows.T).T, left
+
+    def slope(self, c, rest, velocity) -> np.ndarray:
+        """Derivative (n,) by the velocity of the spectrum with the coefficients `c`."""
+        stretch = -rest / (SPEED_OF_LIGHT * (1.0 - (velocity / SPEED_OF_LIGHT) ** 2))
+        to = interpolation_matrix(*self.uniform, rest, derivative=True)
+        return stretch * (to @ (self.rows[0] + c @ self.rows[1:]))
+
+
+@dataclass(frozen=True)
 class _Problem:
     """Normal equations in the unknowns (c, p), with y in units of its median."""
 
-    grid: np.ndarray  # (k + 1, n_pixels): mean and components on the inversion's wavelengths
-    slope: object  # sparse (n, n_pixels): d/dv of what is interpolated
+    basis: _Basis
+    velocity: float
+    rest: np.ndarray  # (n,): wavelengths
     mean: np.ndarray  # (n,)
     components: np.ndarray  # (k, n)
     left: np.ndarray  # (n,): RMS of what the components leave
@@ -176,8 +208,8 @@ class _Problem:
     used: np.ndarray  # (n,)
 
     @classmethod
-    def of(cls, inversion, observation, pixels, used, velocity, degree, leading=None):
-        """At a radial velocity; with the `leading` components alone what the others do is left over, too."""
+    def of(cls, basis, observation, pixels, used, velocity, degree):
+        """Some pixels of an observation at a radial velocity."""
         flux, sigma = observation.flux[pixels], observation.sigma[pixels]
         level = float(np.median(flux[used])) if used.any() else np.nan
         if not level > 0:
@@ -185,20 +217,14 @@ class _Problem:
                 f"The median flux of the good pixels is {level:g}: it must be positive to be normalised."
             )
         rest = doppler(observation.wavelength[pixels], -velocity)
-        wave = inversion.wavelength
-        uniform = (wave[0], wave[1] - wave[0], len(wave))
-        matrix, linear = interpolation_matrix(*uniform, rest), interpolation_matrix(*uniform, rest, order=2)
-        scaled = inversion.principal.spread[:, None] * inversion.principal.basis
-        grid = np.concatenate([inversion.principal.mean[None], scaled[:leading]])
-        left = np.hypot(inversion.residual, np.linalg.norm(scaled[len(grid) - 1 :], axis=0))
-        mean, *components = (matrix @ grid.T).T
-        stretch = -rest / (SPEED_OF_LIGHT * (1.0 - (velocity / SPEED_OF_LIGHT) ** 2))
+        rows, left = basis.at(rest)
         return cls(
-            grid=grid,
-            slope=interpolation_matrix(*uniform, rest, derivative=True).multiply(stretch[:, None]).tocsr(),
-            mean=mean,
-            components=np.array(components),
-            left=linear @ left,
+            basis=basis,
+            velocity=velocity,
+            rest=rest,
+            mean=rows[0],
+            components=rows[1:],
+            left=left,
             polynomials=chebyshev_basis(rest, degree).T,
             y=np.where(used, flux, level) / level,
             sigma=np.where(used, sigma, level) / level,
@@ -240,12 +266,13 @@ class _Problem:
         k = len(self.components)
         rows = [self.components * continuum, self.polynomials * flux, [self.y - flux * continuum]]
         if slope:
-            rows.insert(2, [self.slope @ (self.grid[0] + x[:k] @ self.grid[1:]) * continuum])
+            rows.insert(2, [self.basis.slope(x[:k], self.rest, self.velocity) * continuum])
         rows = np.concatenate(rows) * self.used
         if isinstance(noise, Covariance):
             products = noise.solve_pairs(rows[None], rows[None])[0]
         else:
-            products = (rows / noise) @ (rows / noise).T
+            rows /= noise
+            products = rows @ rows.T
         prior = np.zeros(len(rows) - 1)
         prior[:k] = 1.0
         downhill = products[:-1, -1].copy()

@@ -33,6 +33,7 @@ _MOST_DEGREE = 20
 _MOST_VELOCITY = 1000.0  # km/s
 _NEAR_REST = 100.0  # km/s
 _MARGIN = 15.0  # km/s: how far the velocity can still move from where it was found
+_EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
 
 
@@ -179,6 +180,7 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
         found.reduced_chi2 > _POOR
         or found.residual_rms > _UNEXPECTED * found.expected_rms
         or np.mean(found.values**2) > inversion.limits.distance
+        or _in_emission(inversion, found.values)[0]
     )
     errors = np.hypot(inversion.sigma(values)[0], noise)
     few = found.used.sum() < _FEW * observation.covered.sum()
@@ -221,6 +223,7 @@ def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
     errors = np.hypot(inversion.sigma(values), noise)
     left = np.hypot(inversion.limits.residual, 0.0 if sigma is None else np.sqrt(np.mean(sigma**2)))
     unlike = (residual > left) | (np.mean(c.astype(float) ** 2, axis=1) > _reach(inversion, sigma))
+    unlike |= _in_emission(inversion, c)
     flags = [flags_of(inversion, *one) for one in zip(values, errors, noise, unlike, strict=True)]
     chi2, pixels = np.full(len(rows), np.nan), np.full(len(rows), rows.shape[1])
     one = flux.ndim == 1
@@ -240,6 +243,11 @@ def _reach(inversion, sigma) -> float:
     """The largest mean square of coefficients of training spectra, and what noise adds to it."""
     noise = 0.0 if sigma is None else np.mean(np.diag(inversion.noise_covariance(sigma)))
     return inversion.limits.distance + noise
+
+
+def _in_emission(inversion, coefficients) -> np.ndarray:
+    """Whether spectra (n,) rise above the continuum, which none of absorption lines does."""
+    return np.quantile(inversion.principal.rebuilt(np.atleast_2d(coefficients)), 0.99, axis=1) > _EMISSION
 
 
 def _names(inversion) -> dict:

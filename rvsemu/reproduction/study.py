@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._storage import replacing
+from .._storage import check_folder, replacing
 from ..errors import TrainingError
 from ..library import Library
 from ..training.metrics import metrics
@@ -125,9 +125,7 @@ def reproduce(library, out="rvsemu-reproduction", plan=FULL, *, seed=1, epochs=N
 
 def _folders(out) -> tuple[Path, Path]:
     """The folders of models and report, made if need be."""
-    out = Path(out)
-    if not out.absolute().parent.is_dir():
-        raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
+    out = check_folder(out, TrainingError)
     if out.exists() and not out.is_dir():
         raise TrainingError(f"out={out} is a file: give the name of a folder.")
     folders = out / "models", out / "report"

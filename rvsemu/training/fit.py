@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._storage import replacing
+from .._storage import check_folder, replacing
 from ..emulator import Emulator, ErrorModel
 from ..emulator.labels import LabelSpace
 from ..errors import TrainingError
@@ -69,9 +69,7 @@ def train(library, recipe="default", out=None, *, folder=None, draws=None, epoch
     recipe = _limited(replace(recipe, draws=draws or recipe.draws), epochs)
     library = library if isinstance(library, Library) else Library.load(library)
     _need_tensorflow()
-    out = Path(out or f"{recipe.makes}.h5")
-    if not out.absolute().parent.is_dir():
-        raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
+    out = check_folder(out or f"{recipe.makes}.h5", TrainingError)
     if out.is_dir():
         raise TrainingError(f"out={out} is a folder: give the name of a file.")
     folder = Path(folder) if folder else out.with_name(out.name + ".work")
