@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from astropy import units as u
 from astropy.modeling import Fittable1DModel, Parameter
 
 from ..emulator import resolve
 from ..emulator.labels import PAPER_LABELS
-from ..emulator.network import DenseNetwork
 from ..errors import LabelError, SpectrumError
 from ..observing.forward import ForwardModel
 from ..physics.wavelengths import check_medium, convert_medium, doppler
@@ -98,7 +95,7 @@ class RVSModel(Fittable1DModel):
         **kwargs,
     ):
         self.medium, self.extrapolate = check_medium(medium), extrapolate
-        self._emulator = _double(resolve(emulator))
+        self._emulator = resolve(emulator).astype(float)
         if self._emulator.labels.names != self.param_names[:-1]:
             names = ", ".join(self._emulator.labels.names)
             raise LabelError(f"This emulator takes {names}: RVSModel needs one of {', '.join(self.param_names[:-1])}.")
@@ -159,15 +156,3 @@ class RVSModel(Fittable1DModel):
 
 def _theta(parameters) -> np.ndarray:
     return np.array([float(np.squeeze(p)) for p in parameters])
-
-
-def _double(emulator):
-    """The same emulator in double precision."""
-
-    def cast(network):
-        return DenseNetwork(
-            replace(layer, weights=layer.weights.astype(float), bias=layer.bias.astype(float))
-            for layer in network.layers
-        )
-
-    return replace(emulator, label_network=cast(emulator.label_network), decoder=cast(emulator.decoder))

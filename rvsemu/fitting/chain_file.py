@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from .._journal import reading, transaction
+from .._storage import check_folder
 from ..errors import PosteriorFileError
 from .proposals import Mixture
 
@@ -86,8 +87,7 @@ class ChainFile:
         self.path, self.name = Path(path).expanduser(), name
         if not name or name.startswith(".") or "/" in name:
             raise PosteriorFileError(f"name={name!r} cannot name a group of {path}: leave out '/' and a leading dot.")
-        if not self.path.absolute().parent.is_dir():
-            raise PosteriorFileError(f"{path}: the folder {self.path.absolute().parent} does not exist; make it first.")
+        check_folder(self.path, PosteriorFileError)
 
     def create(self, chain, names, units, info) -> None:
         """Begin a new group, instead of one of that name if there is one."""

@@ -12,7 +12,7 @@ from astropy.table import QTable, Table
 from specutils.io.registers import data_loader
 
 from .._compat import Spectrum
-from .._storage import replacing
+from .._storage import check_folder, replacing
 from ..emulator.labels import PAPER_LABELS
 from ..errors import SpectrumError
 
@@ -29,8 +29,7 @@ def check_writable(path, overwrite=False) -> Path:
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise SpectrumError(f"{path}: the ending '{path.suffix}' is unknown; use one of {', '.join(_FORMATS)}.")
-    if not path.absolute().parent.is_dir():
-        raise SpectrumError(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
+    check_folder(path, SpectrumError)
     if path.is_dir():
         raise SpectrumError(f"{path} is a folder; name a file.")
     if path.exists() and not overwrite:
