@@ -23,6 +23,7 @@ from .._storage import replacing
 from ..errors import SpectrumError, SpectrumWarning
 from .records import Record, read_records
 from .tables import NotRVSError
+from .unpacking import Skipped
 
 __all__ = ["CHUNK", "SERVER", "fetch_rvs"]
 

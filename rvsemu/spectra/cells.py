@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rvsemu.errors import SpectrumError
-from rvsemu.spectra.tables import is_missing
+from ..errors import SpectrumError
+from .tables import is_missing
 
 __all__ = ["as_floats", "as_scalar", "is_array"]
 
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
-_INTEGER = re.compile(r"[+-]?\d+$")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,400}$")
 
 
 def is_array(cells: Sequence) -> bool:
