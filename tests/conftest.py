@@ -1,6 +1,28 @@
 """Settings of the whole run."""
 
+import contextlib
+import resource
 import signal
+
+import pytest
 
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def limit_of_file_size():
+    """A context in which no file grows beyond so many bytes: the disk is full."""
+
+    @contextlib.contextmanager
+    def limited(n_bytes):
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # an error instead of the end of the process
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            signal.signal(signal.SIGXFSZ, handler)
+
+    return limited

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -183,4 +184,12 @@ def variable_length_votable(path: Path, star: Star) -> Path:
         f'<RESOURCE type="results"><TABLE name="rvs_mean_spectrum">{fields}'
         f"<DATA><TABLEDATA><TR>{row}</TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
     )
+    return path
+
+
+def zip_members(path: Path, members: dict[str, bytes]) -> Path:
+    """A zip archive of these files."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
     return path

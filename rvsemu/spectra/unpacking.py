@@ -32,12 +32,12 @@ _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, zlib.error, NotImplemented
 class Skipped(list):
     """Errors of the spectra that could not be read, for readers that go on with the others."""
 
-    def warn(self, label: str) -> None:
+    def warn(self, label: str, remedy: str = "") -> None:
         """Issue one `~rvsemu.errors.SpectrumWarning` that counts and names them."""
         if self:
             some = " | ".join(str(error) for error in self[:5]) + (" | ..." if len(self) > 5 else "")
             text = f"{label}: {len(self)} that cannot be used {'is' if len(self) == 1 else 'are'} left out: {some}"
-            warnings.warn(text, SpectrumWarning, stacklevel=4)
+            warnings.warn(f"{text}; {remedy}" if remedy else text, SpectrumWarning, stacklevel=4)
 
 
 def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
