@@ -74,7 +74,8 @@ def contents():
         "dec": -38.672311565036644,
         "combined_ccds": 3,
         "combined_transits": 1,
-        "labels": {"teff": 5777.123 * u.K, "logg": 4.44 * u.dex, "vsini": np.array([1.0, 2.0]) * u.km / u.s},
+        "labels": {"teff": 5777.123 * u.K, "logg": 4.44 * u.dex, "vsini": 2.0 * u.km / u.s},
+        "velocities": np.array([1.0, 2.5]) * u.km / u.s,
         "Remark": "it's 100 % 'quoted' & long, \"doubly\"\nä " + "x & ' " * 80,
         "number like text": "12",
         "flag": True,
@@ -119,7 +120,9 @@ def test_what_is_written_comes_back(tmp_path, ending, kind, content):
 @pytest.mark.parametrize("ending", FORMATS)
 def test_gaia_and_generated_spectra_come_back(tmp_path, ending):
     (star,) = read_rvs(example_path("kepler-93"))
-    for number, spectrum in enumerate((star, rvsemu.generate(5777, 4.44), rvsemu.generate(5777, 4.44, medium="vacuum"))):
+    for number, spectrum in enumerate(
+        (star, rvsemu.generate(5777, 4.44), rvsemu.generate(5777, 4.44, medium="vacuum"))
+    ):
         path = tmp_path / f"{number}{ending}"
         write_spectrum(spectrum, path)
         (read,) = SpectrumList.read(path)
@@ -255,4 +258,4 @@ def test_tables_keep_their_units_without_remarks(tmp_path, ending):
     table = LABELS["teff", "logg", "vsini"]
     write_table(table, tmp_path / f"a{ending}")
     read = QTable.read(tmp_path / f"a{ending}")
-    assert {name: read[name].unit for name in read.colnames} == {name: table[name].unit for name in table.colnames}
+    assert [str(read[name].unit) for name in table.colnames] == ["K", "dex", "km / s"]

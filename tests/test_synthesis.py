@@ -22,7 +22,6 @@ from rvsemu.library.synthesis.lines import abo_width, write_atoms, write_molecul
 from rvsemu.library.synthesis.spectrum import mean_in_bins
 from rvsemu.library.synthesis.structures import read_grid
 
-
 ENGINE_RUN = "rvsemu.library.synthesis.engine.Engine.run"
 
 

@@ -245,7 +245,9 @@ def _folder(cache):
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SpectrumError(f"cache={str(cache)!r}: no such folder can be made ({error.strerror}); choose another.") from None
+        raise SpectrumError(
+            f"cache={str(cache)!r}: no such folder can be made ({error.strerror}); choose another."
+        ) from None
     yield folder
 
 

@@ -156,9 +156,7 @@ def load_spectrum(file_obj: str | os.PathLike | BinaryIO, source_id: int | str |
     )
 
 
-def load_spectrum_list(
-    file_obj: str | os.PathLike | BinaryIO, source_id: int | str | None = None
-) -> SpectrumList:
+def load_spectrum_list(file_obj: str | os.PathLike | BinaryIO, source_id: int | str | None = None) -> SpectrumList:
     """Read all spectra of a file; behind ``SpectrumList.read(path)``, formats "Gaia DR3 RVS" and "rvsemu".
 
     Parameters

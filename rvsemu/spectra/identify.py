@@ -19,7 +19,7 @@ _HEAD = 262_144  # bytes; holds the headers, and the first row of a bulk file
 _COLUMN = re.compile(rb"\bflux_error\b", re.IGNORECASE)
 # Columns of RVS spectra that BP/RP spectra, with the same flux columns, do not have.
 _MARKS = re.compile(rb"\b(combined_transits|combined_ccds|deblended_ccds)\b", re.IGNORECASE)
-_OURS = re.compile(rb"\b" + WRITTEN.encode() + rb"\b.{0,400}pixels", re.IGNORECASE | re.DOTALL)
+_OURS = re.compile(rb"\b" + WRITTEN.encode() + rb"\b.{0,300}?\{.{0,12}units", re.IGNORECASE | re.DOTALL)
 
 
 def identify_rvs(origin: str, path, fileobj, *args, **kwargs) -> bool:

@@ -203,9 +203,10 @@ def _votable_tables(resource, inherited: dict) -> Iterator[tuple]:
 
 def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
     try:
-        with fits.open(
-            io.BytesIO(data), memmap=False, lazy_load_hdus=False, disable_image_compression=True
-        ) as hdus, warnings.catch_warnings():
+        with (
+            fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False, disable_image_compression=True) as hdus,
+            warnings.catch_warnings(),
+        ):
             # astropy only warns here, and would go on with a table that ends early
             warnings.filterwarnings("error", message=".*truncated.*")
             complete = all(hdu.fileinfo()["datLoc"] + hdu.size <= len(data) for hdu in hdus)

@@ -61,7 +61,9 @@ def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
         raise SpectrumError(f"path={source!r} is not the name of a file; give a str or a pathlib.Path, one at a time")
     label = os.fspath(source)
     if _URL.match(str(label)) and not Path(label).exists():
-        raise SpectrumError(f"{label}: addresses are not read; download the file first, or use fetch_rvs (rvsemu fetch)")
+        raise SpectrumError(
+            f"{label}: addresses are not read; download the file first, or use fetch_rvs (rvsemu fetch)"
+        )
     try:
         with open(Path(label).expanduser(), "rb") as opened:
             return _limited(opened, str(label)), str(label)
@@ -79,7 +81,9 @@ def _limited(opened: BinaryIO, label: str, limit: int | None = None) -> bytes:
     limit = MAX_FILE_BYTES if limit is None else limit
     data = opened.read(limit + 1)
     if len(data) > limit:
-        raise SpectrumError(f"{label}: has or unpacks to more than {limit:,} bytes, the limit; give it in smaller parts")
+        raise SpectrumError(
+            f"{label}: has or unpacks to more than {limit:,} bytes, the limit; give it in smaller parts"
+        )
     return data
 
 

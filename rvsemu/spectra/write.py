@@ -154,14 +154,14 @@ def _columns(spectrum: Spectrum) -> tuple[dict[str, np.ndarray], dict]:
         kind = uncertainty.uncertainty_type
         if kind not in UNCERTAINTIES:
             raise SpectrumError(f"the uncertainty is of the kind {kind!r}; use one of {', '.join(UNCERTAINTIES)}.")
-        unit = u.dimensionless_unscaled if uncertainty.unit is None else uncertainty.unit
-        found["uncertainty"] = u.Quantity(uncertainty.array, unit)
-    columns = {name: np.asarray(values.value, dtype=float) for name, values in found.items()}
+        plain = uncertainty.unit is None  # an unknown uncertainty has no unit
+        found["uncertainty"] = uncertainty.array if plain else u.Quantity(uncertainty.array, uncertainty.unit)
+    columns = {name: np.asarray(getattr(values, "value", values), dtype=float) for name, values in found.items()}
     if spectrum.mask is not None:
         columns["mask"] = np.broadcast_to(np.asarray(spectrum.mask, dtype=bool), axis.shape)
     velocity = spectrum.radial_velocity
     stated = {
-        "units": {name: values.unit.to_string() for name, values in found.items()},
+        "units": {n: values.unit.to_string() if hasattr(values, "unit") else None for n, values in found.items()},
         "pixels": axis.size,
         "masked": spectrum.mask is not None,
         "uncertainty": kind,
@@ -205,7 +205,7 @@ def _write_fits(path: Path, columns: dict, stated: dict, plain: dict) -> None:
     hdu = fits.BinTableHDU(_table(columns, stated, "fits"))
     for name, value in plain.items():
         key = name if len(name) <= 8 else f"HIERARCH {name}"
-        if name.isascii() and name.isidentifier() and str(value).isascii() and len(str(value)) < 40:
+        if name.isidentifier() and f"{name}{value}".isascii() and len(f"{name}{value!r}") < 60:  # one card has 80
             hdu.header[key] = value
     hdu.header[WRITTEN.upper()] = encode(stated)
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
@@ -241,7 +241,7 @@ def _table(columns: dict, stated: dict, standard: str) -> Table:
     """The columns with units as far as the standard of the format has them; the header says all."""
     table = Table()
     for name, values in columns.items():
-        table[name] = Column(values, unit=_unit_within(stated["units"].get(name, ""), standard))
+        table[name] = Column(values, unit=_unit_within(stated["units"].get(name) or "", standard))
     return table
 
 

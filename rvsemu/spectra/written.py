@@ -120,9 +120,9 @@ class WrittenRecord:
             **({} if velocity is None else {"radial_velocity": velocity}),
         )
 
-    def _column(self, name: str) -> u.Quantity:
-        values = as_floats(self.table.columns[name], name, self.table.label)
-        return u.Quantity(values, u.Unit(self.stated["units"][name]), copy=False)
+    def _column(self, name: str) -> u.Quantity | np.ndarray:
+        values, unit = as_floats(self.table.columns[name], name, self.table.label), self.stated["units"][name]
+        return values if unit is None else u.Quantity(values, u.Unit(unit), copy=False)
 
     def _mask(self) -> np.ndarray:
         cells = self.table.columns["mask"]
