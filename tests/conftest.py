@@ -2,9 +2,12 @@
 
 import contextlib
 import resource
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
+from rvs_fixtures import WRITERS
 
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,3 +29,14 @@ def limit_of_file_size():
             signal.signal(signal.SIGXFSZ, handler)
 
     return limited
+
+
+@pytest.fixture(scope="session", params=WRITERS)
+def written(request, tmp_path_factory) -> Path:
+    return WRITERS[request.param](tmp_path_factory.mktemp("rvs"))
+
+
+@pytest.fixture
+def any_file(written, tmp_path) -> Path:
+    """A copy of a file of each kind: writing them takes longer than reading."""
+    return Path(shutil.copy(written, tmp_path))

@@ -74,6 +74,11 @@ def read_rvs(path: str | os.PathLike | BinaryIO, source_id: int | str | None = N
     >>> spectrum.meta["source_id"], spectrum.shape
     (2052747119115620352, (2401,))
     """
+    return _read(path, source_id)[0]
+
+
+def _read(path: str | os.PathLike | BinaryIO, source_id: int | str | None) -> tuple[list[Spectrum], str]:
+    """The spectra, and the name of the file."""
     data, label = load(path)
     skipped, spectra = Skipped(), []
     for record in select(read_records(data, label, skipped), source_id, label, skipped):
@@ -84,7 +89,7 @@ def read_rvs(path: str | os.PathLike | BinaryIO, source_id: int | str | None = N
     if not spectra:
         _refuse(label, skipped)
     skipped.warn(label)
-    return spectra
+    return spectra, label
 
 
 def _refuse(label: str, skipped: Skipped) -> NoReturn:
@@ -142,11 +147,9 @@ def load_spectrum(file_obj: str | os.PathLike | BinaryIO, source_id: int | str |
     SpectrumError
         As `read_rvs`, and if the file has several spectra of the wanted source.
     """
-    spectra = read_rvs(file_obj, source_id)
+    spectra, label = _read(file_obj, source_id)
     if len(spectra) == 1:
         return spectra[0]
-    label = spectra[0].meta["file"].partition(".zip:")
-    label = "".join(label[:2]).removesuffix(":")
     sources = list(dict.fromkeys(spectrum.meta.get("source_id") for spectrum in spectra))
     if len(sources) == 1:
         raise SpectrumError(f"{label}: {len(spectra)} spectra of source {sources[0]}; read_rvs(path) returns them all")

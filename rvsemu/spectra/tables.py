@@ -203,12 +203,11 @@ def _votable_tables(resource, inherited: dict) -> Iterator[tuple]:
 
 def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
     try:
-        with (
-            fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False, disable_image_compression=True) as hdus,
-            warnings.catch_warnings(),
-        ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on what does not follow the standard to the letter
             # astropy only warns here, and would go on with a table that ends early
             warnings.filterwarnings("error", message=".*truncated.*")
+            hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False, disable_image_compression=True)
             complete = all(hdu.fileinfo()["datLoc"] + hdu.size <= len(data) for hdu in hdus)
             found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
             complete &= all(hdu.header["NAXIS2"] <= len(data) for hdu in found)  # rows may have no bytes

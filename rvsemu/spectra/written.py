@@ -97,7 +97,7 @@ class WrittenRecord:
             raise SpectrumError(f"{table.label}: the entry {WRITTEN} of its header cannot be read: {DAMAGE}") from error
         if len(table) != pixels or not needed.issubset(table.columns):
             raise SpectrumError(
-                f"{table.label}: has {len(table)} rows instead of the {pixels} that its header says, or lacks a column: "
+                f"{table.label}: has {len(table)} rows instead of the {pixels} its header says, or lacks a column: "
                 "the file is truncated or damaged; write it again"
             )
         return cls(table, stated)
