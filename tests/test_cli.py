@@ -28,7 +28,7 @@ def test_generate_writes_the_spectrum_and_a_plot(tmp_path):
     np.testing.assert_allclose(read.uncertainty.array, sun.uncertainty.array)
     assert (read.meta["labels"], read.meta["medium"]) == (sun.meta["labels"], "air")
     header = fits.getheader(out, 1)
-    assert (header["TEFF"], header["LOGG"], header["RESOLUTI"]) == (5777.0, 4.44, 11500.0)
+    assert (header["TEFF"], header["LOGG"], header["RESOLUTION"]) == (5777.0, 4.44, 11500.0)
     assert (header["MEDIUM"], header["RECIPE"]) == ("air", "default")
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["sun.fits", "sun.png"]
