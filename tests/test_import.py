@@ -87,7 +87,7 @@ print(Spectrum.read(path).meta["source_id"], len(SpectrumList.read(path)))
     assert python("-c", f"{imports}\n{read}").stdout.split() == ["2052747119115620352", "1"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fit", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
 def test_help_needs_no_library(arguments):
     """Nothing slow is imported, so that help is there in a fraction of a second."""
     run = python("-X", "importtime", "-m", "rvsemu", *arguments)

@@ -121,7 +121,7 @@ def test_proposals_have_the_density_they_claim():
     x = known.rvs(50, random_state=1)
     difference = student.log_density(x) - known.logpdf(x)
     np.testing.assert_allclose(difference, difference[0], atol=1e-9)
-    drawn = student.draw(20000, np.random.RandomState(2))
+    drawn = student.draw(20000, np.random.default_rng(2))
     np.testing.assert_allclose(drawn.mean(axis=0), MEAN, atol=0.05 * np.sqrt(np.diag(COVARIANCE)).max())
     distance = np.sum(np.linalg.solve(np.linalg.cholesky(COVARIANCE), (drawn - MEAN).T) ** 2, axis=0)
     assert stats.kstest(distance / 3, stats.f(3, 5).cdf).pvalue > 1e-3
@@ -130,7 +130,7 @@ def test_proposals_have_the_density_they_claim():
 def test_draws_are_more_even_than_random_ones():
     """Medians of 192 draws scatter by half of what those of random draws would."""
     student, known = Student(np.zeros(3), np.eye(3)), stats.t(5)
-    medians = [np.median(student.draw(192, np.random.RandomState(i)), axis=0) for i in range(60)]
+    medians = [np.median(student.draw(192, np.random.default_rng(i)), axis=0) for i in range(60)]
     random = 0.5 / known.pdf(0) / np.sqrt(192)
     assert np.sqrt(np.mean(np.square(medians))) < 0.6 * random
 
@@ -144,9 +144,9 @@ def test_a_mixture_has_the_density_it_claims():
     density = 0.75 * known[0].pdf(x) + 0.25 * known[1].pdf(x)
     difference = mixture.log_density(x) - np.log(density)
     np.testing.assert_allclose(difference, difference[0], atol=1e-9)
-    drawn = mixture.draw(4000, np.random.RandomState(2))
+    drawn = mixture.draw(4000, np.random.default_rng(2))
     assert np.mean(drawn[:, 0] > MEAN[0] + 1000) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 4000))
-    new, ratio = mixture(x, np.random.RandomState(3))
+    new, ratio = mixture.propose(x, np.random.default_rng(3))
     np.testing.assert_allclose(ratio, mixture.log_density(x) - mixture.log_density(new))
     np.testing.assert_allclose(mixture.wider(2).covariances, 4 * mixture.covariances)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import rvsemu
 from rvsemu.emulator import DEFAULT, PAPER_LABELS
 from rvsemu.reproduction import paper
-from rvsemu.reproduction.tables import METRICS, number, rst_table, significant
+from rvsemu.reproduction.report import METRICS, number, rst_table, significant
 from rvsemu.training.recipes import INVERSIONS, RECIPES
 
 TRAINED = Path(__file__).resolve().parents[1] / "docs" / "trained"

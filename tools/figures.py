@@ -107,7 +107,7 @@ def errors_figure(plt, infos, emulators):
 
 def validation_spectra(library, validation, count=6, seed=1):
     """Labels and SYNSPEC spectra (R = 11500, drawn vsini) of stars that no training has seen, hot to cool."""
-    held_out = np.flatnonzero(split_library(len(library), validation, SPLIT_SEED))
+    held_out = np.flatnonzero(split_library(library, validation, SPLIT_SEED))
     if library.extrapolated is not None:
         held_out = held_out[~library.extrapolated[held_out]]
     teff = library.labels[:, library.names.index("teff")]

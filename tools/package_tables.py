@@ -13,7 +13,7 @@ import numpy as np
 from rvsemu.cli import main as rvsemu_command
 from rvsemu.library import Library
 from rvsemu.library.importing.formats import FORMATS, REFUSED
-from rvsemu.reproduction.tables import rst_table
+from rvsemu.reproduction.report import rst_table
 
 LIBRARY = Path(__file__).resolve().parents[1] / "library" / "rvs_library.h5"
 COMMANDS = (

@@ -6,7 +6,7 @@ import numpy as np
 
 import rvsemu
 from rvsemu.emulator import DEFAULT
-from rvsemu.reproduction.tables import rst_table
+from rvsemu.reproduction.report import rst_table
 
 SAMPLING_SEED = 1
 STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}

@@ -1,0 +1,5 @@
+"""TEMP stub"""
+
+
+def piled_up(x, weights, ranges):
+    return []
