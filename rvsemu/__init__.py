@@ -58,6 +58,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    found: Any
     if name == "__version__":
         from importlib.metadata import version
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from numpy.typing import ArrayLike
 
+from .._compat import Spectrum
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
-from ..observing.noise import correlation_for, model_error_for
+from ..observing.noise import ModelError, correlation_for, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation
 from .coefficients import fit_coefficients
 from .model import Inversion
@@ -58,16 +63,16 @@ def resolve(inversion=None) -> Inversion:
 
 
 def invert(
-    spectrum,
+    spectrum: Spectrum | ArrayLike,
     *,
-    inversion=None,
-    radial_velocity=None,
-    continuum_degree=3,
-    mask=DEFAULT_MASK,
-    medium=None,
-    sigma=None,
-    noise_correlation="gaia-rvs",
-    model_error="gaia-rvs",
+    inversion: Inversion | str | PathLike | None = None,
+    radial_velocity: float | u.Quantity | None = None,
+    continuum_degree: int = 3,
+    mask: Any = DEFAULT_MASK,
+    medium: str | None = None,
+    sigma: ArrayLike | u.Quantity | None = None,
+    noise_correlation: str | Sequence[float] = "gaia-rvs",
+    model_error: str | ModelError | None = "gaia-rvs",
 ) -> InversionResult:
     """Stellar labels of a spectrum from principal components and a network.
 
