@@ -156,7 +156,7 @@ def test_info(capsys):
 
 
 def test_the_installed_command():
-    said = subprocess.run([sys.executable, "-m", "rvsemu.cli", "--version"], capture_output=True, text=True, check=True)
+    said = subprocess.run([sys.executable, "-m", "rvsemu", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == f"rvsemu {rvsemu.__version__}"
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -13,6 +15,11 @@ from ..errors import PosteriorFileError
 from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
 from .chain_file import ChainFile, names_in
 from .convergence import look
+
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["QUANTILES", "Posterior"]
 
@@ -167,19 +174,19 @@ class Posterior:
             table[name] = [str(self.meta.get(name))]
         return table
 
-    def plot_corner(self, **options):
+    def plot_corner(self, **options: Any) -> Figure:
         """Corner plot: see `rvsemu.plotting.plot_corner`."""
         from ..plotting import plot_corner
 
         return plot_corner(self, **options)
 
-    def plot_predictive(self, ax=None):
+    def plot_predictive(self, ax: Axes | None = None) -> Axes:
         """Data and the posterior of the model: see `rvsemu.plotting.plot_predictive`."""
         from ..plotting import plot_predictive
 
         return plot_predictive(self, ax=ax)
 
-    def to_arviz(self):
+    def to_arviz(self) -> InferenceData:
         """As `arviz.InferenceData`, each walker a chain, without the burn-in; needs arviz (``rvsemu[arviz]``)."""
         try:
             with warnings.catch_warnings():
@@ -195,7 +202,7 @@ class Posterior:
         )
 
     @classmethod
-    def load(cls, path, name=None) -> Posterior:
+    def load(cls, path: str | PathLike, name: str | None = None) -> Posterior:
         """Read a posterior that `rvsemu.sample` wrote, complete or not.
 
         Parameters
@@ -222,7 +229,7 @@ class Posterior:
         return make_posterior(chain, rest["names"], rest["units"], rest["info"], rest["outcome"], rest["arrays"])
 
     @staticmethod
-    def names_in(path) -> tuple[str, ...]:
+    def names_in(path: str | PathLike) -> tuple[str, ...]:
         """The stars in a file of posteriors."""
         return names_in(path)
 
