@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -16,8 +16,10 @@ from .errors import RvsemuError
 __all__ = [
     "cache_folder",
     "check_folder",
+    "check_output",
     "is_path",
     "kind_of",
+    "made_folder",
     "opened",
     "replacing",
     "shipped_files",
@@ -171,3 +173,34 @@ def cache_folder() -> Path:
     if named := os.environ.get("RVSEMU_CACHE"):
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rvsemu"
+
+
+def check_output(path: str | os.PathLike, error: type, overwrite: bool = False) -> Path:
+    """The path, if a file can be written there: its folder exists, and it is none itself.
+
+    Raises
+    ------
+    error
+        It cannot; or the file is there, and `overwrite` does not allow to replace it.
+    """
+    path = check_folder(path, error)
+    if path.is_dir():
+        raise error(f"{path} is a folder: give the name of a file.")
+    if path.exists() and not overwrite:
+        raise error(f"{path} exists: give another name, or allow it to be replaced (overwrite=True, --overwrite).")
+    return path
+
+
+@contextmanager
+def made_folder(path: str | os.PathLike):
+    """Yield a folder, made with its parents; what was made and is still empty after a failure is removed again."""
+    path = Path(path)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield path
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise

@@ -15,6 +15,7 @@ __all__ = [
     "SpectrumWarning",
     "SynthesisError",
     "TrainingError",
+    "check_whole",
 ]
 
 
@@ -28,6 +29,10 @@ class SettingsError(RvsemuError):
 
 class LabelError(RvsemuError):
     """A stellar label is missing, not finite, of the wrong kind of unit or out of range."""
+
+
+class SettingsError(RvsemuError):
+    """A setting, of a fit or of sampling, has a bad value."""
 
 
 class SpectrumError(RvsemuError):
@@ -64,3 +69,12 @@ class SynthesisError(RvsemuError):
 
 class FrozenError(RvsemuError, FrozenInstanceError):
     """A model or a part of it cannot be changed; `dataclasses.replace` makes another."""
+
+
+def check_whole(error: type[RvsemuError], name: str, value, low: int, high: int | None = None) -> int:
+    """The value as an int, if it is a whole number from `low` to `high`; `error` that names it otherwise."""
+    whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not (whole and low <= value and (high is None or value <= high)):
+        allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise error(f"{name}={value}: give a whole number {allowed}.")
+    return int(value)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rvsemu.fitting.limits import piled_up
+from rvsemu.fitting.limits import crowded, piled_up
 
 LOWER, UPPER = 100.0, 300.0
 RANGE = UPPER - LOWER
@@ -36,7 +36,7 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_known_distributions(name, n):
     known, expected = KNOWN[name]
-    found = [piled_up(known.rvs(n, random_state=seed), None, LOWER, UPPER) for seed in range(50)]
+    found = [crowded(known.rvs(n, random_state=seed), None, LOWER, UPPER) for seed in range(50)]
     assert np.mean(np.equal(found, expected)) >= 0.96
 
 
@@ -47,18 +47,27 @@ def test_weights_count(name):
     x = np.concatenate([known.rvs(2000, random_state=1), stats.uniform(LOWER, RANGE).rvs(2000, random_state=2)])
     density = known.pdf(x)
     weights = density / (density + 1 / RANGE)
-    assert piled_up(x, weights, LOWER, UPPER) is expected
-    assert piled_up(x, 7 * weights, LOWER, UPPER) is expected
+    assert crowded(x, weights, LOWER, UPPER) is expected
+    assert crowded(x, 7 * weights, LOWER, UPPER) is expected
 
 
 def test_few_samples_do_not_decide():
     """Of 30 draws from a flat distribution two at a limit are chance."""
-    found = [piled_up(stats.uniform(LOWER, RANGE).rvs(30, random_state=i), None, LOWER, UPPER) for i in range(400)]
+    found = [crowded(stats.uniform(LOWER, RANGE).rvs(30, random_state=i), None, LOWER, UPPER) for i in range(400)]
     assert np.mean(found) < 0.02
 
 
 def test_all_at_one_place():
     at_limit, inside = np.full(100, LOWER), np.full(100, LOWER + 0.3 * RANGE)
-    assert piled_up(at_limit, None, LOWER, UPPER)
-    assert not piled_up(inside, None, LOWER, UPPER)
-    assert not piled_up(inside, None, -np.inf, np.inf)
+    assert crowded(at_limit, None, LOWER, UPPER)
+    assert not crowded(inside, None, LOWER, UPPER)
+    assert not crowded(inside, None, -np.inf, np.inf)
+
+
+def test_flags_name_the_label():
+    rng = np.random.default_rng(1)
+    ranges = {"teff": (3600.0, 15000.0), "vsini": (0.0, 300.0), "mh": (-1.5, 1.5)}
+    x = np.column_stack([rng.normal(5800, 80, 1000), rng.exponential(2.0, 1000), 1.5 - rng.exponential(0.01, 1000)])
+    assert piled_up(x, None, ranges) == ["at-bound:vsini", "at-bound:mh"]
+    away = np.where(x[:, 2] < 1.49, 1.0, 0.0)  # weights that leave nothing at the upper limit of [M/H]
+    assert piled_up(x, away, ranges) == ["at-bound:vsini"]

@@ -9,7 +9,7 @@ from .common import command
 
 
 def add_fetch(commands):
-    parser = command(commands, "fetch", _fetch, "Fetch RVS spectra from the Gaia archive (needs rvsemu[gaia])")
+    parser = command(commands, "fetch", _fetch)
     parser.add_argument("source_ids", nargs="*", metavar="ID", help="Gaia source_id")
     parser.add_argument("--list", metavar="FILE", help="a text file with one source_id a line")
     parser.add_argument(

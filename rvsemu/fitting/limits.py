@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["piled_up"]
+from ..observing.flags import AT_BOUND
+
+__all__ = ["crowded", "piled_up"]
 
 _EDGE = 0.02  # of the range; also the share that a flat distribution has there
 _OWN = 0.25  # of half the width of the central 68 %
 _SHARE = 0.05
 
 
-def piled_up(x: ArrayLike, weights: ArrayLike | None, lower: float, upper: float) -> bool:
+def piled_up(x: np.ndarray, weights: ArrayLike | None, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Flags ``at-bound:<label>`` of the labels whose weighted samples are `crowded`.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, m)
+        Samples of the labels in `ranges`, in their units.
+    weights : array_like, shape (n,), or None
+    ranges : dict of (float, float)
+        Lower and upper limit of each label.
+    """
+    return [
+        f"{AT_BOUND}:{n}"
+        for (n, limits), column in zip(ranges.items(), x.T, strict=True)
+        if crowded(column, weights, *limits)
+    ]
+
+
+def crowded(x: ArrayLike, weights: ArrayLike | None, lower: float, upper: float) -> bool:
     """Whether weighted samples of a label crowd at one of its limits, so that the answer may lie beyond it.
 
     They do if more than 5 % of the weight is within 2 % of the range from a limit, or within an eighth of the width of
@@ -33,9 +55,9 @@ def piled_up(x: ArrayLike, weights: ArrayLike | None, lower: float, upper: float
     Examples
     --------
     >>> import numpy as np
-    >>> from rvsemu.fitting.limits import piled_up
+    >>> from rvsemu.fitting.limits import crowded
     >>> x = np.linspace(0.0, 1.0, 1000)
-    >>> piled_up(x, None, 0.0, 1.0), piled_up(x**4, None, 0.0, 1.0)
+    >>> crowded(x, None, 0.0, 1.0), crowded(x**4, None, 0.0, 1.0)
     (False, True)
     """
     x = np.asarray(x, dtype=float)

@@ -5,134 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import PosteriorFileError, SpectrumError
-from .chain_file import BLOCK, Chain, ChainFile
+from .chain_file import BLOCK, Chain
 from .convergence import ADAPT, Convergence
-from .posterior import QUANTILES, Posterior, make_posterior
+from .posterior import Posterior, make_posterior
 from .proposals import first_ensemble, moves
-from .result import FEW_GOOD_PIXELS, POOR_FIT
-from .verbs import fit, prepare
 
-__all__ = ["name_of", "run", "sample"]
+__all__ = ["run"]
 
 _SAME = 0.05  # difference of log probability that rounding cannot make
-_DRAWS = 200  # predictions whose quantiles are kept
-
-
-def sample(
-    spectrum,
-    *,
-    seed=1,
-    walkers=32,
-    steps=3000,
-    stop=50.0,
-    file=None,
-    name=None,
-    resume=True,
-    progress=True,
-    **settings,
-) -> Posterior:
-    """Sample the posterior of the stellar labels of an observed spectrum with emcee.
-
-    Parameters
-    ----------
-    spectrum : specutils.Spectrum
-        As for `rvsemu.fit`.
-    seed : int or numpy.random.Generator
-        For everything random. A chain that is resumed goes on with its own random numbers.
-    walkers : int
-        Even, at least twice the number of free labels.
-    steps : int
-        At most so many steps of all walkers, those of earlier calls included.
-    stop : float or None
-        Stop when the chain after its burn-in is so many times longer than the longest autocorrelation time, and
-        the mean of these times has settled to 1 %. None: do all the steps.
-    file : path, optional
-        HDF5 file to keep the chain in, one group a star; other stars in it stay. It is written every 100 steps, and
-        whole whatever ends the program. `emcee.backends.HDFBackend` can read it, too.
-    name : str, optional
-        Of the group. Default: the source_id (and transit_id) in ``spectrum.meta``, else ``"spectrum"``.
-    resume : bool
-        Go on with the chain in the file; False begins anew.
-    progress : bool
-        Show a progress bar.
-    **settings
-        Those of `rvsemu.fit` but ``scale_errors``: ``emulator``, ``fixed``, ``priors``, ``radial_velocity``,
-        ``continuum_degree``, ``mask``, ``medium``, ``sigma``, ``noise_correlation``, ``model_error``, ``jitter``,
-        ``extrapolate``. ``jitter="free"`` samples the logarithm of extra white noise, too, ten times slower.
-
-    Returns
-    -------
-    Posterior
-
-    Raises
-    ------
-    SpectrumError, LabelError
-        As `rvsemu.fit`, or `walkers`, `steps` or `stop` make no sense.
-    PosteriorFileError
-        The file is none of posteriors, or has a chain of this name with other data or settings.
-
-    Notes
-    -----
-    The walkers (emcee: Foreman-Mackey et al. 2013, PASP 125, 306) start at weighted draws like those of
-    ``fit(errors="sampled")``, in all modes of the posterior that a search from several starts has found. Of their moves
-    70 % are independent proposals from a mixture of Student distributions, one for each mode, fitted to the draws, then
-    to the ensemble after 100, 200 and 300 steps, and then held; the others are differential evolution. Where the
-    posterior is nearly Gaussian this has a tenth of the autocorrelation time of emcee's default move. The first 300
-    steps are never part of the samples.
-
-    Examples
-    --------
-    >>> import rvsemu
-    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
-    >>> posterior = rvsemu.sample(star, steps=100, seed=1, progress=False)
-    >>> posterior.chain.shape
-    (100, 32, 7)
-    """
-    likelihood = prepare(spectrum, **settings)
-    result = fit(spectrum, scale_errors=False, errors="sampled", **settings)
-    name = name_of(spectrum) if name is None else str(name)
-    return run(
-        likelihood,
-        result.draws,
-        seed=seed,
-        walkers=walkers,
-        steps=steps,
-        stop=stop,
-        file=None if file is None else ChainFile(file, name),
-        resume=resume,
-        info={"name": name, **_info(result, likelihood.model.emulator.labels)},
-        arrays=lambda values: _prediction(likelihood, values),
-        progress=progress,
-        label=name,
-    )
-
-
-def name_of(spectrum) -> str:
-    """What `sample` calls a spectrum."""
-    known = [str(spectrum.meta[key]) for key in ("source_id", "transit_id") if spectrum.meta.get(key) is not None]
-    return "-".join(known) or "spectrum"
-
-
-def _info(result, space) -> dict:
-    """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
-    meta = {key: value if isinstance(value, int | float | str) else repr(value) for key, value in result.meta.items()}
-    fixed = {n: float(q.value) for n, q in result.labels.items() if n not in result.free_names}
-    flags = [flag for flag in result.flags if flag in (FEW_GOOD_PIXELS, POOR_FIT)]
-    domain = {label.name: [label.lower, label.upper] for label in space.labels}
-    return {**meta, "fixed": fixed, "domain": domain, "reduced_chi2": result.reduced_chi2, "flags": flags}
-
-
-def _prediction(likelihood, values) -> dict:
-    """Arrays of `Posterior.spectrum` from plain samples (n, m)."""
-    some = values[np.linspace(0, len(values) - 1, min(_DRAWS, len(values))).astype(int)]
-    observation, pixels = likelihood.observation, likelihood.pixels
-    return {
-        "wavelength": observation.axis[pixels].to_value("AA"),
-        "flux": observation.flux[pixels],
-        "sigma": observation.sigma[pixels],
-        "used": likelihood.used,
-        "predicted": np.quantile(likelihood.predict(some), QUANTILES, axis=0).astype("f4"),
-    }
 
 
 def run(

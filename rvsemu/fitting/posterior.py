@@ -10,9 +10,9 @@ from astropy import units as u
 from astropy.table import Column, QTable, Table
 
 from ..errors import PosteriorFileError
+from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
 from .chain_file import ChainFile, names_in
 from .convergence import look
-from .result import NOT_CONVERGED, OUTSIDE_DOMAIN
 
 __all__ = ["QUANTILES", "Posterior"]
 

@@ -77,6 +77,10 @@ class Mixture:
         """With all standard deviations times `factor`."""
         return Mixture(self.shares, self.means, factor**2 * self.covariances)
 
+    def with_equal_shares(self) -> Mixture:
+        """The same components, all with the same share."""
+        return Mixture(np.ones(len(self)), self.means, self.covariances)
+
     def _log_densities(self, x):
         densities = [component.log_density(x) for component in self._components]
         return np.log(self.shares)[:, None] + np.array(densities)

@@ -8,7 +8,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Column, QTable
 
-from ..fitting.result import AT_BOUND, FEW_GOOD_PIXELS, OUTSIDE_DOMAIN
+from ..observing.flags import AT_BOUND, FEW_GOOD_PIXELS, OUTSIDE_DOMAIN
 
 __all__ = ["AT_BOUND", "FEW_GOOD_PIXELS", "OUTSIDE_DOMAIN", "UNLIKE_TRAINING", "InversionResult", "flags_of"]
 

@@ -14,9 +14,12 @@ from ..errors import RvsemuError
 
 __all__ = [
     "AT_BOUND",
+    "ERRORS_TOO_LARGE",
+    "FAILED",
     "FEW_DRAWS",
     "FEW_GOOD_PIXELS",
     "FLAGS",
+    "NEGATIVE_CONTINUUM",
     "NOT_CONVERGED",
     "NO_INFORMATION",
     "OUTSIDE_DOMAIN",
@@ -37,6 +40,9 @@ POOR_FIT = "poor-fit"
 UNLIKE_TRAINING = "unlike-training"
 SECOND_MINIMUM = "second-minimum"
 NO_INFORMATION = "no-information"
+NEGATIVE_CONTINUUM = "negative-continuum"
+ERRORS_TOO_LARGE = "errors-too-large"
+FAILED = "failed"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -48,6 +54,9 @@ FLAGS: dict[str, str] = {
     UNLIKE_TRAINING: "The spectrum is unlike those that the networks learnt from, and its labels are a guess.",
     SECOND_MINIMUM: "Another set of labels fits nearly as well.",
     NO_INFORMATION: "The errors of the spectrum are so large that the data say nothing, or next to nothing.",
+    NEGATIVE_CONTINUUM: "The polynomial of the continuum is negative somewhere: the fluxes are not those of a star.",
+    ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
+    FAILED: "No fit was possible; the column error says why.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
@@ -108,11 +117,11 @@ def _name(flag: str) -> str:
 
 def _table() -> str:
     """The registry as a table of reStructuredText."""
-    rule = f"{'=' * 4}  {'=' * 19}  {'=' * 110}\n"
-    rows = "".join(
-        f"{1 << i:<4}  ``{name}``{'':{17 - len(name)}}{text}\n" for i, (name, text) in enumerate(FLAGS.items())
-    )
-    return f"{rule}Bit   {'Flag':<19}  Meaning\n{rule}{rows}{rule}"
+    names = [f"``{name}``" for name in FLAGS]
+    wide, long = max(map(len, names)), max(map(len, FLAGS.values()))
+    rule = f"{'=' * 4}  {'=' * wide}  {'=' * long}\n"
+    rows = "".join(f"{1 << i:<4}  {name:<{wide}}  {FLAGS[name.strip('`')]}\n" for i, name in enumerate(names))
+    return f"{rule}{'Bit':<4}  {'Flag':<{wide}}  Meaning\n{rule}{rows}{rule}"
 
 
 __doc__ += _table()

@@ -16,7 +16,7 @@ from .._frozen import same
 from ..errors import RvsemuError
 from .flags import describe, to_bits
 
-__all__ = ["IDENTITY", "Result", "identity_columns", "identity_of", "normal_interval", "tails"]
+__all__ = ["IDENTITY", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
 
 IDENTITY: dict[str, tuple[type, str, Any]] = {
     "file": (str, "", ""),
@@ -32,6 +32,12 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame."""
     return {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+
+
+def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:
+    """What to call a spectrum: its source_id, and transit_id, in `meta`; else `default`."""
+    known = [str(meta[key]) for key in ("source_id", "transit_id") if meta.get(key) is not None]
+    return "-".join(known) or default
 
 
 def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, MaskedColumn]:

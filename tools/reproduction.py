@@ -1,7 +1,10 @@
-"""Put the report of ``rvsemu reproduce`` into these pages: ``python docs/make_reproduction.py DIR``.
+"""The report of ``rvsemu reproduce``, put into the documentation.
+
+    python tools/reproduction.py DIR
 
 DIR is what ``--out`` was. The text goes to ``docs/_generated/reproduction.rst`` with the numbers beside it, the figures
-to ``docs/_static/reproduction``; all are committed. ``tests/test_docs.py`` compares text and numbers.
+to ``docs/_static/reproduction``; all are committed, and ``tests/test_docs.py`` compares text and numbers. Takes a
+second.
 """
 
 from __future__ import annotations
@@ -13,10 +16,10 @@ from pathlib import Path
 
 from rvsemu.reproduction.report import body
 
-HERE = Path(__file__).resolve().parent
-TEXT, NUMBERS = HERE / "_generated" / "reproduction.rst", HERE / "_generated" / "reproduction.json"
-FIGURES = HERE / "_static" / "reproduction"
-NONE = """No report has been put here yet: ``python docs/make_reproduction.py DIR`` does it, where DIR is what ``--out``
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TEXT, NUMBERS = DOCS / "_generated" / "reproduction.rst", DOCS / "_generated" / "reproduction.json"
+FIGURES = DOCS / "_static" / "reproduction"
+NONE = """No report has been put here yet: ``python tools/reproduction.py DIR`` does it, where DIR is what ``--out``
 was of a full run.
 """
 
@@ -30,7 +33,7 @@ def text() -> str:
 
 def main(arguments=None):
     """Copy numbers and figures, and write the text."""
-    parser = argparse.ArgumentParser(description="Put the report of 'rvsemu reproduce' into the documentation.")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR", help="what --out was")
     report = parser.parse_args(arguments).folder / "report"
     if not (report / "results.json").exists():

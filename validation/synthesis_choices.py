@@ -1,9 +1,9 @@
 """What two choices of `rvsemu.library.synthesis.Settings` cost: the sampling of the profiles, and the lines of He I.
 
-    python benchmarks/synthesis_choices.py
+    python validation/synthesis_choices.py
 
 computes stars of a few kinds twice each, with 3 and with 6 points per profile, and with and without helium, in about
-five minutes on one core. Needs `rvsemu synthesize setup`.
+five minutes on one core. Needs ``rvsemu synthesize setup``.
 """
 
 import argparse

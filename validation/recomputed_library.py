@@ -1,9 +1,9 @@
-"""Recompute spectra of a library with `rvsemu.library.synthesis` and compare them in the library's own bins.
+"""Spectra of a library, computed again with `rvsemu.library.synthesis` and compared in the library's own bins.
 
-    python benchmarks/recompute_library.py LIBRARY.h5 --n 20 --cn-below 7000 --tio-below 4500 --no-helium
+    python validation/recomputed_library.py LIBRARY.h5 --n 20 --cn-below 7000 --tio-below 4500 --no-helium
 
 For a library of unbroadened spectra in bins of 8380-8818 A (air). The spectra are chosen to cover the range of Teff
-evenly. Needs `rvsemu synthesize setup`.
+evenly. Needs ``rvsemu synthesize setup``. Takes some ten seconds of one core for each.
 """
 
 import argparse
