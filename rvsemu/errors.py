@@ -31,10 +31,6 @@ class LabelError(RvsemuError):
     """A stellar label is missing, not finite, of the wrong kind of unit or out of range."""
 
 
-class SettingsError(RvsemuError):
-    """A setting, of a fit or of sampling, has a bad value."""
-
-
 class SpectrumError(RvsemuError):
     """A spectrum or spectrum file cannot be read or used."""
 
