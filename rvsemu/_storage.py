@@ -27,7 +27,11 @@ __all__ = [
 ]
 
 _FORMAT = "rvsemu "
-_COMMAND = {"emulator": "rvsemu train", "inversion": "rvsemu train --recipe inversion"}
+_COMMAND = {
+    "emulator": "rvsemu train",
+    "inversion": "rvsemu train --recipe inversion",
+    "posterior": "rvsemu sample",
+}
 _NUMBER = count()
 
 MOST = 2**31
@@ -78,12 +82,12 @@ def stamp(file: h5py.File, kind: str, version: int) -> None:
 
 @contextmanager
 def opened(path, kind: str, newest: int, error: type[RvsemuError]) -> Iterator[h5py.File]:
-    """The open file of a trained model; whatever is wrong with it becomes one `error`.
+    """The open file of a trained model or a posterior; whatever is wrong with it becomes one `error`.
 
     Parameters
     ----------
     path : path
-    kind : {'emulator', 'inversion'}
+    kind : {'emulator', 'inversion', 'posterior'}
         What the file must be.
     newest : int
         The highest format version that can be read.
@@ -96,25 +100,29 @@ def opened(path, kind: str, newest: int, error: type[RvsemuError]) -> Iterator[h
             _check_size(file, os.path.getsize(path))
             yield file
     except FileNotFoundError:
-        raise error(f"{path} does not exist: give the path of an {kind} file.") from None
+        raise error(f"{path} does not exist: give the path of {_a(kind)} file.") from None
     except error:
         raise
     except (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise error(
-            f"{path} is damaged or not an {kind} file ({reason}): get a fresh copy, or make it again with "
+            f"{path} is damaged or not {_a(kind)} file ({reason}): get a fresh copy, or make it again with "
             f"'{_COMMAND[kind]}'."
         ) from e
 
 
 def kind_of(path) -> str | None:
-    """``"emulator"`` or ``"inversion"`` as the file says of itself; None if it says nothing or cannot be read."""
+    """``"emulator"``, ``"inversion"`` or ``"posterior"``, as the file says of itself; None if it cannot be read."""
     try:
         with h5py.File(path, "r") as file:
             stated = str(file.attrs.get("format", ""))
     except OSError:
         return None
     return stated.removeprefix(_FORMAT) if stated.startswith(_FORMAT) else None
+
+
+def _a(kind):
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def _check_format(file, path, kind, newest, error):

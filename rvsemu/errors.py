@@ -23,6 +23,10 @@ class RvsemuError(ValueError):
     """Base of all errors raised on bad input; the command line prints it as one line and exits with 2."""
 
 
+class SettingsError(RvsemuError):
+    """An argument other than a label or a spectrum is of the wrong kind or out of range."""
+
+
 class LabelError(RvsemuError):
     """A stellar label is missing, not finite, of the wrong kind of unit or out of range."""
 

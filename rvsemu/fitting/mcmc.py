@@ -1,34 +1,77 @@
-"""Sampling the posterior of one spectrum with emcee."""
+"""Sampling a log probability with emcee."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from numbers import Real
+
 import numpy as np
 
-from ..errors import PosteriorFileError, SpectrumError
-from .chain_file import BLOCK, Chain
-from .convergence import ADAPT, Convergence
+from ..errors import PosteriorFileError, SettingsError
+from .chain_file import Chain, ChainFile
+from .convergence import ADAPT, BLOCK, Convergence
+from .importance import Draws
 from .posterior import Posterior, make_posterior
 from .proposals import first_ensemble, moves
+from .settings import check_whole
 
-__all__ = ["run"]
+__all__ = ["Sampler", "run"]
 
 _SAME = 0.05  # difference of log probability that rounding cannot make
+_TARGET = 50.0  # autocorrelation times after which a chain is long enough, if nothing else is asked for
+_PART = 20  # a chain is written when it is longer by a 20th: writing it whole costs no more than that often
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How to sample: see `rvsemu.sample`.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.Generator
+    walkers, steps : int
+    stop : float or None
+    resume, progress : bool
+
+    Raises
+    ------
+    SettingsError
+        One of them makes no sense.
+    """
+
+    seed: int | np.random.Generator
+    walkers: int = 32
+    steps: int = 3000
+    stop: float | None = 50.0
+    resume: bool = True
+    progress: bool = True
+
+    def __post_init__(self):
+        if not isinstance(self.seed, np.random.Generator):
+            check_whole("seed", self.seed, 0, 2**63 - 1)
+        check_whole("walkers", self.walkers, 2, 10_000)
+        check_whole("steps", self.steps, 1, 10_000_000)
+        if self.walkers % 2:
+            raise SettingsError(f"walkers={self.walkers}: give an even number, at least twice the free labels.")
+        if self.stop is not None and not (isinstance(self.stop, Real) and 0 < self.stop < np.inf):
+            raise SettingsError(f"stop={self.stop!r}: give a positive number of autocorrelation times, or None.")
+
+    @property
+    def target(self) -> float:
+        """Number of autocorrelation times that make a chain long enough, whether sampling stops there or not."""
+        return _TARGET if self.stop is None else float(self.stop)
 
 
 def run(
     likelihood,
-    start,
+    start: Draws,
+    sampler: Sampler,
     *,
-    seed,
-    walkers=32,
-    steps=3000,
-    stop=50.0,
-    file=None,
-    resume=True,
-    info=None,
-    arrays=None,
-    progress=True,
-    label="sample",
+    file: ChainFile | None = None,
+    info: dict | None = None,
+    arrays: Callable[[np.ndarray], dict] | None = None,
 ) -> Posterior:
     """Sample any log probability; `rvsemu.sample` is this for a spectrum.
 
@@ -39,100 +82,117 @@ def run(
         ``log_probability(x)`` of rows (n, m).
     start : Draws
         From it the first ensemble is taken; with its ``proposal``.
-    seed : int or numpy.random.Generator
-    walkers, steps, stop, resume, progress
-        See `rvsemu.sample`.
+    sampler : Sampler
     file : ChainFile, optional
         Where to keep the chain.
     info : dict, optional
-        For ``meta``; kept in the file.
+        For ``meta``; kept in the file. Its ``name`` is that of the progress bar.
     arrays : callable, optional
         Takes plain samples (n, m), returns the arrays of `Posterior.spectrum`.
-    label : str
-        Of the progress bar.
 
     Returns
     -------
     Posterior
     """
-    names = likelihood.parameters.free_names
-    units = [likelihood.parameters.space[name].unit for name in names]
-    _check(walkers, steps, stop, len(names))
-    chain = file.read_chain() if file is not None and resume else None
-    if chain is None:
-        rng = np.random.default_rng(seed)
-        ensemble = first_ensemble(start, walkers, rng)
-        chain = Chain.begin(ensemble, likelihood.log_probability(ensemble), rng, start.proposal)
+    m = len(likelihood.parameters.free)
+    if sampler.walkers < 2 * m:
+        raise SettingsError(
+            f"walkers={sampler.walkers}: give an even number of at least {2 * m}, twice the free labels."
+        )
+    with nullcontext() if file is None else file.held():
+        chain = file.read() if file is not None and sampler.resume else None
+        if chain is None:
+            chain = _begun(likelihood, start, sampler)
+        else:
+            _check_same(chain, file, likelihood, sampler.walkers)
+        chain.info, chain.target, before = dict(info or {}), sampler.target, len(chain)
+        _extend(chain, likelihood, sampler, file)
+        posterior = make_posterior(chain)
+        if arrays is not None and (len(chain) > before or not chain.arrays):
+            chain.arrays = arrays(posterior.values)
+            posterior.spectrum.update(chain.arrays)
         if file is not None:
-            file.create(chain, names, units, info or {})
-    else:
-        _check_same(chain, file, likelihood, walkers)
-    converged = _extend(chain, likelihood, steps, stop, file, progress, label)
-    posterior = make_posterior(chain, names, units, info or {}, {"converged": converged}, {})
-    if arrays is not None:
-        posterior.spectrum.update(arrays(posterior.values))
-    if file is not None:
-        file.finish({"converged": converged}, posterior.spectrum)
+            file.write(chain)
     return posterior
 
 
-def _extend(chain, likelihood, steps, stop, file, progress, label) -> bool:
-    """Sample until `steps` or convergence; every block of steps goes to the file, and so does a part of one."""
+def _begun(likelihood, start, sampler) -> Chain:
+    """No steps yet."""
+    rng = np.random.default_rng(sampler.seed)
+    ensemble = first_ensemble(start, sampler.walkers, rng)
+    walkers, m = ensemble.shape
+    names = tuple(likelihood.parameters.free_names)
+    return Chain(
+        names=names,
+        units=tuple(str(likelihood.parameters.space[name].unit) for name in names),
+        coords=np.empty((0, walkers, m)),
+        log_probability=np.empty((0, walkers)),
+        accepted=np.zeros(walkers),
+        ensemble=ensemble,
+        ensemble_log_probability=likelihood.log_probability(ensemble),
+        random_state=np.random.RandomState(rng.integers(2**32, size=8, dtype=np.uint32)).get_state(),
+        proposal=start.proposal,
+        target=sampler.target,
+    )
+
+
+def _extend(chain, likelihood, sampler, file) -> None:
+    """Sample until it is enough, and keep what there is in the file now and then, and when something ends it."""
     from tqdm import tqdm
 
-    check = Convergence(stop)
-    with tqdm(total=steps, initial=len(chain), desc=label, unit="step", disable=not progress, leave=False) as bar:
-        while not check.reached(chain.coords):
-            if len(chain) >= steps:
-                return False
-            if np.isfinite(check.tau):
-                bar.set_postfix_str(f"autocorrelation {check.tau:.0f} steps", refresh=False)
-            if 0 < len(chain) <= ADAPT and len(chain) % BLOCK == 0:
-                last = chain.coords[len(chain) // 2 :].reshape(-1, chain.coords.shape[-1])
-                chain.proposal = chain.proposal.fitted(last, np.full(len(last), 1 / len(last)))
-            try:
-                _advance(chain, likelihood, min(BLOCK - len(chain) % BLOCK, steps - len(chain)), bar)
-            finally:
-                if file is not None and len(chain) > chain.saved:
-                    file.append(chain)
-    return True
+    check, saved = Convergence(chain.target), len(chain)
+    bar = {"total": sampler.steps, "initial": len(chain), "unit": "step", "disable": not sampler.progress}
+    with tqdm(desc=chain.info.get("name", "sample"), leave=False, **bar) as bar:
+        try:
+            while len(chain) < sampler.steps and not (sampler.stop is not None and check.reached(chain.coords)):
+                if np.isfinite(check.tau):
+                    bar.set_postfix_str(f"autocorrelation {check.tau:.0f} steps", refresh=False)
+                _adapt(chain)
+                _advance(chain, likelihood, min(BLOCK - len(chain) % BLOCK, sampler.steps - len(chain)), bar)
+                if file is not None and len(chain) - saved >= max(BLOCK, len(chain) // _PART):
+                    file.write(chain)
+                    saved = len(chain)
+        except BaseException:
+            if file is not None and len(chain) > saved:
+                file.write(chain)
+            raise
+
+
+def _adapt(chain) -> None:
+    """Fit the proposals to the second half of the chain, after the first few blocks of steps."""
+    if 0 < len(chain) <= ADAPT and len(chain) % BLOCK == 0:
+        last = chain.coords[len(chain) // 2 :].reshape(-1, chain.coords.shape[-1])
+        chain.proposal = chain.proposal.fitted(last, np.full(len(last), 1 / len(last)))
 
 
 def _advance(chain, likelihood, steps, bar) -> None:
     import emcee
 
-    sampler = emcee.EnsembleSampler(
-        *chain.ensemble.shape, likelihood.log_probability, moves=moves(chain.proposal), vectorize=True
-    )
-    state = emcee.State(chain.ensemble, log_prob=chain.ensemble_log_probability, random_state=chain.random_state)
+    kept = moves(chain.proposal)
+    sampler = emcee.EnsembleSampler(*chain.ensemble.shape, likelihood.log_probability, moves=kept, vectorize=True)
+    sampler.log_prob_fn = likelihood.log_probability  # emcee's wrapper of it prints a traceback, after Ctrl-C, too
+    begin = emcee.State(chain.ensemble, log_prob=chain.ensemble_log_probability, random_state=chain.random_state)
+    done: list[tuple] = []
     try:
-        for _ in sampler.sample(state, iterations=steps, skip_initial_state_check=True):
+        for state in sampler.sample(begin, iterations=steps, skip_initial_state_check=True, store=False):
+            done.append((state.coords.copy(), state.log_prob.copy(), state.random_state))
             bar.update()
     finally:
-        chain.extend(sampler.backend)
-
-
-def _check(walkers, steps, stop, m):
-    if walkers < 2 * m or walkers % 2:
-        raise SpectrumError(f"walkers={walkers}: give an even number of at least {2 * m}, twice the free labels.")
-    if steps < 1:
-        raise SpectrumError(f"steps={steps}: give a positive number.")
-    if stop is not None and not stop > 0:
-        raise SpectrumError(f"stop={stop}: give a positive number of autocorrelation times, or None.")
+        chain.extend(done)
 
 
 def _check_same(chain, file, likelihood, walkers):
     """The chain must be one of this data with these settings: its last ensemble has the same log probability."""
-    remedy = "give another name or file, or begin anew (resume=False, --restart)"
-    names, there = likelihood.parameters.free_names, file.read_rest()["names"]
-    if there != tuple(names) or chain.coords.shape[1] != walkers:
+    remedy = "give another file, or begin anew (resume=False, --restart)"
+    names, there = tuple(likelihood.parameters.free_names), chain.names
+    if there != names or chain.coords.shape[1] != walkers:
         raise PosteriorFileError(
-            f"{file.path}: '{file.name}' was sampled with {chain.coords.shape[1]} walkers for {', '.join(there)}, now "
+            f"{file.path} was sampled with {chain.coords.shape[1]} walkers for {', '.join(there)}, now "
             f"they are {walkers} for {', '.join(names)}: {remedy}."
         )
     was, now = chain.ensemble_log_probability, likelihood.log_probability(chain.ensemble)
     if not np.all(np.abs(was - now) < _SAME):
         raise PosteriorFileError(
-            f"{file.path}: '{file.name}' was sampled with other data or settings (a log probability was {was[0]:.2f} "
+            f"{file.path} was sampled with other data or settings (a log probability was {was[0]:.2f} "
             f"and is now {now[0]:.2f}): {remedy}."
         )

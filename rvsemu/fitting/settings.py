@@ -19,7 +19,7 @@ from ..observing.noise import ModelError, NoiseModel, correlation_for, model_err
 from ..observing.observation import DEFAULT_MASK, Observation, parse_mask
 from .parameters import Parameters
 
-__all__ = ["Settings", "described", "takes_settings"]
+__all__ = ["Settings", "check_whole", "described", "takes_settings"]
 
 _MOST_DEGREE = 20
 
@@ -101,13 +101,13 @@ class Settings:
     def __post_init__(self):
         object.__setattr__(self, "emulator", resolve(self.emulator))
         object.__setattr__(self, "model_error", model_error_for(self.model_error))
-        _check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
+        check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
         _check_choice("errors", self.errors, ("gaussian", "sampled"))
         for name in ("scale_errors", "extrapolate"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise SettingsError(f"{name}={getattr(self, name)!r}: give True or False.")
         if not isinstance(self.seed, np.random.Generator):
-            _check_whole("seed", self.seed, 0, 2**63 - 1)
+            check_whole("seed", self.seed, 0, 2**63 - 1)
         parse_mask(self.mask, self.extra_mask)
         if not self.free_jitter and not (_is_number(self.jitter) and 0 <= self.jitter < np.inf):
             raise SettingsError(f"jitter={self.jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
@@ -139,7 +139,7 @@ class Settings:
         return self.seed if isinstance(self.seed, np.random.Generator) else np.random.default_rng([self.seed, *numbers])
 
 
-def _check_whole(name, value, lowest, highest):
+def check_whole(name, value, lowest, highest):
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not (whole and lowest <= value <= highest):
         raise SettingsError(f"{name}={value!r}: give a whole number from {lowest} to {highest}.")

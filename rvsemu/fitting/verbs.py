@@ -8,14 +8,15 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 
 from .._compat import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.flags import NOT_CONVERGED
-from ..observing.results import name_of
+from ..observing.results import IDENTITY, name_of
 from .chain_file import ChainFile
 from .likelihood import Likelihood
-from .mcmc import run
+from .mcmc import Sampler, run
 from .posterior import QUANTILES, Posterior
 from .problem import Problem
 from .result import FitFailure, FitResult
@@ -239,7 +240,6 @@ def sample(
     steps: int = 3000,
     stop: float | None = 50.0,
     file: str | PathLike | None = None,
-    name: str | None = None,
     resume: bool = True,
     progress: bool = True,
     **settings: Any,
@@ -258,10 +258,8 @@ def sample(
         Stop when the chain after its burn-in is so many times longer than the longest autocorrelation time, and
         the mean of these times has settled to 1 %. None: do all the steps.
     file : path, optional
-        HDF5 file to keep the chain in, one group a star; other stars in it stay. It is written every 100 steps, and
-        whole whatever ends the program. `emcee.backends.HDFBackend` can read it, too.
-    name : str, optional
-        Of the group. Default: the source_id (and transit_id) in ``spectrum.meta``, else ``"spectrum"``.
+        HDF5 file to keep the chain of this spectrum in. It is written every 100 steps, from 2000 on when the chain is
+        a 20th longer, and whole whatever ends the program. `emcee.backends.HDFBackend` can read it, too.
     resume : bool
         Go on with the chain in the file; False begins anew.
     progress : bool
@@ -274,10 +272,10 @@ def sample(
 
     Raises
     ------
-    SpectrumError, LabelError
+    SpectrumError, LabelError, SettingsError
         As `rvsemu.fit`, or `walkers`, `steps` or `stop` make no sense.
     PosteriorFileError
-        The file is none of posteriors, or has a chain of this name with other data or settings.
+        The file is no posterior, has one of other data or settings, or another process has been writing it for 60 s.
 
     Notes
     -----
@@ -297,33 +295,41 @@ def sample(
     (100, 32, 7)
     """
     checked = Settings(**settings)
+    sampler = Sampler(checked.generator(), walkers, steps, stop, resume, progress)
+    kept = None if file is None else ChainFile(file)
     problem = Problem([checked.observe(spectrum)], checked)
     minima = problem.minima()
     likelihood, result = problem.likelihood(minima), problem.result(minima)
-    name = name_of(spectrum.meta) if name is None else str(name)
     return run(
         likelihood,
         problem.draws(minima, likelihood),
-        seed=checked.generator(),
-        walkers=walkers,
-        steps=steps,
-        stop=stop,
-        file=None if file is None else ChainFile(file, name),
-        resume=resume,
-        info={"name": name, **_info(result, checked.emulator.labels)},
+        sampler,
+        file=kept,
+        info={"name": name_of(spectrum.meta), **_info(result, checked.emulator.labels)},
         arrays=lambda values: _prediction(likelihood, values),
-        progress=progress,
-        label=name,
     )
 
 
 def _info(result, space) -> dict:
     """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
-    meta = {key: value if isinstance(value, int | float | str) else repr(value) for key, value in result.meta.items()}
-    fixed = {n: float(q.value) for n, q in result.labels.items() if n not in result.free_names}
-    domain = {label.name: [label.lower, label.upper] for label in space.labels}
     flags = [flag for flag in result.flags if flag != NOT_CONVERGED]  # of the steps to the best fit; chains have theirs
-    return {**meta, "fixed": fixed, "domain": domain, "reduced_chi2": result.reduced_chi2, "flags": flags}
+    return {
+        **{key: _plain(key, value) for key, value in result.meta.items()},
+        "units": {name: str(value.unit) for name, value in result.labels.items()},
+        "fixed": {name: float(q.value) for name, q in result.labels.items() if name not in result.free_names},
+        "ranges": {name: list(limits) for name, limits in result.ranges.items()},
+        "domain": {label.name: [label.lower, label.upper] for label in space.labels},
+        "reduced_chi2": result.reduced_chi2,
+        "flags": flags,
+    }
+
+
+def _plain(key, value) -> int | float | str | None:
+    """A value for JSON: without its unit if it names the star, and as text if it is not simple."""
+    if key in IDENTITY and isinstance(value, u.Quantity):
+        value = value.to_value(IDENTITY[key][1] or value.unit)
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1 else value
+    return value if isinstance(value, int | float | str | None) else repr(value)
 
 
 def _prediction(likelihood, values) -> dict:

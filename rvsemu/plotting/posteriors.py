@@ -61,11 +61,11 @@ def plot_predictive(
     below = panel_below(ax)
     wave, flux, sigma, good = (posterior.spectrum[key] for key in ("wavelength", "flux", "sigma", "used"))
     outer, inner, median = _bands(posterior.spectrum["predicted"])
-    medians = {row["name"]: u.Quantity(row["median"], row["unit"]) for row in posterior.summary()}
+    medians = posterior.labels
 
     ax.plot(wave, flux, color=DATA, lw=0.9, label=source_name(posterior))
     ax.fill_between(wave, *outer, color=MODEL, alpha=0.3, lw=0)
-    ax.plot(wave, median, color=MODEL, lw=0.9, label=describe(medians, posterior.standard_errors))
+    ax.plot(wave, median, color=MODEL, lw=0.9, label=describe(medians, posterior.errors))
     below.plot(wave, flux - median, color=DATA, lw=0.6)
     for edge in (-1, 1):
         below.plot(wave, edge * sigma, color=NOISE, lw=0.8, label="noise, 1 sigma" if edge > 0 else None)
