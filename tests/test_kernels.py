@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[1] / "validation" / "kernels.py"
-SMALL = ("--kernels", "Haswell", "Prescott", "--threads", "1", "--stars", "4", "--box-stars", "8")
+SMALL = (
+    "--kernels",
+    "Haswell",
+    "Prescott",
+    "--threads",
+    "1",
+    "--stars",
+    "4",
+    "--box-stars",
+    "8",
+    "--away",
+    "0.2",
+)  # another minimum; not digits
 
 pytest.importorskip("threadpoolctl", reason="it tells which kernel was taken: pip install rvsemu[test]")
 

@@ -39,7 +39,6 @@ THREADS = (1, 2)
 DWARFS = {"teff": (4500.0, 7000.0), "logg": (3.8, 4.8), "vsini": (0.0, 40.0), "mh": (-1.0, 0.4)}
 GIANTS = {"teff": (4500.0, 5500.0), "logg": (2.0, 3.6), "vsini": (0.0, 15.0), "mh": (-1.0, 0.4)}
 BOX_NOISES = (20, 50, 100)  # S/N, in turn
-AWAY = 0.05  # sigma
 
 
 @dataclass(frozen=True)
@@ -143,24 +142,24 @@ def distances(first, other) -> np.ndarray:
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
 
 
-def report(stars, fits) -> int:
-    """Print how far each process ends from the first one; the number of stars that end elsewhere in any."""
+def report(stars, fits, away) -> int:
+    """Print how far each process ends from the first one; number of stars more than `away` sigma apart in any."""
     reference, first = next(iter(fits.items()))
     apart = {name: distances(first, other) for name, other in fits.items()}
     print(f"\n{len(stars.snr)} stars; compared with {reference}\n")
-    print(f"{'kernel':24}{f'stars > {AWAY} sigma':>20}{'largest (sigma)':>18}{'chi2 lower':>12}{'higher':>8}")
+    print(f"{'kernel':24}{f'stars > {away} sigma':>20}{'largest (sigma)':>18}{'chi2 lower':>12}{'higher':>8}")
     for name, far in apart.items():
-        elsewhere = far.max(axis=1) > AWAY
+        elsewhere = far.max(axis=1) > away
         gain = (fits[name].chi2 - first.chi2)[elsewhere]
         print(f"{name:24}{elsewhere.sum():20}{far.max():18.3f}{(gain < 0).sum():12}{(gain > 0).sum():8}")
     worst = np.array([far.max(axis=1) for far in apart.values()])
-    for star in np.flatnonzero(worst.max(axis=0) > AWAY):
+    for star in np.flatnonzero(worst.max(axis=0) > away):
         name = list(apart)[worst[:, star].argmax()]
         label = first.names[apart[name][star].argmax()]
         print(f"\nstar {star} ({stars.title[star]}): {apart[name][star].max():.2f} sigma apart in {label}")
         for source in (reference, name):
             print(f"  {source}: {fits[source].line(star)}")
-    return int((worst.max(axis=0) > AWAY).sum())
+    return int((worst.max(axis=0) > away).sum())
 
 
 def main(arguments=None) -> int:
@@ -172,6 +171,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--threads", nargs="+", type=int, default=THREADS, help="of each (default: 1 2)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at once (default: all cores)")
     parser.add_argument("--seed", type=int, default=1, help="of labels and noise (default: 1)")
+    parser.add_argument("--away", type=float, default=0.05, metavar="SIGMA", help="apart (default: 0.05)")
     parser.add_argument("--exact", action="store_true", help="fit without errors of emulator and models")
     parser.add_argument("--fit", nargs=2, type=Path, help=argparse.SUPPRESS)  # what this script tells its processes
     options = parser.parse_args(arguments)
@@ -181,8 +181,10 @@ def main(arguments=None) -> int:
         return 0
     kernels = distinct(options.kernels)
     stars = simulate_stars(options.stars, options.box_stars, options.seed)
-    elsewhere = report(stars, fit_with(kernels, options.threads, stars, options.jobs, *["--exact"] * options.exact))
-    print(f"\n{elsewhere} of {len(stars.snr)} stars end more than {AWAY} sigma away under some kernel")
+    elsewhere = report(
+        stars, fit_with(kernels, options.threads, stars, options.jobs, *["--exact"] * options.exact), options.away
+    )
+    print(f"\n{elsewhere} of {len(stars.snr)} stars end more than {options.away} sigma away under some kernel")
     return int(elsewhere > 0)
 
 

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import SpectrumError, SpectrumWarning
 
@@ -53,7 +53,7 @@ def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
     SpectrumError
         The argument is no path, or the file is missing, unreadable or above `MAX_FILE_BYTES`.
     """
-    if hasattr(source, "read"):
+    if not isinstance(source, str | os.PathLike) and hasattr(source, "read"):
         source.seek(0)
         label = str(getattr(source, "name", "file object"))
         return _limited(source, label), label
@@ -76,7 +76,7 @@ def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
         raise SpectrumError(f"{label!s}: cannot be read ({reason}); give a readable file") from error
 
 
-def _limited(opened: BinaryIO, label: str, limit: int | None = None) -> bytes:
+def _limited(opened: Any, label: str, limit: int | None = None) -> bytes:
     """All that a stream gives, unless that is more than the limit; no more than that is ever held."""
     limit = MAX_FILE_BYTES if limit is None else limit
     data = opened.read(limit + 1)

@@ -189,16 +189,16 @@ def _plain(meta) -> dict:
     """Scalars for people and other programs: labels in their units, and what else is a number or a text."""
     labels = {name: getattr(value, "value", value) for name, value in dict(meta.get("labels") or {}).items()}
     scalars = {name: v.item() if isinstance(v, np.generic) else v for name, v in (meta | labels).items()}
-    return {
-        str(name): value
-        for name, value in scalars.items()
-        if isinstance(value, (bool, int, float, str)) and np.isreal(_finite(value)) and str(value).isprintable()
-    }
+    return {str(name): value for name, value in scalars.items() if _printable(value)}
 
 
-def _finite(value) -> object:
-    """The value, or something that is not real for what headers cannot hold."""
-    return 1j if isinstance(value, float) and not np.isfinite(value) else 0
+def _printable(value) -> bool:
+    """Whether headers can hold a value: a text of one line, or a number that is finite and of 64 bits."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, float):
+        return bool(np.isfinite(value))
+    return isinstance(value, int) and abs(value) < 2**63
 
 
 def _write_fits(path: Path, columns: dict, stated: dict, plain: dict) -> None:
