@@ -32,7 +32,7 @@ def test_convergence_needs_length_and_rest():
     [
         (0.8, 20_000, True),  # 2200 times
         (0.8, 19_937, True),  # a length at which nobody would look
-        (0.8, 1500, True),  # 130 times after the burn-in
+        (0.8, 4000, True),  # 410 times after the burn-in
         (0.8, 650, False),  # 39 times
         (0.8, 400, False),  # proposals were adapted until a moment ago
         (0.99, 20_000, True),  # 95 times
