@@ -55,7 +55,8 @@ class Convergence:
     """
 
     def __init__(self, target: float):
-        self._target, self._known = target, {}
+        self._target = target
+        self._known: dict[int, tuple[int, np.ndarray]] = {}
 
     @property
     def tau(self) -> float:
