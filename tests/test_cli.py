@@ -28,7 +28,7 @@ def test_generate_writes_the_spectrum_and_a_plot(tmp_path):
     np.testing.assert_allclose(read.uncertainty.array, sun.uncertainty.array)
     assert (read.meta["labels"], read.meta["medium"]) == (sun.meta["labels"], "air")
     header = fits.getheader(out, 1)
-    assert (header["TEFF"], header["LOGG"], header["RESOLUTI"]) == (5777.0, 4.44, 11500.0)
+    assert (header["TEFF"], header["LOGG"], header["RESOLUTION"]) == (5777.0, 4.44, 11500.0)
     assert (header["MEDIUM"], header["RECIPE"]) == ("air", "default")
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["sun.fits", "sun.png"]
@@ -156,7 +156,7 @@ def test_info(capsys):
 
 
 def test_the_installed_command():
-    said = subprocess.run([sys.executable, "-m", "rvsemu.cli", "--version"], capture_output=True, text=True, check=True)
+    said = subprocess.run([sys.executable, "-m", "rvsemu", "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == f"rvsemu {rvsemu.__version__}"
 
 

@@ -98,7 +98,7 @@ def test_an_interrupted_fit_keeps_its_rows_and_goes_on(tmp_path):
     for i in range(70):
         files.append(tmp_path / f"{i}.csv")
         files[-1].symlink_to(KEPLER)
-    command = [sys.executable, "-m", "rvsemu.cli", "fit", *map(str, files), "--errors", "sampled", "-o", str(table)]
+    command = [sys.executable, "-m", "rvsemu", "fit", *map(str, files), "--errors", "sampled", "-o", str(table)]
     with open(log, "wb") as out:
         with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) as run:
             while b"reduced chi2" not in log.read_bytes():
@@ -115,7 +115,7 @@ def test_an_interrupted_fit_keeps_its_rows_and_goes_on(tmp_path):
 
 def test_a_reader_that_has_gone_is_no_error():
     """As of ``rvsemu fit ... | head -1``."""
-    command = [sys.executable, "-m", "rvsemu.cli", "fit", KEPLER, GIANT]
+    command = [sys.executable, "-m", "rvsemu", "fit", KEPLER, GIANT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         run.stdout.close()
         said = run.stderr.read().decode()

@@ -1,6 +1,7 @@
 """The documentation says what the installed package is and does."""
 
 import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -49,6 +50,26 @@ def test_fits_of_the_stars_are_from_the_shipped_emulator():
 
 def test_report_of_the_study_is_that_of_its_numbers():
     assert committed("reproduction.rst") == reproduction.text(), "tools/reproduction.py makes it"
+
+
+def documented() -> list[tuple[str, str]]:
+    """Names in the tables of the API, with the modules that they are said to be in."""
+    module, out = "", []
+    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif re.fullmatch(r"   \w+", line):
+            out.append((module, line.strip()))
+    return out
+
+
+@pytest.mark.parametrize(("module", "name"), documented())
+def test_documented_names_exist(module, name):
+    assert hasattr(importlib.import_module(module), name)
+
+
+def test_public_names_are_documented():
+    assert {("rvsemu", name) for name in rvsemu.__all__} - {*documented()} <= {("rvsemu", "RvsemuError")}
 
 
 def test_figures_are_there():

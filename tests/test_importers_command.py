@@ -158,7 +158,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
     np.savez(tmp_path / "in" / "grid.npz", **arrays)
     out = tmp_path / "x.h5"
     out.write_text("before")
-    command = [sys.executable, "-m", "rvsemu.cli", "library", "import", "--format", "table", "--overwrite"]
+    command = [sys.executable, "-m", "rvsemu", "library", "import", "--format", "table", "--overwrite"]
     command += [*fx.RANGE, "-o", str(out)]
     with open(tmp_path / "log", "w+") as log:
         process = subprocess.Popen([*command, str(tmp_path / "in")], stdout=log, stderr=log)

@@ -207,7 +207,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path, keras):
     """One line with what can be resumed, status 130; the same command goes on."""
     out, folder = tmp_path / "e.h5", tmp_path / "e.h5.work"
     options = ["--draws", "100000", "--quiet", "-o", str(out)]
-    command = [sys.executable, "-m", "rvsemu.cli", "train", "--library", str(LIBRARY), *options]
+    command = [sys.executable, "-m", "rvsemu", "train", "--library", str(LIBRARY), *options]
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

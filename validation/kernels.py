@@ -33,12 +33,12 @@ from simulated import draw_labels, exact, observed, simulate
 import rvsemu
 from rvsemu.fitting import fit_many
 
+BLAS = Path(__file__).resolve().with_name("blas.py")
 KERNELS = ("SkylakeX", "Haswell", "Zen", "Prescott")
 THREADS = (1, 2)
 DWARFS = {"teff": (4500.0, 7000.0), "logg": (3.8, 4.8), "vsini": (0.0, 40.0), "mh": (-1.0, 0.4)}
 GIANTS = {"teff": (4500.0, 5500.0), "logg": (2.0, 3.6), "vsini": (0.0, 15.0), "mh": (-1.0, 0.4)}
 BOX_NOISES = (20, 50, 100)  # S/N, in turn
-AWAY = 0.05  # sigma
 
 
 @dataclass(frozen=True)
@@ -88,22 +88,10 @@ def fit(stars, settings) -> Fits:
     return Fits(np.array(names), np.array(labels), np.array(errors), np.array([r.chi2 for r in results]))
 
 
-def taken() -> list[str]:
-    """What the copies of OpenBLAS in this process took, after they were made to compute."""
-    from scipy.linalg import cholesky
-    from threadpoolctl import threadpool_info
-
-    for kind in (np.float32, np.float64):
-        matrix = np.eye(300, dtype=kind) + 1 / 300
-        cholesky(matrix @ matrix)
-        np.linalg.solve(matrix, matrix[0])
-    return sorted({c["architecture"] for c in threadpool_info() if c["internal_api"] == "openblas"})
-
-
-def run(kernel, threads, *arguments) -> str:
-    """Output of this script in a process that is told to take `kernel`."""
+def run(kernel, threads, script, *arguments) -> str:
+    """Output of a script in a process that is told to take `kernel`."""
     environment = {**os.environ, "OPENBLAS_CORETYPE": kernel, "OPENBLAS_NUM_THREADS": str(threads)}
-    command = [sys.executable, __file__, *map(str, arguments)]
+    command = [sys.executable, script, *map(str, arguments)]
     return subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -112,7 +100,7 @@ def distinct(kernels) -> dict[str, str]:
     out = {}
     for kernel in kernels:
         try:
-            architecture = "/".join(json.loads(run(kernel, 1, "--taken"))) or "no OpenBLAS"
+            architecture = "/".join(json.loads(run(kernel, 1, BLAS))) or "no OpenBLAS"
         except subprocess.CalledProcessError as e:  # OpenBLAS takes what it is told: an illegal instruction follows
             print(f"{kernel}: this processor cannot run it (status {e.returncode})", flush=True)
             continue
@@ -125,7 +113,7 @@ def distinct(kernels) -> dict[str, str]:
     return out
 
 
-def fit_with(kernels, stars, jobs, *arguments) -> dict[str, Fits]:
+def fit_with(kernels, threads, stars, jobs, *arguments) -> dict[str, Fits]:
     """What each kernel finds with each number of threads."""
     with TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         given = Path(folder) / "stars.npz"
@@ -133,10 +121,10 @@ def fit_with(kernels, stars, jobs, *arguments) -> dict[str, Fits]:
 
         def one(kernel, threads):
             found = given.with_name(f"{kernel}-{threads}.npz")
-            run(kernel, threads, "--fit", given, found, *arguments)
+            run(kernel, threads, __file__, "--fit", given, found, *arguments)
             return read(found, Fits)
 
-        runs = {f"{kernels[k]}, {t} thread{'s'[: t - 1]}": pool.submit(one, k, t) for k in kernels for t in THREADS}
+        runs = {f"{kernels[k]}, {t} thread{'s'[: t - 1]}": pool.submit(one, k, t) for k in kernels for t in threads}
         return {name: future.result() for name, future in runs.items()}
 
 
@@ -154,24 +142,24 @@ def distances(first, other) -> np.ndarray:
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
 
 
-def report(stars, fits) -> int:
-    """Print how far each process ends from the first one; the number of stars that end elsewhere in any."""
+def report(stars, fits, away) -> int:
+    """Print how far each process ends from the first one; number of stars more than `away` sigma apart in any."""
     reference, first = next(iter(fits.items()))
     apart = {name: distances(first, other) for name, other in fits.items()}
     print(f"\n{len(stars.snr)} stars; compared with {reference}\n")
-    print(f"{'kernel':24}{f'stars > {AWAY} sigma':>20}{'largest (sigma)':>18}{'chi2 lower':>12}{'higher':>8}")
+    print(f"{'kernel':24}{f'stars > {away} sigma':>20}{'largest (sigma)':>18}{'chi2 lower':>12}{'higher':>8}")
     for name, far in apart.items():
-        elsewhere = far.max(axis=1) > AWAY
+        elsewhere = far.max(axis=1) > away
         gain = (fits[name].chi2 - first.chi2)[elsewhere]
         print(f"{name:24}{elsewhere.sum():20}{far.max():18.3f}{(gain < 0).sum():12}{(gain > 0).sum():8}")
     worst = np.array([far.max(axis=1) for far in apart.values()])
-    for star in np.flatnonzero(worst.max(axis=0) > AWAY):
+    for star in np.flatnonzero(worst.max(axis=0) > away):
         name = list(apart)[worst[:, star].argmax()]
         label = first.names[apart[name][star].argmax()]
         print(f"\nstar {star} ({stars.title[star]}): {apart[name][star].max():.2f} sigma apart in {label}")
         for source in (reference, name):
             print(f"  {source}: {fits[source].line(star)}")
-    return int((worst.max(axis=0) > AWAY).sum())
+    return int((worst.max(axis=0) > away).sum())
 
 
 def main(arguments=None) -> int:
@@ -180,23 +168,23 @@ def main(arguments=None) -> int:
     parser.add_argument("--stars", type=int, default=300, help="at S/N 20 (default: 300)")
     parser.add_argument("--box-stars", type=int, default=100, help="over the whole range of labels (default: 100)")
     parser.add_argument("--kernels", nargs="+", default=KERNELS, help=f"(default: {' '.join(KERNELS)})")
+    parser.add_argument("--threads", nargs="+", type=int, default=THREADS, help="of each (default: 1 2)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at once (default: all cores)")
     parser.add_argument("--seed", type=int, default=1, help="of labels and noise (default: 1)")
+    parser.add_argument("--away", type=float, default=0.05, metavar="SIGMA", help="apart (default: 0.05)")
     parser.add_argument("--exact", action="store_true", help="fit without errors of emulator and models")
     parser.add_argument("--fit", nargs=2, type=Path, help=argparse.SUPPRESS)  # what this script tells its processes
-    parser.add_argument("--taken", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if options.taken:
-        print(json.dumps(taken()))
-        return 0
     if options.fit:
         settings = {"emulator": exact(rvsemu.shipped()), "model_error": None} if options.exact else {}
         np.savez(options.fit[1], **vars(fit(read(options.fit[0], Stars), settings)))
         return 0
     kernels = distinct(options.kernels)
     stars = simulate_stars(options.stars, options.box_stars, options.seed)
-    elsewhere = report(stars, fit_with(kernels, stars, options.jobs, *["--exact"] * options.exact))
-    print(f"\n{elsewhere} of {len(stars.snr)} stars end more than {AWAY} sigma away under some kernel")
+    elsewhere = report(
+        stars, fit_with(kernels, options.threads, stars, options.jobs, *["--exact"] * options.exact), options.away
+    )
+    print(f"\n{elsewhere} of {len(stars.snr)} stars end more than {options.away} sigma away under some kernel")
     return int(elsewhere > 0)
 
 

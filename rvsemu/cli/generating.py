@@ -47,7 +47,7 @@ def _generate(options):
     labels = _labels(options, emulator.labels.names)
     spectrum = emulator.spectrum(medium=options.medium, extrapolate=options.extrapolate, **labels)
     if options.out:
-        write_spectrum(spectrum, options.out, options.overwrite)
+        write_spectrum(spectrum, options.out, overwrite=options.overwrite)
         print(f"wrote {options.out}")
     if options.plot:
         from ..plotting import plot_spectrum

@@ -42,11 +42,11 @@ def real(low: float, high: float) -> Callable[[str], float]:
     return convert
 
 
-def pair(text: str) -> tuple[float, float]:
+def pair(text: str, names: str = "MEAN,SIGMA") -> tuple[float, float]:
     """Type of two numbers with a comma."""
     parts = text.split(",")
     if len(parts) != 2:
-        raise argparse.ArgumentTypeError(f"{text}: write two numbers with a comma, e.g. 11500,500")
+        raise argparse.ArgumentTypeError(f"{text}: write two numbers, {names}")
     return _number(parts[0]), _number(parts[1])
 
 
@@ -57,7 +57,7 @@ def one_or_two(text: str) -> float | tuple[float, float]:
 
 def limits(text: str) -> tuple[float, float]:
     """Type of LOW,HIGH."""
-    low, high = pair(text)
+    low, high = pair(text, "LOW,HIGH")
     if not low <= high:
         raise argparse.ArgumentTypeError(f"{text}: give the lower value first")
     return low, high

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .._compat import Spectrum
 from .._frozen import frozen
@@ -126,7 +126,7 @@ class Emulator:
         """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
         return self.error.covariance(labels[self.labels.names.index("teff")])
 
-    def astype(self, dtype) -> Emulator:
+    def astype(self, dtype: DTypeLike) -> Emulator:
         """The same emulator with weights, and so flux, of another precision."""
         networks = {name: getattr(self, name).astype(dtype) for name in ("label_network", "decoder")}
         return replace(self, **networks)

@@ -56,7 +56,7 @@ class Convergence:
 
     def __init__(self, target: float):
         self._target = target
-        self._known: dict[int, tuple[int, np.ndarray]] = {}
+        self._known: dict[int, tuple] = {}
 
     @property
     def tau(self) -> float:

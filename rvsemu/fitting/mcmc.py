@@ -130,7 +130,7 @@ def _begun(likelihood, start, sampler) -> Chain:
         accepted=np.zeros(walkers),
         ensemble=ensemble,
         ensemble_log_probability=likelihood.log_probability(ensemble),
-        random_state=np.random.RandomState(rng.integers(2**32, size=8, dtype=np.uint32)).get_state(),
+        random_state=np.random.RandomState(rng.integers(2**32, size=8, dtype=np.uint32)).get_state(legacy=True),  # type: ignore[arg-type]
         proposal=start.proposal,
         target=sampler.target,
     )

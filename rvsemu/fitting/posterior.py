@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -17,6 +17,11 @@ from ..observing.results import Result, tails
 from .chain_file import read_chain
 from .convergence import Convergence
 from .limits import piled_up
+
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["QUANTILES", "Posterior"]
 
@@ -190,19 +195,19 @@ class Posterior(Result):
     def _columns(self) -> dict[str, Any]:
         return {"steps": len(self.chain), "ess": self.ess.min(), "acceptance": self.acceptance}
 
-    def plot_corner(self, **options):
+    def plot_corner(self, **options: Any) -> Figure:
         """Corner plot: see `rvsemu.plotting.plot_corner`."""
         from ..plotting import plot_corner
 
         return plot_corner(self, **options)
 
-    def plot_predictive(self, ax=None):
+    def plot_predictive(self, ax: Axes | None = None) -> Axes:
         """Data and the posterior of the model: see `rvsemu.plotting.plot_predictive`."""
         from ..plotting import plot_predictive
 
         return plot_predictive(self, ax=ax)
 
-    def to_arviz(self):
+    def to_arviz(self) -> InferenceData:
         """As `arviz.InferenceData`, each walker a chain, without the burn-in; needs arviz (``rvsemu[arviz]``)."""
         try:
             with warnings.catch_warnings():

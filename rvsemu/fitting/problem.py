@@ -18,8 +18,8 @@ from .start import first_minima
 
 __all__ = ["Minima", "Problem"]
 
-_ROUGH = 0.003  # of chi2 / 2: enough to take the covariance there once more
-_TOLERANCE = 0.00003  # the last step gains less: where labels are degenerate many small ones make a large one
+_ROUGH = 0.02  # of chi2 / 2: enough to take the covariance there once more
+_TOLERANCE = 0.0003  # the last step gains less: where labels are degenerate many small ones make a large one
 _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
 _AWAY = 0.02  # of the range of a label

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -31,6 +31,9 @@ from ..observing.results import Result, identity_columns, identity_of, normal_in
 from .importance import Draws
 from .limits import piled_up
 from .priors import Uniform
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["FitFailure", "FitResult", "at_bounds", "covariance_of", "make_result"]
 
@@ -157,7 +160,7 @@ class FitResult(Result):
             meta=dict(self.meta),
         )
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Data, model and residual: see `rvsemu.plotting.plot_fit`."""
         from ..plotting import plot_fit
 

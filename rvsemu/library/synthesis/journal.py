@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._storage import replacing
+from ..._storage import check_folder, replacing
 from ...errors import SynthesisError
 from ..model import Library
 from .settings import NAMES, Settings
@@ -45,10 +45,7 @@ class Journal:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the folder for this process; the lock of a process that died does not count."""
-        if not self.path.absolute().parent.is_dir():
-            raise SynthesisError(
-                f"{self.path}: the folder {self.path.absolute().parent} does not exist; make it first."
-            )
+        check_folder(self.path, SynthesisError)
         self._parts.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "a") as file:
             if not _lock(file):
