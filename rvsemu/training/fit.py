@@ -156,7 +156,7 @@ def _train(recipe: Recipe, library: Library, folder: Path, seed: int, progress: 
 def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, history, library) -> Emulator:
     """The emulator with its error model and validation metrics."""
     x, flux = sets.part(True)
-    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))), np.zeros((2, 0, len(sets.wavelength))))
+    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))))
     grid = (sets.wavelength, library.medium, blank)
     written = (rounded(n, recipe.weights) for n in (network, decoder))
     emulator = Emulator(space, *written, *grid, history=history)
