@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._frozen import frozen
+from .._frozen import frozen, read_only
 
 __all__ = ["ErrorModel"]
 
@@ -20,9 +20,9 @@ class ErrorModel:
         Nodes in K, increasing; between them the error is interpolated, outside it is held.
     sigma : ndarray, shape (k, n_pixels)
         RMS error.
-    components : ndarray, shape (k, r, n_pixels)
+    components : ndarray, shape (k, r, n_pixels), optional
         Low-rank part of the covariance: that of node i is ``components[i].T @ components[i]`` plus a
-        diagonal that brings the variances up to ``sigma[i]**2``. With r = 0 errors are independent.
+        diagonal that brings the variances up to ``sigma[i]**2``. Without it errors are independent, r = 0.
 
     Raises
     ------
@@ -32,9 +32,12 @@ class ErrorModel:
 
     teff: np.ndarray
     sigma: np.ndarray
-    components: np.ndarray
+    components: np.ndarray = None  # type: ignore[assignment]  # an array when it is made
 
     def __post_init__(self):
+        if self.components is None:
+            none = read_only(np.zeros((len(self.teff), 0, self.sigma.shape[-1])))
+            object.__setattr__(self, "components", none)
         if len(self.teff) < 2 or not np.all(np.diff(self.teff) > 0):
             raise ValueError("the nodes of the error model do not increase")
         if self.sigma.ndim != 2 or len(self.sigma) != len(self.teff):

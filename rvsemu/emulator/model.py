@@ -237,13 +237,13 @@ class Emulator:
             The file is missing, is not an emulator, is damaged, or has a newer format.
         """
         with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
-            error, sigma = file["error"], file["error/sigma"][:]
-            none = np.zeros((len(sigma), 0, sigma.shape[1]))
+            error = file["error"]
+            components = error["components"][:] if "components" in error else None
             return cls(
                 **read_common(file),
                 label_network=read_network(file["label_network"]),
                 decoder=read_network(file["decoder"]),
-                error=ErrorModel(error["teff"][:], sigma, error["components"][:] if "components" in error else none),
+                error=ErrorModel(error["teff"][:], error["sigma"][:], components),
             )
 
 
