@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rvsemu.library import COMPACT_RESOLUTION
+from rvsemu.library.model import COMPACT_RESOLUTION
 from rvsemu.library.synthesis import Settings, Workspace, synthesize
 from rvsemu.physics.broadening import broaden
 

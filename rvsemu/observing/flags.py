@@ -1,8 +1,8 @@
 """The registry of flags: what to beware of in a result, one bit, name and sentence each.
 
-The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` and ``outside-domain`` say
-of which label, after a colon: ``"at-bound:vsini"``. Tables have the names, joined by commas, and the bits as one
-integer.
+The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` says of which label, after a
+colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names, joined by commas, and
+the bits as one integer.
 
 """
 
