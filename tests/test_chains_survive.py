@@ -106,7 +106,7 @@ def test_sigint_is_quiet_and_keeps_every_step(busy):
 def test_sigint_to_the_command(tmp_path):
     path = tmp_path / "chains" / "2052747119115620352.h5"
     options = ["--walkers", "12", "--fix", "vmic=1", "--fix", "resolution=11900", "--all-steps", "--steps", "100000"]
-    command = [sys.executable, "-m", "rvsemu.cli", "sample", str(example_path("kepler-93")), *options]
+    command = [sys.executable, "-m", "rvsemu", "sample", str(example_path("kepler-93")), *options]
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, "--quiet", "-o", str(path.parent)], **output) as running:
         wait(lambda: path.exists() or running.poll() is not None, 120)

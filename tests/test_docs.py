@@ -79,7 +79,7 @@ def test_figures_are_there():
     assert not [name for name in named if not (DOCS / name).exists()]
 
 
-@pytest.mark.parametrize(("page", "examples"), [("quickstart", 20), ("modeling", 18), ("sampling", 9)])
+@pytest.mark.parametrize(("page", "examples"), [("quickstart", 20), ("modeling", 18), ("sampling", 8)])
 def test_pages_run(page, examples, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS

@@ -10,7 +10,7 @@ from inversion_fixtures import PLAIN, SPACE, WAVELENGTH, K, exact_inversion, flu
 
 import rvsemu
 from rvsemu._compat import Spectrum
-from rvsemu.errors import SpectrumError
+from rvsemu.errors import RvsemuError
 from rvsemu.inversion import fit_coefficients, invert
 from rvsemu.observing.noise import ModelError
 from rvsemu.observing.observation import Observation
@@ -298,7 +298,7 @@ def without(spectrum, *names):
 )
 def test_bad_spectra(exact, stars, change, settings, message):
     spectrum = change(observed(exact, stars[0]))
-    with pytest.raises(SpectrumError, match=message) as raised:
+    with pytest.raises(RvsemuError, match=message) as raised:
         invert(spectrum, inversion=exact, **settings)
     assert "\n" not in str(raised.value)
 

@@ -32,12 +32,12 @@ def _fit(options):
     with ResultsTable(options.table, options.overwrite, options.resume) as table:
         spectra = (s for s in spectra_in(options.files, options.source_id, failed) if not table.has(s))
         for result in fit_stream(spectra, on_error="skip", **settings):
+            table.add(result)
             if isinstance(result, FitFailure):
                 failures.append(result.meta["file"])
                 complain("fit", result.meta["file"], result.error)
             else:
                 print(f"{result.meta['file']}: source {result.meta.get('source_id', 'unknown')}\n{result}", flush=True)
-            table.add(result)
             if options.plot and not isinstance(result, FitFailure):
                 _plot(result, options)
     return 2 if failures else 0

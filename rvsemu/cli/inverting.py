@@ -41,6 +41,6 @@ def _invert(options):
             except RvsemuError as e:
                 failed(spectrum.meta["file"], e, spectrum.meta)
                 continue
-            print(f"{spectrum.meta['file']}: source {spectrum.meta.get('source_id', 'unknown')}\n{result}", flush=True)
             table.add(result)
+            print(f"{spectrum.meta['file']}: source {spectrum.meta.get('source_id', 'unknown')}\n{result}", flush=True)
     return 2 if failures else 0

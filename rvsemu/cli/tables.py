@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable, vstack
+from astropy.utils.masked import Masked
 
 from .._compat import Spectrum
 from ..errors import RvsemuError, SpectrumError
@@ -57,6 +59,7 @@ class ResultsTable:
         self._written = time.monotonic()
         if self.path is not None and resume and self.path.exists():
             self._rows.append(_read(self.path))
+        self._old = self._rows[0] if self._rows else None
         self._done = {key for table in self._rows for key in map(_key, table)}
         self._fresh = 0
 
@@ -76,7 +79,11 @@ class ResultsTable:
         """Add the rows of a result."""
         if self.path is None:
             return
-        self._rows.append(result.to_table())
+        rows = result.to_table()
+        if self._old is not None and "teff" in rows.colnames:
+            _give_units(self._old, rows)
+            self._old = None
+        self._rows.append(rows)
         self._fresh += 1
         if time.monotonic() - self._written > _EVERY:
             self._write()
@@ -87,6 +94,17 @@ class ResultsTable:
         together = self._rows[0] if len(self._rows) == 1 else vstack(self._rows, metadata_conflicts="silent")
         write_table(together, self.path, overwrite=True)
         self._rows, self._fresh, self._written = [together], 0, time.monotonic()
+
+
+def _give_units(table, like) -> None:
+    """Give columns the units of those of another table, as CSV has none, and VOTable no dex that can be converted."""
+    for name in set(table.colnames) & set(like.colnames):
+        unit = getattr(like[name], "unit", None)
+        if unit is not None:
+            plain = getattr(table[name], "value", table[name])
+            mask = np.broadcast_to(getattr(plain, "mask", False), len(table))
+            values = np.asarray(getattr(plain, "unmasked", plain), dtype=float)
+            table[name] = Masked(u.Quantity(values, unit), mask=mask)
 
 
 def _read(path) -> QTable:

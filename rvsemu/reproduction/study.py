@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .._storage import check_folder, made_folder, replacing
+from .._storage import made_folder, replacing
 from ..emulator import Emulator
 from ..errors import TrainingError, check_whole
 from ..inversion import Inversion
@@ -173,7 +173,8 @@ def reproduce(
 
 
 def _check_folder(out: Path):
-    check_folder(out, TrainingError)
+    if not out.absolute().parent.is_dir():
+        raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
     if out.exists() and not out.is_dir():
         raise TrainingError(f"out={out} is a file: give the name of a folder.")
 
