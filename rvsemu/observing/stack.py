@@ -94,7 +94,8 @@ class Stack:
         velocities = theta[:, len(self.model.emulator.labels)]
         used = [self.observations[i].good(v)[self.pixels] for i, v in zip(which, velocities, strict=True)]
         used = np.array(used)
-        models = np.concatenate([self.model.flux(row) for row in theta])  # to the last digit the same in any company
+        # One by one, to be the same to the last digit in any company; errors of models are taken in double precision.
+        models = np.concatenate([self.model.flux(row) for row in theta]).astype(float)
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
         level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
