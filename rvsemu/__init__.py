@@ -14,18 +14,22 @@
 `RvsemuError`      what every bad input raises
 =================  =======================================================
 
-Importing the package registers the format ``"Gaia DR3 RVS"`` with ``specutils.Spectrum.read``.
+Importing the package registers the format ``"Gaia DR3 RVS"`` with ``specutils.Spectrum.read``. Names are imported when
+they are first used, so that the import itself takes no time.
 """
 
-from importlib.metadata import version as _version
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING, Any
 
-from .emulator import Emulator, generate, shipped
-from .errors import RvsemuError
-from .fitting import FitResult, Posterior, RVSModel, fit, sample
-from .inversion import Inversion, InversionResult, invert
-from .spectra import example_path, read_rvs
+from ._registration import register_formats as _register_formats
 
-__version__ = _version("rvsemu")
+if TYPE_CHECKING:
+    from .emulator import Emulator, generate, shipped
+    from .errors import RvsemuError
+    from .fitting import FitResult, Posterior, RVSModel, fit, sample
+    from .inversion import Inversion, InversionResult, invert
+    from .spectra import example_path, read_rvs
+
 __all__ = [
     "Emulator",
     "FitResult",
@@ -42,3 +46,37 @@ __all__ = [
     "sample",
     "shipped",
 ]
+_HOMES = {
+    "emulator": ("Emulator", "generate", "shipped"),
+    "errors": ("RvsemuError",),
+    "fitting": ("FitResult", "Posterior", "RVSModel", "fit", "sample"),
+    "inversion": ("Inversion", "InversionResult", "invert"),
+    "spectra": ("example_path", "read_rvs"),
+    "observing": (),
+    "physics": (),
+}
+
+
+def __getattr__(name: str) -> Any:
+    found: Any
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found = version("rvsemu")
+    else:
+        for home, names in _HOMES.items():
+            if name == home or name in names:
+                module = _import_module(f".{home}", __name__)
+                found = module if name == home else getattr(module, name)
+                break
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_HOMES, "__version__"])
+
+
+_register_formats()

@@ -1,21 +1,30 @@
 """The errors a user can cause: each message names what, which value, what is allowed and the remedy."""
 
+from dataclasses import FrozenInstanceError
+
 __all__ = [
     "EmulatorFileError",
+    "FrozenError",
     "InversionFileError",
     "LabelError",
     "LibraryFileError",
     "PosteriorFileError",
     "RvsemuError",
+    "SettingsError",
     "SpectrumError",
     "SpectrumWarning",
     "SynthesisError",
     "TrainingError",
+    "check_whole",
 ]
 
 
 class RvsemuError(ValueError):
     """Base of all errors raised on bad input; the command line prints it as one line and exits with 2."""
+
+
+class SettingsError(RvsemuError):
+    """An argument other than a label or a spectrum is of the wrong kind or out of range."""
 
 
 class LabelError(RvsemuError):
@@ -52,3 +61,16 @@ class TrainingError(RvsemuError):
 
 class SynthesisError(RvsemuError):
     """Spectra cannot be synthesised: a prerequisite is missing, or settings do not fit."""
+
+
+class FrozenError(RvsemuError, FrozenInstanceError):
+    """A model or a part of it cannot be changed; `dataclasses.replace` makes another."""
+
+
+def check_whole(error: type[RvsemuError], name: str, value, low: int, high: int | None = None) -> int:
+    """The value as an int, if it is a whole number from `low` to `high`; `error` that names it otherwise."""
+    whole = not isinstance(value, bool) and hasattr(value, "__index__")
+    if not (whole and low <= value and (high is None or value <= high)):
+        allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
+        raise error(f"{name}={value}: give a whole number {allowed}.")
+    return int(value)

@@ -1,4 +1,4 @@
-"""Real SYNSPEC spectra written the way other codes and libraries write theirs, one function a format.
+"""Real SYNSPEC spectra written the way other codes and libraries write theirs, one function for each format.
 
 Each writer takes a folder and stars, and returns what goes after ``--format NAME`` besides the folder. Vacuum
 wavelengths are made with the formula of the IAU (Morton 1991), another one than rvsemu converts them back with.
@@ -7,7 +7,7 @@ wavelengths are made with the formula of the IAU (Morton 1991), another one than
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ from astropy.io import fits
 from astropy.table import Table
 from scipy.interpolate import make_interp_spline
 
+from rvsemu.cli import main
 from rvsemu.library import Library
+from rvsemu.library.importing import Settings, import_library
 
 LIMITS = (8490.0, 8610.0)
 _FINE = Library.load(Path(__file__).parent / "data" / "spectra_fine.h5")
@@ -343,3 +345,36 @@ def fits_arrays(folder, stars):
     hdus = [fits.PrimaryHDU(), fits.BinTableHDU(Table(values)), fits.ImageHDU(wave, name="WAVELENGTH")]
     fits.HDUList(hdus).writeto(folder / "grid.fits")
     return []
+
+
+# ---------------------------------------------------------------- importing them
+SHORT = Settings(limits=LIMITS)
+RANGE = ["--range", "8490,8610"]
+TEXT, MEDIUM, DEPTHS = 2e-5, 2e-3, 7e-5
+"""Accuracies of the flux: text of 5 or 6 digits and a library's 16-bit integers; where the two formulas for air differ
+by 1e-4 A; where a file has depths of 4 digits."""
+
+
+def run(folder, name, *options, out=None):
+    """The command on a folder; returns the exit status and the path of the library."""
+    out = out or folder.parent / f"{folder.name}.h5"
+    return main(["library", "import", "--format", name, *RANGE, "-o", str(out), *options, str(folder)]), out
+
+
+def imported(folder, name, **settings):
+    return import_library([folder], name, replace(SHORT, **settings), progress=False)
+
+
+def by_teff(library):
+    return {row[0]: flux for row, flux in zip(library.labels, library.flux, strict=True)}
+
+
+def triplet_core(wavelength, flux):
+    """Place of the Ca II 8542 line: middle of the chord at half its depth within 1.5 A."""
+    near = np.abs(wavelength - 8542.09) < 1.5
+    w, f = wavelength[near], flux[near]
+    k = int(np.argmin(f))
+    level = f[k] + 0.1
+    left = np.interp(level, f[k::-1][: k + 1], w[k::-1][: k + 1])
+    right = np.interp(level, f[k:], w[k:])
+    return (left + right) / 2

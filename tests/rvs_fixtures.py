@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -184,3 +185,81 @@ def variable_length_votable(path: Path, star: Star) -> Path:
         f"<DATA><TABLEDATA><TR>{row}</TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
     )
     return path
+
+
+def zip_members(path: Path, members: dict[str, bytes]) -> Path:
+    """A zip archive of these files."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+KEPLER = example_star("kepler-93")
+HD = example_star("hd176650")
+SCALARS = KEPLER.scalars
+
+
+def assert_is(spectrum, star, rtol=1e-7):
+    """The spectrum has the pixels and the scalars of the star; float32 files round at 6e-8."""
+    bad = np.isnan(star.flux) | np.isnan(star.error)
+    assert spectrum.spectral_axis.unit == u.nm
+    assert spectrum.flux.unit == u.dimensionless_unscaled
+    np.testing.assert_allclose(spectrum.spectral_axis.value, star.wavelength, rtol=1e-13)
+    np.testing.assert_array_equal(spectrum.mask, bad)
+    assert spectrum.mask.dtype == bool
+    np.testing.assert_allclose(spectrum.flux.value[~bad], star.flux[~bad], rtol=rtol)
+    assert np.isnan(spectrum.flux.value[bad]).all()
+    assert spectrum.uncertainty.uncertainty_type == "std"
+    np.testing.assert_allclose(spectrum.uncertainty.array, star.error, rtol=rtol)
+    meta = {name: spectrum.meta[name] for name in star.scalars}
+    assert meta == star.scalars
+    assert {name: type(value) for name, value in meta.items()} == {n: type(v) for n, v in star.scalars.items()}
+
+
+def zip_of_two(folder: Path) -> Path:
+    fits_file = write_fits(folder / "hd.fits", raw(HD))
+    with zipfile.ZipFile(folder / "products.zip", "w") as archive:
+        archive.writestr("readme.txt", "some words\n")
+        archive.writestr("empty/", "")
+        archive.writestr("XP_SAMPLED-Gaia DR3 1.csv", bp_rp_csv())
+        archive.write(example_path("kepler-93"), "RVS-Gaia DR3 2052747119115620352.csv")
+        archive.write(fits_file, "more/hd.fits")
+    return folder / "products.zip"
+
+
+def bp_rp_csv() -> str:
+    rows = [f"1,2,3.0,4.0,{w},1e-16,1e-18" for w in np.arange(336, 1021, 2.0)]
+    return "\n".join(["source_id,solution_id,ra,dec,wavelength,flux,flux_error", *rows, ""])
+
+
+def check_message(caught, path: Path) -> None:
+    """One line that begins with the file, says what is wrong and, after a semicolon, what to do."""
+    message = str(caught.value)
+    assert message.startswith(str(path)), message
+    assert "\n" not in message
+    assert len(message) < len(str(path)) + 420
+    assert ";" in message or "download it again" in message, message
+
+
+WRITERS = {
+    "csv": lambda d: write_csv(d / "a.csv", individual(KEPLER)),
+    "csv.gz": lambda d: write_csv(d / "a.csv.gz", individual(KEPLER)),
+    "ecsv, commas": lambda d: write_ecsv(d / "a.ecsv", individual(KEPLER)),
+    "ecsv, spaces": lambda d: write_ecsv(d / "a.ecsv", individual(KEPLER), delimiter=" "),
+    "votable, params": lambda d: write_votable(d / "a.xml", individual(KEPLER, scalars=False), SCALARS),
+    "votable, columns": lambda d: write_votable(d / "a.vot", individual(KEPLER), serialization="binary"),
+    "votable, gz": lambda d: write_votable(d / "a.vot.gz", individual(KEPLER, scalars=False), SCALARS, "binary2"),
+    "fits, header": lambda d: write_fits(d / "a.fits", individual(KEPLER, scalars=False), SCALARS),
+    "fits, columns": lambda d: write_fits(d / "a.fits", individual(KEPLER)),
+    "raw csv, null": lambda d: write_csv(d / "a.csv", text_cells(KEPLER)),
+    "raw csv, empty": lambda d: write_csv(d / "a.csv", text_cells(KEPLER, missing="")),
+    "raw csv.gz, NaN": lambda d: write_csv(d / "a.csv.gz", text_cells(KEPLER, missing="NaN")),
+    "raw ecsv": lambda d: write_ecsv(d / "a.ecsv", raw(KEPLER)),
+    "raw bulk": lambda d: write_bulk(d / "RvsMeanSpectrum_000000-003111.csv.gz", KEPLER),
+    "raw votable": lambda d: write_votable(d / "a.xml", raw(KEPLER), serialization="binary2"),
+    "raw votable, wavelengths": lambda d: write_votable(d / "a.xml", raw(KEPLER, wavelength=True)),
+    "raw votable, texts": lambda d: write_votable(d / "a.xml", text_cells(KEPLER)),
+    "raw fits": lambda d: write_fits(d / "a.fits", raw(KEPLER)),
+    "raw fits, texts": lambda d: write_fits(d / "a.fits", text_cells(KEPLER)),
+}

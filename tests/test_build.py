@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on(tmp_path):
     wait_for(lambda: finished(path) >= 4)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not status(path)["running"]
+    wait_for(lambda: not status(path)["running"])  # its children are killed, too, a little later
     assert 4 <= finished(path) < 12
     assert start(path, tmp_path / "cache").wait() == 0
     library = Library.load(path)
@@ -181,7 +181,7 @@ def test_a_library_of_another_origin_is_refused(tmp_path, space):
     path = tmp_path / "l.h5"
     library = build(path, 2, SETTINGS, workspace=space, progress=False)
     del library.info["settings"]
-    library.save(path)
+    library.save(path, overwrite=True)
     with pytest.raises(SynthesisError, match="not made by"):
         build(path, 3, SETTINGS, workspace=space, progress=False)
     assert not Journal(path).folder.exists()
@@ -189,7 +189,7 @@ def test_a_library_of_another_origin_is_refused(tmp_path, space):
 
 def test_a_compact_copy_does_not_grow(tmp_path, space):
     path = tmp_path / "c.h5"
-    build(path, 2, SETTINGS, workspace=space, progress=False).compact(step=0.2).save(path)
+    build(path, 2, SETTINGS, workspace=space, progress=False).compact(step=0.2).save(path, overwrite=True)
     with pytest.raises(SynthesisError, match="compact copy"):
         build(path, 3, workspace=space, progress=False)
 
@@ -245,9 +245,14 @@ def test_run_and_status(tmp_path, monkeypatch, capsys):
     [
         (["setup", "--engine", "nothing"], ["nothing", "executable"]),
         (["run", "--n", "4", "-o", "l.h5"], ["rvsemu synthesize setup"]),
-        (["run", "--n", "4", "-o", "l.h5", "--jobs", "0"], ["--jobs 0", "at least 1"]),
-        (["run", "--n", "4", "-o", "l.h5", "--within", "teff"], ["--within teff"]),
+        (["run", "--n", "4", "-o", "l.h5", "--jobs", "0"], ["--jobs", "0: give a whole number from 1 to 4096"]),
+        (["run", "--n", "4", "-o", "l.h5", "--within", "teff"], ["--within", "teff: write LABEL=VALUE"]),
+        (["run", "--n", "4", "-o", "l.h5", "--within", "teff=5,x"], ["--within", "'x' is not a number"]),
         (["run", "--n", "x", "-o", "l.h5"], ["--n", "'x'"]),
+        (["run", "--n", "0", "-o", "l.h5"], ["--n: 0: give a whole number of at least 1"]),
+        (["run", "--n", "4", "-o", "l.h5", "--seed", "-1"], ["--seed: -1: give a whole number from 0 to 4294967295"]),
+        (["run", "--n", "4", "-o", "l.h5", "--cool-fraction", "2"], ["--cool-fraction: 2: give a number from 0 to 1"]),
+        (["run", "--n", "4", "-o", "l.h5", "--teff", "5000"], ["--teff: 5000: write two numbers, LOW,HIGH"]),
         (["status", "l.h5"], ["l.h5", "does not exist"]),
     ],
 )
@@ -264,3 +269,35 @@ def test_errors_are_one_line(arguments, words, tmp_path, monkeypatch, capsys):
     for word in words:
         assert word in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_run(tmp_path, monkeypatch, capsys):
+    """One line with what can be resumed, status 130; what was finished is there, and the same command goes on."""
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    space = workspace(tmp_path / "cache")
+    path = tmp_path / "l.h5"
+    build(path, 2, SETTINGS, workspace=space, progress=False)
+    write = Journal.write
+
+    def interrupted(self, result):
+        if result.index == 4:
+            raise KeyboardInterrupt
+        write(self, result)
+
+    command = ["synthesize", "run", "--n", "6", "-o", str(path), "--quiet", "--jobs", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "write", interrupted)
+        assert main(command) == 130
+    said = capsys.readouterr().err
+    text = f"rvsemu synthesize run: interrupted; what is done is in {path}: the same command goes on from there\n"
+    assert said == text
+    assert Library.load(path).index.tolist() == [0, 1, 2, 3]
+    assert main(command) == 0
+    assert Library.load(path).index.tolist() == list(range(6))
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(tmp_path, space):
+    for arguments, options in (((0,), {}), ((4,), {"within": {"vsini": (0, 1)}})):
+        with pytest.raises(SynthesisError):
+            build(tmp_path / "l.h5", *arguments, SETTINGS, workspace=space, progress=False, **options)
+        assert [p.name for p in tmp_path.iterdir()] == ["cache"]

@@ -8,7 +8,6 @@ import pytest
 
 from rvsemu.library import Library
 from rvsemu.library.synthesis import Settings, Workspace, build, synthesize
-from rvsemu.library.synthesis.workspace import default_folder
 from rvsemu.physics.resampling import rebin
 
 pytestmark = [
@@ -22,7 +21,7 @@ DATA = Path(__file__).parent / "data"
 @pytest.fixture(scope="module")
 def workspace():
     """In the user's cache: what is there is used again."""
-    return Workspace.prepare(default_folder())
+    return Workspace.prepare()
 
 
 def test_spectra_of_the_library_come_out_again(workspace):

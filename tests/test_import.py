@@ -1,4 +1,4 @@
-"""What `import rvsemu` brings along."""
+"""What `import rvsemu` and the command line bring along, and what they leave out."""
 
 import json
 import subprocess
@@ -7,41 +7,103 @@ import sys
 import pytest
 
 HEAVY = (
-    *("tensorflow", "keras", "dask", "distributed", "sklearn"),
-    *("emcee", "corner", "arviz", "astroquery", "matplotlib"),
+    "tensorflow",
+    "keras",
+    "dask",
+    "distributed",
+    "sklearn",
+    "emcee",
+    "corner",
+    "arviz",
+    "astroquery",
+    "matplotlib",
 )
+SLOW = ("astropy", "specutils", "scipy")
 
-SCRIPT = """
+EVERYTHING = """
 import json, sys
 import specutils
 before = set(sys.modules)
 import rvsemu
-after = set(sys.modules)
-public = [name for name in rvsemu.__all__ if not hasattr(rvsemu, name)]
-print(json.dumps([sorted(after - before), public, rvsemu.__version__]))
+missing = [name for name in rvsemu.__all__ if getattr(rvsemu, name, None) is None]
+print(json.dumps({
+    "loaded": sorted(set(sys.modules) - before),
+    "missing": missing,
+    "not listed": sorted(set(rvsemu.__all__) - set(dir(rvsemu))),
+    "version": rvsemu.__version__,
+}))
 """
 
 
+def python(*arguments) -> subprocess.CompletedProcess:
+    """A Python process of its own."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+
+
 @pytest.fixture(scope="module")
-def imported():
-    """Modules that rvsemu adds to those of specutils, in a process of its own."""
-    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
-    return json.loads(run.stdout.splitlines()[-1])
+def everything():
+    """What all public names add to the modules of specutils, in a process of its own."""
+    return json.loads(python("-c", EVERYTHING).stdout.splitlines()[-1])
 
 
-def test_the_comparison_means_something(imported):
-    assert {"rvsemu", "rvsemu.emulator", "rvsemu.spectra"} <= set(imported[0])
+def test_the_comparison_means_something(everything):
+    assert {"rvsemu", "rvsemu.emulator", "rvsemu.spectra"} <= set(everything["loaded"])
 
 
 @pytest.mark.parametrize("package", HEAVY)
-def test_import_is_light(imported, package):
-    assert [m for m in imported[0] if m.split(".")[0] == package] == []
+def test_public_names_are_light(everything, package):
+    assert [m for m in everything["loaded"] if m.split(".")[0] == package] == []
 
 
-def test_training_is_not_imported(imported):
-    assert [m for m in imported[0] if m.startswith("rvsemu.training")] == []
+def test_training_is_not_imported(everything):
+    assert [m for m in everything["loaded"] if m.startswith("rvsemu.training")] == []
 
 
-def test_public_names_exist(imported):
-    assert imported[1] == []
-    assert imported[2]
+def test_public_names_exist_and_are_listed(everything):
+    assert everything["missing"] == everything["not listed"] == []
+    assert everything["version"]
+
+
+IMPORTS = {
+    "rvsemu first": "import rvsemu, specutils",
+    "specutils first": "import specutils, rvsemu",
+    "specutils later, by another module": "import rvsemu; from specutils.io import registers",
+    "one of the subpackages": "import rvsemu.fitting",
+    "another": "import rvsemu.emulator",
+    "the reader itself": "import rvsemu.spectra",
+    "a public name": "from rvsemu import generate",
+    "the command line": "import rvsemu.cli",
+}
+
+
+@pytest.mark.parametrize("imports", IMPORTS.values(), ids=IMPORTS)
+def test_specutils_reads_rvs_files_whichever_is_imported_first(imports):
+    read = """
+from importlib import resources
+from specutils import Spectrum, SpectrumList
+path = str(resources.files("rvsemu") / "data" / "rvs" / "kepler-93.csv")
+print(Spectrum.read(path).meta["source_id"], len(SpectrumList.read(path)))
+"""
+    assert python("-c", f"{imports}\n{read}").stdout.split() == ["2052747119115620352", "1"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
+def test_help_needs_no_slow_library(arguments):
+    """Nothing slow is imported, so that help is there in a fraction of a second."""
+    run = python("-X", "importtime", "-m", "rvsemu", *arguments)
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in run.stderr.splitlines()}
+    assert "rvsemu" in loaded
+    assert sorted(loaded & {*SLOW, *HEAVY}) == []
+
+
+def test_unknown_names_are_attribute_errors():
+    import rvsemu
+
+    with pytest.raises(AttributeError, match=r"module 'rvsemu' has no attribute 'fits'"):
+        _ = rvsemu.fits
+
+
+def test_the_package_runs_as_a_module():
+    import rvsemu
+
+    assert python("-m", "rvsemu", "--version").stdout == f"rvsemu {rvsemu.__version__}\n"

@@ -11,12 +11,11 @@ from scipy.stats import multivariate_normal
 
 import rvsemu
 from rvsemu._compat import Spectrum
-from rvsemu.errors import SpectrumError
-from rvsemu.fitting import fit_many, prepare
+from rvsemu.errors import RvsemuError, SettingsError
+from rvsemu.fitting import DEFAULT_PRIORS, Uniform, fit_many, prepare
 from rvsemu.fitting.importance import Draws, weighted_draws
-from rvsemu.fitting.problem import Setup
 from rvsemu.fitting.proposals import Mixture
-from rvsemu.fitting.result import FEW_DRAWS
+from rvsemu.observing.flags import FEW_DRAWS
 
 WAVE = 8460.0 + 0.1 * np.arange(2401)
 
@@ -108,7 +107,7 @@ def test_a_fit_with_a_label_at_its_bound():
     assert result.errors["vsini"].value == pytest.approx((high - low) / 2, rel=0.1)
     assert result.labels["teff"].value == 5800 and "teff" not in result.interval()
     gaussian = rvsemu.fit(star, fixed=fixed, priors={}, scale_errors=False, **SETTINGS)
-    assert gaussian.interval()["vsini"][0] < 0 <= result.interval()["vsini"][0]
+    assert gaussian.interval()["vsini"][0].value == 0 <= result.interval()["vsini"][0].value
 
 
 def test_many_are_as_one_by_one_and_agree_with_gaussians_where_these_hold():
@@ -133,37 +132,55 @@ def test_intervals_of_a_gaussian():
     assert np.ptp(interval.value) / 4 == pytest.approx(result.errors["mh"].value, rel=1e-3)
     assert interval.value.mean() == pytest.approx(result.mh.value)
     for level in (0, 1, 68):
-        with pytest.raises(ValueError, match="between 0 and 1"):
+        with pytest.raises(RvsemuError, match="between 0 and 1"):
             result.interval(level)
 
 
-def test_flags_are_those_of_the_draws():
-    """Few draws are flagged, and labels at bounds where the median is, wherever the best fit was."""
+def test_flags_of_the_draws_are_added_to_those_of_the_best_fit():
+    """Few draws are flagged, and labels that pile up at bounds; nothing that was flagged is forgotten."""
     result = rvsemu.fit(noisy(100), **SETTINGS)
-    parameters = Setup(**SETTINGS).parameters
     rng = np.random.default_rng(0)
-    x = rng.uniform(parameters.lower[parameters.free], parameters.upper[parameters.free], (100, 7))
-    weights = np.full(100, 0.05 / 99)
-    weights[0] = 0.95
-    assert FEW_DRAWS in result.sampled(Draws(x, weights), parameters).flags
+    lower, upper = np.array(list(result.ranges.values())).T
+    x = rng.normal((lower + upper) / 2, (upper - lower) / 20, (1000, 7))
+    few = np.full(1000, 0.05 / 999)
+    few[0] = 0.95
+    assert FEW_DRAWS in result.sampled(Draws(x, few)).flags
+    even = np.full(1000, 1e-3)
     begun = replace(result, flags=("at-bound:logg", "few-good-pixels"))
-    assert begun.sampled(Draws(x, np.full(100, 0.01)), parameters).flags == ("few-good-pixels",)
-    x[:60, 2] = 0.01
-    assert begun.sampled(Draws(x, np.full(100, 0.01)), parameters).flags == ("at-bound:vsini", "few-good-pixels")
+    assert begun.sampled(Draws(x, even)).flags == ("at-bound:logg", "few-good-pixels")
+    x[:, 2] = rng.exponential(1.0, 1000)
+    assert set(begun.sampled(Draws(x, even)).flags) == {"at-bound:logg", "at-bound:vsini", "few-good-pixels"}
 
 
 def test_both_sides_of_the_strongest_hydrogen_lines_are_found():
-    """At S/N 20 this star of 9200 K may be of 12,300 K, too; a fit of one of the two excludes the truth."""
+    """At S/N 20 this star of 9200 K may be of 12,300 K, too; a fit of one of the two excludes the other."""
     star = noisy(20, seed=1, teff=9200, logg=4.2, vsini=120, mh=-1.0)
     result, gaussian = (rvsemu.fit(star, errors=errors, **SETTINGS) for errors in ("sampled", "gaussian"))
     draws = result.draws
-    hot = draws.x[:, 0] > 11500
-    assert 0.15 < draws.weights[hot].sum() < 0.5
-    assert result.interval(0.95)["teff"][0].value < 9200 < gaussian.interval(0.95)["teff"][0].value
-    again = weighted_draws(prepare(star, **SETTINGS), draws.proposal, seed=2)
-    assert again.weights[again.x[:, 0] > 11500].sum() == pytest.approx(draws.weights[hot].sum(), abs=0.12)
+    hot = draws.weights[draws.x[:, 0] > 11500].sum()
+    assert 0.1 < hot < 0.9
+    low, high = result.interval(0.95)["teff"].value
+    assert low < 9700 and high > 12000
+    assert "second-minimum" in result.flags and "second-minimum" in gaussian.flags
+    again = rvsemu.fit(star, errors="sampled", seed=2, **SETTINGS).draws
+    assert again.weights[again.x[:, 0] > 11500].sum() == pytest.approx(hot, abs=0.12)
+
+
+def test_the_best_minimum_is_the_best_fit():
+    """Of two minima the fit ends in the more probable one: no start at any label leads to a better one."""
+    star = noisy(20, seed=1, teff=9200, logg=4.2, vsini=120, mh=-1.0)
+    found = rvsemu.fit(star, **SETTINGS)
+    for low, high in ((3600, 6000), (6000, 8000), (8000, 9500), (9500, 11000), (11000, 13000), (13000, 15000)):
+        there = rvsemu.fit(star, **SETTINGS, priors=DEFAULT_PRIORS | {"teff": Uniform(low, high)})
+        assert there.chi2 + penalty(there) > found.chi2 + penalty(found) - 0.3
+
+
+def penalty(result):
+    """-2 log prior of the labels with Gaussian priors."""
+    pairs = [(result.labels[name].value, *prior) for name, prior in DEFAULT_PRIORS.items()]
+    return sum(((x - mean) / sigma) ** 2 for x, mean, sigma in pairs)
 
 
 def test_wrong_errors():
-    with pytest.raises(SpectrumError, match="errors='wide': use 'gaussian' or 'sampled'"):
+    with pytest.raises(SettingsError, match="errors='wide': use 'gaussian' or 'sampled'"):
         rvsemu.fit(noisy(100), errors="wide")

@@ -1,6 +1,10 @@
-"""Library: file, fingerprint, subset, compact."""
+"""Library: file, fingerprint, subset, compact, stars, merging."""
 
-from dataclasses import replace
+import json
+import pickle
+import re
+import tracemalloc
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import h5py
@@ -59,13 +63,13 @@ def test_round_trip(library, file):
     assert again.flux.dtype == "f4"
     assert (again.names, again.medium, again.info) == (library.names, "air", library.info)
     assert (again.bin_width, again.resolution) == (0.0, np.inf)
-    again.save(file)
+    again.save(file, overwrite=True)
     np.testing.assert_array_equal(Library.load(file).flux, again.flux)
 
 
 def test_round_trip_of_bins_resolution_and_medium(library, file):
     changed = replace(library, bin_width=0.04, resolution=30000.0, medium="vacuum", extrapolated=None, index=None)
-    changed.save(file)
+    changed.save(file, overwrite=True)
     again = Library.load(file)
     assert (again.bin_width, again.resolution, again.medium) == (0.04, 30000.0, "vacuum")
     assert again.extrapolated is None and again.index is None
@@ -75,7 +79,7 @@ def test_fluxes_that_do_not_fit_the_integers_are_clipped(library, file):
     """Not wrapped around: artefacts far above 1 stay above 1, what is below 0 becomes 0."""
     flux = library.flux.copy()
     flux[0, :3] = 5.0, -0.3, 1.09
-    replace(library, flux=flux).save(file)
+    replace(library, flux=flux).save(file, overwrite=True)
     np.testing.assert_allclose(Library.load(file).flux[0, :3], [65535 * STEP, 0, 1.09], rtol=0, atol=STEP)
 
 
@@ -95,7 +99,7 @@ def test_fingerprint_of_clipped_fluxes_survives_the_file(library, file):
     flux = library.flux.copy()
     flux[0, 0], flux[1, 1] = 1.5, -0.1
     changed = replace(library, flux=flux)
-    changed.save(file)
+    changed.save(file, overwrite=True)
     assert Library.load(file).fingerprint() == changed.fingerprint()
 
 
@@ -130,7 +134,7 @@ def test_subset_without_extras(library):
 def test_compact_keeps_broadened_fluxes(library, file, vsini, resolution):
     """Smoothed to R = 30,000, every 0.1 A, as 16-bit integers: below 1e-4 once broadened for an RVS spectrum."""
     out = np.round(np.arange(8495.0, 8605.0, 0.1), 1)
-    library.compact().save(file)
+    library.compact().save(file, overwrite=True)
     compact = Library.load(file)
     assert compact.resolution == 30000 and compact.bin_width == 0
     assert len(compact.wavelength) < len(library.wavelength) / 2
@@ -169,16 +173,6 @@ def test_broadener_knows_bins_and_resolution(library):
     assert np.all(binned[1:200] > plain[1:200])  # undoing the bins sharpens
     n = min(len(smoothed), len(plain))
     assert np.all(smoothed[1:n] > plain[1:n])
-
-
-def test_old_files_say_in_words_that_they_are_binned(file):
-    with h5py.File(file, "a") as opened:
-        del opened["wavelength"].attrs["bin_width"]
-        opened["wavelength"].attrs["description"] = "centres of bins 0.04 A wide"
-    assert Library.load(file).bin_width == pytest.approx(0.04)
-    with h5py.File(file, "a") as opened:
-        opened["wavelength"].attrs["description"] = "points"
-    assert Library.load(file).bin_width == 0
 
 
 def test_missing_file(tmp_path):
@@ -247,6 +241,16 @@ def stated(name, key, value):
         replaced("wavelength", np.arange(10.0)),
         replaced("flux", np.ones(4)),
         replaced("flux", 1.0),
+        replaced("flux", np.full((4, 3500), b"deep")),
+        replaced("flux", np.ones((4, 3500), complex)),
+        replaced("labels", np.full((4, 4), b"hot")),
+        replaced("wavelength", np.full(3500, b"red")),
+        replaced("wavelength", np.zeros(3500)),
+        replaced("wavelength", np.full(3500, np.nan)),
+        replaced("index", np.arange(3)),
+        replaced("index", np.linspace(0, 1, 4)),
+        replaced("extrapolated", np.array([b"no"] * 4)),
+        without("wavelength", "bin_width"),
     ],
 )
 def test_damaged_content(file, change):
@@ -269,7 +273,7 @@ def test_emulator_is_not_a_library(tmp_path):
 def test_saving_replaces_only_when_complete(library, file):
     before = file.read_bytes()
     with pytest.raises(TypeError):
-        replace(library, info={"unwritable": object()}).save(file)
+        replace(library, info={"unwritable": object()}).save(file, overwrite=True)
     assert file.read_bytes() == before
     assert [p.name for p in file.parent.iterdir()] == [file.name]
 
@@ -283,8 +287,14 @@ def test_library_of_the_tests():
     assert "SYNSPEC" in library.info["code"]
 
 
+# ---------------------------------------------------------------- stars and merging
+def shifted(library, *shifts):
+    """The same spectra under labels that differ by these amounts in teff, logg, mh and vmic."""
+    return replace(library, labels=library.labels + np.array(shifts))
+
+
 def test_merged(library):
-    other = replace(library.subset([0, 2]), index=np.array([91, 92]), failures=[{"index": 3, "error": "e"}])
+    other = replace(shifted(library, 30, 0, 0, 0).subset([0, 2]), index=np.array([91, 92]), failures=[{"index": 3}])
     both = library.merged(other)
     assert len(both) == len(library) + 2
     np.testing.assert_array_equal(both.flux[-1], library.flux[2])
@@ -292,8 +302,42 @@ def test_merged(library):
     assert both.index.tolist() == [*library.index.tolist(), 91, 92]
     assert both.extrapolated.tolist() == [*library.extrapolated.tolist(), *library.extrapolated[[0, 2]].tolist()]
     assert both.failures == other.failures
-    assert other.fingerprint() in both.info["merged"]
-    assert library.merged(library).index is None  # the same positions twice mean nothing
+    assert json.loads(both.info["merged"])["fingerprint"] == other.fingerprint()
+    assert library.merged(shifted(library, 30, 0, 0, 0)).index is None  # the same positions twice mean nothing
+
+
+@pytest.mark.parametrize("shifts", [(0, 0, 0, 0), (0.9, 0, 0, 0), (-0.5, 0.004, -0.004, 0.004), (1e-4, 1e-9, 0, 0)])
+def test_nothing_to_merge(library, shifts):
+    """A library merged with itself, or with labels of the same stars written otherwise."""
+    with pytest.raises(LibraryFileError, match="nothing to merge: all 4 spectra .* leave it out"):
+        library.merged(shifted(library, *shifts))
+
+
+@pytest.mark.parametrize("shifts", [(1.1, 0, 0, 0), (0, 0.006, 0, 0), (0, 0, -0.006, 0), (0, 0, 0, 0.006)])
+def test_labels_that_differ_are_other_stars(library, shifts):
+    assert len(library.merged(shifted(library, *shifts))) == 8
+
+
+def test_spectra_of_the_same_stars_are_left_out_and_counted(library):
+    """Two of three: what is new is kept in its order, the first library's spectra stay as they are."""
+    new = shifted(library, 500, 0, 0, 0)
+    other = replace(
+        library, labels=np.concatenate([library.labels[[3]], new.labels[[1]], library.labels[[0]]]), flux=new.flux[:3]
+    )
+    both = library.merged(replace(other, extrapolated=None, index=None))
+    assert len(both) == 5 and both.extrapolated is None
+    np.testing.assert_array_equal(both.labels, np.concatenate([library.labels, new.labels[[1]]]))
+    np.testing.assert_array_equal(both.flux[:4], library.flux)
+    np.testing.assert_array_equal(both.flux[4], new.flux[1])
+    assert json.loads(both.info["merged"])["left_out"] == 2
+
+
+def test_numbers_of_stars(library):
+    """In the order in which they appear, also where one lies on a boundary of any rounding."""
+    labels = np.array([[5000.5, 4, 0, 1], [6000, 4, 0, 1], [5000.49, 4, 0, 1], [6000, 4.4, 0, 1], [6000.9, 4, 0, 1.0]])
+    some = replace(library.subset([0, 0, 0, 0, 0]), labels=labels)
+    assert some.stars.tolist() == [0, 1, 0, 2, 1]
+    assert library.stars.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -308,6 +352,76 @@ def test_merged(library):
 def test_libraries_that_do_not_fit_are_not_merged(library, change, words):
     with pytest.raises(LibraryFileError, match=words):
         library.merged(replace(library, **change))
+
+
+# ---------------------------------------------------------------- frozen
+def test_a_library_does_not_change(library):
+    with pytest.raises(FrozenInstanceError):
+        library.medium = "vacuum"
+    for name in ("labels", "wavelength", "flux", "extrapolated", "index"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(library, name)[0] = 0
+    part = library.subset([0, 1])
+    part.info["code"] = "changed"
+    part.failures.append({})
+    assert library.info["code"] == "none: Gaussian lines" and library.failures == []
+
+
+def test_a_library_can_be_pickled(library):
+    again = pickle.loads(pickle.dumps(library))
+    assert again.fingerprint() == library.fingerprint() and again.info == library.info
+
+
+# ---------------------------------------------------------------- files that are in the way, or promise too much
+def test_a_file_is_not_overwritten_unasked(library, file):
+    before = file.read_bytes()
+    with pytest.raises(LibraryFileError, match=r"library\.h5 exists: give another name, or .*overwrite=True, --over"):
+        library.subset([0]).save(file)
+    assert file.read_bytes() == before
+    library.subset([0]).save(file, overwrite=True)
+    assert len(Library.load(file)) == 1
+
+
+@pytest.mark.parametrize(("path", "message"), [("no/l.h5", "does not exist; make it first"), (".", "is a folder")])
+def test_a_place_where_no_file_can_be(library, tmp_path, path, message):
+    with pytest.raises(LibraryFileError, match=message):
+        library.save(tmp_path / path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [None, 5, b"library.h5", ["library.h5"]])
+def test_a_path_of_the_wrong_type(given):
+    for read in (Library.load, Library.peek):
+        with pytest.raises(LibraryFileError, match=re.escape(f"library={given!r}: give the path of a library")):
+            read(given)
+
+
+PROMISES = {
+    "wavelength": (("wavelength", (100_000_000_000,)), r"wavelength has 1e\+11 values, at most 1e\+06 are read"),
+    "flux": (("flux", (4, 100_000_000_000)), r"flux has 4e\+11 values, at most 1e\+10 are read"),
+    "labels": (("labels", (10_000_000_000, 4)), r"labels has 4e\+10 values, at most 1e\+10 are read"),
+    "sparse flux": (
+        ("flux", (4, 1_000_000_000)),
+        "flux promises 4e.09 values, but the file has only 0 bytes",
+    ),
+    "sparse index": (("index", (1_000_000_000,)), "index promises 1e.09 values, but the file has only 0 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", PROMISES)
+def test_a_file_that_promises_more_than_it_holds(file, case):
+    """Refused before anything is read: at once, and in little memory."""
+    (name, shape), message = PROMISES[case]
+    with h5py.File(file, "a") as opened:
+        attributes = dict(opened[name].attrs)
+        del opened[name]
+        opened.create_dataset(name, shape, "u2", chunks=tuple(min(n, 1000) for n in shape))
+        opened[name].attrs.update(attributes)
+    tracemalloc.start()
+    with pytest.raises(LibraryFileError, match=message):
+        Library.load(file)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 def test_failures_and_peek(library, tmp_path):

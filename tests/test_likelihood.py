@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from emulator_fixtures import in_double_precision
@@ -13,7 +14,8 @@ from scipy.stats import multivariate_normal
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.errors import LabelError, SpectrumError
-from rvsemu.fitting import Function, Normal, TruncatedNormal, Uniform, prepare
+from rvsemu.fitting import Function, Likelihood, Normal, Settings, TruncatedNormal, Uniform, prepare
+from rvsemu.fitting.problem import Problem
 from rvsemu.observing import ModelError
 from rvsemu.observing.covariance import Covariance, banded, dense
 from rvsemu.observing.noise import EMULATOR_REACH, RVS_NOISE_CORRELATION, smooth_correlation, spline_correlation
@@ -40,8 +42,11 @@ def star():
     )
 
 
+SETTINGS = {"continuum_degree": 2, "mask": (8515, 8517), "jitter": 0.004}
+
+
 def likelihood_of(star, **settings):
-    return prepare(star, **{"continuum_degree": 2, "mask": (8515, 8517), "jitter": 0.004} | settings)
+    return prepare(star, **SETTINGS | settings)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +65,7 @@ def written_out(likelihood, star):
     noise, emulator = likelihood.noise, rvsemu.shipped()
     good = np.flatnonzero(likelihood.used)
     flux, sigma = star.flux.value[likelihood.pixels][good], star.uncertainty.array[likelihood.pixels][good]
-    level = likelihood._weighted.level[0, good]
+    level = likelihood.level[good]
     lag = np.abs(good[:, None] - good)
 
     def at_lag(rho):
@@ -143,7 +148,7 @@ def test_against_an_independent_gaussian_process(star, likelihood, points):
     tinygp = pytest.importorskip("tinygp")
     flux, covariance, basis, good = written_out(likelihood, star)
     low_rank = likelihood.model.error(likelihood.parameters.full(likelihood.start))[1][:, good]
-    low_rank = low_rank * likelihood._weighted.level[0, good]
+    low_rank = low_rank * likelihood.level[good]
     band = covariance - low_rank.T @ low_rank
     reach = 20
     off = np.zeros((len(flux), reach))
@@ -170,12 +175,12 @@ def test_against_an_independent_gaussian_process(star, likelihood, points):
 
 
 def test_free_jitter_is_jitter(star, points):
-    free = likelihood_of(star, jitter="free")
-    assert free.parameters.free_names[-1] == "log_jitter"
-    x = np.column_stack([points, np.log(np.full(len(points), 0.004))])
     fixed = likelihood_of(star)
-    np.testing.assert_allclose(free.start[:-1], fixed.start, atol=0.2 * SPREAD[0], rtol=0.02)
-    free._theta = np.append(fixed._theta, [[0.0]], axis=1)
+    settings = Settings(**SETTINGS | {"jitter": "free"})
+    problem = Problem([settings.observe(star)], settings)
+    assert problem.parameters.free_names[-1] == "log_jitter"
+    x = np.column_stack([points, np.log(np.full(len(points), 0.004))])
+    free = Likelihood(problem, 0, np.append(fixed.start, 0.0))
     np.testing.assert_allclose(free.log_likelihood(x), fixed.log_likelihood(points), rtol=1e-10)
 
 
@@ -218,7 +223,8 @@ def test_covariance_against_dense(width, blocks):
         bands.append(banded(rho, 1 + rng.random(n), used))
         bands[-1][0] += 0.3
     low_rank = rng.normal(size=(2, 5, n))
-    covariance = Covariance(np.array(bands), low_rank, blocks)
+    covariance = Covariance(np.array(bands), low_rank)
+    covariance = covariance.prepared() if blocks else covariance
     rows = rng.normal(size=(2, 3, n))
     for i, band in enumerate(bands):
         full = dense(band, low_rank[i])
@@ -287,10 +293,39 @@ def test_priors_are_densities_with_these_slopes(prior):
     x, h = np.array([5100.0, 5400.0]), 1.0
     expected = (prior.log_density(x - h) - prior.log_density(x + h)) / (2 * h)
     np.testing.assert_allclose(prior.slope(x)[0], expected, rtol=1e-3, atol=1e-9)
+    unit = (np.arange(1000) + 0.5) / 1000
+    assert np.all((prior.spread(unit) >= low) & (prior.spread(unit) <= high))
     assert np.all(prior.slope(x)[1] >= 0)
     assert low <= prior.centre <= high
     if np.isfinite(prior.upper):
         assert prior.log_density(prior.upper + 1) == -np.inf
+
+
+def test_frozen_distributions_of_scipy_are_priors(star):
+    settings = {"model_error": None, "continuum_degree": 2, "noise_correlation": ()}
+    ours = rvsemu.fit(star, priors={"teff": (5650, 50)}, **settings)
+    theirs = rvsemu.fit(star, priors={"teff": scipy.stats.norm(5650, 50)}, **settings)
+    assert theirs.teff.value == pytest.approx(ours.teff.value, abs=1)
+    assert theirs.errors["teff"].value == pytest.approx(ours.errors["teff"].value, rel=0.01)
+
+
+@pytest.mark.parametrize("errors", ["gaussian", "sampled"])
+def test_fits_stay_where_a_prior_is_not_zero(star, errors):
+    """Written by hand with -inf outside of a box, as emcee's tutorials do."""
+    settings = {"model_error": None, "continuum_degree": 2, "noise_correlation": (), "errors": errors}
+    limit = rvsemu.fit(star, **settings).teff.value + 400
+    boxes = ((limit, 9000), (limit + 0.123, limit + 50))
+    for low, high in boxes:
+        found = rvsemu.fit(
+            star, priors={"teff": lambda x, a=low, b=high: np.where((x > a) & (x < b), 0.0, -np.inf)}, **settings
+        )
+        assert low <= found.teff.value <= high
+        assert (
+            low - 1e-3 <= found.interval(0.99)["teff"].value.min() <= found.interval(0.99)["teff"].value.max() <= high
+        )
+        assert "at-bound:teff" in found.flags
+    two = rvsemu.fit(star, priors={"teff": lambda x: np.where(np.abs(x - limit) > 100, 0.0, -np.inf)}, **settings)
+    assert abs(two.teff.value - limit) > 100  # a hole is no place to end in
 
 
 def test_priors_bound_the_fit(star):
@@ -316,24 +351,26 @@ def test_priors_bound_the_fit(star):
         (Function(lambda x: 1 / 0), "failed with ZeroDivisionError"),
         (Function(lambda x: 0.0), "n log densities"),
         (Function(np.abs, 1e5, 2e5), "leave nothing"),
-        (3.0, "give \\(mean, sigma\\), a function"),
+        (Function(lambda x: np.full(x.shape, -np.inf)), "zero everywhere"),
+        (Function(lambda x: np.where(x > 5000, np.inf, 0.0)), "is infinite"),
+        ((50.0, 10.0), "outside 3600 to 15000"),
+        ((1.0, 2.0, 3.0), "give \\(mean, sigma\\)"),
+        (3.0, "give \\(mean, sigma\\), a frozen"),
     ],
 )
-def test_bad_priors(star, prior, message):
+def test_bad_priors(prior, message):
     with pytest.raises(LabelError, match=message):
-        prepare(star, priors={"teff": prior})
+        Settings(priors={"teff": prior})
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"jitter": -1}, "jitter=-1: give"),
-        ({"jitter": "some"}, "or 'free'"),
         ({"model_error": "mine"}, "model_error='mine' is unknown"),
         ({"noise_correlation": (1, 0.77, 0.33)}, "no noise has"),
     ],
 )
-def test_bad_settings(star, settings, message):
+def test_bad_noise(star, settings, message):
     with pytest.raises(SpectrumError, match=message):
         prepare(star, **settings)
 

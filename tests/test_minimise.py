@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import minimize
 
-from rvsemu.fitting.levenberg_marquardt import minimise
+from rvsemu.fitting.levenberg_marquardt import Box, minimise
 
 
 def curved(which, x):
@@ -15,22 +15,32 @@ def curved(which, x):
     return 0.5 * np.sum(residual**2, axis=1), gradient, np.einsum("kri,krj->kij", slopes, slopes)
 
 
-def far(x):
-    return np.full(x.shape, np.inf), np.full(x.shape, np.inf)
+class Boundless(Box):
+    """Bounds, but steps of any length."""
+
+    def reach(self, x):
+        return np.full(x.shape, np.inf), np.full(x.shape, np.inf)
+
+
+class ShortSteps(Box):
+    """Bounds, and steps that are shorter up than down."""
+
+    def reach(self, x):
+        return np.full(x.shape, 0.7), np.full(x.shape, 0.4)
 
 
 def test_costs_are_those_where_it_ended():
     """Also of the last step, which was expected to gain little."""
     start = np.random.default_rng(0).uniform(-2, 2, (50, 2))
-    limits = np.full(2, -5.0), np.full(2, 5.0)
+    box = Boundless(np.full(2, -5.0), np.full(2, 5.0))
     for tolerance in (1e-8, 0.1, 10.0):
-        found = minimise(curved, start.copy(), *limits, far, tolerance, 200)
+        found = minimise(curved, start.copy(), box, tolerance, 200)
         cost, _, hessian = curved(None, found.x)
         np.testing.assert_allclose(found.cost, cost, rtol=1e-12)
         np.testing.assert_allclose(found.hessian, hessian)
         assert np.all(cost <= curved(None, start)[0])
         assert found.converged.all()
-    found = minimise(curved, start.copy(), *limits, far, 1e-8, 200)
+    found = minimise(curved, start.copy(), box, 1e-8, 200)
     np.testing.assert_allclose(found.x, 1.0, atol=1e-3)
 
 
@@ -45,11 +55,8 @@ def test_correlated_variables_in_bounds_and_steps_that_may_not_be_long():
         gradient = np.einsum("kij,kj->ki", matrices[which], away)
         return 0.5 * np.sum(gradient * away, axis=1), gradient, matrices[which]
 
-    def reach(x):
-        return np.full(x.shape, 0.7), np.full(x.shape, 0.4)
-
     lower, upper = np.full(m, -1.0), np.full(m, 1.0)
-    found = minimise(evaluate, rng.uniform(-1, 1, (200, m)), lower, upper, reach, 1e-6, 400)
+    found = minimise(evaluate, rng.uniform(-1, 1, (200, m)), ShortSteps(lower, upper), 1e-6, 400)
     assert np.all((found.x >= lower) & (found.x <= upper))
     for i in range(len(targets)):
 

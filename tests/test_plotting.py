@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.plotting import plot_fit, plot_spectrum, spread_apart
 
 mpl.use("Agg")

@@ -8,7 +8,6 @@ import pytest
 import rvsemu
 from rvsemu.library import Library
 from rvsemu.training.draws import PAPER_WAVELENGTH, make_test_set, split_library
-from rvsemu.training.draws import test_share as held_for_test
 
 DATA = Path(rvsemu.__file__).parent / "data"
 EMULATORS, INVERSIONS = DATA / "emulators", DATA / "inversions"
@@ -26,7 +25,7 @@ def test_error_on_held_out_spectra(library, name):
     emulator = rvsemu.shipped(name)
     assert emulator.info["library"]["fingerprint"] == library.fingerprint()
     settings, rng = emulator.info["settings"], np.random.default_rng(42)
-    held_out = library.subset(split_library(len(library), settings["validation"], emulator.info["seed"]))
+    held_out = library.subset(split_library(library, settings["validation"], emulator.info["seed"]))
     broadener = library.broadener(PAPER_WAVELENGTH)
     names, space = library.names, emulator.labels
     labels = np.empty((3 * len(held_out), len(space)))
@@ -50,7 +49,7 @@ def test_inverted_labels_of_held_out_spectra(library, name):
     inversion = rvsemu.inversion.shipped_inversion(name)
     assert inversion.info["library"]["fingerprint"] == library.fingerprint()
     settings = inversion.info["settings"]
-    held_out = library.subset(held_for_test(library, settings["test"], inversion.info["seed"]))
+    held_out = library.subset(split_library(library, settings["test"], inversion.info["seed"]))
     labels, flux = make_test_set(held_out, inversion.labels, 4000, seed=42)
     estimated, sigma = inversion.estimate(flux)
     stated = inversion.info["metrics"]["test"]

@@ -2,61 +2,65 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 from ..errors import RvsemuError
-from .common import Parser
-from .emulators import add_info, add_train
-from .fetching import add_fetch
-from .fitting import add_fit
-from .generating import add_demo, add_generate
-from .inverting import add_invert
-from .libraries import add_library
-from .reproducing import add_reproduce
-from .sampling import add_sample
-from .synthesis import add_synthesize
+from .common import COMMANDS, Parser
 
 __all__ = ["main"]
 
 
-def main(arguments=None) -> int:
-    """Run the command line; returns the exit status: 0, or 2 after a bad input, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 2 after a bad input, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(next((word for word in arguments if not word.startswith("-")), None)).parse_args(arguments)
     try:
-        return options.run(options) or 0
+        status = options.run(options) or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as of "rvsemu ... | head": no more output, and no words about it at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except RvsemuError as e:
-        print(f"rvsemu {options.command}: error: {e}", file=sys.stderr)
-        return 2
+        return _failed(options, e)
     except OSError as e:
-        print(f"rvsemu {options.command}: error: {e.filename or ''}: {e.strerror or e}", file=sys.stderr)
-        return 2
+        named = f"{e.filename}: " if e.filename else ""
+        return _failed(options, f"{named}{e.strerror or e}")
+    except MemoryError:
+        return _failed(options, "not enough memory: give fewer or smaller files at a time")
     except KeyboardInterrupt:
         print(f"rvsemu {options.command}: interrupted", file=sys.stderr)
         return 130
 
 
-def _parser() -> Parser:
+def _failed(options, message) -> int:
+    print(f"rvsemu {options.command}: error: {message}", file=sys.stderr)
+    return 2
+
+
+def _parser(chosen: str | None) -> Parser:
+    """Parser with the options of the `chosen` command; of the others it has only the names, as they are slow."""
     parser = Parser(prog="rvsemu", description="Stellar spectra in the Gaia RVS range from neural networks.")
     parser.add_argument("--version", action="version", version=f"rvsemu {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
-    for add in (
-        add_demo,
-        add_generate,
-        add_fetch,
-        add_fit,
-        add_sample,
-        add_invert,
-        add_info,
-        add_train,
-        add_reproduce,
-        add_library,
-        add_synthesize,
-    ):
-        add(commands)
+    for name, (module, text) in COMMANDS.items():
+        if name == chosen:
+            getattr(import_module(f".{module}", __name__), f"add_{name}")(commands)
+        else:
+            commands.add_parser(name, help=text)
     return parser
 
 
 def _version() -> str:
-    from .. import __version__
+    from importlib.metadata import version
 
-    return __version__
+    return version("rvsemu")

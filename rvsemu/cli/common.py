@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..errors import LabelError, SpectrumError
+from .._storage import check_output, replacing
+from ..errors import SpectrumError
+
+_FIGURES = (".png", ".pdf", ".svg")
 
 
 class Parser(argparse.ArgumentParser):
@@ -15,7 +18,34 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")
 
 
-def command(commands, name, run, text, **extra):
+COMMANDS = {
+    "demo": (
+        "generating",
+        "Generate a solar spectrum, fit a real Gaia star that comes with the package, write plots and a table",
+    ),
+    "generate": ("generating", "Generate a spectrum from stellar labels"),
+    "fetch": ("fetching", "Fetch RVS spectra from the Gaia archive (needs rvsemu[gaia])"),
+    "fit": ("fitting", "Fit stellar labels to Gaia RVS spectra"),
+    "sample": ("sampling", "Sample the posterior of the labels of Gaia RVS spectra with emcee"),
+    "invert": ("inverting", "Invert RVS spectra to stellar labels with a neural network"),
+    "info": ("emulators", "Say what an emulator or inversion is and how well it does"),
+    "train": ("emulators", "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"),
+    "reproduce": (
+        "reproducing",
+        "Run the study of Gebran (2024) on a library and write a report (needs rvsemu[train])",
+    ),
+    "library": (
+        "libraries",
+        "Look at libraries of synthetic spectra, make compact copies, merge, or import spectra of other origin",
+    ),
+    "synthesize": ("synthesis", "Compute a library of spectra with SYNSPEC and ATLAS9"),
+}
+"""Module and description of each command, in the order of ``rvsemu --help``."""
+
+
+def command(commands, name, run, text=None, **extra):
+    """Parser of a command or, with a `text` of its own, of an action of a command."""
+    text = text or COMMANDS[name][1]
     parser = commands.add_parser(name, help=text, description=text + ".", **extra)
     parser.set_defaults(run=run)
     return parser
@@ -25,45 +55,32 @@ def add_emulator_option(parser):
     parser.add_argument("--emulator", metavar="NAME|FILE", help="a shipped one, or an emulator file (default: default)")
 
 
-def assignment(option):
-    def split(text):
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise LabelError(f"{option} {text}: write LABEL=VALUE, e.g. vmic=1.2.")
-        return name.strip(), value
-
-    return split
+def check_figure(path, overwrite) -> Path:
+    """The path, if a figure can be written there."""
+    path = check_output(path, SpectrumError, overwrite)
+    if path.suffix.lower() not in _FIGURES:
+        raise SpectrumError(f"{path}: the ending '{path.suffix}' is unknown; use one of {', '.join(_FIGURES)}.")
+    return path
 
 
-def number(option, name, text) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise LabelError(f"{option} {name}={text}: '{text}' is not a number.") from None
-
-
-def pair(option, name, text) -> tuple[float, float]:
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise LabelError(f"{option} {name}={text}: write two numbers, e.g. {name}=11500,500.")
-    return number(option, name, parts[0]), number(option, name, parts[1])
-
-
-def save_figure(drawn, path):
+def save_figure(drawn, path, overwrite=False):
     """Write a figure, or that of some axes, and close it."""
     import matplotlib.pyplot as plt
 
-    path = Path(path)
-    if not path.absolute().parent.is_dir():
-        raise SpectrumError(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
     figure = getattr(drawn, "figure", drawn)
     try:
-        figure.savefig(path, dpi=150, bbox_inches="tight")
-    except ValueError as e:
-        raise SpectrumError(f"{path}: {str(e).splitlines()[0]}; use .png, .pdf or .svg.") from None
+        with replacing(check_figure(path, overwrite)) as temporary:
+            figure.savefig(temporary, dpi=150, bbox_inches="tight", format=Path(path).suffix[1:].lower())
     finally:
         plt.close(figure)
     print(f"wrote {path}")
+
+
+def made_plots(folder) -> Path:
+    """Folder for plots, made if it is not there."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def headless():
@@ -71,12 +88,3 @@ def headless():
     import matplotlib
 
     matplotlib.use("Agg")
-
-
-def write_results(results, path):
-    from astropy.table import vstack
-
-    from ..spectra.write import write_table
-
-    write_table(vstack([r.to_table() for r in results], metadata_conflicts="silent"), path)
-    print(f"wrote {path}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from .common import command
+from .options import interrupted, seed, whole
 
 _RECIPES = (
     "for an emulator default or gebran2024, for an inversion inversion or gebran2024-inversion (default: default)"
@@ -13,7 +15,7 @@ _STAGES = ("autoencoder", "label_network", "linked", "components_test", "trainin
 
 
 def add_info(commands):
-    parser = command(commands, "info", _info, "Say what an emulator or inversion is and how well it does")
+    parser = command(commands, "info", _info)
     parser.add_argument("emulator", nargs="?", metavar="NAME|FILE", help="shipped name or file (default: default)")
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
@@ -34,47 +36,59 @@ def _info(options):
 
 def _model(given):
     """The emulator or inversion of that name or file."""
+    from .._storage import kind_of
     from ..emulator import resolve
-    from ..emulator.files import kind_of
     from ..inversion import Inversion
 
     return Inversion.load(given) if given and kind_of(given) == "inversion" else resolve(given)
 
 
 def add_train(commands):
-    text = "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"
-    parser = command(commands, "train", _train, text)
+    parser = command(commands, "train", _train)
     parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
     parser.add_argument("--recipe", default="default", metavar="NAME", help=_RECIPES)
     parser.add_argument("-o", "--out", metavar="FILE", help="(default: emulator.h5 or inversion.h5)")
-    parser.add_argument("--draws", type=int, metavar="N", help="broadened spectra to draw (default: the recipe's)")
-    parser.add_argument("--epochs", type=int, metavar="N", help="at most so many in each stage (default: the recipe's)")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default: 1)")
+    parser.add_argument("--draws", type=whole(100), metavar="N", help="broadened spectra (default: the recipe's)")
+    parser.add_argument(
+        "--epochs", type=whole(1), metavar="N", help="largest number in each stage (default: the recipe's)"
+    )
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of everything random (default: 1)")
     parser.add_argument(
         "--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)"
     )
+    parser.add_argument("--accept-poor", action="store_true", help="write it even if R2 is below 0.9")
+    parser.add_argument("--overwrite", action="store_true", help="replace a FILE of another training")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _train(options):
-    from ..training.fit import train
+    from ..training.fit import LEAST_R2, r2_of, train
     from ..training.recipes import recipe as recipe_named
 
     recipe = recipe_named(options.recipe)
-    out = options.out or f"{recipe.makes}.h5"
-    trained = train(
-        options.library,
-        recipe,
-        out,
-        folder=options.folder,
-        draws=options.draws,
-        epochs=options.epochs,
-        seed=options.seed,
-        progress=not options.quiet,
-    )
+    out = Path(options.out or f"{recipe.makes}.h5")
+    folder = Path(options.folder) if options.folder else out.parent / f"{out.name}.work"
+    try:
+        trained = train(
+            options.library,
+            recipe,
+            out,
+            folder=folder,
+            draws=options.draws,
+            epochs=options.epochs,
+            seed=options.seed,
+            least_r2=None if options.accept_poor else LEAST_R2,
+            overwrite=options.overwrite,
+            progress=not options.quiet,
+        )
+    except KeyboardInterrupt:
+        return interrupted("train", folder)
     print(f"wrote {out}: {trained}")
     for name, value in trained.info["constant_labels"].items():
         print(f"  {name} is {value:g} in all spectra of the library: there is no such label")
     for stage in [stage for stage in _STAGES if stage in trained.info["metrics"]]:
         values = trained.info["metrics"][stage]
         print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))
+    if not (found := r2_of(trained.info)) >= LEAST_R2:
+        print(f"note: its R2 is {found:.3g}, below {LEAST_R2:g}: no fit with it is to be trusted")
+    return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import LabelError, SpectrumError
-from .common import add_emulator_option, command, headless, save_figure, write_results
+from .common import add_emulator_option, check_figure, command, headless, save_figure
 
 _DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
 
@@ -13,7 +13,7 @@ _DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
 def add_generate(commands):
     from ..emulator.labels import PAPER_LABELS
 
-    parser = command(commands, "generate", _generate, "Generate a spectrum from stellar labels")
+    parser = command(commands, "generate", _generate)
     for label in PAPER_LABELS:
         unit = f"{label.unit}, " if label.unit else ""
         default = _DEFAULTS.get(label.name)
@@ -30,6 +30,7 @@ def add_generate(commands):
     add_emulator_option(parser)
     parser.add_argument("-o", "--out", metavar="FILE", help="write the spectrum: .fits, .ecsv, .csv or .vot")
     parser.add_argument("--plot", metavar="FILE", help="write a plot: .png, .pdf or .svg")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
 
 def _generate(options):
@@ -39,18 +40,20 @@ def _generate(options):
     if not (options.out or options.plot):
         raise SpectrumError("nothing to write: give -o FILE for the spectrum, --plot FILE for a plot, or both.")
     if options.out:
-        check_writable(options.out)
+        check_writable(options.out, options.overwrite)
+    if options.plot:
+        check_figure(options.plot, options.overwrite)
     emulator = resolve(options.emulator)
     labels = _labels(options, emulator.labels.names)
     spectrum = emulator.spectrum(medium=options.medium, extrapolate=options.extrapolate, **labels)
     if options.out:
-        write_spectrum(spectrum, options.out)
+        write_spectrum(spectrum, options.out, overwrite=options.overwrite)
         print(f"wrote {options.out}")
     if options.plot:
         from ..plotting import plot_spectrum
 
         headless()
-        save_figure(plot_spectrum(spectrum), options.plot)
+        save_figure(plot_spectrum(spectrum), options.plot, options.overwrite)
 
 
 def _labels(options, names) -> dict[str, float]:
@@ -65,8 +68,7 @@ def _labels(options, names) -> dict[str, float]:
 
 
 def add_demo(commands):
-    text = "Generate a solar spectrum, fit a real Gaia star that comes with the package, write plots and a table"
-    parser = command(commands, "demo", _demo, text)
+    parser = command(commands, "demo", _demo)
     parser.add_argument(
         "-o", "--out", metavar="DIR", default="rvsemu-demo", help="folder for what it writes (default: rvsemu-demo)"
     )
@@ -77,18 +79,19 @@ def _demo(options):
     from ..fitting import fit
     from ..plotting import plot_spectrum
     from ..spectra import example_path, read_rvs
-    from ..spectra.write import write_spectrum
+    from ..spectra.write import write_spectrum, write_table
 
     headless()
     folder = Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     sun = generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
-    write_spectrum(sun, folder / "sun.fits")
+    write_spectrum(sun, folder / "sun.fits", overwrite=True)
     print(f"A solar spectrum from its labels:\nwrote {folder / 'sun.fits'}")
-    save_figure(plot_spectrum(sun), folder / "sun.png")
+    save_figure(plot_spectrum(sun), folder / "sun.png", overwrite=True)
     (star,) = read_rvs(example_path("kepler-93"))
     result = fit(star)
     print("\nLabels of Kepler-93 from its Gaia DR3 RVS spectrum")
     print(f"(Huber et al. 2013: teff 5669 +- 75 K, logg 4.468 +- 0.032, mh -0.18 +- 0.10):\n{result}")
-    write_results([result], folder / "kepler-93.ecsv")
-    save_figure(result.plot(), folder / "kepler-93.png")
+    write_table(result.to_table(), folder / "kepler-93.ecsv", overwrite=True)
+    print(f"wrote {folder / 'kepler-93.ecsv'}")
+    save_figure(result.plot(), folder / "kepler-93.png", overwrite=True)

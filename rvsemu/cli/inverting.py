@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-import sys
+from ..errors import RvsemuError
+from ..fitting import FitFailure
+from ..inversion import invert, resolve
+from .common import command
+from .options import real
+from .settings import add_settings, settings_of
+from .tables import ResultsTable, add_table_options, complain, spectra_in
 
-from ..errors import SpectrumError
-from .common import command, write_results
-from .fitting import add_pixel_options, mask_setting, prefixed
+_SHARED = ("continuum_degree", "mask", "medium", "sigma", "noise_correlation", "model_error")
 
 
 def add_invert(commands):
-    parser = command(commands, "invert", _invert, "Invert RVS spectra to stellar labels with a neural network")
+    parser = command(commands, "invert", _invert)
     parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
-    parser.add_argument("-o", "--out", metavar="TABLE", help="write a table of results: .ecsv, .fits, .csv or .vot")
+    add_table_options(parser)
     parser.add_argument("--inversion", metavar="NAME|FILE", help="a shipped one, or an inversion file")
     parser.add_argument("--source-id", type=int, metavar="ID", help="take this source only")
-    parser.add_argument(
-        "--radial-velocity", type=float, metavar="V", help="km/s; needed unless the spectra are in the rest frame"
-    )
-    add_pixel_options(parser)
+    parser.add_argument("--radial-velocity", type=real(-3000, 3000), metavar="V", help="km/s (default: it is found)")
+    add_settings(parser, only=_SHARED)
 
 
 def _invert(options):
-    from tqdm import tqdm
+    settings = {"inversion": resolve(options.inversion), **settings_of(options)}
+    failures = []
 
-    from ..inversion import invert, resolve
-    from ..spectra import read_rvs
-    from ..spectra.write import check_writable
+    def failed(path, error, meta=None):
+        failures.append(path)
+        complain("invert", path, error)
+        table.add(FitFailure(error, {"file": str(path), **(meta or {})}))
 
-    if options.out:
-        check_writable(options.out)
-    settings = {
-        "inversion": resolve(options.inversion),
-        "radial_velocity": options.radial_velocity,
-        "continuum_degree": options.continuum_degree,
-        **mask_setting(options),
-    }
-    results, failures = [], 0
-    for path in tqdm(options.files, desc="invert", unit="file", disable=len(options.files) < 3):
-        try:
-            for spectrum in read_rvs(path, options.source_id):
-                results.append(invert(spectrum, **settings))
-                tqdm.write(f"{path}: source {spectrum.meta.get('source_id', 'unknown')}\n{results[-1]}")
-        except SpectrumError as e:
-            failures += 1
-            tqdm.write(f"rvsemu invert: error: {prefixed(path, e)}", file=sys.stderr)
-    if results and options.out:
-        write_results(results, options.out)
+    with ResultsTable(options.table, options.overwrite, options.resume) as table:
+        for spectrum in spectra_in(options.files, options.source_id, failed):
+            if table.has(spectrum):
+                continue
+            try:
+                result = invert(spectrum, **settings)
+            except RvsemuError as e:
+                failed(spectrum.meta["file"], e, spectrum.meta)
+                continue
+            table.add(result)
+            print(f"{spectrum.meta['file']}: source {spectrum.meta.get('source_id', 'unknown')}\n{result}", flush=True)
     return 2 if failures else 0

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import LibraryFileError
-from .common import Parser, assignment, command, number, pair
+from .common import Parser, command
+from .options import label_is, limits, real, whole
 
 _LONG = 300  # characters of provenance printed
 
 
 def add_library(commands):
-    text = "Look at libraries of synthetic spectra, make compact copies, merge, or import spectra of other origin"
-    parser = command(commands, "library", None, text)
+    parser = command(commands, "library", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     info = command(actions, "info", _library_info, "Say what a library holds")
     info.add_argument("file", metavar="FILE")
     compact = command(actions, "compact", _library_compact, "Smooth to R = 30000 and sample every 0.1 A")
     compact.add_argument("file", metavar="FILE")
-    compact.add_argument("-o", "--out", required=True, metavar="FILE")
+    _add_out(compact)
     merge = command(actions, "merge", _library_merge, "Put libraries on the same grid together")
     merge.add_argument("files", nargs="+", metavar="FILE")
-    merge.add_argument("-o", "--out", required=True, metavar="FILE")
+    _add_out(merge)
     _add_import(actions)
+
+
+def _add_out(parser):
+    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the library (HDF5)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a FILE that is there")
 
 
 def _add_import(actions):
@@ -33,18 +37,22 @@ def _add_import(actions):
     add("paths", nargs="+", metavar="PATH", help="files, or folders that are searched through")
     add("--format", required=True, metavar="NAME", help="what the files are: see --list-formats")
     add("--list-formats", action=_ListFormats, help="print the formats and what each assumes")
-    add("-o", "--out", required=True, metavar="FILE", help="the library (HDF5)")
+    _add_out(parser)
     add("--medium", choices=("air", "vacuum"), help="of the files' wavelengths (default: the format's)")
     add("--unit", choices=("Angstrom", "nm", "um"), help="of the files' wavelengths (default: the format's)")
     add("--labels", metavar="FILE", help="table with the columns file, teff, logg, mh, vmic: CSV, ECSV, FITS, VOTable")
-    add("--set", action="append", default=[], metavar="LABEL=X", help="a label of all spectra, e.g. vmic=2")
-    add("--alpha", metavar="X", help="take spectra with this [alpha/M], oxygen like it (default: 0)")
-    add("--abundance", action="append", default=[], metavar="NAME=X", help="take spectra with this, e.g. carbon=0.25")
-    add("--within", action="append", default=[], metavar="LABEL=LOW,HIGH", help="take these, e.g. teff=4000,8000")
-    add("--resolution", metavar="R", help="of a Gaussian LSF in the spectra (default: the format's)")
-    add("--pseudo-continuum", type=int, metavar="DEGREE", help="divide by a polynomial: for files without a continuum")
-    add("--range", default="8380,8818", metavar="LOW,HIGH", help="of the library, A in air (default: 8380,8818)")
-    add("--step", default="0.04", metavar="A", help="width of its bins (default: 0.04)")
+    value, some = label_is(real(-1e6, 1e6)), {"action": "append", "default": []}
+    add("--set", type=value, **some, metavar="LABEL=X", help="a label of all spectra, e.g. vmic=2")
+    add("--alpha", type=real(-5, 5), metavar="X", help="take spectra with this [alpha/M], oxygen like it (default: 0)")
+    add("--abundance", type=value, **some, metavar="NAME=X", help="take spectra with this, e.g. carbon=0.25")
+    add("--within", type=label_is(limits), **some, metavar="LABEL=LOW,HIGH", help="take these, e.g. teff=4000,8000")
+    resolution = real(1000, 1e7)
+    add("--resolution", type=resolution, metavar="R", help="of a Gaussian LSF in the spectra (default: the format's)")
+    degree = whole(0, 6)
+    add("--pseudo-continuum", type=degree, metavar="DEGREE", help="divide by a polynomial: files without a continuum")
+    low_high = {"type": limits, "default": (8380.0, 8818.0), "metavar": "LOW,HIGH"}
+    add("--range", **low_high, help="of the library, A in air (default: 8380,8818)")
+    add("--step", type=real(0.001, 0.2), default=0.04, metavar="A", help="width of its bins (default: 0.04)")
     add("--strict", action="store_true", help="stop at the first spectrum that cannot be used")
 
 
@@ -79,72 +87,52 @@ def _library_info(options):
 def _library_merge(options):
     from functools import reduce
 
+    from .._storage import check_output
     from ..library import Library
 
     if len(options.files) < 2:
         raise LibraryFileError(f"{options.files[0]}: name two libraries or more to merge.")
-    merged = reduce(Library.merged, map(Library.load, options.files))
-    merged.save(options.out)
+    check_output(options.out, LibraryFileError, options.overwrite)
+    libraries = [Library.load(file) for file in options.files]
+    merged = reduce(Library.merged, libraries)
+    merged.save(options.out, overwrite=options.overwrite)
+    if left_out := sum(map(len, libraries)) - len(merged):
+        print(f"left out: {left_out} spectra with the labels of others (to 1 K and 0.005)")
     print(f"wrote {options.out}: {merged}")
 
 
 def _library_compact(options):
+    from .._storage import check_output
     from ..library import Library
 
+    check_output(options.out, LibraryFileError, options.overwrite)
     compact = Library.load(options.file).compact()
-    compact.save(options.out)
+    compact.save(options.out, overwrite=options.overwrite)
     print(f"wrote {options.out}: {compact}")
 
 
 def _library_import(options):
-    from ..library.importing import import_library
+    from .._storage import check_output
+    from ..library.importing import Settings, import_library
 
-    out = Path(options.out)
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise LibraryFileError(f"{out}: name a file in a folder that exists.")
-    library, report = import_library(options.paths, options.format, _settings(options))
-    library.save(out)
+    out = check_output(options.out, LibraryFileError, options.overwrite)
+    settings = Settings(
+        medium=options.medium,
+        unit=options.unit,
+        labels=options.labels,
+        given=dict(options.set),
+        abundances=dict(options.abundance) | ({} if options.alpha is None else {"alpha": options.alpha}),
+        within=dict(options.within),
+        resolution=options.resolution,
+        pseudo_continuum=options.pseudo_continuum,
+        limits=options.range,
+        step=options.step,
+        strict=options.strict,
+    )
+    library, report = import_library(options.paths, options.format, settings)
+    library.save(out, overwrite=options.overwrite)
     for line in report.reasons():
         print(f"left out: {line}")
     print(f"wrote {out}: {library}")
     if "pseudo" in library.info["normalisation"]:
         print("note: its continuum is a fitted one, poor above 6500 K and none below 4200 K; see the documentation")
-
-
-def _settings(options):
-    from ..library.importing import Settings
-
-    abundances = _numbers("--abundance", options.abundance)
-    if options.alpha is not None:
-        abundances["alpha"] = _number("--alpha", options.alpha)
-    return Settings(
-        medium=options.medium,
-        unit=options.unit,
-        labels=options.labels,
-        given=_numbers("--set", options.set),
-        abundances=abundances,
-        within={k: pair("--within", k, v) for k, v in map(assignment("--within"), options.within)},
-        resolution=None if options.resolution is None else _number("--resolution", options.resolution),
-        pseudo_continuum=options.pseudo_continuum,
-        limits=_range(options.range),
-        step=_number("--step", options.step),
-        strict=options.strict,
-    )
-
-
-def _number(option, text) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise LibraryFileError(f"{option} {text}: '{text}' is not a number.") from None
-
-
-def _range(text) -> tuple[float, float]:
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise LibraryFileError(f"--range {text}: write two wavelengths, e.g. 8380,8818.")
-    return _number("--range", parts[0]), _number("--range", parts[1])
-
-
-def _numbers(option, given) -> dict[str, float]:
-    return {name: number(option, name, value) for name, value in map(assignment(option), given)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .common import command, headless
+from .options import interrupted, seed, whole
 
 
 def add_reproduce(commands):
-    text = "Run the study of Gebran (2024) on a library and write a report (needs rvsemu[train])"
-    parser = command(commands, "reproduce", _reproduce, text)
+    parser = command(commands, "reproduce", _reproduce)
     parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
     parser.add_argument(
         "--out",
@@ -16,19 +18,34 @@ def add_reproduce(commands):
         help="models and report; run again to resume (default: rvsemu-reproduction)",
     )
     parser.add_argument("--quick", action="store_true", help="minutes instead of hours, to see that it works")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default: 1)")
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of everything random (default: 1)")
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="at most so many in each stage of the trainings (default: 60; quick: 2)"
+        "--epochs",
+        type=whole(1),
+        metavar="N",
+        help="largest number in each stage (default: 60; quick: 2)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the report of another study in DIR")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
 
 
 def _reproduce(options):
-    from ..reproduction import FULL, QUICK, reproduce
-    from ..reproduction.verdicts import summary
+    from ..reproduction import FULL, QUICK, reproduce, summary
 
     headless()
     plan = QUICK if options.quick else FULL
-    arguments = {"seed": options.seed, "epochs": options.epochs, "progress": not options.quiet}
-    print(summary(reproduce(options.library, options.out, plan, **arguments)))
+    try:
+        results = reproduce(
+            options.library,
+            options.out,
+            plan,
+            seed=options.seed,
+            epochs=options.epochs,
+            overwrite=options.overwrite,
+            progress=not options.quiet,
+        )
+    except KeyboardInterrupt:
+        return interrupted("reproduce", Path(options.out))
+    print(summary(results))
     print(f"wrote {options.out}/report: 'sphinx-build -C {options.out}/report {options.out}/html' makes a page of it")
+    return 0

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
-from .common import Parser, command, pair
+from .common import Parser, command
+from .options import interrupted, label_is, limits, real, seed, whole
 
 _BOX = {"teff": "K", "logg": "dex", "mh": "dex", "vmic": "km/s"}
 
 
 def add_synthesize(commands):
-    parser = command(commands, "synthesize", None, "Compute a library of spectra with SYNSPEC and ATLAS9")
+    parser = command(commands, "synthesize", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     _add_setup(actions)
     _add_run(actions)
@@ -32,19 +34,22 @@ def _add_setup(actions):
 
 def _add_run(actions):
     parser = command(actions, "run", _run, "Compute spectra for labels drawn from a Sobol sequence; resumes")
-    parser.add_argument("--n", type=int, required=True, metavar="N", help="length of the sequence of labels")
+    parser.add_argument("--n", type=whole(1), required=True, metavar="N", help="length of the sequence of labels")
     parser.add_argument("--out", "-o", required=True, metavar="FILE", help="library to make or to grow (HDF5)")
-    parser.add_argument("--seed", type=int, metavar="S", help="of the sequence (default: the library's, or 1)")
+    parser.add_argument("--seed", type=seed, metavar="S", help="of the sequence (default: the library's, or 1)")
     for name, unit in _BOX.items():
         low, high = getattr(_settings_class(), name)
-        parser.add_argument(f"--{name}", metavar="LOW,HIGH", help=f"the box ({unit}; default: {low:g},{high:g})")
+        parser.add_argument(
+            f"--{name}", type=limits, metavar="LOW,HIGH", help=f"the box ({unit}; default: {low:g},{high:g})"
+        )
     parser.add_argument(
-        "--cool-fraction", type=float, metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
+        "--cool-fraction", type=real(0, 1), metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
     )
-    parser.add_argument("--jobs", type=int, metavar="J", help="spectra at a time (default: one a core)")
+    parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="spectra at a time (default: one per core)")
     parser.add_argument("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
     parser.add_argument(
         "--within",
+        type=label_is(limits),
         action="append",
         default=[],
         metavar="LABEL=LOW,HIGH",
@@ -77,37 +82,34 @@ def _setup(options):
 
 
 def _run(options):
-    from ..errors import SynthesisError
     from ..library.synthesis import Workspace, build
-    from .common import assignment
 
-    if options.jobs is not None and options.jobs < 1:
-        raise SynthesisError(f"--jobs {options.jobs}: give the number of spectra computed at a time, at least 1.")
-    split = assignment("--within")
-    within = {name: pair("--within", name, text) for name, text in map(split, options.within)}
     workspace = Workspace.open(options.cache, options.engine)
-    library = build(
-        options.out,
-        options.n,
-        _settings(options),
-        workspace=workspace,
-        jobs=options.jobs,
-        dask=options.dask,
-        within=within,
-        retry=options.retry,
-        progress=not options.quiet,
-    )
+    try:
+        library = build(
+            options.out,
+            options.n,
+            _settings(options),
+            workspace=workspace,
+            jobs=options.jobs,
+            dask=options.dask,
+            within=dict(options.within),
+            retry=options.retry,
+            progress=not options.quiet,
+        )
+    except KeyboardInterrupt:
+        return interrupted("synthesize run", Path(options.out))
     print(f"wrote {options.out}: {library}")
     if library.failures:
         print(f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'")
+    return 0
 
 
 def _settings(options):
     """The settings asked for on top of the library's, or None for the library's."""
     from ..library.synthesis.journal import Journal
 
-    asked = {n: pair(f"--{n}", n, getattr(options, n)) for n in _BOX if getattr(options, n) is not None}
-    asked |= {n: getattr(options, n) for n in ("seed", "cool_fraction") if getattr(options, n) is not None}
+    asked = {n: getattr(options, n) for n in (*_BOX, "seed", "cool_fraction") if getattr(options, n) is not None}
     if not asked:
         return None
     found = Journal(options.out).settings

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.typing import ArrayLike
+
+from .._frozen import frozen, read_only
 
 __all__ = ["ErrorModel"]
 
 
-@dataclass(frozen=True)
+@frozen
 class ErrorModel:
     """Error of an emulator measured on validation spectra in ranges of Teff: per pixel, and how pixels err together.
 
@@ -21,19 +22,41 @@ class ErrorModel:
         RMS error.
     components : ndarray, shape (k, r, n_pixels), optional
         Low-rank part of the covariance: that of node i is ``components[i].T @ components[i]`` plus a
-        diagonal that brings the variances up to ``sigma[i]**2``. Without it errors are independent.
+        diagonal that brings the variances up to ``sigma[i]**2``. Without it errors are independent, r = 0.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, nodes do not increase, or a number is not finite.
     """
 
     teff: np.ndarray
     sigma: np.ndarray
-    components: np.ndarray | None = None
+    components: np.ndarray = None  # type: ignore[assignment]  # an array when it is made
 
-    def __call__(self, teff) -> np.ndarray:
+    def __post_init__(self):
+        if self.components is None:
+            none = read_only(np.zeros((len(self.teff), 0, self.sigma.shape[-1])))
+            object.__setattr__(self, "components", none)
+        if len(self.teff) < 2 or not np.all(np.diff(self.teff) > 0):
+            raise ValueError("the nodes of the error model do not increase")
+        if self.sigma.ndim != 2 or len(self.sigma) != len(self.teff):
+            raise ValueError("sigma does not fit the nodes of the error model")
+        if self.components.ndim != 3 or self.components.shape[::2] != self.sigma.shape:
+            raise ValueError("the components of the error model do not fit its sigma")
+        if not all(np.isfinite(x).all() for x in (self.teff, self.sigma, self.components)):
+            raise ValueError("the error model is not finite")
+
+    def trimmed(self, some: slice) -> ErrorModel:
+        """The same for `some` of the pixels."""
+        return ErrorModel(self.teff, self.sigma[:, some], self.components[..., some])
+
+    def __call__(self, teff: ArrayLike) -> np.ndarray:
         """Error (n, n_pixels) at effective temperatures (n,)."""
         i, f = self._between(teff)
         return (1 - f[:, None]) * self.sigma[i] + f[:, None] * self.sigma[i + 1]
 
-    def covariance(self, teff) -> tuple[np.ndarray, np.ndarray]:
+    def covariance(self, teff: float) -> tuple[np.ndarray, np.ndarray]:
         """Covariance at one temperature, interpolated linearly between the nodes' covariances.
 
         Returns
@@ -45,8 +68,6 @@ class ErrorModel:
         """
         (i,), (f,) = self._between([teff])
         variance = (1 - f) * np.square(self.sigma[i], dtype=float) + f * np.square(self.sigma[i + 1], dtype=float)
-        if self.components is None:
-            return variance, np.zeros((0, len(variance)))
         low_rank = np.concatenate([np.sqrt(1 - f) * self.components[i], np.sqrt(f) * self.components[i + 1]])
         return np.maximum(variance - np.sum(low_rank**2, axis=0), 0.0), low_rank
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from astropy import units as u
 
+from .._frozen import frozen, read_only
 from ..errors import LabelError
 
 __all__ = ["PAPER_LABELS", "Label", "LabelSpace"]
+
+_MOST_SETS = 10_000_000
 
 #: name -> (function, derivative, inverse)
 _TRANSFORMS = {
@@ -19,7 +21,7 @@ _TRANSFORMS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Label:
     """One label: its name, unit, allowed range, and the function of it that a network sees.
 
@@ -136,6 +138,7 @@ PAPER_LABELS = (
 """The labels and ranges of Gebran (2024), Table 1."""
 
 
+@frozen
 class LabelSpace:
     """The labels of an emulator, in order.
 
@@ -154,11 +157,22 @@ class LabelSpace:
     (6,)
     """
 
-    def __init__(self, labels: tuple[Label, ...] = PAPER_LABELS):
-        self.labels = tuple(labels)
-        self.names = tuple(label.name for label in self.labels)
-        self.lower = np.array([label.lower for label in self.labels])
-        self.upper = np.array([label.upper for label in self.labels])
+    labels: tuple[Label, ...] = PAPER_LABELS
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return tuple(label.name for label in self.labels)
+
+    @cached_property
+    def lower(self) -> np.ndarray:
+        """Lower limits of the labels, shape (n_labels,), read-only."""
+        return read_only(np.array([label.lower for label in self.labels]))
+
+    @cached_property
+    def upper(self) -> np.ndarray:
+        """Upper limits of the labels, shape (n_labels,), read-only."""
+        return read_only(np.array([label.upper for label in self.labels]))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -181,8 +195,8 @@ class LabelSpace:
         Raises
         ------
         LabelError
-            A label is missing, unknown, not finite, of the wrong unit, outside the domain, or
-            the shapes do not broadcast.
+            A label is missing, unknown, not finite, of the wrong unit, outside the domain, the shapes
+            do not broadcast, or there are more than 10 million sets of labels.
         """
         missing = [name for name in self.names if name not in labels]
         if missing:
@@ -194,12 +208,40 @@ class LabelSpace:
         except ValueError:
             shapes = ", ".join(f"{n} {np.shape(labels[n])}" for n in self.names)
             raise LabelError(f"The labels do not broadcast: {shapes}. Give scalars or equal shapes.") from None
+        if columns[0].size > _MOST_SETS:
+            raise LabelError(
+                f"The labels broadcast to the shape {columns[0].shape}: give at most {_MOST_SETS} sets at once, "
+                "in a loop over parts."
+            )
         for label, column in zip(self.labels, columns, strict=True):
             if extrapolate:
                 label.check_scale(column)
             else:
                 label.check(column)
         return np.stack(columns, axis=-1).astype(float)
+
+    def rows(self, labels) -> np.ndarray:
+        """Plain labels as floats (n, n_labels), one row per star, which a network can take; not held to the domain.
+
+        Raises
+        ------
+        LabelError
+            `labels` have another shape, a unit, or values that are not numbers or not finite.
+        """
+        expected = f"give plain numbers of the shape (n, {len(self)}), one row per star with {', '.join(self.names)}"
+        try:
+            if getattr(labels, "unit", None) is not None:
+                raise TypeError
+            out = np.atleast_2d(np.asarray(labels, dtype=float))
+        except (TypeError, ValueError):
+            raise LabelError(f"labels={str(labels)[:60]} are not an array of plain numbers: {expected}.") from None
+        if out.ndim != 2 or out.shape[1] != len(self):
+            raise LabelError(f"labels have the shape {np.shape(labels)}: {expected}.")
+        for label, column in zip(self.labels, out.T, strict=True):
+            if not np.all(np.isfinite(column)):
+                raise LabelError(f"labels have {label.name}={column[~np.isfinite(column)][0]}: {expected}, all finite.")
+            label.check_scale(column)
+        return out
 
     def inside(self, values: np.ndarray) -> np.ndarray:
         """True where a row of `values`, shape (..., n_labels), lies in the training domain."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Iterator
+from dataclasses import field, replace
+from functools import cached_property, lru_cache
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from numpy.typing import ArrayLike, DTypeLike
 
 from .._compat import Spectrum
-from .._storage import is_path, replacing, shipped_files
+from .._frozen import frozen
+from .._storage import check_folder, is_path, opened, replacing, shipped_files
 from ..errors import EmulatorFileError, LabelError, SpectrumError
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import check_medium, convert_medium
 from .accuracy import ErrorModel
-from .files import opened, read_common, read_network, write_common, write_network
+from .files import check_grid, read_common, read_network, write_common, write_network
 from .labels import LabelSpace
 from .network import DenseNetwork, Layer
 
@@ -25,12 +30,14 @@ __all__ = ["DEFAULT", "Emulator", "generate", "resolve", "shipped"]
 
 FORMAT_VERSION = 1
 DEFAULT = "default"
+MOST_BYTES = 4 * 2**30
+"""Size of the largest result, in bytes, that `generate`, `Emulator.flux` and `Emulator.jacobian` make in one call."""
 _BATCH = 256  # spectra at a time: the widest layer then stays within the caches
 
 
-@dataclass(eq=False)
+@frozen
 class Emulator:
-    """A trained pair of networks that turns labels into spectra.
+    """Trained pair of networks that turns labels into spectra; frozen, `dataclasses.replace` makes another.
 
     Parameters
     ----------
@@ -48,6 +55,11 @@ class Emulator:
         recipe, version, metrics on the validation set, fingerprint of the library, package versions ...
     history : dict of dict of ndarray
         Loss curves by training stage.
+
+    Raises
+    ------
+    ValueError
+        The parts do not fit each other.
     """
 
     labels: LabelSpace
@@ -56,11 +68,20 @@ class Emulator:
     wavelength: np.ndarray
     medium: str
     error: ErrorModel
-    info: dict = field(default_factory=dict)
-    history: dict = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
     def __post_init__(self):
-        self._network = DenseNetwork(self.label_network.layers + self.decoder.layers)
+        check_grid(self.wavelength, self.medium)
+        if self.error.sigma.shape[1:] != self.wavelength.shape:
+            raise ValueError("the error model does not fit the wavelengths")
+        first, last = self._network.layers[0], self._network.layers[-1]
+        if (len(first.weights), len(last.bias)) != (len(self.labels), len(self.wavelength)):
+            raise ValueError("the networks do not fit the labels and wavelengths")
+
+    @cached_property
+    def _network(self) -> DenseNetwork:
+        return DenseNetwork(self.label_network.layers + self.decoder.layers)
 
     def __repr__(self):
         low, high = self.wavelength[[0, -1]]
@@ -70,58 +91,84 @@ class Emulator:
         )
 
     # ------------------------------------------------------------------ plain floats
-    def flux(self, labels) -> np.ndarray:
-        """Normalised flux (n, n_pixels) for plain label values (n, n_labels), unchecked."""
-        labels = np.atleast_2d(labels)
-        out = np.empty((len(labels), len(self.wavelength)), dtype=self._network.layers[-1].bias.dtype)
-        for i in range(0, len(labels), _BATCH):
-            out[i : i + _BATCH] = self._network(self.labels.scaled(labels[i : i + _BATCH]))
+    def flux(self, labels: ArrayLike) -> np.ndarray:
+        """Normalised flux (n, n_pixels) for plain label values (n, n_labels), not held to the domain.
+
+        Raises
+        ------
+        LabelError
+            `labels` have another shape or are not finite, or the result would be larger than 4 GiB.
+        """
+        labels = self.labels.rows(labels)
+        out = _empty(len(labels), len(self.wavelength), dtype=self._network.layers[-1].bias.dtype)
+        for some in _parts(len(labels)):
+            out[some] = self._network(self.labels.scaled(labels[some]))
         return out
 
-    def jacobian(self, labels) -> tuple[np.ndarray, np.ndarray]:
-        """Flux (n, n_pixels) and d flux / d label (n, n_labels, n_pixels), per unit of each label."""
-        labels = np.atleast_2d(labels)
+    def jacobian(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Flux (n, n_pixels) and d flux / d label (n, n_labels, n_pixels), per unit of each label.
+
+        Raises
+        ------
+        LabelError
+            As for `flux`.
+        """
+        labels = self.labels.rows(labels)
+        _check_size(len(labels), (1 + len(self.labels)) * len(self.wavelength), self._network.layers[-1].bias.dtype)
         flux, slope = self._network.value_and_jacobian(self.labels.scaled(labels))
         return flux, slope * self.labels.slope(labels)[:, :, None].astype(slope.dtype)
 
-    def sigma(self, labels) -> np.ndarray:
+    def sigma(self, labels: ArrayLike) -> np.ndarray:
         """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
-        return self.error(np.atleast_2d(labels)[:, self.labels.names.index("teff")])
+        return self.error(self.labels.rows(labels)[:, self.labels.names.index("teff")])
 
-    def error_covariance(self, labels) -> tuple[np.ndarray, np.ndarray]:
+    def error_covariance(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
         return self.error.covariance(labels[self.labels.names.index("teff")])
 
-    def trimmed(self, low, high) -> Emulator:
+    def astype(self, dtype: DTypeLike) -> Emulator:
+        """The same emulator with weights, and so flux, of another precision."""
+        networks = {name: getattr(self, name).astype(dtype) for name in ("label_network", "decoder")}
+        return replace(self, **networks)
+
+    def trimmed(self, low: float, high: float) -> Emulator:
         """The same emulator for the part of its grid that just covers `low` to `high` Angstrom (and is faster)."""
         first = max(np.searchsorted(self.wavelength, low, side="right") - 1, 0)
         some = slice(first, np.searchsorted(self.wavelength, high) + 1)
         last = self.decoder.layers[-1]
         last = Layer(np.ascontiguousarray(last.weights[:, some]), last.bias[some], last.activation)
-        error = self.error
-        components = None if error.components is None else error.components[..., some]
         return replace(
             self,
-            decoder=DenseNetwork([*self.decoder.layers[:-1], last]),
+            decoder=DenseNetwork((*self.decoder.layers[:-1], last)),
             wavelength=self.wavelength[some],
-            error=ErrorModel(error.teff, error.sigma[:, some], components),
+            error=self.error.trimmed(some),
         )
 
     # ------------------------------------------------------------------ units and Spectrum
-    def spectrum(self, *, wavelength=None, medium=None, extrapolate=False, **labels) -> Spectrum:
+    def spectrum(
+        self,
+        *,
+        wavelength: ArrayLike | u.Quantity | None = None,
+        medium: str | None = None,
+        extrapolate: bool = False,
+        **labels: ArrayLike | u.Quantity,
+    ) -> Spectrum:
         """Spectrum for labels given as floats or Quantities; see `rvsemu.generate` for the arguments."""
         values = self.labels.values(extrapolate=extrapolate, **labels)
         rows = values.reshape(-1, len(self.labels))
         medium = check_medium(self.medium if medium is None else medium)
         axis, sample = self._axis(wavelength, medium)
-        flux, sigma = self.flux(rows), self.sigma(rows)
-        if sample is not None:
-            flux, sigma = (sample[0] @ flux.T).T, (sample[1] @ sigma.T).T
+        _check_size(len(rows), 2 * len(axis), "f8")
+        flux = np.empty((2, len(rows), len(axis)))
+        for some in _parts(len(rows)):
+            both = self.flux(rows[some]), self.sigma(rows[some])
+            flux[:, some] = both if sample is None else [(to @ x.T).T for to, x in zip(sample, both, strict=True)]
+        flux, sigma = flux
         shape = (*values.shape[:-1], len(axis))
         return Spectrum(
             spectral_axis=axis,
-            flux=u.Quantity(flux.reshape(shape).astype(float), copy=False),
-            uncertainty=StdDevUncertainty(sigma.reshape(shape)),
+            flux=u.Quantity(flux.reshape(shape), copy=False),
+            uncertainty=StdDevUncertainty(sigma.reshape(shape), copy=False),
             meta={
                 "labels": {n: self.labels.quantity(n, values[..., i]) for i, n in enumerate(self.labels.names)},
                 "medium": medium,
@@ -132,7 +179,7 @@ class Emulator:
             },
         )
 
-    def _axis(self, wavelength, medium):
+    def _axis(self, wavelength, medium: str):
         """Spectral axis, and the matrices that take flux and error there (None for the emulator's grid).
 
         The error is interpolated linearly: it is rough, and must stay positive.
@@ -161,20 +208,27 @@ class Emulator:
         return plain * u.AA, (interpolation_matrix(*grid, here), interpolation_matrix(*grid, here, order=2))
 
     # ------------------------------------------------------------------ files
-    def save(self, path, dtype="float16") -> None:
-        """Write the emulator to one HDF5 file, weights as `dtype`; replaces `path` only when complete."""
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    def save(self, path: str | PathLike, dtype: str = "float16") -> None:
+        """Write the emulator to one HDF5 file, weights as `dtype`; replaces `path` only when complete.
+
+        Raises
+        ------
+        EmulatorFileError
+            The folder does not exist.
+        """
+        with replacing(check_folder(path, EmulatorFileError)) as temporary, h5py.File(temporary, "w") as file:
             write_common(file, "emulator", FORMAT_VERSION, self)
             for name in ("label_network", "decoder"):
                 write_network(file.create_group(name), getattr(self, name), dtype)
             file["error/teff"] = self.error.teff
-            file.create_dataset("error/sigma", data=self.error.sigma.astype("f4"), compression="gzip", shuffle=True)
-            if self.error.components is not None:
-                components = self.error.components.astype("f4")
-                file.create_dataset("error/components", data=components, compression="gzip", shuffle=True)
+            for name in ("sigma", "components"):
+                data = getattr(self.error, name).astype("f4")
+                file.create_dataset(
+                    f"error/{name}", data=data, **({"compression": "gzip", "shuffle": True} if data.size else {})
+                )
 
     @classmethod
-    def load(cls, path) -> Emulator:
+    def load(cls, path: str | PathLike) -> Emulator:
         """Read an emulator file.
 
         Raises
@@ -183,34 +237,33 @@ class Emulator:
             The file is missing, is not an emulator, is damaged, or has a newer format.
         """
         with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
-            return cls(**_read(file))
+            error = file["error"]
+            components = error["components"][:] if "components" in error else None
+            return cls(
+                **read_common(file),
+                label_network=read_network(file["label_network"]),
+                decoder=read_network(file["decoder"]),
+                error=ErrorModel(error["teff"][:], error["sigma"][:], components),
+            )
 
 
-def _read(file) -> dict:
-    parts = {
-        **read_common(file),
-        "label_network": read_network(file["label_network"]),
-        "decoder": read_network(file["decoder"]),
-        "error": _read_error(file["error"]),
-    }
-    grid, error = parts["wavelength"], parts["error"]
-    if error.sigma.shape != (len(error.teff), len(grid)) or not np.all(np.diff(error.teff) > 0) or len(error.teff) < 2:
-        raise ValueError("the error model does not fit the wavelengths")
-    if error.components is not None and (
-        error.components.ndim != 3 or error.components.shape[::2] != error.sigma.shape
-    ):
-        raise ValueError("the components of the error model do not fit the wavelengths")
-    if not all(np.isfinite(x).all() for x in (error.sigma, error.components) if x is not None):
-        raise ValueError("the error model is not finite")
-    first, last = parts["label_network"].layers[0], parts["decoder"].layers[-1]
-    if first.weights.shape[0] != len(parts["labels"]) or len(last.bias) != len(parts["wavelength"]):
-        raise ValueError("the networks do not fit the labels and wavelengths")
-    return parts
+def _parts(n: int) -> Iterator[slice]:
+    return (slice(i, i + _BATCH) for i in range(0, n, _BATCH))
 
 
-def _read_error(group) -> ErrorModel:
-    components = group["components"][:] if "components" in group else None  # files before it have none
-    return ErrorModel(group["teff"][:], group["sigma"][:], components)
+def _empty(rows: int, width: int, dtype) -> np.ndarray:
+    """Array for spectra, if it is not too large."""
+    _check_size(rows, width, dtype)
+    return np.empty((rows, width), dtype=dtype)
+
+
+def _check_size(rows: int, width: int, dtype) -> None:
+    size = rows * width * np.dtype(dtype).itemsize
+    if size > MOST_BYTES:
+        raise LabelError(
+            f"the result would take {size / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB of one call: "
+            f"make it in parts, in a loop over at most {rows * MOST_BYTES // size} sets of labels"
+        )
 
 
 def shipped(name: str = DEFAULT) -> Emulator:
@@ -238,7 +291,7 @@ def _loaded_once(path: Path) -> Emulator:
     return Emulator.load(path)
 
 
-def resolve(emulator=None) -> Emulator:
+def resolve(emulator: Emulator | str | PathLike | None = None) -> Emulator:
     """The `Emulator` meant by None (the default one), a shipped name, a path, or an Emulator."""
     if isinstance(emulator, Emulator):
         return emulator
@@ -248,17 +301,17 @@ def resolve(emulator=None) -> Emulator:
 
 
 def generate(
-    teff,
-    logg,
-    vsini=0.0,
-    mh=0.0,
-    vmic=1.0,
-    resolution=11500.0,
+    teff: ArrayLike | u.Quantity,
+    logg: ArrayLike | u.Quantity,
+    vsini: ArrayLike | u.Quantity = 0.0,
+    mh: ArrayLike | u.Quantity = 0.0,
+    vmic: ArrayLike | u.Quantity = 1.0,
+    resolution: ArrayLike | u.Quantity = 11500.0,
     *,
-    wavelength=None,
-    medium="air",
-    emulator=None,
-    extrapolate=False,
+    wavelength: ArrayLike | u.Quantity | None = None,
+    medium: str = "air",
+    emulator: Emulator | str | PathLike | None = None,
+    extrapolate: bool = False,
 ) -> Spectrum:
     """Generate stellar spectra from labels.
 
@@ -296,7 +349,8 @@ def generate(
     Raises
     ------
     LabelError
-        A label is not finite, of the wrong unit, or outside the domain.
+        A label is not finite, of the wrong unit, or outside the domain; or the result, flux and uncertainty in
+        double precision, would be larger than 4 GiB (67,000 spectra on the emulator's own grid).
     SpectrumError
         `wavelength` leaves the emulator's range, or `medium` is unknown.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from .._frozen import frozen
 
 __all__ = ["ACTIVATIONS", "DenseNetwork", "Layer"]
 
@@ -31,7 +31,7 @@ ACTIVATIONS = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Layer:
     """``activation(x @ weights + bias)``: `weights` has shape (n_in, n_out), `bias` (n_out,)."""
 
@@ -40,17 +40,20 @@ class Layer:
     activation: str = "linear"
 
 
+@frozen
 class DenseNetwork:
     """Dense layers one after the other, computed in the dtype of their weights.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : tuple of Layer
         Sizes must follow on each other.
     """
 
-    def __init__(self, layers):
-        self.layers = tuple(layers)
+    layers: tuple[Layer, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise ValueError("a network needs at least one layer")
         for layer in self.layers:
@@ -62,6 +65,11 @@ class DenseNetwork:
         for a, b in zip(self.layers, self.layers[1:], strict=False):
             if a.weights.shape[1] != b.weights.shape[0]:
                 raise ValueError(f"layer of {a.weights.shape[1]} outputs meets one of {b.weights.shape[0]} inputs.")
+
+    def astype(self, dtype) -> DenseNetwork:
+        """The same network with weights, and so results, of another precision."""
+        layers = [Layer(x.weights.astype(dtype), x.bias.astype(dtype), x.activation) for x in self.layers]
+        return DenseNetwork(tuple(layers))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Output, shape (n, n_out), for inputs of shape (n, n_in)."""

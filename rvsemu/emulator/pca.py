@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from .._frozen import frozen
 from .network import DenseNetwork, Layer
 
 __all__ = ["MeanSpectrum", "PrincipalComponents"]
@@ -15,7 +14,7 @@ _FEW = 40  # for a smaller share of all components than one in so many, a full d
 _MORE, _ITERATIONS = 30, 6
 
 
-@dataclass(frozen=True)
+@frozen
 class MeanSpectrum:
     """flux = mean + coefficients.
 
@@ -28,11 +27,11 @@ class MeanSpectrum:
     weights = None  # the loss is that of the flux as it is
 
     @classmethod
-    def of(cls, flux) -> MeanSpectrum:
+    def of(cls, flux: np.ndarray) -> MeanSpectrum:
         """Of training spectra (n, m), evenly picked."""
         return cls(np.mean(flux[:: max(1, len(flux) // _ROWS)], axis=0, dtype="f8"))
 
-    def coefficients(self, flux) -> np.ndarray:
+    def coefficients(self, flux: np.ndarray) -> np.ndarray:
         """Deviations (n, m) from the mean, float32."""
         return flux - self.mean.astype("f4")
 
@@ -42,7 +41,7 @@ class MeanSpectrum:
         return DenseNetwork([*layers, Layer(last.weights, (last.bias + self.mean).astype("f4"))])
 
 
-@dataclass(frozen=True)
+@frozen
 class PrincipalComponents:
     """flux = mean + (coefficients * spread) @ basis, with coefficients of unit variance.
 
@@ -50,15 +49,26 @@ class PrincipalComponents:
     ----------
     mean : ndarray, shape (m,)
     basis : ndarray, shape (k, m), orthonormal rows
-    spread : ndarray, shape (k,)
+    spread : ndarray, shape (k,), positive
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, or a number is not finite or a spread not positive.
     """
 
     mean: np.ndarray
     basis: np.ndarray
     spread: np.ndarray
 
+    def __post_init__(self):
+        if self.basis.shape != (*self.spread.shape, *self.mean.shape) or self.basis.ndim != 2:
+            raise ValueError("mean, basis and spread of the components do not fit each other")
+        if not all(np.isfinite(x).all() for x in (self.mean, self.basis, self.spread)) or not np.all(self.spread > 0):
+            raise ValueError("the components are not finite")
+
     @classmethod
-    def of(cls, flux, components: int) -> PrincipalComponents:
+    def of(cls, flux: np.ndarray, components: int) -> PrincipalComponents:
         """From training spectra (n, m), evenly picked."""
         rows = np.asarray(flux[:: max(1, len(flux) // _ROWS)], dtype="f8")
         mean = rows.mean(axis=0)
@@ -68,13 +78,13 @@ class PrincipalComponents:
         k = min(components, np.count_nonzero(singular > 1e-6 * singular[0]))  # no more than the spectra span
         return cls(mean, basis[:k], singular[:k] / np.sqrt(len(rows)))
 
-    def coefficients(self, flux, batch=4096) -> np.ndarray:
+    def coefficients(self, flux: np.ndarray, batch: int = 4096) -> np.ndarray:
         """Coefficients (n, k) of spectra (n, m), float32."""
         to = (self.basis.T / self.spread).astype("f4")
         mean = self.mean.astype("f4")
         return np.concatenate([(flux[i : i + batch] - mean) @ to for i in range(0, len(flux), batch)])
 
-    def rebuilt(self, coefficients) -> np.ndarray:
+    def rebuilt(self, coefficients: np.ndarray) -> np.ndarray:
         """Spectra (n, m) of coefficients (n, k), float32: what the components keep of the spectra they came from."""
         to_flux = (self.spread[:, None] * self.basis).astype("f4")
         return np.asarray(coefficients, dtype="f4") @ to_flux + self.mean.astype("f4")

@@ -8,25 +8,28 @@ once, `sample` draws from the posterior with emcee, and `prepare` gives the `Lik
 
 from .astropy_model import RVSModel
 from .likelihood import Likelihood
-from .mcmc import sample
 from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
 from .priors import Function, Normal, TruncatedNormal, Uniform
-from .result import FitResult
-from .verbs import fit, fit_many, prepare
+from .result import FitFailure, FitResult
+from .settings import Settings
+from .verbs import fit, fit_many, fit_stream, prepare, sample
 
 __all__ = [
     "DEFAULT_PRIORS",
+    "FitFailure",
     "FitResult",
     "Function",
     "Likelihood",
     "Normal",
     "Posterior",
     "RVSModel",
+    "Settings",
     "TruncatedNormal",
     "Uniform",
     "fit",
     "fit_many",
+    "fit_stream",
     "prepare",
     "sample",
 ]

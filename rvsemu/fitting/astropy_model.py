@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from os import PathLike
+from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.modeling import Fittable1DModel, Parameter
+from numpy.typing import ArrayLike
 
-from ..emulator import resolve
+from ..emulator import Emulator, resolve
 from ..emulator.labels import PAPER_LABELS
-from ..emulator.network import DenseNetwork
 from ..errors import LabelError, SpectrumError
 from ..observing.forward import ForwardModel
 from ..physics.wavelengths import check_medium, convert_medium, doppler
@@ -83,22 +84,22 @@ class RVSModel(Fittable1DModel):
 
     def __init__(
         self,
-        teff=teff.default,
-        logg=logg.default,
-        vsini=vsini.default,
-        mh=mh.default,
-        vmic=vmic.default,
-        resolution=resolution.default,
-        radial_velocity=radial_velocity.default,
+        teff: float | u.Quantity = teff.default,
+        logg: float | u.Quantity = logg.default,
+        vsini: float | u.Quantity = vsini.default,
+        mh: float | u.Quantity = mh.default,
+        vmic: float | u.Quantity = vmic.default,
+        resolution: float | u.Quantity = resolution.default,
+        radial_velocity: float | u.Quantity = radial_velocity.default,
         *,
-        medium,
-        emulator=None,
-        extrapolate=False,
-        bounds=None,
-        **kwargs,
-    ):
+        medium: str,
+        emulator: Emulator | str | PathLike | None = None,
+        extrapolate: bool = False,
+        bounds: dict[str, tuple[float, float]] | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.medium, self.extrapolate = check_medium(medium), extrapolate
-        self._emulator = _double(resolve(emulator))
+        self._emulator = resolve(emulator).astype(float)
         if self._emulator.labels.names != self.param_names[:-1]:
             names = ", ".join(self._emulator.labels.names)
             raise LabelError(f"This emulator takes {names}: RVSModel needs one of {', '.join(self.param_names[:-1])}.")
@@ -118,11 +119,11 @@ class RVSModel(Fittable1DModel):
         return {name: self._space.quantity(name, getattr(self, name).value) for name in self.param_names}
 
     @property
-    def input_units(self):
+    def input_units(self) -> dict[str, u.UnitBase]:
         """Angstrom; other lengths are converted."""
         return {self.inputs[0]: u.AA}
 
-    def evaluate(self, x, *parameters):
+    def evaluate(self, x, *parameters):  # astropy takes annotations, here alone, for units
         """Normalised flux at the wavelengths `x`."""
         theta = _theta(parameters)
         if not self.extrapolate:
@@ -130,7 +131,7 @@ class RVSModel(Fittable1DModel):
                 label.check(np.asarray(value))
         return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x))
 
-    def fit_deriv(self, x, *parameters):
+    def fit_deriv(self, x: ArrayLike, *parameters: ArrayLike) -> list[np.ndarray]:
         """Derivatives of the flux by each parameter, a list of arrays of the shape of `x`.
 
         Outside the domain they are those at its edge, as fitters hold the parameters there.
@@ -159,15 +160,3 @@ class RVSModel(Fittable1DModel):
 
 def _theta(parameters) -> np.ndarray:
     return np.array([float(np.squeeze(p)) for p in parameters])
-
-
-def _double(emulator):
-    """The same emulator in double precision."""
-
-    def cast(network):
-        return DenseNetwork(
-            replace(layer, weights=layer.weights.astype(float), bias=layer.bias.astype(float))
-            for layer in network.layers
-        )
-
-    return replace(emulator, label_network=cast(emulator.label_network), decoder=cast(emulator.decoder))

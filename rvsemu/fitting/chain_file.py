@@ -1,25 +1,28 @@
-"""Chains of an ensemble sampler, in memory and in groups of an HDF5 file that emcee can read, too."""
+"""Chains of an ensemble sampler, in memory and in HDF5 files that emcee can read, too."""
 
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
 
+import h5py
 import numpy as np
 
-from .._journal import reading, transaction
+from .._storage import check_folder, kind_of, opened, replacing, stamp
 from ..errors import PosteriorFileError
+from .lock import exclusive
 from .proposals import Mixture
 
-__all__ = ["BLOCK", "Chain", "ChainFile", "names_in"]
+__all__ = ["Chain", "ChainFile"]
 
-BLOCK = 100
-"""Steps between two writes, and in a chunk of the file."""
-_FORMAT, _FORMAT_VERSION = "rvsemu posterior", 2
+_KIND, _FORMAT_VERSION = "posterior", 3
+_GROUP = "mcmc"  # where emcee.backends.HDFBackend looks
 _PROPOSAL = ("shares", "means", "covariances")
+_PATIENCE = 60.0  # seconds
 
 
 @dataclass
@@ -28,6 +31,8 @@ class Chain:
 
     Parameters
     ----------
+    names, units : tuple of str
+        Of the m labels.
     coords : ndarray, shape (steps, walkers, m)
     log_probability : ndarray, shape (steps, walkers)
     accepted : ndarray, shape (walkers,)
@@ -38,10 +43,16 @@ class Chain:
         Of a `numpy.random.RandomState`, the generator of emcee, at the same time.
     proposal : Mixture
         Of the independent proposals.
-    saved : int
-        Number of steps that are in the file.
+    target : float
+        Number of autocorrelation times after which the chain is long enough.
+    info : dict
+        What `Posterior.meta` is to have: plain values, for JSON.
+    arrays : dict of ndarray
+        What `Posterior.spectrum` is to have.
     """
 
+    names: tuple[str, ...]
+    units: tuple[str, ...]
     coords: np.ndarray
     log_probability: np.ndarray
     accepted: np.ndarray
@@ -49,156 +60,123 @@ class Chain:
     ensemble_log_probability: np.ndarray
     random_state: tuple
     proposal: Mixture
-    saved: int = 0
-
-    @classmethod
-    def begin(cls, ensemble, log_probability, rng, proposal) -> Chain:
-        """No steps yet: an ensemble (walkers, m) with its log probability, and a Generator to seed emcee with."""
-        walkers, m = ensemble.shape
-        random_state = np.random.RandomState(rng.integers(2**32, size=8, dtype=np.uint32)).get_state()
-        nothing = np.empty((0, walkers, m)), np.empty((0, walkers)), np.zeros(walkers)
-        return cls(*nothing, ensemble, log_probability, random_state, proposal)
+    target: float
+    info: dict = field(default_factory=dict)
+    arrays: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.coords)
 
-    def extend(self, backend) -> None:
-        """Add the complete steps of an `emcee.backends.Backend`."""
-        if backend.iteration:
-            self.coords = np.concatenate([self.coords, backend.get_chain()])
-            self.log_probability = np.concatenate([self.log_probability, backend.get_log_prob()])
-            self.accepted = self.accepted + backend.accepted
-            self.random_state = backend.random_state
-            self.ensemble, self.ensemble_log_probability = self.coords[-1], self.log_probability[-1]
+    def extend(self, steps: list) -> None:
+        """Add steps: tuples of coordinates, log probabilities, and the state of the generator after them."""
+        if not steps:
+            return
+        coords, log_probability, random_states = zip(*steps, strict=True)
+        path = np.stack([self.ensemble, *coords])
+        moved = np.any(path[1:] != path[:-1], axis=2).sum(axis=0)
+        vars(self).update(  # at once: an interrupt leaves all of it or nothing
+            coords=np.concatenate([self.coords, path[1:]]),
+            log_probability=np.concatenate([self.log_probability, log_probability]),
+            accepted=self.accepted + moved,
+            ensemble=coords[-1],
+            ensemble_log_probability=log_probability[-1],
+            random_state=random_states[-1],
+        )
 
 
 class ChainFile:
-    """A group of an HDF5 file with one chain; every change of the file is a `transaction`.
+    """HDF5 file of one chain. It is replaced as a whole: whatever ends the program leaves the last state or the next.
 
     Parameters
     ----------
     path : str or path
-    name : str
-        Of the group: the star.
+    patience : float
+        How long to wait for another process that writes the same file, in seconds.
     """
 
-    def __init__(self, path, name):
-        self.path, self.name = Path(path).expanduser(), name
-        if not name or name.startswith(".") or "/" in name:
-            raise PosteriorFileError(f"name={name!r} cannot name a group of {path}: leave out '/' and a leading dot.")
-        if not self.path.absolute().parent.is_dir():
-            raise PosteriorFileError(f"{path}: the folder {self.path.absolute().parent} does not exist; make it first.")
+    def __init__(self, path: str | PathLike, patience: float = _PATIENCE):
+        self.path = check_folder(Path(path).expanduser(), PosteriorFileError)
+        self._patience = patience
+        if self.path.exists() and kind_of(self.path) != _KIND:
+            raise PosteriorFileError(f"{path} exists and is not a file of rvsemu.sample: give another.")
 
-    def create(self, chain, names, units, info) -> None:
-        """Begin a new group, instead of one of that name if there is one."""
-        _, walkers, m = chain.coords.shape
-        with _changing(self.path) as file:
-            if self.name in file:
-                del file[self.name]
-            group = file.create_group(self.name)
-            group.attrs["format"], group.attrs["format_version"] = _FORMAT, _FORMAT_VERSION
-            group.attrs["names"], group.attrs["units"] = list(names), list(units)
-            group.attrs["info"] = json.dumps(info)
-            # the rest is what emcee.backends.HDFBackend has
-            group.attrs["version"], group.attrs["has_blobs"] = version("emcee"), False
-            group.attrs["nwalkers"], group.attrs["ndim"], group.attrs["iteration"] = walkers, m, 0
-            group["accepted"] = np.zeros(walkers)
-            for key, shape in (("log_prob", (walkers,)), ("chain", (walkers, m))):
-                group.create_dataset(key, (0, *shape), "f8", maxshape=(None, *shape), chunks=(BLOCK, *shape))
-        chain.saved = 0
+    def held(self) -> AbstractContextManager:
+        """Keep other processes from writing the file; see `rvsemu.fitting.lock.exclusive`."""
+        return exclusive(self.path, self._patience)
 
-    def append(self, chain) -> None:
-        """Write the steps that are not in the file yet."""
-        with _changing(self.path) as file:
-            group = file[self.name]
-            for key, values in (("chain", chain.coords), ("log_prob", chain.log_probability)):
-                group[key].resize(len(chain), axis=0)
-                group[key][chain.saved :] = values[chain.saved :]
-            group["accepted"][:] = chain.accepted
-            for i, value in enumerate(chain.random_state):
-                group.attrs[f"random_state_{i}"] = value
-            group.attrs["iteration"] = len(chain)
-            for key in _PROPOSAL:
-                group.attrs[f"proposal_{key}"] = getattr(chain.proposal, key)
-        chain.saved = len(chain)
+    def write(self, chain: Chain) -> None:
+        """Replace what is in the file."""
+        try:
+            with replacing(self.path) as temporary, h5py.File(temporary, "w") as file:
+                _write(file, chain)
+        except OSError as e:
+            reason = e.strerror or " ".join(str(e).split())
+            raise PosteriorFileError(f"{self.path} cannot be written ({reason}): give another file.") from e
 
-    def finish(self, outcome, arrays) -> None:
-        """Add what is known at the end: `outcome` as JSON, and arrays in the subgroup ``spectrum``."""
-        with _changing(self.path) as file:
-            group = file[self.name]
-            group.attrs["outcome"] = json.dumps(outcome)
-            if "spectrum" in group:
-                del group["spectrum"]
-            for key, values in arrays.items():
-                group.create_dataset(f"spectrum/{key}", data=values, compression="gzip", shuffle=True)
+    def read(self) -> Chain | None:
+        """The chain; None if there is no file yet.
 
-    def read_chain(self) -> Chain | None:
-        """The chain, or None if it has no steps yet or there is none."""
-        if not self.path.exists():
-            return None
-        with _reading(self.path) as file:
-            group = file.get(self.name)
-            if group is None or not _checked(group).attrs["iteration"]:
-                return None
-            coords, log_probability, attrs = group["chain"][:], group["log_prob"][:], group.attrs
-            random_state = tuple(attrs[f"random_state_{i}"] for i in range(5))
-            proposal = Mixture(*(attrs[f"proposal_{key}"] for key in _PROPOSAL))
-            last = coords[-1], log_probability[-1]
-            return Chain(coords, log_probability, group["accepted"][:], *last, random_state, proposal, len(coords))
-
-    def read_rest(self) -> dict:
-        """``names``, ``units``, ``info``, ``outcome`` (empty if sampling has not ended) and ``arrays``."""
-        with _reading(self.path) as file:
-            if self.name not in file:
-                there = ", ".join(list(file)[:10]) or "none"
-                raise PosteriorFileError(f"{self.path} has no posterior '{self.name}': choose one it has, {there}.")
-            group = _checked(file[self.name])
-            return {
-                "names": tuple(group.attrs["names"]),
-                "units": tuple(group.attrs["units"]),
-                "info": json.loads(group.attrs["info"]),
-                "outcome": json.loads(group.attrs.get("outcome", "{}")),
-                "arrays": {key: data[()] for key, data in group.get("spectrum", {}).items()},
-            }
+        Raises
+        ------
+        PosteriorFileError
+            The file is damaged, of a newer format, or promises more than fits into memory.
+        """
+        return read_chain(self.path) if self.path.exists() else None
 
 
-def names_in(path) -> tuple[str, ...]:
-    """The stars in a file of posteriors."""
-    with _reading(Path(path).expanduser()) as file:
-        return tuple(file)
-
-
-def _checked(group):
-    if group.attrs.get("format") != _FORMAT:
-        raise PosteriorFileError(f"{group.file.filename}: '{group.name[1:]}' is not a posterior of rvsemu.sample.")
-    if (found := group.attrs["format_version"]) != _FORMAT_VERSION:
-        newer = found > _FORMAT_VERSION
-        remedy = "update it with 'pip install --upgrade rvsemu'" if newer else "sample anew, into another file"
-        raise PosteriorFileError(
-            f"{group.file.filename}: '{group.name[1:]}' has format {found}, and this rvsemu reads {_FORMAT_VERSION}: "
-            f"{remedy}."
+def read_chain(path: str | PathLike) -> Chain:
+    """The chain in a file of `ChainFile`, with the same errors, also if there is no file."""
+    with opened(Path(path).expanduser(), _KIND, _FORMAT_VERSION, PosteriorFileError) as file:
+        group, attrs = file[_GROUP], file[_GROUP].attrs
+        coords, log_probability = group["chain"][:], group["log_prob"][:]
+        chain = Chain(
+            names=tuple(map(str, attrs["names"])),
+            units=tuple(map(str, attrs["units"])),
+            coords=coords,
+            log_probability=log_probability,
+            accepted=group["accepted"][:],
+            ensemble=coords[-1],
+            ensemble_log_probability=log_probability[-1],
+            random_state=tuple(attrs[f"random_state_{i}"] for i in range(5)),
+            proposal=Mixture(*(attrs[f"proposal_{key}"] for key in _PROPOSAL)),
+            target=float(attrs["target"]),
+            info=dict(json.loads(attrs["info"])),
+            arrays={key: data[()] for key, data in file["spectrum"].items()},
         )
-    return group
+        _check(chain, attrs["iteration"])
+        return chain
 
 
-@contextmanager
-def _reading(path):
-    if not path.exists():
-        raise PosteriorFileError(f"{path} does not exist: give a file that rvsemu.sample wrote.")
-    with _readable(path), reading(path) as file:
-        yield file
+def _write(file, chain):
+    stamp(file, _KIND, _FORMAT_VERSION)
+    steps, walkers, m = chain.coords.shape
+    group = file.create_group(_GROUP)
+    group["chain"], group["log_prob"], group["accepted"] = chain.coords, chain.log_probability, chain.accepted
+    group.attrs.update(
+        {
+            "version": version("emcee"),
+            "has_blobs": False,
+            "nwalkers": walkers,
+            "ndim": m,
+            "iteration": steps,
+            **{f"random_state_{i}": value for i, value in enumerate(chain.random_state)},
+        }
+    )  # so far what emcee.backends.HDFBackend has
+    group.attrs.update({f"proposal_{key}": getattr(chain.proposal, key) for key in _PROPOSAL})
+    group.attrs.update({"names": list(chain.names), "units": list(chain.units), "target": chain.target})
+    group.attrs["info"] = json.dumps(chain.info)
+    spectrum = file.create_group("spectrum")
+    for key, values in chain.arrays.items():
+        spectrum.create_dataset(key, data=values, compression="gzip", shuffle=True)
 
 
-@contextmanager
-def _changing(path):
-    with _readable(path), transaction(path) as file:
-        yield file
-
-
-@contextmanager
-def _readable(path):
-    try:
-        yield
-    except (KeyError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise PosteriorFileError(f"{path} cannot be used as a file of posteriors ({reason}): give another.") from error
+def _check(chain, steps):
+    """A ValueError where parts of a file contradict each other."""
+    shape = steps, len(chain.accepted), len(chain.names)
+    if chain.coords.shape != shape or chain.log_probability.shape != shape[:2] or len(chain.units) != shape[2]:
+        raise ValueError(f"chain of the shape {chain.coords.shape}, not {shape}")
+    if chain.proposal.means.shape[1] != shape[2]:
+        raise ValueError("proposals for other labels")
+    if not (np.isfinite(chain.coords).all() and np.isfinite(chain.log_probability).all()):
+        raise ValueError("numbers that are not finite")
+    np.random.RandomState().set_state(chain.random_state)

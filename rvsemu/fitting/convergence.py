@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
-from .chain_file import BLOCK
+__all__ = ["ADAPT", "BLOCK", "Convergence", "autocorrelation_times", "look"]
 
-__all__ = ["ADAPT", "Convergence", "autocorrelation_times", "look"]
+BLOCK = 100
+"""Steps between two adaptations of the proposals, and the least between two looks or two writes to a file."""
 
 ADAPT = 300
 """Steps during which the proposals are adapted; they are always part of the burn-in."""
@@ -43,41 +46,52 @@ def autocorrelation_times(coords) -> np.ndarray:
 
 
 class Convergence:
-    """Says when to stop, looking at chains whose lengths grow by a tenth, so that looking costs little.
+    """Says whether a chain is long enough, looking at it when it has grown by a tenth, so that looking costs little.
 
     Parameters
     ----------
-    stop : float or None
-        Number of autocorrelation times, of the label with the longest one, that the chain must have after the
-        burn-in; and the mean of the times of all labels must have changed by less than 1 % since the look before.
-        None never stops.
+    target : float
+        Number of autocorrelation times, of the label with the longest one, that the chain must have after the burn-in.
     """
 
-    def __init__(self, stop):
-        self._stop, self._known = stop, {}
+    def __init__(self, target: float):
+        self._target = target
+        self._known: dict[int, tuple] = {}
 
     @property
     def tau(self) -> float:
         """The longest autocorrelation time at the last look; NaN before the first."""
-        return max(self._known.values())[2] if self._known else np.nan
+        return float(self._known[max(self._known)][1].max()) if self._known else np.nan
 
-    def reached(self, coords) -> bool:
-        """Whether the chain (steps, walkers, m) is long enough; what was looked at before makes no difference."""
-        if self._stop is None or len(coords) != (looks := _looks(len(coords)))[-1]:
-            return False
-        (_, first, longest, mean), before = self._look(coords), self._look(coords[: looks[-2]])
-        return len(coords) - first > self._stop * longest and abs(mean / before[3] - 1) < _CHANGE
-
-    def _look(self, coords) -> tuple:
+    def look(self, coords: np.ndarray) -> tuple[int, np.ndarray]:
+        """`look` at the chain so far; a length that was looked at before is not looked at again."""
         if len(coords) not in self._known:
-            first, tau = look(coords)
-            self._known[len(coords)] = len(coords), first, float(tau.max()), float(tau.mean())
+            self._known[len(coords)] = look(coords)
         return self._known[len(coords)]
+
+    def reached(self, coords: np.ndarray) -> bool:
+        """Whether the chain (steps, walkers, m) is long enough, and its times have settled at some time.
+
+        They have if at a look the chain was long enough and the mean of the times of all labels was that of the look
+        before, to 1 %. The answer depends on the chain alone: not on who sampled it, in how many parts, or why it ends.
+        """
+        pairs = pairwise(_looks(len(coords)))
+        settled = any(self._settled(coords[:n], coords[:before]) for before, n in reversed(list(pairs)))
+        return settled and self._long(coords)
+
+    def _settled(self, coords, before) -> bool:
+        change = self.look(coords)[1].mean() / self.look(before)[1].mean() - 1
+        return self._long(coords) and abs(change) < _CHANGE
+
+    def _long(self, coords) -> bool:
+        first, tau = self.look(coords)
+        return bool(len(coords) - first > self._target * tau.max())
 
 
 def _looks(steps) -> list[int]:
-    """Lengths up to `steps` at which to look, two at least."""
-    out = [ADAPT + 2 * BLOCK]
-    while out[-1] < steps or len(out) < 2:
-        out.append(max(out[-1] + BLOCK, int(np.ceil(_GROWTH * out[-1] / BLOCK)) * BLOCK))
+    """Lengths up to `steps` at which to look."""
+    out, n = [], ADAPT + 2 * BLOCK
+    while n <= steps:
+        out.append(n)
+        n = max(n + BLOCK, int(np.ceil(_GROWTH * n / BLOCK)) * BLOCK)
     return out

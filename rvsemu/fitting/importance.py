@@ -75,9 +75,9 @@ def weighted_draws(likelihood, modes, scale=1.0, seed=1) -> Draws:
         To begin with: Gaussians at the minima of chi2.
     scale : float
         Standard deviations of the data are multiplied by it.
-    seed : int
+    seed : int or numpy.random.Generator
     """
-    rng = np.random.RandomState(seed)
+    rng = np.random.default_rng(seed)
     proposal, count = modes.wider(_WIDER), _EACH * len(modes)
     proposals, counts, places, target = [], [], [], []
     while True:

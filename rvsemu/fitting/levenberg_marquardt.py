@@ -6,10 +6,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Minimum", "minimise"]
+__all__ = ["Box", "Minimum", "minimise"]
 
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
+
+
+@dataclass(frozen=True)
+class Box:
+    """Bounds of m variables, and how far a step may go.
+
+    Parameters
+    ----------
+    lower, upper : ndarray, shape (m,)
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def reach(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """Longest steps down and up, each (k, m), from x (k, m).
+
+        A third of the range of a variable. Where that begins at 0, as for v sin i, lines change with the square of the
+        variable and near 0 the slope says nothing: there up to a little more than the double, and down to a half,
+        unless that is a hundredth of the range.
+        """
+        width = self.upper - self.lower
+        up = np.where(self.lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
+        down = np.where((self.lower == 0) & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
+        return down, up
 
 
 @dataclass
@@ -31,7 +56,7 @@ class Minimum:
     converged: np.ndarray
 
 
-def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
+def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     """Minimise k functions of m variables from k starts, all of them in the same matrix products.
 
     Parameters
@@ -40,14 +65,15 @@ def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
         ``evaluate(which, x)`` -> cost (j,), gradient (j, m) and Gauss-Newton Hessian (j, m, m) of the
         problems `which` (j,) at x (j, m).
     x : ndarray, shape (k, m)
-    lower, upper : ndarray, shape (m,)
-        Bounds.
-    reach : callable
-        From x (j, m), the longest steps to take there, down (j, m) and up (j, m).
+    box : Box
+        Bounds, and the longest steps.
     tolerance : float
         A problem is done when a step is expected to lower its cost by less than this; it is the last one.
     steps : int
-        At most so many.
+        Maximum number of steps.
+    prune : callable, optional
+        ``prune(x, cost, hessian, last)`` -> rows (j,), of all k problems, that are worth going on with; `last` (k,) are
+        the costs of two steps ago. Asked after every second step.
 
     Notes
     -----
@@ -55,20 +81,21 @@ def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
     bounds and the reach, by a primal-dual active set (Hintermueller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865). Where
     that does not settle, steps may be uphill; then, too, the damping rises, and with it the matrix becomes diagonal.
     """
-    x = np.clip(x, lower, upper)
+    x = np.clip(x, box.lower, box.upper)
     every = np.arange(len(x))
     cost, gradient, hessian = evaluate(every, x)
     damping = np.full(len(x), _FIRST)
     converged = np.zeros(len(x), dtype=bool)
-    active = every
-    for _ in range(steps):
-        step = _steps(x[active], gradient[active], hessian[active], damping[active], lower, upper, reach)
+    active, last = every, cost.copy()
+    for number in range(steps):
+        step = _steps(x[active], gradient[active], hessian[active], damping[active], box)
         gain = -np.sum(step * gradient[active], axis=1)
         gain -= 0.5 * np.einsum("ki,kij,kj->k", step, hessian[active], step)
         done = (gain >= 0) & (gain * (1.0 + damping[active]) < tolerance)
-        trial = np.clip(x[active] + step, lower, upper)
+        trial = np.clip(x[active] + step, box.lower, box.upper)
         new = evaluate(active, trial)
-        ratio = (cost[active] - new[0]) / np.maximum(gain, 1e-300)
+        with np.errstate(invalid="ignore"):  # infinite costs, where a prior is zero
+            ratio = (cost[active] - new[0]) / np.maximum(gain, 1e-300)
         better = ratio > 1e-3
         taken = active[better]
         x[taken], cost[taken], gradient[taken], hessian[taken] = (v[better] for v in (trial, *new))
@@ -77,20 +104,23 @@ def minimise(evaluate, x, lower, upper, reach, tolerance, steps) -> Minimum:
         damping[active] = np.where(ratio > 0.25, kept, worse)
         converged[active[done]] = True
         active = active[~done & (damping[active] < _LARGEST)]
+        if prune is not None and number % 2:
+            active = np.intersect1d(active, prune(x, cost, hessian, last))
+            last = cost.copy()
         if not len(active):
             break
     return Minimum(x, cost, hessian, converged)
 
 
-def _steps(x, gradient, hessian, damping, lower, upper, reach):
-    """Damped Gauss-Newton steps (k, m) inside the bounds and no longer than `reach`."""
-    width = upper - lower  # the unit of each variable here
+def _steps(x, gradient, hessian, damping, box):
+    """Damped Gauss-Newton steps (k, m) inside the bounds and no longer than their reach."""
+    width = box.upper - box.lower  # the unit of each variable here
     matrix = hessian * width[:, None] * width
     index = np.arange(x.shape[1])
     matrix[:, index, index] += damping[:, None] * matrix[:, index, index] + 1e-12
     gradient = gradient * width
-    down, up = reach(x)
-    low, high = np.maximum(lower - x, -down) / width, np.minimum(upper - x, up) / width
+    down, up = box.reach(x)
+    low, high = np.maximum(box.lower - x, -down) / width, np.minimum(box.upper - x, up) / width
     at_low, at_high = np.zeros(x.shape, dtype=bool), np.zeros(x.shape, dtype=bool)
     for _ in range(2 * x.shape[1]):
         held = at_low | at_high

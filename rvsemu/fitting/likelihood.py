@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..observing.noise import NoiseModel
-from ..observing.stack import Stack
+from ..observing.continuum import Projection
 from .parameters import LOG_JITTER
 
 __all__ = ["Likelihood"]
@@ -25,35 +24,38 @@ class Likelihood:
 
     Parameters
     ----------
-    observation : Observation
-    emulator : Emulator
-    parameters : Parameters
-        With `free_names`, `full`, `lower`, `upper`, `free`.
-    noise : NoiseModel, optional
-        Default: the observation's sigma, independent from pixel to pixel.
-    continuum_degree : int
-    theta : ndarray
-        Labels and radial velocity (`Parameters.full`) at which the mask that moves with the star and the errors
-        of emulator and models are taken. They stay as they are there.
+    problem : Problem
+    star : int
+        Number of the spectrum in it.
+    start : ndarray, shape (m,)
+        Free parameters at which the mask that moves with the star and the errors of emulator and models are taken.
+        They stay as they are there.
+    weighted : Weighted, optional
+        The spectrum with these, if they are known already.
 
     Attributes
     ----------
     start : ndarray, shape (m,)
-        Free parameters of `theta`.
+    observation : Observation
+    parameters : Parameters
     pixels : slice
         Pixels of the observation within reach of the emulator: those of `used`, `wavelength` and `predict`.
     used : ndarray of bool, shape (n_pixels,)
         Of these, the ones compared.
     """
 
-    def __init__(self, observation, emulator, parameters, noise=None, *, continuum_degree=3, theta):
-        self.observation, self.parameters = observation, parameters
-        self.noise = NoiseModel(np.ones(1)) if noise is None else noise
-        self._theta = np.atleast_2d(np.asarray(theta, dtype=float))
-        self.start = self._theta[0, parameters.free]
-        self._stack = Stack([observation], emulator, parameters, continuum_degree)
-        self._weighted = self._stack.weighted(self._theta, self.noise, blocks=True)
-        self._jitter = parameters.space.names.index(LOG_JITTER) if LOG_JITTER in parameters.space.names else None
+    def __init__(self, problem, star, start, weighted=None):
+        self.observation, self.parameters = problem.stack.observations[star], problem.parameters
+        self.noise, self.start = problem.noise, np.asarray(start, dtype=float)
+        self._stack, self._which = problem.stack, np.array([star])
+        self._theta = self.parameters.full(self.start)[None]
+        if weighted is None:
+            weighted = self._stack.weighted(self._theta, self.noise, self._which).prepared(0)
+        self._weighted = weighted
+        free = weighted.used.sum() - len(problem.stack.basis)
+        self._units = free * np.log(self.observation.scale)  # densities are those of fluxes in their own unit
+        names = self.parameters.space.names
+        self._jitter = names.index(LOG_JITTER) if LOG_JITTER in names else None
 
     @property
     def model(self):
@@ -81,6 +83,16 @@ class Likelihood:
         return self._weighted.covariance
 
     @property
+    def level(self) -> np.ndarray:
+        """Continuum (n_pixels,) by which the errors of emulator and models were multiplied, in the unit of the flux."""
+        return self._weighted.level[0] * self.observation.scale
+
+    @property
+    def projection(self) -> Projection:
+        """`Projection` of the spectrum, in units of its median flux."""
+        return self._weighted.projection
+
+    @property
     def basis(self) -> np.ndarray:
         """Polynomials of the continuum, (p, n_pixels)."""
         return self._stack.basis
@@ -90,19 +102,13 @@ class Likelihood:
         theta = self.parameters.full(np.atleast_2d(x))
         models = self.model.flux(theta)
         if self._jitter is None:
-            return self._marginal(self._weighted, models)
+            return self._weighted.log_likelihood(models[None])[0] - self._units
         scatter = np.exp(theta[:, self._jitter])
         rows = [
-            self._marginal(self._stack.weighted(self._theta, self.noise, jitter), model[None])
+            self._stack.weighted(self._theta, self.noise, self._which, jitter).log_likelihood(model[None, None])[0]
             for jitter, model in zip(scatter, models, strict=True)
         ]
-        return np.concatenate(rows)
-
-    def _marginal(self, weighted, models):
-        solution = weighted.projection.solve(models[None])
-        free = weighted.used.sum() - len(self.basis)
-        determinants = weighted.covariance.log_determinant[0] + solution.log_determinant[0]
-        return -0.5 * (solution.chi2[0] + determinants + free * np.log(2 * np.pi))
+        return np.concatenate(rows) - self._units
 
     def log_prior(self, x) -> np.ndarray:
         """Log prior (n,) of free parameters (n, m); -inf outside of the bounds."""
@@ -122,4 +128,4 @@ class Likelihood:
         theta = self.parameters.full(np.atleast_2d(x))
         models = self.model.flux(theta)
         coefficients = self._weighted.projection.solve(models[None]).coefficients[0]
-        return models * (coefficients @ self.basis)
+        return models * (coefficients @ self.basis) * self.observation.scale

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..emulator.labels import Label, LabelSpace
 from ..errors import LabelError
+from .levenberg_marquardt import Box
 from .priors import Normal, Prior, Uniform, as_prior
 
 __all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters"]
@@ -24,6 +26,7 @@ lines. The resolution of the RVS was measured to be 10,983-12,587 over the field
 for most stars of spectral types A to K. All other labels are uniform in their bounds.
 """
 
+_FASTEST = 3000.0  # km/s: beyond, nothing of the emulator's range is left in the pixels of the RVS
 _BEYOND = 0.1  # with extrapolate=True, free labels may leave the domain by this part of its width
 _LOG_JITTER = Label(LOG_JITTER, "", -14.0, -2.0, description="natural logarithm of extra white noise / continuum")
 
@@ -69,7 +72,8 @@ class Parameters:
         LabelError
             A name, value, unit or range is wrong, a label is both fixed and has a prior, or all are fixed.
         """
-        fixed = dict(fixed or {})
+        fixed = _mapping("fixed", fixed, "{'vmic': 1.0}")
+        priors = priors if priors is None else _mapping("priors", priors, "{'vmic': (1.5, 0.5)}")
         bounds = _velocity_bounds(radial_velocity)
         if len(bounds) == 1:
             fixed.setdefault(RADIAL_VELOCITY, bounds[0])
@@ -103,6 +107,19 @@ class Parameters:
         out = np.broadcast_to(self.fixed, (*free_values.shape[:-1], len(self.fixed))).copy()
         out[..., self.free] = free_values
         return out
+
+    @property
+    def box(self) -> Box:
+        """Bounds of the free parameters."""
+        return Box(self.lower[self.free], self.upper[self.free])
+
+    def from_labels(self, labels, velocity) -> np.ndarray:
+        """Free parameters (k, m) from labels (k, n_labels) and velocities (k,); a jitter is what its prior says."""
+        theta = self.full(np.zeros((len(labels), len(self.free))))
+        theta[:, : self.velocity], theta[:, self.velocity] = labels, velocity
+        for i in range(self.velocity + 1, theta.shape[1]):
+            theta[:, i] = self.priors[i].centre
+        return theta[:, self.free]
 
     def log_prior(self, x) -> np.ndarray:
         """Sum of the log densities (n,) of free values (n, m); -inf outside of the bounds, never NaN."""
@@ -149,12 +166,27 @@ class Parameters:
 
 
 def _velocity_bounds(radial_velocity) -> np.ndarray:
-    label = Label(RADIAL_VELOCITY, "km/s", -np.inf, np.inf)
-    pair = isinstance(radial_velocity, tuple | list)
-    out = np.atleast_1d([label.value(v) for v in radial_velocity] if pair else label.value(radial_velocity))
-    if out.shape not in ((1,), (2,)) or (len(out) == 2 and not out[0] < out[1]):
-        raise LabelError(f"radial_velocity={radial_velocity}: give (lowest, highest) in km/s, or one number to fix it.")
+    """Lowest and highest velocity, or one that is held; km/s."""
+    remedy = "give (lowest, highest) in km/s, or one number to hold it at"
+    label = Label(RADIAL_VELOCITY, "km/s", -_FASTEST, _FASTEST)
+    several = isinstance(radial_velocity, tuple | list)
+    out = np.array([label.value(v) for v in radial_velocity] if several else label.value(radial_velocity))
+    if out.shape not in ((), (2,)):
+        raise LabelError(f"radial_velocity={radial_velocity}: {remedy}.")
+    out = np.atleast_1d(out)
+    if len(out) == 2 and not out[0] < out[1]:
+        raise LabelError(f"radial_velocity={radial_velocity}: the lowest comes first; {remedy}.")
+    if np.any(np.abs(out) > _FASTEST):
+        raise LabelError(f"radial_velocity={radial_velocity} leaves {-_FASTEST:g} to {_FASTEST:g} km/s: {remedy}.")
     return out
+
+
+def _mapping(argument, given, example) -> dict:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise LabelError(f"{argument}={given!r}: give a dictionary from labels to values, e.g. {argument}={example}.")
+    return dict(given)
 
 
 def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
@@ -164,7 +196,9 @@ def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
         plain = label.value(value)
         if plain.ndim:
             raise LabelError(f"fixed {name}={value}: give one number.")
-        if not extrapolate and name != RADIAL_VELOCITY:
+        if name == RADIAL_VELOCITY:
+            _velocity_bounds(float(plain))
+        elif not extrapolate:
             label.check(plain)
         out[space.names.index(name)] = plain
     return out
@@ -187,6 +221,11 @@ def _priors(space, fixed, lower, upper, given):
         if label.name in chosen:
             prior = as_prior(chosen[label.name], label)
             low, high = max(lower[i], prior.lower), min(upper[i], prior.upper)
+            if type(prior) is Normal and not lower[i] <= prior.mean <= upper[i]:
+                raise LabelError(
+                    f"prior of {label.name}: the mean {prior.mean:g} is outside {lower[i]:g} to {upper[i]:g}; give one "
+                    "inside, or a Function or TruncatedNormal if only the tail is meant."
+                )
             if not low < high:
                 raise LabelError(f"prior of {label.name}, {prior!r}: nothing of {lower[i]:g} to {upper[i]:g} is left.")
             lower[i], upper[i] = low, high

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Column, QTable, Table
+from astropy.table import QTable, Table
 
-from ..errors import PosteriorFileError
-from .chain_file import ChainFile, names_in
-from .convergence import look
-from .result import NOT_CONVERGED, OUTSIDE_DOMAIN
+from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
+from ..observing.results import Result, tails
+from .chain_file import read_chain
+from .convergence import Convergence
+from .limits import piled_up
+
+if TYPE_CHECKING:
+    from arviz import InferenceData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["QUANTILES", "Posterior"]
 
@@ -20,11 +29,11 @@ QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
 """Of the predicted flux, in `Posterior.spectrum`."""
 
 
-@dataclass(frozen=True, repr=False)
-class Posterior:
+@dataclass(frozen=True, eq=False, repr=False)
+class Posterior(Result):
     """Samples of the labels of one spectrum.
 
-    ``posterior["teff"]`` are the samples of a label as a Quantity.
+    ``posterior["teff"]`` are the samples of a label as a Quantity, ``posterior.teff`` is their median.
 
     Parameters
     ----------
@@ -33,25 +42,26 @@ class Posterior:
     units : tuple of str
         Theirs.
     chain : ndarray, shape (steps, walkers, m)
-        Every step, from the first.
+        Coordinates of all walkers at every step, from the first.
     log_probability : ndarray, shape (steps, walkers)
     acceptance : float
-        Part of the proposals that were accepted.
+        Share of the proposals that were accepted.
     tau : ndarray, shape (m,)
         Integrated autocorrelation times, in steps.
     burn_in : int
         Steps to leave out at the beginning.
     converged : bool
-        Whether sampling ended because the autocorrelation times said so, not because the steps ran out.
+        Whether the chain has as many autocorrelation times after its burn-in as were asked for (50 if none were), and
+        they have settled (`rvsemu.fitting.convergence.Convergence`), whatever ended the sampling.
     spectrum : dict of ndarray
         The observation and its posterior prediction: ``wavelength`` (Angstrom, in ``meta["medium"]``), ``flux``,
         ``sigma``, ``used`` and ``predicted``, of shape (5, n), the `QUANTILES` of the model.
     meta : dict
-        Name, medium, settings, recipe and version of the emulator, fixed labels.
+        Name, medium, settings, recipe and version of the emulator, fixed labels, and the ``ranges`` of the free ones.
     """
 
-    names: tuple
-    units: tuple
+    names: tuple[str, ...]
+    units: tuple[str, ...]
     chain: np.ndarray
     log_probability: np.ndarray
     acceptance: float
@@ -61,20 +71,35 @@ class Posterior:
     spectrum: dict = field(default_factory=dict)
     meta: dict = field(default_factory=dict)
 
-    def __repr__(self):
-        rows = [f"  {r['name']:<16}{_spread(r)} {r['unit']}".rstrip() for r in self.summary()]
-        steps, walkers, _ = self.chain.shape
-        return "\n".join(
-            [
-                f"<Posterior {self.meta.get('name', '')}".rstrip(),
-                *rows,
-                f"  {steps} steps of {walkers} walkers, {self.burn_in} left out, acceptance {self.acceptance:.2f}",
-                f"  autocorrelation {self.tau.max():.1f} steps, {self.ess.min():.0f} independent samples",
-                f"  flags: {', '.join(self.flags) or 'none'}>",
-            ]
-        )
+    @cached_property
+    def labels(self) -> dict[str, u.Quantity]:
+        """Medians of the free labels, and the fixed ones at their values."""
+        medians = dict(zip(self.names, np.median(self.values, axis=0), strict=True))
+        return {name: u.Quantity(x, self._units[name]) for name, x in (medians | self.meta.get("fixed", {})).items()}
 
-    def __getitem__(self, name) -> u.Quantity:
+    @cached_property
+    def errors(self) -> dict[str, u.Quantity]:
+        """Half of the width of the central 68 % of each label; 0 for fixed ones."""
+        zeros = {name: 0.0 * value for name, value in self.labels.items()}
+        return zeros | {name: (ends[1] - ends[0]) / 2 for name, ends in self._central.items()}
+
+    def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
+        """Central interval of each free label that has the probability `level`, from its quantiles: a Quantity of 2.
+
+        It never leaves the range of the label, as no sample does.
+        """
+        ends = np.quantile(self.values, tails(level), axis=0).T
+        return {name: u.Quantity(x, self._units[name]) for name, x in zip(self.names, ends, strict=True)}
+
+    @cached_property
+    def _central(self) -> dict[str, u.Quantity]:
+        return self.interval()
+
+    @property
+    def _units(self) -> dict[str, str]:
+        return self.meta.get("units", {}) | dict(zip(self.names, self.units, strict=True))
+
+    def __getitem__(self, name: str) -> u.Quantity:
         if name not in self.names:
             raise KeyError(f"{name!r}: the labels of this posterior are {', '.join(self.names)}")
         i = self.names.index(name)
@@ -92,7 +117,7 @@ class Posterior:
 
     @property
     def samples(self) -> QTable:
-        """The same with units, a column a label, and ``log_probability``."""
+        """The same with units, one column per label, and ``log_probability``."""
         table = QTable({name: self[name] for name in self.names}, meta=dict(self.meta))
         table["log_probability"] = self.log_probability[self.burn_in :: self.thin].ravel()
         return table
@@ -103,33 +128,30 @@ class Posterior:
         steps, walkers, _ = self.chain[self.burn_in :].shape
         return steps * walkers / self.tau
 
-    @property
+    @cached_property
     def flags(self) -> tuple[str, ...]:
-        """What to beware of; empty is good.
+        """What to beware of (`rvsemu.observing.flags`); empty is good.
 
-        ``not-converged``; ``outside-domain`` if samples or fixed labels are outside the range the emulator was trained
-        for (only with ``extrapolate=True``); and ``poor-fit`` and ``few-good-pixels`` of the least-squares fit.
+        Those of the best fit, ``not-converged``, ``at-bound:<label>`` where the samples are piled up at a limit, and
+        ``outside-domain`` if samples or fixed labels are outside the range the emulator was trained for.
         """
-        flags = list(self.meta.get("flags", ()))
-        flags += [] if self.converged else [NOT_CONVERGED]
+        flags = [*self.meta.get("flags", ()), *([] if self.converged else [NOT_CONVERGED])]
+        ranges = self.meta.get("ranges", {})
+        inside = [i for i, name in enumerate(self.names) if name in ranges]
+        flags += piled_up(self.values[:, inside], None, {self.names[i]: ranges[self.names[i]] for i in inside})
         values = dict(zip(self.names, self.values.T, strict=True)) | self.meta.get("fixed", {})
         for name, (lower, upper) in self.meta.get("domain", {}).items():
-            if np.any((values[name] < lower) | (values[name] > upper)):
-                return (*flags, OUTSIDE_DOMAIN)
-        return tuple(flags)
+            if name in values and np.any((values[name] < lower) | (values[name] > upper)):
+                flags.append(OUTSIDE_DOMAIN)
+        return tuple(dict.fromkeys(flags))
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of the samples, shape (m, m)."""
+        """Covariance of the samples, shape (m, m)."""
         return np.atleast_2d(np.cov(self.values.T))
 
-    @property
-    def standard_errors(self) -> dict[str, u.Quantity]:
-        """Half of the distance of the 16 and 84 % quantiles of each label."""
-        return {r["name"]: u.Quantity((r["p84"] - r["p16"]) / 2, r["unit"]) for r in self.summary()}
-
     def summary(self) -> Table:
-        """A row a label, in its unit: median, 16 and 84 % quantiles and their distances from it, mean, std, ess."""
+        """One row per free label, in its unit: median, quantiles and their distances from it, mean, std, ess."""
         low, median, high = np.quantile(self.values, (0.16, 0.5, 0.84), axis=0)
         columns = {
             "name": list(self.names),
@@ -148,38 +170,44 @@ class Posterior:
             table[name].format = ".5g"
         return table
 
-    def to_table(self) -> QTable:
-        """One row: source_id (-1 if unknown), medians, ``<label>_minus``, ``<label>_plus``, and the state of the chain.
+    def _text(self, name) -> str:
+        """Median and its two errors, to two digits of the smaller one."""
+        if name not in self.names:
+            return super()._text(name)
+        minus, plus = (side.value for side in self._sides(name).values())
+        digits = max(0, 1 - int(np.floor(np.log10(max(min(minus, plus), 1e-9)))))
+        return f"{self.labels[name].value:.{digits}f} +{plus:.{digits}f} -{minus:.{digits}f}"
 
-        Flags are joined by commas, ``none`` if there are none. Tables of several posteriors stack with
-        ``astropy.table.vstack`` and can be written as ECSV or FITS.
-        """
-        table = QTable()
-        table["source_id"] = Column([int(self.meta.get("source_id", -1))], dtype="i8")
-        for row in self.summary():
-            for key, column in (("median", ""), ("minus", "_minus"), ("plus", "_plus")):
-                table[f"{row['name']}{column}"] = u.Quantity([row[key]], row["unit"])
-        table["steps"] = [len(self.chain)]
-        table["ess"] = [self.ess.min()]
-        table["acceptance"] = [self.acceptance]
-        table["flags"] = [",".join(self.flags) or "none"]
-        for name in ("recipe", "emulator_version"):
-            table[name] = [str(self.meta.get(name))]
-        return table
+    def _sides(self, name) -> dict[str, u.Quantity]:
+        low, high = self._central[name] if name in self.names else (self.labels[name],) * 2
+        return {f"{name}_minus": self.labels[name] - low, f"{name}_plus": high - self.labels[name]}
 
-    def plot_corner(self, **options):
+    def _spread(self, name) -> dict[str, u.Quantity]:
+        return super()._spread(name) | self._sides(name)
+
+    def _quality(self) -> list[str]:
+        steps, walkers, _ = self.chain.shape
+        return [
+            f"{steps} steps of {walkers} walkers, {self.burn_in} left out, acceptance {self.acceptance:.2f}",
+            f"autocorrelation {self.tau.max():.1f} steps, {self.ess.min():.0f} independent samples",
+        ]
+
+    def _columns(self) -> dict[str, Any]:
+        return {"steps": len(self.chain), "ess": self.ess.min(), "acceptance": self.acceptance}
+
+    def plot_corner(self, **options: Any) -> Figure:
         """Corner plot: see `rvsemu.plotting.plot_corner`."""
         from ..plotting import plot_corner
 
         return plot_corner(self, **options)
 
-    def plot_predictive(self, ax=None):
+    def plot_predictive(self, ax: Axes | None = None) -> Axes:
         """Data and the posterior of the model: see `rvsemu.plotting.plot_predictive`."""
         from ..plotting import plot_predictive
 
         return plot_predictive(self, ax=ax)
 
-    def to_arviz(self):
+    def to_arviz(self) -> InferenceData:
         """As `arviz.InferenceData`, each walker a chain, without the burn-in; needs arviz (``rvsemu[arviz]``)."""
         try:
             with warnings.catch_warnings():
@@ -195,57 +223,30 @@ class Posterior:
         )
 
     @classmethod
-    def load(cls, path, name=None) -> Posterior:
+    def load(cls, path: str | PathLike) -> Posterior:
         """Read a posterior that `rvsemu.sample` wrote, complete or not.
-
-        Parameters
-        ----------
-        path : str or path
-        name : str, optional
-            Of the star; not needed if there is only one in the file.
 
         Raises
         ------
         PosteriorFileError
-            The file or the star is not there, it is no file of posteriors, or nothing has been sampled yet.
+            The file is not there, is damaged or something else, or has a newer format.
         """
-        if name is None:
-            names = names_in(path)
-            if len(names) != 1:
-                there = ", ".join(names[:10])
-                raise PosteriorFileError(f"{path} has {len(names)} posteriors: choose one by name=, of {there}.")
-            (name,) = names
-        file = ChainFile(path, str(name))
-        rest, chain = file.read_rest(), file.read_chain()
-        if chain is None:
-            raise PosteriorFileError(f"{path}: nothing has been sampled of '{name}' yet: sample it first.")
-        return make_posterior(chain, rest["names"], rest["units"], rest["info"], rest["outcome"], rest["arrays"])
-
-    @staticmethod
-    def names_in(path) -> tuple[str, ...]:
-        """The stars in a file of posteriors."""
-        return names_in(path)
+        return make_posterior(read_chain(path))
 
 
-def make_posterior(chain, names, units, info, outcome, arrays) -> Posterior:
-    """Put together a `Posterior`; ``converged`` comes from `outcome`."""
-    first, tau = look(chain.coords)
+def make_posterior(chain) -> Posterior:
+    """`Posterior` of a `Chain`."""
+    check = Convergence(chain.target)
+    first, tau = check.look(chain.coords)
     return Posterior(
-        names=tuple(names),
-        units=tuple(units),
+        names=chain.names,
+        units=chain.units,
         chain=chain.coords,
         log_probability=chain.log_probability,
         acceptance=float(np.mean(chain.accepted) / len(chain)),
         tau=tau,
         burn_in=first,
-        converged=bool(outcome.get("converged", False)),
-        spectrum=dict(arrays),
-        meta=dict(info),
+        converged=check.reached(chain.coords),
+        spectrum=dict(chain.arrays),
+        meta=dict(chain.info),
     )
-
-
-def _spread(row) -> str:
-    """Median with its two errors, to two digits of the smaller one."""
-    smaller = max(min(row["minus"], row["plus"]), 1e-9)
-    digits = max(0, 1 - int(np.floor(np.log10(smaller))))
-    return f"{row['median']:.{digits}f} +{row['plus']:.{digits}f} -{row['minus']:.{digits}f}"

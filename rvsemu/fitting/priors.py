@@ -13,6 +13,7 @@ from ..errors import LabelError
 __all__ = ["Function", "Normal", "Prior", "TruncatedNormal", "Uniform"]
 
 _STEP = 1e-4  # of the range of a label, for the derivatives of a user's function
+_SCAN = 2001  # values of a label at which a user's function is looked at
 
 
 class Prior:
@@ -38,6 +39,10 @@ class Prior:
     def slope(self, x) -> tuple[np.ndarray, np.ndarray]:
         """First derivatives (n,) of ``-log_density`` at `x` (n,), and second ones (0 where they are negative)."""
         raise NotImplementedError
+
+    def spread(self, unit) -> np.ndarray:
+        """Values to start from, shape (n,), for numbers `unit` (n,) between 0 and 1."""
+        return np.full(len(unit), self.centre)
 
     def _checked(self, label):
         return self
@@ -71,6 +76,10 @@ class Uniform(Prior):
     def slope(self, x):
         """See `Prior.slope`."""
         return np.zeros(len(x)), np.zeros(len(x))
+
+    def spread(self, unit):
+        """See `Prior.spread`; where a label begins at zero, as velocities do, most stars are near it."""
+        return self.lower + (unit**2 if self.lower == 0 else unit) * (self.upper - self.lower)
 
     def _log_density(self, x):
         return np.full(np.shape(x), -np.log(self.upper - self.lower))
@@ -146,33 +155,69 @@ class Function(Prior):
     Parameters
     ----------
     function : callable
-        From an array of values, floats in the unit of the label, to an array of log densities.
+        From an array of values, floats in the unit of the label, to an array of log densities; -inf where the density
+        is zero.
     lower, upper : float or Quantity
-        Limits, beyond which the density is zero.
+        Limits, beyond which the density is zero. Without them they are found, if the density is not narrower than
+        1/2000 of the label's range.
     """
 
-    function: Callable
+    function: Callable[[np.ndarray], np.ndarray]
     lower: float = -np.inf
     upper: float = np.inf
 
     def plain(self, label):
-        """See `Prior.plain`; without limits of its own it has those of the label."""
-        lower, upper = _limit(label, self.lower), _limit(label, self.upper)
-        out = replace(self, lower=max(lower, label.lower), upper=min(upper, label.upper))
-        if not out.lower < out.upper:
+        """See `Prior.plain`; the limits become those between which the density is not zero."""
+        lower, upper = max(_limit(label, self.lower), label.lower), min(_limit(label, self.upper), label.upper)
+        if not lower < upper:
             raise self._bad(label, f"its limits leave nothing of {label.lower:g} to {label.upper:g}")
+        x = np.linspace(lower, upper, _SCAN)
+        there = np.flatnonzero(np.isfinite(self._scanned(label, x)))
+        if not len(there):
+            raise self._bad(label, f"its density is zero everywhere from {lower:g} to {upper:g}: check its unit")
+        first, last = there[0], there[-1]
+        if first > 0:
+            lower = self._edge(x[first], x[first - 1])
+        if last < _SCAN - 1:
+            upper = self._edge(x[last], x[last + 1])
+        if not lower < upper:
+            raise self._bad(label, f"it allows {lower:g} alone: hold the label there (fixed=, --fix) instead")
+        return replace(self, lower=float(lower), upper=float(upper))
+
+    def _scanned(self, label, x):
+        """Log densities at `x`, once they are known to be such."""
         try:
-            values = np.asarray(self.function(np.array([out.centre, out.centre])), dtype=float)
+            values = np.asarray(self.function(x), dtype=float)
         except Exception as e:
             raise self._bad(label, f"it failed with {type(e).__name__}: {e}") from e
-        if values.shape != (2,):
+        if values.shape != x.shape:
             raise self._bad(label, "from n values it must return n log densities")
-        return out
+        if np.any(values == np.inf):
+            raise self._bad(label, f"its log density at {x[values == np.inf][0]:g} is infinite")
+        return values
+
+    def _edge(self, inside, outside):
+        """The last value from `inside` towards `outside` where the density is not zero, by bisection."""
+        for _ in range(50):
+            middle = (inside + outside) / 2
+            if np.isfinite(self._log_density(np.array([middle])))[0]:
+                inside = middle
+            else:
+                outside = middle
+        return inside
 
     @property
     def centre(self) -> float:
-        """A value to start from."""
-        return (self.lower + self.upper) / 2
+        """A value to start from: where the density is highest."""
+        x = np.linspace(self.lower, self.upper, _SCAN)
+        return float(x[np.argmax(self._log_density(x))])
+
+    def spread(self, unit):
+        """See `Prior.spread`: quantiles."""
+        x = np.linspace(self.lower, self.upper, _SCAN)
+        log_density = self._log_density(x)
+        below = np.cumsum(np.exp(log_density - log_density.max()))
+        return np.interp(unit, below / below[-1], x)
 
     def slope(self, x):
         """See `Prior.slope`; by finite differences."""
@@ -184,22 +229,40 @@ class Function(Prior):
         known = np.isfinite(first) & np.isfinite(second)
         return np.where(known, first, 0.0), np.where(known, np.maximum(second, 0.0), 0.0)
 
+    def log_density(self, x):
+        """See `Prior.log_density`."""
+        x = np.asarray(x, dtype=float)
+        out = np.full(x.shape, -np.inf)
+        inside = (x >= self.lower) & (x <= self.upper)
+        if inside.any():
+            out[inside] = self._log_density(x[inside])
+        return out
+
     def _log_density(self, x):
         values = np.asarray(self.function(np.ravel(x)), dtype=float).reshape(np.shape(x))
         return np.where(np.isnan(values), -np.inf, values)
 
 
 def as_prior(given, label) -> Prior:
-    """A plain `Prior` from what a user gives: a `Prior`, ``(mean, sigma)`` or a function."""
-    if not isinstance(given, Prior):
-        if callable(given):
-            given = Function(given)
-        else:
-            try:
-                given = Normal(*given)
-            except TypeError:
-                raise LabelError(
-                    f"prior {label.name}={given!r}: give (mean, sigma), a function or one of Uniform, Normal, "
-                    "TruncatedNormal, Function of rvsemu.fitting."
-                ) from None
-    return given.plain(label)
+    """A plain `Prior` from what a user gives.
+
+    Parameters
+    ----------
+    given : Prior, (mean, sigma), frozen distribution of scipy.stats, or callable
+    label : Label
+    """
+    if isinstance(given, Prior):
+        return given.plain(label)
+    if hasattr(given, "logpdf") and hasattr(given, "support"):
+        lower, upper = given.support()
+        return Function(given.logpdf, float(lower), float(upper)).plain(label)
+    if callable(given):
+        return Function(given).plain(label)
+    try:
+        mean, sigma = given
+    except (TypeError, ValueError):
+        raise LabelError(
+            f"prior {label.name}={given!r}: give (mean, sigma), a frozen distribution of scipy.stats, a function of "
+            "the label, or one of Uniform, Normal, TruncatedNormal, Function of rvsemu.fitting."
+        ) from None
+    return Normal(mean, sigma).plain(label)

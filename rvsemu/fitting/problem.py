@@ -1,204 +1,144 @@
-"""What a fit is asked for, and its steps: coarse look, first solutions, covariance, last steps."""
+"""From observations on the same pixels to minima, covariances and draws: the steps of every fit, each taken once."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from zlib import crc32
 
 import numpy as np
 
-from ..emulator import resolve
-from ..errors import SpectrumError
-from ..observing.noise import NoiseModel, correlation_for, model_error_for
-from ..observing.observation import Observation
-from ..observing.stack import Stack
-from .importance import weighted_draws
-from .levenberg_marquardt import minimise
+from ..observing.stack import Stack, Weighted
+from .importance import Draws, weighted_draws
+from .levenberg_marquardt import Minimum, minimise
 from .likelihood import Likelihood
-from .parameters import Parameters
+from .objective import objective
 from .proposals import Mixture
-from .result import FitResult, covariance_of, make_results
-from .start import STARTS, grid_for, subset
+from .result import FitResult, covariance_of, make_result
+from .start import first_minima
 
-__all__ = ["Setup"]
+__all__ = ["Minima", "Problem"]
 
-_TOLERANCE = 0.05  # of chi2 / 2: the last step, of 0.3 sigma, gains less; what is left is of second order
-_ROUGH = 0.5  # enough to take the covariance there
+_ROUGH = 0.02  # of chi2 / 2: enough to take the covariance there once more
+_TOLERANCE = 0.0003  # the last step gains less: where labels are degenerate many small ones make a large one
+_HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
-_FIRST_STEPS, _ROUGH_STEPS = 2, 14  # with all starts, and with the best of them
 _AWAY = 0.02  # of the range of a label
-_DEEP, _APART = (
-    8.0,
-    2.0,
-)  # minima less deep by more, of log probability, and nearer, in sigma, are no modes of their own
+_DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
+_APART = 2.0  # sigma: minima that are nearer are one
+_SECOND = 0.05  # share of the posterior from which a second minimum counts
 
 
-class Setup:
-    """The arguments of `fit`, checked; and the steps of a fit."""
+@dataclass(frozen=True)
+class Minima:
+    """Where k minimisations for s spectra ended, each with the covariance of its own neighbourhood.
 
-    def __init__(
-        self,
-        emulator=None,
-        fixed=None,
-        priors=None,
-        radial_velocity=(-100.0, 100.0),
-        continuum_degree=3,
-        noise_correlation="gaia-rvs",
-        model_error="gaia-rvs",
-        jitter=0.0,
-        scale_errors=True,
-        errors="gaussian",
-        extrapolate=False,
-    ):
-        self.emulator = resolve(emulator)
-        if continuum_degree not in range(21):
-            raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to 20.")
-        self.degree, self._correlation = continuum_degree, noise_correlation
-        self._model_error, self._scale_errors = model_error_for(model_error), scale_errors
-        if errors not in ("gaussian", "sampled"):
-            raise SpectrumError(f"errors={errors!r}: use 'gaussian' or 'sampled'.")
-        self._sampled = errors == "sampled"
-        free = isinstance(jitter, str) and jitter == "free"
-        if not free and not (np.isscalar(jitter) and not isinstance(jitter, str) and 0 <= jitter < np.inf):
-            raise SpectrumError(f"jitter={jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
-        self._jitter = 0.0 if free else float(jitter)
-        labels = (self.emulator.labels, fixed, priors, radial_velocity, extrapolate)
-        self.parameters = Parameters.make(*labels, free_jitter=free)
+    Parameters
+    ----------
+    star : ndarray of int, shape (k,)
+        Number of the spectrum of each.
+    at : ndarray, shape (k, m)
+        Free parameters, next to the minimum, at which its covariance was taken.
+    weighted : Weighted
+    found : Minimum
+    log_posterior : ndarray, shape (k,)
+        Of the minimum, with the determinants of its covariance.
+    """
 
-    def observe(self, spectrum, medium, sigma, mask) -> Observation:
-        """A spectrum as plain floats."""
-        velocities = self.parameters.velocities
-        return Observation.from_spectrum(
-            spectrum, self.emulator, medium=medium, sigma=sigma, mask=mask, velocities=velocities
-        )
+    star: np.ndarray
+    at: np.ndarray
+    weighted: Weighted
+    found: Minimum
+    log_posterior: np.ndarray
 
-    def noise(self, observation) -> NoiseModel:
-        """What an observation's pixels may differ by from the best model."""
-        return NoiseModel(correlation_for(observation, self._correlation), self._model_error, self._jitter)
+    def best(self, star) -> int:
+        """Row of the most probable minimum of a spectrum."""
+        rows = np.flatnonzero(self.star == star)
+        return int(rows[np.argmax(self.log_posterior[rows])])
 
-    def fit(self, observations) -> list[FitResult]:
-        """Results for observations on the same pixels."""
-        stack = Stack(observations, self.emulator, self.parameters, self.degree)
-        x = self.rough(stack)[:, 0]
-        noise = self.noise(observations[0])
-        weighted = stack.weighted(self.parameters.full(x), noise)
-        found = self._minima(self._objective(stack.model, weighted.projection), x)
-        results = make_results(stack, weighted, noise, found, self._scale_errors)
-        if not self._sampled:
-            return results
-        return [self._sample(*one) for one in zip(observations, results, found.x, strict=True)]
 
-    def _sample(self, observation, result, x):
-        """A result with labels and errors from weighted draws."""
-        scale = result.meta["errors_scaled_by"]
-        seed = crc32(observation.flux.tobytes())  # the same for the same star, and another for others
-        draws = weighted_draws(self.prepare(observation, x), self._modes(observation, x, scale), scale, seed)
-        return result.sampled(draws, self.parameters)
+class Problem:
+    """Spectra on the same pixels, and what a fit of them goes through.
 
-    def _modes(self, observation, x, scale) -> Mixture:
-        """Gaussians at the best solution `x` and at other minima that may have a share in the posterior."""
-        stack = Stack([observation], self.emulator, self.parameters, self.degree)
-        starts = np.vstack([x, self.rough(stack, STARTS)[0]])
-        weighted = stack.weighted(self.parameters.full(x[None]), self.noise(observation))
-        found = self._minima(self._objective(stack.model, weighted.projection, len(starts)), starts)
-        means, covariances = [], []
-        for i in np.argsort(found.cost):
-            if found.cost[i] > found.cost.min() + _DEEP * scale**2:
-                break
-            away = [found.x[i] - mean for mean in means]
-            if all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True)):
-                means.append(found.x[i])
-                covariances.append(covariance_of(self.parameters, found.x[i], found.hessian[i], scale))
-        return Mixture(np.ones(len(means)), means, covariances)
+    ``minima`` looks for the labels, ``result`` says what was found for one of the spectra, ``likelihood`` has its
+    covariance at the best minimum, and ``draws`` are weighted draws from its posterior. Each takes what the one before
+    has found, and `rvsemu.fit` and `rvsemu.sample` are made of nothing else.
 
-    def _minima(self, evaluate, x):
-        """Where `minimise` ends from starts `x`, with Hessians that can be inverted."""
-        found = minimise(evaluate, x, *self._bounds, self._reach, _TOLERANCE, _STEPS)
-        self._widen(evaluate, found)
+    Parameters
+    ----------
+    observations : sequence of Observation
+        Equal in wavelength and covered.
+    settings : Settings
+    """
+
+    def __init__(self, observations, settings):
+        self.settings, self.parameters = settings, settings.parameters
+        velocities, degree = self.parameters.velocities, settings.continuum_degree
+        self.stack = Stack(observations, settings.emulator, velocities, degree)
+        self.noise = settings.noise(self.stack.observations[0])
+
+    def minima(self) -> Minima:
+        """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
+        first = self._followed(*first_minima(self.stack, self.parameters), _ROUGH)
+        best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
+        kept = first.log_posterior > best[first.star] - _HOPELESS
+        found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
+        self._widen(found)
         return found
 
-    @property
-    def _bounds(self):
-        free = self.parameters.free
-        return self.parameters.lower[free], self.parameters.upper[free]
+    def _followed(self, star, x, tolerance) -> Minima:
+        """Minima with the covariances that they have at free parameters `x` (k, m)."""
+        weighted = self.stack.weighted(self.parameters.full(x), self.noise, star)
+        found = minimise(self._evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
+        models = self.stack.model.flux(self.parameters.full(found.x))
+        likelihood = weighted.log_likelihood(models[:, None])[:, 0]
+        return Minima(star, x, weighted, found, likelihood + self.parameters.log_prior(found.x))
 
-    def prepare(self, observation, x=None) -> Likelihood:
-        """The likelihood with its covariance taken at free parameters `x`; default: at a first solution."""
-        if x is None:
-            x = self.rough(Stack([observation], self.emulator, self.parameters, self.degree))[0, 0]
-        arguments = (observation, self.emulator, self.parameters, self.noise(observation))
-        return Likelihood(*arguments, continuum_degree=self.degree, theta=self.parameters.full(x))
+    def _evaluate(self, weighted):
+        """Objective of rows that each have a covariance of their own."""
+        return objective(self.parameters, self.stack.model, weighted.projection, np.arange(len(weighted.used)))
 
-    def _widen(self, evaluate, found):
+    def _widen(self, minima) -> None:
         """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.
 
         At v sin i = 0 the slope says that neither v sin i nor what resembles it, the resolution, matters.
         """
-        lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
-        least = np.where(lower == 0, _AWAY * (upper - lower), -np.inf)
+        box, found = self.parameters.box, minima.found
+        least = np.where(box.lower == 0, _AWAY * (box.upper - box.lower), -np.inf)
         rows = np.flatnonzero(np.any(found.x < least, axis=1))
         if len(rows):
-            found.hessian[rows] = evaluate(rows, np.maximum(found.x[rows], least))[2]
+            found.hessian[rows] = self._evaluate(minima.weighted)(rows, np.maximum(found.x[rows], least))[2]
 
-    def rough(self, stack, keep=1) -> np.ndarray:
-        """First solutions (s, keep, m): those of the best of several starts, with white noise in every few pixels."""
-        parameters, count = self.parameters, len(stack.observations)
-        every = subset(stack.observations[0].step)
-        grid = grid_for(stack.model.emulator, stack.wavelength[::every], parameters)
-        used = np.array([o.usable[stack.pixels] for o in stack.observations])
-        flux, sigma, _ = stack.rough(used, every)
-        parts = flux, 1.0 / sigma**2
-        rows, velocity = grid.starts(*parts, stack.basis[:, ::every], STARTS)
-        theta = parameters.full(np.zeros((count, STARTS, len(parameters.free))))
-        labels = len(self.emulator.labels)
-        theta[..., :labels] = grid.theta[rows]
-        theta[..., parameters.velocity] = velocity[:, None]
-        if theta.shape[-1] > labels + 1:
-            theta[..., labels + 1] = parameters.priors[labels + 1].centre
-        x = theta[..., parameters.free].reshape(count * STARTS, -1)
-        used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
-        projection = stack.rough(used, every)[2]
-        arguments = (*self._bounds, self._reach, _ROUGH)
-        found = minimise(self._objective(grid.model, projection, STARTS), x, *arguments, _FIRST_STEPS)
-        best = np.argsort(found.cost.reshape(count, STARTS), axis=1)[:, :keep]
-        x = np.take_along_axis(found.x.reshape(count, STARTS, -1), best[..., None], axis=1).reshape(count * keep, -1)
-        x = minimise(self._objective(grid.model, projection, keep), x, *arguments, _ROUGH_STEPS).x
-        theta = parameters.full(x)
-        parts = (np.repeat(part, keep, axis=0) for part in parts)
-        velocity = grid.velocity(theta[:, :labels], theta[:, parameters.velocity], *parts, stack.basis[:, ::every])
-        theta[:, parameters.velocity] = velocity
-        return theta[:, parameters.free].reshape(count, keep, -1)
+    def result(self, minima, star=0) -> FitResult:
+        """Labels at the best minimum of a spectrum, with errors as if the posterior were Gaussian there."""
+        shares = self._modes(minima, star, 1.0).shares
+        return make_result(self, minima, minima.best(star), second_minimum=bool(np.any(shares[1:] > _SECOND)))
 
-    def _reach(self, x):
-        """Longest steps down and up (n, m) from free parameters (n, m).
+    def likelihood(self, minima, star=0) -> Likelihood:
+        """Likelihood of a spectrum, with mask and covariance as they are next to its best minimum."""
+        row = minima.best(star)
+        return Likelihood(self, star, minima.at[row], minima.weighted.prepared(row))
 
-        A third of the range of a label. Where that begins at 0, as for v sin i, lines change with the square of the
-        label and near 0 the slope says nothing: there up to a little more than the double, and down to a half, unless
-        that is a hundredth of the range.
+    def draws(self, minima, likelihood, star=0, scale=1.0) -> Draws:
+        """Weighted draws from the posterior of a spectrum, whose noise is multiplied by `scale`."""
+        flux = self.stack.observations[star].flux
+        rng = self.settings.generator(crc32(flux.tobytes()))  # other numbers for other stars
+        modes = self._modes(minima, star, scale)
+        return weighted_draws(likelihood, modes.with_equal_shares(), scale, rng)
+
+    def _modes(self, minima, star, scale) -> Mixture:
+        """Gaussians at the minima that may have a share in the posterior, the best first.
+
+        Shares are by Laplace's approximation: the density at the minimum times the volume around it.
         """
-        lower, upper = self.parameters.lower[self.parameters.free], self.parameters.upper[self.parameters.free]
-        width = upper - lower
-        up = np.where(lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
-        down = np.where((lower == 0) & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
-        return down, up
-
-    def _objective(self, model, projection, repeats=1):
-        """chi2 / 2 - log prior with derivatives, for `repeats` problems of each spectrum (see `minimise`)."""
-        parameters = self.parameters
-        free = parameters.free
-        moved = free[free <= parameters.velocity]  # the jitter does not move the model
-
-        def evaluate(which, x):
-            flux, slopes = model.jacobian(parameters.full(x))
-            some = projection.take(which // repeats)
-            solution = some.solve(flux[:, None])
-            gradient = np.zeros(x.shape)
-            hessian = np.zeros((*x.shape, x.shape[1]))
-            n = len(moved)
-            parts = some.normal_equations(solution, slopes[:, None, moved])
-            gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
-            first, second = parameters.prior_slopes(x)
-            diagonal = np.arange(x.shape[1])
-            hessian[:, diagonal, diagonal] += second
-            return 0.5 * solution.chi2[:, 0] - parameters.log_prior(x), gradient + first, hessian
-
-        return evaluate
+        rows = np.flatnonzero(minima.star == star)
+        rows = rows[np.argsort(-minima.log_posterior[rows], kind="stable")]
+        below = (minima.log_posterior[rows] - minima.log_posterior[rows[0]]) / scale**2
+        x, kept, covariances, shares = minima.found.x, [], [], []
+        for i, log_density in zip(rows, below, strict=True):
+            away = [x[i] - x[j] for j in kept]
+            far = all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True))
+            if far and log_density > -_DEEP:
+                kept.append(int(i))
+                covariances.append(covariance_of(self.parameters, x[i], minima.found.hessian[i], scale))
+                shares.append(log_density + 0.5 * np.linalg.slogdet(covariances[-1])[1])
+        return Mixture(np.exp(np.array(shares) - max(shares)), x[kept], covariances)

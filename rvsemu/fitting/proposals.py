@@ -39,7 +39,7 @@ class Student:
         return -0.5 * (_DEGREES + len(self.mean)) * tails - self._log_volume
 
     def draw(self, n, rng) -> np.ndarray:
-        """`n` rows, by a `numpy.random.RandomState`, more evenly spread than random ones.
+        """`n` rows, by a `numpy.random.Generator`, more evenly spread than random ones.
 
         Each of them is distributed as it should be: they come from points in the unit cube of an additive recurrence
         (Roberts 2018, see `rvsemu.fitting.start.label_grid`), all shifted by the same random vector (Cranley &
@@ -77,6 +77,10 @@ class Mixture:
         """With all standard deviations times `factor`."""
         return Mixture(self.shares, self.means, factor**2 * self.covariances)
 
+    def with_equal_shares(self) -> Mixture:
+        """The same components, all with the same share."""
+        return Mixture(np.ones(len(self)), self.means, self.covariances)
+
     def _log_densities(self, x):
         densities = [component.log_density(x) for component in self._components]
         return np.log(self.shares)[:, None] + np.array(densities)
@@ -86,13 +90,13 @@ class Mixture:
         return np.logaddexp.reduce(self._log_densities(x), axis=0)
 
     def draw(self, n, rng) -> np.ndarray:
-        """`n` rows, by a `numpy.random.RandomState`."""
+        """`n` rows, by a `numpy.random.Generator`."""
         counts = rng.multinomial(n, self.shares)
         rows = [one.draw(count, rng) for one, count in zip(self._components, counts, strict=True)]
         return rng.permutation(np.concatenate(rows))
 
-    def __call__(self, x, rng) -> tuple[np.ndarray, np.ndarray]:
-        """What `emcee.moves.MHMove` asks for: proposals, and log q(x; new) - log q(new; x)."""
+    def propose(self, x, rng) -> tuple[np.ndarray, np.ndarray]:
+        """Rows like `x` by a `numpy.random.Generator`, and what a Metropolis step adds: log q(x) - log q(new), (n,)."""
         new = self.draw(len(x), rng)
         return new, self.log_density(x) - self.log_density(new)
 
@@ -120,10 +124,16 @@ def moves(mixture) -> list:
     The latter needs no tuning and finds its way where the former fail (ter Braak 2006, Stat. Comput. 16, 239). emcee's
     ``DESnookerMove`` is of no use for labels in their units: it divides the direction of a step by the root of its
     length instead of its length, and all steps are too long by that length.
+
+    emcee hands a `numpy.random.RandomState` of its own to each move; it seeds the Generator of the proposals, so that
+    a chain goes on from that state alone.
     """
     from emcee.moves import DEMove, MHMove
 
-    return [(MHMove(mixture), 0.7), (DEMove(), 0.3)]
+    def propose(x, random_state):
+        return mixture.propose(x, np.random.default_rng(random_state.randint(2**32, size=4, dtype=np.uint32)))
+
+    return [(MHMove(propose), 0.7), (DEMove(), 0.3)]
 
 
 def first_ensemble(draws, walkers, rng) -> np.ndarray:

@@ -3,49 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
-from astropy.table import Column, QTable
-from scipy.special import ndtr, ndtri
+from astropy.table import QTable
+from scipy.special import ndtr
 
 from .._compat import Spectrum
+from ..errors import RvsemuError
+from ..observing.flags import (
+    AT_BOUND,
+    ERRORS_TOO_LARGE,
+    FAILED,
+    FEW_DRAWS,
+    FEW_GOOD_PIXELS,
+    NEGATIVE_CONTINUUM,
+    NO_INFORMATION,
+    NOT_CONVERGED,
+    OUTSIDE_DOMAIN,
+    POOR_FIT,
+    SECOND_MINIMUM,
+    to_bits,
+)
+from ..observing.results import Result, identity_columns, identity_of, normal_interval, tails
 from .importance import Draws
+from .limits import piled_up
+from .priors import Uniform
 
-__all__ = [
-    "AT_BOUND",
-    "FEW_DRAWS",
-    "FEW_GOOD_PIXELS",
-    "NOT_CONVERGED",
-    "OUTSIDE_DOMAIN",
-    "POOR_FIT",
-    "FitResult",
-    "covariance_of",
-    "make_results",
-]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-AT_BOUND = "at-bound"
-"""Followed by a colon and the label, e.g. ``at-bound:vsini``: within 0.1 % of its range from a limit."""
-NOT_CONVERGED = "not-converged"
-"""The steps ran out before chi2 settled."""
-OUTSIDE_DOMAIN = "outside-domain"
-"""A label is outside the range the emulator was trained for (only with ``extrapolate=True``)."""
-FEW_GOOD_PIXELS = "few-good-pixels"
-"""Less than half of the pixels in the emulator's range were used."""
-FEW_DRAWS = "few-draws"
-"""The draws for ``errors="sampled"`` are worth less than 50 independent ones: sample with `rvsemu.sample`."""
-POOR_FIT = "poor-fit"
-"""Reduced chi2 above 3: the model cannot be this star (binary, emission, peculiar abundances, spikes)."""
+__all__ = ["FitFailure", "FitResult", "at_bounds", "covariance_of", "make_result"]
 
-_BOUND = 1e-3
-_POOR = 3.0
-_FEW = 0.5
+_BOUND = 1e-3  # of the range of a label
+_POOR = 3.0  # reduced chi2
+_FEW = 0.5  # of the pixels
 _FEW_DRAWS = 50
+_TOO_GOOD = 0.25  # mean square of residuals in units of the noise
+_NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
-@dataclass(frozen=True, repr=False)
-class FitResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult(Result):
     """Labels of one spectrum, their errors, and how well the model fits.
 
     Each label is an attribute, too: ``result.teff``, ``result.radial_velocity`` ...
@@ -56,8 +57,8 @@ class FitResult:
         Every label and the radial velocity.
     errors : dict of Quantity
         One standard deviation of each; 0 for fixed labels.
-    free_names : tuple of str
-        What was fitted.
+    ranges : dict of (float, float)
+        Lowest and highest value that each free label could take, in its unit.
     covariance : ndarray, shape (m, m)
         Of the labels in `free_names`, in the units of `labels`; the continuum is marginalised.
     chi2, reduced_chi2 : float
@@ -66,7 +67,7 @@ class FitResult:
     n_pixels : int
         Pixels compared.
     flags : tuple of str
-        What to beware of: see the constants of `rvsemu.fitting.result`. Empty is good.
+        What to beware of: see `rvsemu.observing.flags`. Empty is good.
     residual_rms : float
         Of observed - model in the pixels used, in units of the continuum.
     spectral_axis : Quantity, shape (n,)
@@ -90,7 +91,7 @@ class FitResult:
 
     labels: dict
     errors: dict
-    free_names: tuple
+    ranges: dict
     covariance: np.ndarray
     chi2: float
     reduced_chi2: float
@@ -108,61 +109,35 @@ class FitResult:
     meta: dict = field(default_factory=dict)
     draws: Draws | None = None
 
-    def __getattr__(self, name):
-        labels = self.__dict__.get("labels", {})
-        if name in labels:
-            return labels[name]
-        raise AttributeError(f"FitResult has no attribute '{name}'; its labels are {', '.join(labels)}.")
+    @property
+    def free_names(self) -> tuple[str, ...]:
+        """What was fitted."""
+        return tuple(self.ranges)
 
-    def __dir__(self):
-        return [*super().__dir__(), *self.labels]
+    def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
+        """Where each free label is with a probability of `level`: its central interval, as Quantities of two.
 
-    def __repr__(self):
-        rows = [self._row(name) for name in self.labels]
-        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}"
-        flags = f"flags: {', '.join(self.flags) or 'none'}"
-        return "\n".join(["<FitResult", *rows, f"  {quality}, {self.n_pixels} pixels", f"  {flags}>"])
-
-    def _row(self, name):
-        value, error = self.labels[name], self.errors[name].value
-        if name in self.free_names:
-            digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
-            text = f"{value.value:.{digits}f} +- {error:.{digits}f}"
-        else:
-            text = f"{value.value:g} (fixed)"
-        return f"  {name:<16}{text} {value.unit}".rstrip()
-
-    def interval(self, level=0.68) -> dict:
-        """Where each label is with a probability of `level`: its central interval, as Quantities of two.
-
-        Of the draws if there are any, or of a Gaussian.
+        Of the draws if there are any, or of a Gaussian; within the range of the label.
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level={level}: give a number between 0 and 1.")
-        shares = 0.5 + 0.5 * level * np.array([-1.0, 1.0])
-        out = {}
-        for i, name in enumerate(self.free_names):
-            value = self.labels[name]
-            if self.draws is None:
-                out[name] = value + self.errors[name] * ndtri(shares)
-            else:
-                out[name] = u.Quantity(self.draws.quantiles(shares)[:, i], value.unit)
-        return out
+        if self.draws is not None:
+            ends = self.draws.quantiles(tails(level)).T
+            return {n: u.Quantity(x, self.labels[n].unit) for n, x in zip(self.ranges, ends, strict=True)}
+        return {n: normal_interval(self.labels[n], self.errors[n], r, level) for n, r in self.ranges.items()}
 
-    def sampled(self, draws, parameters) -> FitResult:
-        """The same with labels and errors from `draws` of the free ones of `parameters`."""
+    def sampled(self, draws: Draws) -> FitResult:
+        """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged."""
         low, middle, high = draws.quantiles(ndtr([-1.0, 0.0, 1.0]))
         units = {name: self.labels[name].unit for name in self.free_names}
         labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
         errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
-        others = tuple(flag for flag in self.flags if not flag.startswith(AT_BOUND))
-        few = (FEW_DRAWS,) * (draws.effective < _FEW_DRAWS)
+        found = [*self.flags, *piled_up(draws.x, draws.weights, self.ranges)]
+        few = [FEW_DRAWS] if draws.effective < _FEW_DRAWS else []
         return replace(
             self,
             labels=self.labels | labels,
             errors=self.errors | errors,
             covariance=draws.covariance,
-            flags=(*_at_bounds(parameters, middle), *others, *few),
+            flags=tuple(dict.fromkeys([*found, *few])),
             draws=draws,
         )
 
@@ -185,97 +160,133 @@ class FitResult:
             meta=dict(self.meta),
         )
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Data, model and residual: see `rvsemu.plotting.plot_fit`."""
         from ..plotting import plot_fit
 
         return plot_fit(self, ax=ax)
 
-    def to_table(self) -> QTable:
-        """One row: source_id (-1 if unknown), labels, errors as ``<label>_error``, quality and flags.
+    def _quality(self) -> list[str]:
+        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}"
+        return [f"{quality}, {self.n_pixels} pixels"]
 
-        Flags are joined by commas, ``none`` if there are none (ECSV would read an empty text as missing).
-        Tables of several fits stack with ``astropy.table.vstack`` and can be written as ECSV or FITS.
-        """
-        table = QTable()
-        table["source_id"] = Column([int(self.meta.get("source_id", -1))], dtype="i8")
-        for name, value in self.labels.items():
-            table[name] = u.Quantity([value])
-            table[f"{name}_error"] = u.Quantity([self.errors[name]])
-        for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels"):
-            table[name] = [getattr(self, name)]
-        table["flags"] = [",".join(self.flags) or "none"]
-        table["recipe"] = [str(self.meta.get("recipe"))]
-        table["emulator_version"] = [str(self.meta.get("emulator_version"))]
-        return table
+    def _columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels")}
 
 
-def make_results(stack, weighted, noise, found, scale_errors) -> list[FitResult]:
-    """The `FitResult` of each spectrum of a `Stack`.
+@dataclass(frozen=True)
+class FitFailure:
+    """What stands in the place of a `FitResult` where a spectrum cannot be used.
 
     Parameters
     ----------
-    stack : Stack
-    weighted : Weighted
-    noise : NoiseModel
-    found : Minimum
-    scale_errors : bool
+    error : RvsemuError
+        What is wrong with the spectrum.
+    meta : dict
+        Of the spectrum.
     """
-    theta = stack.parameters.full(found.x)
+
+    error: RvsemuError
+    meta: dict = field(default_factory=dict)
+    flags: tuple = (FAILED,)
+
+    def to_table(self) -> QTable:
+        """One row: what names the spectrum, the flag ``failed``, and the error; stacks with those of results."""
+        table = QTable(identity_columns(self.meta))
+        table["flags"], table["flag_bits"] = [FAILED], np.array([to_bits([FAILED])], dtype="i4")
+        table["error"] = [str(self.error)]
+        return table
+
+
+def make_result(problem, minima, row, second_minimum=False) -> FitResult:
+    """`FitResult` of one of the minima of a `Problem`.
+
+    Parameters
+    ----------
+    problem : Problem
+    minima : Minima
+    row : int
+        Of the minima.
+    second_minimum : bool
+        Whether another one has a share in the posterior.
+    """
+    stack, parameters, star = problem.stack, problem.parameters, minima.star[row]
+    observation, used, x = stack.observations[star], minima.weighted.used[row], minima.found.x[row]
+    theta = parameters.full(x)
     flux = stack.model.flux(theta).astype(float)
-    solution = weighted.projection.solve(flux[:, None])
-    continuum = solution.coefficients[:, 0] @ stack.basis
-    parts = zip(range(len(flux)), theta, flux, continuum, solution.chi2[:, 0], strict=True)
-    return [_result(stack, weighted.used[i], noise, found, i, scale_errors, *one) for i, *one in parts]
-
-
-def _result(stack, used, noise, found, i, scale_errors, theta, flux, continuum, chi2):
-    parameters, observation, pixels = stack.parameters, stack.observations[i], stack.pixels
-    emulator, space, x = stack.model.emulator, parameters.space, found.x[i]
+    solution = minima.weighted.projection.take(np.array([row])).solve(flux[None])
+    continuum, chi2 = solution.coefficients[0, 0] @ stack.basis, float(solution.chi2[0, 0])
     n_pixels = int(used.sum())
-    reduced = float(chi2 / max(1, n_pixels - len(x) - len(stack.basis)))
-    scale = np.sqrt(max(1.0, reduced)) if scale_errors else 1.0
-    covariance = covariance_of(parameters, x, found.hessian[i], scale)
-    errors = np.zeros(len(theta))
-    errors[parameters.free] = np.sqrt(np.diag(covariance))
-    deviation = (stack.flux[i] / continuum - flux)[used]
+    reduced = chi2 / max(1, n_pixels - len(x) - len(stack.basis))
+    scale = np.sqrt(max(1.0, reduced)) if problem.settings.scale_errors else 1.0
+    covariance = covariance_of(parameters, x, minima.found.hessian[row], scale)
+    deviation = (stack.flux[star] / continuum - flux[0])[used]
+    noise = (stack.sigma[star] / continuum)[used]
 
     def everywhere(values, fill=np.nan):
         out = np.full(len(observation.flux), fill)
-        out[pixels] = values
+        out[stack.pixels] = values
         return out
 
+    space, free = parameters.space, parameters.free
+    errors = np.zeros(len(theta))
+    errors[free] = np.sqrt(np.diag(covariance))
+    level = continuum * observation.scale
+    flags = [
+        *at_bounds(parameters, x),
+        *([] if minima.found.converged[row] else [NOT_CONVERGED]),
+        *([SECOND_MINIMUM] if second_minimum else []),
+        *([] if stack.model.emulator.labels.inside(theta[: parameters.velocity]) else [OUTSIDE_DOMAIN]),
+        *([FEW_GOOD_PIXELS] if n_pixels < _FEW * observation.covered.sum() else []),
+        *([POOR_FIT] if reduced > _POOR else []),
+        *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
+        *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
+        *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
+    ]
     return FitResult(
         labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},
         errors={n: space.quantity(n, errors[k]) for k, n in enumerate(space.names)},
-        free_names=parameters.free_names,
+        ranges={space.names[i]: (float(parameters.lower[i]), float(parameters.upper[i])) for i in free},
         covariance=covariance,
-        chi2=float(chi2),
-        reduced_chi2=reduced,
+        chi2=chi2,
+        reduced_chi2=float(reduced),
         n_pixels=n_pixels,
-        flags=_flags(parameters, emulator, theta, found.converged[i], n_pixels / observation.covered.sum(), reduced),
+        flags=tuple(flags),
         residual_rms=float(np.sqrt(np.mean(deviation**2))),
         spectral_axis=observation.axis,
         flux_unit=observation.unit,
         flux=observation.flux,
         flux_sigma=observation.sigma,
         used=everywhere(used, False).astype(bool),
-        model_flux=everywhere(flux * continuum),
-        model_sigma=everywhere(stack.model.sigma(theta) * np.abs(continuum)),
-        continuum=everywhere(continuum),
-        meta={
-            **{k: observation.meta[k] for k in ("source_id", "frame") if k in observation.meta},
-            "medium": observation.medium,
-            "recipe": emulator.info.get("recipe"),
-            "emulator_version": emulator.info.get("version"),
-            "continuum_degree": len(stack.basis) - 1,
-            "noise_correlation": tuple(noise.correlation.tolist()),
-            "model_error": noise.model_error,
-            "jitter": noise.jitter,
-            "errors_scaled_by": float(scale),
-            "priors": parameters.informative,
-        },
+        model_flux=everywhere(flux[0] * level),
+        model_sigma=everywhere(stack.model.sigma(theta) * np.abs(level)),
+        continuum=everywhere(level),
+        meta=_meta(problem, observation, scale),
     )
+
+
+def _meta(problem, observation, scale) -> dict:
+    """What names the star, the emulator and the settings."""
+    info, noise = problem.settings.emulator.info, problem.noise
+    return {
+        **identity_of(observation.meta),
+        "medium": observation.medium,
+        "recipe": info.get("recipe"),
+        "emulator_version": info.get("version"),
+        "continuum_degree": problem.settings.continuum_degree,
+        "noise_correlation": tuple(noise.correlation.tolist()),
+        "model_error": noise.model_error,
+        "jitter": noise.jitter,
+        "errors_scaled_by": float(scale),
+        "priors": problem.parameters.informative,
+    }
+
+
+def _knows_nothing(parameters, errors) -> bool:
+    """Whether no label without an informative prior is known better than half as well as from its range alone."""
+    width = (parameters.upper - parameters.lower)[parameters.free] / np.sqrt(12)
+    open_ = [isinstance(parameters.priors[i], Uniform) for i in parameters.free]
+    return bool(np.any(open_) and np.all((errors > _NOTHING * width)[open_]))
 
 
 def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
@@ -293,20 +304,7 @@ def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
     return inverse @ (scale**2 * data + prior) @ inverse
 
 
-def _flags(parameters, emulator, theta, converged, share, reduced) -> tuple[str, ...]:
-    flags = _at_bounds(parameters, theta[parameters.free])
-    if not converged:
-        flags.append(NOT_CONVERGED)
-    if not emulator.labels.inside(theta[: len(emulator.labels)]):
-        flags.append(OUTSIDE_DOMAIN)
-    if share < _FEW:
-        flags.append(FEW_GOOD_PIXELS)
-    if reduced > _POOR:
-        flags.append(POOR_FIT)
-    return tuple(flags)
-
-
-def _at_bounds(parameters, x) -> list[str]:
+def at_bounds(parameters, x) -> list[str]:
     """Flags of the free parameters `x` (m,) that are at a limit."""
     lower, upper = parameters.lower[parameters.free], parameters.upper[parameters.free]
     near = np.minimum(x - lower, upper - x) < _BOUND * (upper - lower)

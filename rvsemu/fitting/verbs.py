@@ -1,36 +1,36 @@
-"""Least squares: the labels of observed spectra, one or many at a time."""
+"""`fit`, `fit_many`, `sample` and `prepare`: what a user does with an observed spectrum."""
 
 from __future__ import annotations
 
-from ..errors import RvsemuError, SpectrumError
-from ..observing.observation import DEFAULT_MASK
-from .likelihood import Likelihood
-from .problem import Setup
-from .result import FitResult
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from os import PathLike
+from typing import Any
 
-__all__ = ["fit", "fit_many", "prepare"]
+import numpy as np
+from astropy import units as u
+
+from .._compat import Spectrum
+from ..errors import RvsemuError, SettingsError, SpectrumError
+from ..observing.flags import NOT_CONVERGED
+from ..observing.results import IDENTITY, name_of
+from .chain_file import ChainFile
+from .likelihood import Likelihood
+from .mcmc import Sampler, run
+from .posterior import QUANTILES, Posterior
+from .problem import Problem
+from .result import FitFailure, FitResult
+from .settings import Settings, takes_settings
+
+__all__ = ["fit", "fit_many", "fit_stream", "prepare", "sample"]
 
 _AT_ONCE = 16  # spectra in the same matrix products
+_DRAWS = 200  # predictions whose quantiles are kept
+_AHEAD = 64  # spectra among which those on the same pixels are looked for
 
 
-def fit(
-    spectrum,
-    *,
-    emulator=None,
-    fixed=None,
-    priors=None,
-    radial_velocity=(-100.0, 100.0),
-    continuum_degree=3,
-    mask=DEFAULT_MASK,
-    medium=None,
-    sigma=None,
-    noise_correlation="gaia-rvs",
-    model_error="gaia-rvs",
-    jitter=0.0,
-    scale_errors=True,
-    errors="gaussian",
-    extrapolate=False,
-) -> FitResult:
+@takes_settings()
+def fit(spectrum: Spectrum, **settings: Any) -> FitResult:
     """Fit stellar labels to an observed spectrum by least squares.
 
     Radial velocity is fitted along, and the continuum is a polynomial that multiplies the model and is
@@ -39,48 +39,9 @@ def fit(
     Parameters
     ----------
     spectrum : specutils.Spectrum
-        One-dimensional, any flux unit, with a wavelength axis, ``meta["medium"]`` and an uncertainty
+        One-dimensional, any linear flux unit, with a wavelength axis, ``meta["medium"]`` and an uncertainty
         (standard deviation, variance or inverse variance). For many spectra see `fit_many`.
-    emulator : Emulator, str or path, optional
-        Another emulator than the default one.
-    fixed : dict, optional
-        Labels held at a value, e.g. ``{"vmic": 1.0}``; floats or Quantities. Also ``radial_velocity``.
-    priors : dict, optional
-        Priors by name: ``(mean, sigma)`` of a Gaussian, a `rvsemu.fitting.Uniform`, `Normal`,
-        `TruncatedNormal` or `Function`, or any function from values to log densities. Default:
-        `DEFAULT_PRIORS` for those of its labels that are neither absent nor fixed. What is given
-        replaces all of them: ``{}`` is none. Labels without one are uniform in their domain.
-    radial_velocity : (float, float) or float or Quantity
-        Bounds in km/s, or the value to fix it at.
-    continuum_degree : int
-        Of the polynomial, 0-20.
-    mask : str, (low, high), sequence of these, or None
-        What to leave out besides bad pixels: names (``"calcium-cores"``, ``"edges"``, see
-        `rvsemu.observing.MASKS`) and wavelength ranges in the spectrum's own wavelengths (Quantity,
-        or floats in Angstrom).
-    medium : {'air', 'vacuum'}, optional
-        Of the spectral axis, where ``meta["medium"]`` does not say it.
-    sigma : float, array or Quantity, optional
-        Noise of each pixel, instead of the spectrum's uncertainty.
-    noise_correlation : 'gaia-rvs' or sequence of float
-        Correlation of the noise at lags 0, 1, 2, ... pixels; ``()`` is white noise. The default is
-        `rvsemu.observing.RVS_NOISE_CORRELATION` for pixels of 0.1 A, and white noise for others.
-    model_error : 'gaia-rvs', ModelError or None
-        What synthetic spectra do not know about real ones, as measured on real RVS spectra. None is for
-        spectra that come from the same models, or to see how far the noise alone would go.
-    jitter : float
-        Extra white noise, in units of the continuum.
-    scale_errors : bool
-        Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1, as then there is
-        more misfit than noise and `model_error` allow for.
-    errors : {'gaussian', 'sampled'}
-        ``'gaussian'``: labels of the best fit, and errors as if the posterior were Gaussian there. ``'sampled'``:
-        medians and central intervals of the posterior from weighted draws around all minima that the starts lead
-        to, which takes ten times as long. It is for spectra of low signal to noise, whose posteriors often have two
-        maxima, and labels near the limits of their range.
-    extrapolate : bool
-        Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width
-        (never below zero, where it starts there).
+    **settings
 
     Returns
     -------
@@ -92,14 +53,17 @@ def fit(
         The spectrum cannot be used: 2-D, no uncertainty, no medium, too few good pixels ...
     LabelError
         `fixed`, `priors` or `radial_velocity` name an unknown label or have a bad value.
+    SettingsError
+        Another setting has a bad value.
 
     Notes
     -----
     chi2 = (y - model)^T C^-1 (y - model) with the covariance C of noise, emulator and models
-    (`rvsemu.fitting.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts
-    are six of a fixed grid of 2048 emulator spectra, the best that differ from each other. They are followed
-    for two steps, and the best of them further, with white noise in every third pixel. C, and the mask of the
-    calcium cores, which moves with the star, are taken where that ends, and held.
+    (`rvsemu.fitting.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts are
+    eight of a fixed grid of 2048 emulator spectra: the best of each range of Teff, and others that differ. They are
+    followed with white noise in every third pixel until they have ended in minima. All minima that differ are followed
+    further, each with the covariance C of its own neighbourhood and the mask of the calcium cores, which moves with the
+    star. The most probable is the result.
 
     Examples
     --------
@@ -111,12 +75,14 @@ def fit(
     >>> bool(abs(result.teff.value - 6000) < 20)
     True
     """
-    settings = {k: v for k, v in locals().items() if k not in ("spectrum", "medium", "sigma", "mask")}
-    setup = Setup(**settings)
-    return setup.fit([setup.observe(spectrum, medium, sigma, mask)])[0]
+    checked = _for_least_squares(settings)
+    return _fit_together([checked.observe(spectrum)], checked)[0]
 
 
-def fit_many(spectra, *, mask=DEFAULT_MASK, medium=None, sigma=None, skip_bad=False, **settings) -> list:
+@takes_settings()
+def fit_many(
+    spectra: Spectrum | Iterable[Spectrum], *, on_error: str = "raise", **settings: Any
+) -> list[FitResult | FitFailure]:
     """Fit stellar labels to many spectra, several at a time in the same matrix products.
 
     The results are those of `fit`, at a fraction of its time where the spectra have the same pixels.
@@ -124,10 +90,9 @@ def fit_many(spectra, *, mask=DEFAULT_MASK, medium=None, sigma=None, skip_bad=Fa
     Parameters
     ----------
     spectra : iterable of specutils.Spectrum, or Spectrum of two dimensions
-    mask, medium, sigma, **settings
-        Those of `fit`, for all spectra alike.
-    skip_bad : bool
-        Where a spectrum cannot be used, have None in the list instead of raising `SpectrumError`.
+    on_error : {'raise', 'skip'}
+        Where a spectrum cannot be used, raise the error, or have a `FitFailure` with it in its place.
+    **settings
 
     Returns
     -------
@@ -136,53 +101,245 @@ def fit_many(spectra, *, mask=DEFAULT_MASK, medium=None, sigma=None, skip_bad=Fa
 
     Raises
     ------
-    SpectrumError, LabelError
+    SpectrumError, LabelError, SettingsError
         As `fit`.
     """
-    setup = Setup(**settings)
-    flux = getattr(spectra, "flux", None)
-    if flux is not None and flux.ndim == 2:
-        spectra = (spectra[i] for i in range(len(flux)))
-    elif flux is not None:
-        spectra = (spectra,)
-    observations = []
-    for i, spectrum in enumerate(spectra):
-        try:
-            observations.append(setup.observe(spectrum, medium, sigma, mask))
-        except RvsemuError as e:
-            if not skip_bad:
-                raise SpectrumError(f"spectrum {i}: {e}") from e
-            observations.append(None)
-    groups = {}
-    for i, o in enumerate(observations):
-        if o is not None:
-            groups.setdefault((o.wavelength.tobytes(), o.covered.tobytes()), []).append(i)
-    out = [None] * len(observations)
-    for rows in groups.values():
-        for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
-            for i, result in zip(some, setup.fit([observations[i] for i in some]), strict=True):
-                out[i] = result
-    return out
+    return list(fit_stream(spectra, on_error=on_error, **settings))
 
 
-def prepare(spectrum, *, mask=DEFAULT_MASK, medium=None, sigma=None, **settings) -> Likelihood:
-    """The `Likelihood` of a spectrum, with its covariance taken at a first solution (``.start``).
+@takes_settings()
+def fit_stream(
+    spectra: Spectrum | Iterable[Spectrum], *, on_error: str = "raise", **settings: Any
+) -> Iterator[FitResult | FitFailure]:
+    """Results of `fit_many` one by one, in the order of the spectra, without waiting for all of them.
 
     Parameters
     ----------
-    spectrum, mask, medium, sigma, **settings
-        Those of `fit`. ``jitter`` may be ``'free'``: then its natural logarithm is the last of the free parameters,
-        ``log_jitter``, uniform from -14 to -2 unless there is a prior.
+    spectra : iterable of specutils.Spectrum, or Spectrum of two dimensions
+        Up to 64 of an iterable are read ahead.
+    on_error : {'raise', 'skip'}
+        See `fit_many`.
+    **settings
+
+    Yields
+    ------
+    FitResult or FitFailure
+
+    Raises
+    ------
+    SpectrumError, LabelError, SettingsError
+        As `fit`.
+    """
+    if on_error not in ("raise", "skip"):
+        raise SettingsError(f"on_error={on_error!r}: use 'raise' or 'skip'.")
+    return _stream(iter(_one_by_one(spectra)), on_error == "skip", _for_least_squares(settings))
+
+
+@takes_settings("errors", "scale_errors")
+def prepare(spectrum: Spectrum, **settings: Any) -> Likelihood:
+    """Likelihood of a spectrum, with its covariance taken at the best fit.
+
+    Parameters
+    ----------
+    spectrum : specutils.Spectrum
+        As for `fit`.
+    **settings
 
     Returns
     -------
     Likelihood
+        With the free labels next to the best fit, at which the covariance was taken, in ``.start``.
 
     Raises
     ------
-    SpectrumError, LabelError
+    SpectrumError, LabelError, SettingsError
         As `fit`.
     """
-    setup = Setup(**settings)
-    return setup.prepare(setup.observe(spectrum, medium, sigma, mask))
+    checked = Settings(**settings)
+    problem = Problem([checked.observe(spectrum)], checked)
+    return problem.likelihood(problem.minima())
+
+
+def _for_least_squares(settings) -> Settings:
+    checked = Settings(**settings)
+    if checked.free_jitter:
+        raise SettingsError(
+            "jitter='free': least squares cannot find it; give a number, or sample it (rvsemu.sample, rvsemu sample)."
+        )
+    return checked
+
+
+def _one_by_one(spectra):
+    """The spectra of an iterable, or those of a two-dimensional Spectrum."""
+    if getattr(spectra, "flux", None) is None:
+        return spectra
+    return [spectra] if spectra.flux.ndim < 2 else [spectra[i] for i in range(len(spectra.flux))]
+
+
+def _stream(spectra, skip, settings):
+    first = 0
+    while block := list(islice(spectra, _AHEAD)):
+        out = [_observed(spectrum, first + i, skip, settings) for i, spectrum in enumerate(block)]
+        groups: dict[tuple, list[int]] = {}
+        for i, one in enumerate(out):
+            if not isinstance(one, FitFailure):
+                groups.setdefault((one.wavelength.tobytes(), one.covered.tobytes()), []).append(i)
+        for rows in groups.values():
+            for start in range(0, len(rows), _AT_ONCE):
+                some = rows[start : start + _AT_ONCE]
+                for i, result in zip(some, _fit_some(some, out, first, skip, settings), strict=True):
+                    out[i] = result
+        yield from out
+        first += len(block)
+
+
+def _observed(spectrum, number, skip, settings):
+    """Observation of a spectrum, or what is wrong with it."""
+    try:
+        return settings.observe(spectrum)
+    except RvsemuError as e:
+        return _failed(getattr(spectrum, "meta", {}), number, e, skip)
+
+
+def _fit_some(rows, observations, first, skip, settings):
+    """Results of spectra together; should one of them make that impossible, one by one."""
+    try:
+        return _fit_together([observations[i] for i in rows], settings)
+    except (ArithmeticError, np.linalg.LinAlgError, RvsemuError) as e:
+        if len(rows) == 1:
+            return [_failed(observations[rows[0]].meta, first + rows[0], e, skip)]
+        return [_fit_some([i], observations, first, skip, settings)[0] for i in rows]
+
+
+def _failed(meta, number, error, skip) -> FitFailure:
+    error = error if isinstance(error, RvsemuError) else SpectrumError(f"no fit is possible: {error}.")
+    if not skip:
+        raise SpectrumError(f"spectrum {number}: {error}") from error
+    return FitFailure(error, dict(meta))
+
+
+def _fit_together(observations, settings) -> list[FitResult]:
+    problem = Problem(observations, settings)
+    minima = problem.minima()
+    results = [problem.result(minima, star) for star in range(len(observations))]
+    if settings.errors == "gaussian":
+        return results
+    out = []
+    for star, result in enumerate(results):
+        scale = result.meta["errors_scaled_by"]
+        draws = problem.draws(minima, problem.likelihood(minima, star), star, scale)
+        out.append(result.sampled(draws))
+    return out
+
+
+@takes_settings("errors", "scale_errors")
+def sample(
+    spectrum: Spectrum,
+    *,
+    walkers: int = 32,
+    steps: int = 3000,
+    stop: float | None = 50.0,
+    file: str | PathLike | None = None,
+    resume: bool = True,
+    progress: bool = True,
+    **settings: Any,
+) -> Posterior:
+    """Sample the posterior of the stellar labels of an observed spectrum with emcee.
+
+    Parameters
+    ----------
+    spectrum : specutils.Spectrum
+        As for `rvsemu.fit`.
+    walkers : int
+        Even, at least twice the number of free labels.
+    steps : int
+        Maximum number of steps of all walkers, those of earlier calls included.
+    stop : float or None
+        Stop when the chain after its burn-in is so many times longer than the longest autocorrelation time, and
+        the mean of these times has settled to 1 %. None: do all the steps.
+    file : path, optional
+        HDF5 file to keep the chain of this spectrum in. It is written every 100 steps, from 2000 on when the chain is
+        a 20th longer, and whole whatever ends the program. `emcee.backends.HDFBackend` can read it, too.
+    resume : bool
+        Go on with the chain in the file; False begins anew.
+    progress : bool
+        Show a progress bar.
+    **settings
+
+    Returns
+    -------
+    Posterior
+
+    Raises
+    ------
+    SpectrumError, LabelError, SettingsError
+        As `rvsemu.fit`, or `walkers`, `steps` or `stop` make no sense.
+    PosteriorFileError
+        The file is no posterior, has one of other data or settings, or another process has been writing it for 60 s.
+
+    Notes
+    -----
+    The walkers (emcee: Foreman-Mackey et al. 2013, PASP 125, 306) start at weighted draws like those of
+    ``fit(errors="sampled")``, in all modes of the posterior that a search from several starts has found. Of their moves
+    70 % are independent proposals from a mixture of Student distributions, one for each mode, fitted to the draws, then
+    to the ensemble after 100, 200 and 300 steps, and then held; the others are differential evolution. Where the
+    posterior is nearly Gaussian this has a tenth of the autocorrelation time of emcee's default move. The first 300
+    steps are never part of the samples.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> posterior = rvsemu.sample(star, steps=100, seed=1, progress=False)
+    >>> posterior.chain.shape
+    (100, 32, 7)
+    """
+    checked = Settings(**settings)
+    sampler = Sampler(checked.generator(), walkers, steps, stop, resume, progress)
+    kept = None if file is None else ChainFile(file)
+    problem = Problem([checked.observe(spectrum)], checked)
+    minima = problem.minima()
+    likelihood, result = problem.likelihood(minima), problem.result(minima)
+    return run(
+        likelihood,
+        problem.draws(minima, likelihood),
+        sampler,
+        file=kept,
+        info={"name": name_of(spectrum.meta), **_info(result, checked.emulator.labels)},
+        arrays=lambda values: _prediction(likelihood, values),
+    )
+
+
+def _info(result, space) -> dict:
+    """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
+    flags = [flag for flag in result.flags if flag != NOT_CONVERGED]  # of the steps to the best fit; chains have theirs
+    return {
+        **{key: _plain(key, value) for key, value in result.meta.items()},
+        "units": {name: str(value.unit) for name, value in result.labels.items()},
+        "fixed": {name: float(q.value) for name, q in result.labels.items() if name not in result.free_names},
+        "ranges": {name: list(limits) for name, limits in result.ranges.items()},
+        "domain": {label.name: [label.lower, label.upper] for label in space.labels},
+        "reduced_chi2": result.reduced_chi2,
+        "flags": flags,
+    }
+
+
+def _plain(key, value) -> int | float | str | None:
+    """A value for JSON: without its unit if it names the star, and as text if it is not simple."""
+    if key in IDENTITY and isinstance(value, u.Quantity):
+        value = value.to_value(IDENTITY[key][1] or value.unit)
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1 else value
+    return value if isinstance(value, int | float | str | None) else repr(value)
+
+
+def _prediction(likelihood, values) -> dict:
+    """Arrays of `Posterior.spectrum` from plain samples (n, m)."""
+    some = values[np.linspace(0, len(values) - 1, min(_DRAWS, len(values))).astype(int)]
+    observation, pixels = likelihood.observation, likelihood.pixels
+    return {
+        "wavelength": observation.axis[pixels].to_value("AA"),
+        "flux": observation.flux[pixels],
+        "sigma": observation.sigma[pixels],
+        "used": likelihood.used,
+        "predicted": np.quantile(likelihood.predict(some), QUANTILES, axis=0).astype("f4"),
+    }

@@ -11,10 +11,9 @@ from .coefficients import fit_coefficients
 from .inverting import invert, resolve, shipped_inversion
 from .label_errors import LabelErrors
 from .model import Inversion, Limits
-from .result import UNLIKE_TRAINING, InversionResult
+from .result import InversionResult
 
 __all__ = [
-    "UNLIKE_TRAINING",
     "Inversion",
     "InversionResult",
     "LabelErrors",

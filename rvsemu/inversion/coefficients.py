@@ -1,4 +1,4 @@
-"""Coefficients of an observed spectrum: those of the mean and the components that fit its good pixels best."""
+"""Coefficients and radial velocity of an observed spectrum: those that fit its good pixels best."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import numpy as np
 
 from ..errors import SpectrumError
 from ..observing.covariance import Covariance, add_bands, banded
-from ..observing.noise import EMULATOR_REACH, smooth_correlation
+from ..observing.noise import EMULATOR_REACH, ModelError, smooth_correlation
+from ..observing.observation import Observation
 from ..physics.continuum import chebyshev_basis
 from ..physics.resampling import interpolation_matrix
-from ..physics.wavelengths import doppler
+from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
+from .model import Inversion
 
-__all__ = ["ObservedCoefficients", "fit_coefficients"]
+__all__ = ["ObservedCoefficients", "find_velocity", "fit_coefficients"]
 
 _STEPS = 20
 _SETTLED = 0.01  # of chi2 / 2: the last step gains less
+_COARSE = 10.0  # km/s between the velocities looked at: less than half a line at the resolution of the RVS
+_SAMPLING = 0.3  # Angstrom between the pixels looked at: still samples the lines
+_LEADING = 25  # components: enough to tell where the lines are
+_MOVES, _STILL = 5, 0.02  # steps of the velocity, and km/s of the last one
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,9 @@ class ObservedCoefficients:
     ----------
     values : ndarray, shape (k,)
     covariance : ndarray, shape (k, k)
-        With the continuum marginalised.
+        With the continuum, and the velocity where it was found, marginalised.
+    velocity, velocity_error : float
+        Radial velocity, km/s, and one standard deviation of it, 0 where it was given.
     continuum, model : ndarray, shape (n,)
         The polynomial, and it times mean and components, in the pixels inside the inversion's range at
         this radial velocity; NaN elsewhere.
@@ -35,19 +43,67 @@ class ObservedCoefficients:
     chi2, reduced_chi2 : float
     residual_rms : float
         Of observed / continuum - model, in the pixels used.
+    expected_rms : float
+        What `residual_rms` should be: noise, what the components leave of training spectra, and the model error where
+        lines are as deep as in their mean.
     """
 
     values: np.ndarray
     covariance: np.ndarray
+    velocity: float
+    velocity_error: float
     continuum: np.ndarray
     model: np.ndarray
     used: np.ndarray
     chi2: float
     reduced_chi2: float
     residual_rms: float
+    expected_rms: float
 
 
-def fit_coefficients(inversion, observation, velocity, degree, correlation, model_error) -> ObservedCoefficients:
+def find_velocity(
+    inversion: Inversion,
+    observation: Observation,
+    limits: tuple[float, float],
+    degree: int,
+    model_error: ModelError | None,
+) -> float:
+    """Radial velocity in km/s, to 5 km/s, at which mean and leading components fit best.
+
+    Parameters
+    ----------
+    inversion : Inversion
+    observation : Observation
+        Made for these limits.
+    limits : (float, float)
+        Lowest and highest velocity to look at, km/s.
+    degree : int
+        Of the polynomial continuum.
+    model_error : ModelError or None
+        Its base alone counts, as what depends on the model would excuse bad fits.
+    """
+    every = max(1, round(_SAMPLING / observation.step))
+    pixels = np.flatnonzero(observation.covered)[::every]
+    used, base = observation.usable[pixels], 0.0 if model_error is None else model_error.base
+    velocities = np.linspace(*limits, 1 + int(np.ceil((limits[1] - limits[0]) / _COARSE)))
+    chi2, basis = [], _Basis.of(inversion, _LEADING)
+    for velocity in velocities:
+        problem = _Problem.of(basis, observation, pixels, used, velocity, degree)
+        x = problem.start()
+        normal, downhill, now = problem.equations(x, np.hypot(np.hypot(problem.sigma, problem.left), base))
+        chi2.append(now - downhill @ np.linalg.solve(normal, downhill))
+    return float(velocities[np.argmin(chi2)])
+
+
+def fit_coefficients(
+    inversion: Inversion,
+    observation: Observation,
+    velocity: float,
+    degree: int,
+    correlation: np.ndarray,
+    model_error: ModelError | None,
+    move: bool = False,
+) -> ObservedCoefficients:
     """Coefficients of an observation, without interpolating it and without filling its gaps.
 
     Parameters
@@ -62,6 +118,8 @@ def fit_coefficients(inversion, observation, velocity, degree, correlation, mode
         Of the noise at lags 0, 1, 2, ... pixels.
     model_error : ModelError or None
         What the training spectra do not know about real ones.
+    move : bool
+        Fit the velocity, too, beginning with the one given.
 
     Notes
     -----
@@ -74,51 +132,109 @@ def fit_coefficients(inversion, observation, velocity, degree, correlation, mode
     likely as it was there: with all pixels, a flat continuum and no noise, c is the projection on the basis; pixels
     that are masked or not covered have no part in it. Gauss-Newton steps in c and p minimise
 
-        chi2 = (y - model)^T C^-1 (y - model) + c^T c.
+        chi2 = (y - model)^T C^-1 (y - model) + c^T c,
 
-    C has the noise, what the components leave of training spectra (as smooth as the spectra) and
-    `model_error`.
+    and steps in c, p and the velocity together move the velocity. C has the noise, what the components leave of
+    training spectra (as smooth as the spectra) and `model_error`.
     """
     pixels = np.flatnonzero(observation.covered)
-    rest = doppler(observation.wavelength[pixels], -velocity)
-    used = observation.good(velocity)[pixels]
-    level = float(np.median(observation.flux[pixels][used]))
-    if not level > 0:
-        raise SpectrumError(f"The median flux of the good pixels is {level:g}: it must be positive to be normalised.")
-    problem = _Problem.of(inversion, rest, np.where(used, observation.flux[pixels], level) / level, used, degree)
-    sigma = np.where(used, observation.sigma[pixels], level) / level
-    found, start = None, problem.start(sigma)
-    for known in (False, True):  # variances, then all of C, which needs to know where the spectrum is
-        covariance = problem.covariance(start, sigma, correlation, model_error, observation.step, known)
-        found = problem.solve(start, covariance)
-        start = found[0]
-    return _result(observation, pixels, problem, *found, level)
+    x, basis = None, _Basis.of(inversion)
+    for _ in range(_MOVES if move else 1):
+        problem = _Problem.of(basis, observation, pixels, observation.good(velocity)[pixels], velocity, degree)
+        x = problem.start() if x is None else x
+        for known in (False, True):  # variances, then all of C, which needs to know where the spectrum is
+            covariance = problem.covariance(x, correlation, model_error, observation.step, known)
+            x = problem.solve(x, covariance)
+        step, inverse, chi2 = problem.moved(x, covariance, move)
+        if not move or abs(step) < _STILL:
+            break
+        velocity = float(np.clip(velocity + step, velocity - _COARSE, velocity + _COARSE))
+    k = len(problem.components)
+    return ObservedCoefficients(
+        values=x[:k],
+        covariance=inverse[:k, :k],
+        velocity=velocity,
+        velocity_error=float(np.sqrt(inverse[-1, -1])) if move else 0.0,
+        chi2=chi2,
+        **_quality(observation, pixels, problem, x, np.trace(inverse[:k, :k]), chi2, model_error),
+    )
+
+
+@dataclass(frozen=True)
+class _Basis:
+    """Mean and components on the inversion's own wavelengths."""
+
+    uniform: tuple[float, float, int]  # first wavelength, step, number
+    rows: np.ndarray  # (k + 1, n_pixels): mean, then components
+    left: np.ndarray  # (n_pixels,): RMS of what they leave
+
+    @classmethod
+    def of(cls, inversion, leading=None):
+        """Of all, or of the `leading` components alone; what the others do is left over, too."""
+        wave, principal = inversion.wavelength, inversion.principal
+        components = principal.spread[:, None] * principal.basis
+        left = inversion.residual
+        if leading is not None:
+            left = np.hypot(left, np.linalg.norm(components[leading:], axis=0))
+        rows = np.concatenate([principal.mean[None], components[:leading]])
+        return cls((wave[0], wave[1] - wave[0], len(wave)), rows, left)
+
+    def at(self, rest):
+        """Rows (k + 1, n) and what they leave (n,) at the wavelengths `rest`."""
+        left = interpolation_matrix(*self.uniform, rest, order=2) @ self.left
+        return (interpolation_matrix(*self.uniform, rest) @ self.rows.T).T, left
+
+    def slope(self, c, rest, velocity) -> np.ndarray:
+        """Derivative (n,) by the velocity of the spectrum with the coefficients `c`."""
+        stretch = -rest / (SPEED_OF_LIGHT * (1.0 - (velocity / SPEED_OF_LIGHT) ** 2))
+        to = interpolation_matrix(*self.uniform, rest, derivative=True)
+        return stretch * (to @ (self.rows[0] + c @ self.rows[1:]))
 
 
 @dataclass(frozen=True)
 class _Problem:
     """Normal equations in the unknowns (c, p), with y in units of its median."""
 
+    basis: _Basis
+    velocity: float
+    rest: np.ndarray  # (n,): wavelengths
     mean: np.ndarray  # (n,)
     components: np.ndarray  # (k, n)
     left: np.ndarray  # (n,): RMS of what the components leave
     polynomials: np.ndarray  # (d + 1, n)
     y: np.ndarray  # (n,)
+    sigma: np.ndarray  # (n,)
+    level: float  # median of the observed flux
     used: np.ndarray  # (n,)
 
     @classmethod
-    def of(cls, inversion, rest, y, used, degree):
-        grid = inversion.wavelength
-        uniform = (grid[0], grid[1] - grid[0], len(grid))
-        matrix, linear = interpolation_matrix(*uniform, rest), interpolation_matrix(*uniform, rest, order=2)
-        principal = inversion.principal
-        components = (matrix @ (principal.spread[:, None] * principal.basis).T).T
-        left = linear @ inversion.residual
-        return cls(matrix @ principal.mean, components, left, chebyshev_basis(rest, degree).T, y, used)
+    def of(cls, basis, observation, pixels, used, velocity, degree):
+        """Some pixels of an observation at a radial velocity."""
+        flux, sigma = observation.flux[pixels], observation.sigma[pixels]
+        level = float(np.median(flux[used])) if used.any() else np.nan
+        if not level > 0:
+            raise SpectrumError(
+                f"The median flux of the good pixels is {level:g}: it must be positive to be normalised."
+            )
+        rest = doppler(observation.wavelength[pixels], -velocity)
+        rows, left = basis.at(rest)
+        return cls(
+            basis=basis,
+            velocity=velocity,
+            rest=rest,
+            mean=rows[0],
+            components=rows[1:],
+            left=left,
+            polynomials=chebyshev_basis(rest, degree).T,
+            y=np.where(used, flux, level) / level,
+            sigma=np.where(used, sigma, level) / level,
+            level=level,
+            used=used,
+        )
 
-    def start(self, sigma) -> np.ndarray:
+    def start(self) -> np.ndarray:
         """No components, and the polynomial that fits best then."""
-        weight = np.where(self.used, 1.0 / sigma, 0.0)
+        weight = np.where(self.used, 1.0 / self.sigma, 0.0)
         rows = self.polynomials * self.mean * weight
         polynomial = np.linalg.lstsq(rows.T, self.y * weight, rcond=None)[0]
         return np.concatenate([np.zeros(len(self.components)), polynomial])
@@ -128,11 +244,11 @@ class _Problem:
         k = len(self.components)
         return self.mean + x[:k] @ self.components, x[k:] @ self.polynomials
 
-    def covariance(self, x, sigma, correlation, model_error, step, known) -> Covariance:
+    def covariance(self, x, correlation, model_error, step, known) -> Covariance:
         """Of all that the model does not describe, at `x`; its variances alone where `x` is not `known`."""
         flux, continuum = self.at(x)
         level = np.where(self.used, np.abs(continuum), 0.0)
-        bands = [banded(correlation if known else np.ones(1), sigma, self.used)]
+        bands = [banded(correlation if known else np.ones(1), self.sigma, self.used)]
         errors = [(smooth_correlation(step, EMULATOR_REACH) if known else np.ones(1), self.left * level)]
         if known and model_error is not None:
             errors.append((model_error.correlation(step), model_error.sigma(flux) * level))
@@ -141,39 +257,61 @@ class _Problem:
             bands[-1][0, ~self.used] = 0.0
         return Covariance(add_bands(*bands)[None])
 
-    def solve(self, x, covariance):
-        """The minimum, the inverse of the normal matrix there, and chi2 without the prior."""
+    def equations(self, x, noise, slope=False):
+        """Normal matrix, the way downhill, and chi2 without the prior.
+
+        `noise` is a `Covariance` or standard deviations (n,); with `slope` the velocity is the last of the unknowns.
+        """
+        flux, continuum = self.at(x)
         k = len(self.components)
-        prior = np.zeros(len(x))
+        rows = [self.components * continuum, self.polynomials * flux, [self.y - flux * continuum]]
+        if slope:
+            rows.insert(2, [self.basis.slope(x[:k], self.rest, self.velocity) * continuum])
+        rows = np.concatenate(rows) * self.used
+        if isinstance(noise, Covariance):
+            products = noise.solve_pairs(rows[None], rows[None])[0]
+        else:
+            rows /= noise
+            products = rows @ rows.T
+        prior = np.zeros(len(rows) - 1)
         prior[:k] = 1.0
+        downhill = products[:-1, -1].copy()
+        downhill[:k] -= x[:k]
+        return products[:-1, :-1] + np.diag(prior), downhill, float(products[-1, -1])
+
+    def solve(self, x, covariance) -> np.ndarray:
+        """The minimum."""
         for _ in range(_STEPS):
-            flux, continuum = self.at(x)
-            rows = np.concatenate([self.components * continuum, self.polynomials * flux, [self.y - flux * continuum]])
-            products = covariance.solve_pairs((rows * self.used)[None], (rows * self.used)[None])[0]
-            normal = products[:-1, :-1] + np.diag(prior)
-            downhill = products[:-1, -1] - prior * x
+            normal, downhill, _ = self.equations(x, covariance)
             step = np.linalg.solve(normal, downhill)
             if step @ downhill < 2 * _SETTLED:
                 break
             x = x + step
-        return x, np.linalg.inv(normal)[:k, :k], float(products[-1, -1])
+        return x
+
+    def moved(self, x, covariance, move):
+        """Step of the velocity from the minimum `x`, the inverse of the normal matrix there, and chi2."""
+        normal, downhill, chi2 = self.equations(x, covariance, move)
+        inverse = np.linalg.inv(normal)
+        return (inverse @ downhill)[-1], inverse, chi2
 
 
-def _result(observation, pixels, problem, x, covariance, chi2, level) -> ObservedCoefficients:
+def _quality(observation, pixels, problem, x, free, chi2, model_error) -> dict:
+    """The parts of the result that say how well the model fits."""
     flux, continuum = problem.at(x)
-    deviation = (problem.y / continuum - flux)[problem.used]
-    n, k = len(observation.flux), len(problem.components)
-    out = {name: np.full(n, np.nan) for name in ("continuum", "model")}
-    out["continuum"][pixels], out["model"][pixels] = continuum * level, flux * continuum * level
-    used = np.zeros(n, dtype=bool)
+    used, n, k = np.zeros(len(observation.flux), dtype=bool), len(observation.flux), len(problem.components)
     used[pixels] = problem.used
-    freedom = problem.used.sum() - len(problem.polynomials) - (k - np.trace(covariance))
-    return ObservedCoefficients(
-        values=x[:k],
-        covariance=covariance,
-        used=used,
-        chi2=chi2,
-        reduced_chi2=float(chi2 / max(1.0, freedom)),
-        residual_rms=float(np.sqrt(np.mean(deviation**2))),
+    out = {name: np.full(n, np.nan) for name in ("continuum", "model")}
+    out["continuum"][pixels] = continuum * problem.level
+    out["model"][pixels] = flux * continuum * problem.level
+    deviation = problem.y / continuum - flux
+    models = 0.0 if model_error is None else model_error.sigma(problem.mean)
+    variance = (problem.sigma / continuum) ** 2 + problem.left**2 + np.square(models)
+    freedom = problem.used.sum() - len(problem.polynomials) - (k - free)
+    return {
         **out,
-    )
+        "used": used,
+        "reduced_chi2": float(chi2 / max(1.0, freedom)),
+        "residual_rms": float(np.sqrt(np.mean(deviation[problem.used] ** 2))),
+        "expected_rms": float(np.sqrt(np.mean(variance[problem.used]))),
+    }

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
+from numpy.typing import ArrayLike
 
+from .._compat import Spectrum
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
-from ..observing.noise import correlation_for, model_error_for
+from ..observing.flags import AT_BOUND
+from ..observing.noise import ModelError, correlation_for, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation
-from .coefficients import fit_coefficients
+from ..observing.results import identity_of
+from .coefficients import find_velocity, fit_coefficients
 from .model import Inversion
 from .result import InversionResult, flags_of
 
@@ -23,6 +30,11 @@ _POOR = 3.0  # reduced chi2: as for fits
 _FEW = 0.5
 _AT_ONCE = 64  # spectra: their tangents in a layer of 5000 take 20 MB each
 _MOST_DEGREE = 20
+_MOST_VELOCITY = 1000.0  # km/s
+_NEAR_REST = 100.0  # km/s
+_MARGIN = 15.0  # km/s: how far the velocity can still move from where it was found
+_EMISSION = 1.1  # of the continuum: training spectra reach 1.01
+_UNEXPECTED = 1.5  # times the residual that is to be expected
 
 
 def shipped_inversion(name: str = DEFAULT) -> Inversion:
@@ -48,7 +60,7 @@ def _loaded_once(path: Path) -> Inversion:
     return Inversion.load(path)
 
 
-def resolve(inversion=None) -> Inversion:
+def resolve(inversion: Inversion | str | PathLike | None = None) -> Inversion:
     """The `Inversion` meant by None (the default one), a shipped name, a path, or an Inversion."""
     if isinstance(inversion, Inversion):
         return inversion
@@ -58,16 +70,16 @@ def resolve(inversion=None) -> Inversion:
 
 
 def invert(
-    spectrum,
+    spectrum: Spectrum | ArrayLike,
     *,
-    inversion=None,
-    radial_velocity=None,
-    continuum_degree=3,
-    mask=DEFAULT_MASK,
-    medium=None,
-    sigma=None,
-    noise_correlation="gaia-rvs",
-    model_error="gaia-rvs",
+    inversion: Inversion | str | PathLike | None = None,
+    radial_velocity: float | u.Quantity | tuple[float, float] | None = None,
+    continuum_degree: int = 3,
+    mask: Any = DEFAULT_MASK,
+    medium: str | None = None,
+    sigma: ArrayLike | u.Quantity | None = None,
+    noise_correlation: str | Sequence[float] = "gaia-rvs",
+    model_error: str | ModelError | None = "gaia-rvs",
 ) -> InversionResult:
     """Stellar labels of a spectrum from principal components and a network.
 
@@ -79,9 +91,9 @@ def invert(
         below these take `inversion` and `sigma` alone.
     inversion : Inversion, str or path, optional
         Another one than the default: a shipped one by name, or a file.
-    radial_velocity : float or Quantity, optional
-        Of the star, km/s. An inversion does not find it: it may be left out for spectra whose ``meta["frame"]`` is
-        ``"rest"`` (Gaia's mean spectra); `rvsemu.fit` finds it.
+    radial_velocity : float, (low, high) or Quantity, optional
+        Of the star, km/s: one value fixes it, two are the range in which it is looked for. Default: -100 to 100 km/s
+        for spectra whose ``meta["frame"]`` is ``"rest"`` (Gaia's mean spectra), -1000 to 1000 km/s for others.
     continuum_degree : int
         Of the polynomial, 0-20, that is fitted along with the components.
     mask : str, (low, high), sequence of these, or None
@@ -133,24 +145,26 @@ def invert(
         return _invert_fluxes(inversion, spectrum, sigma)
     if not (isinstance(continuum_degree, int | np.integer) and 0 <= continuum_degree <= _MOST_DEGREE):
         raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to {_MOST_DEGREE}.")
-    velocity = _velocity(radial_velocity, spectrum)
+    low, high = limits = _velocities(radial_velocity, spectrum)
     model_error = model_error_for(model_error)
-    limits = (velocity, velocity)
-    observation = Observation.from_spectrum(
-        spectrum, inversion, medium=medium, sigma=sigma, mask=mask, velocities=limits
-    )
+    pixels = {"medium": medium, "sigma": sigma, "mask": mask}
+    observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=limits)
+    velocity, move = low, low < high
+    if move:
+        velocity = find_velocity(inversion, observation, limits, continuum_degree, model_error)
+        near = (velocity - _MARGIN, velocity + _MARGIN)
+        observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=near)
     correlation = correlation_for(observation, noise_correlation)
-    found = fit_coefficients(inversion, observation, velocity, continuum_degree, correlation, model_error)
+    found = fit_coefficients(inversion, observation, velocity, continuum_degree, correlation, model_error, move)
     meta = {
-        **{k: observation.meta[k] for k in ("source_id", "frame") if k in observation.meta},
+        **identity_of(observation.meta),
         "medium": observation.medium,
-        "radial_velocity": velocity,
         "continuum_degree": int(continuum_degree),
         "noise_correlation": tuple(correlation.tolist()),
         "model_error": model_error,
         "errors_scaled_by": float(np.sqrt(max(1.0, found.reduced_chi2))),
     }
-    return _result_of_spectrum(inversion, observation, found, meta)
+    return _result_of_spectrum(inversion, observation, found, limits, meta)
 
 
 def _refuse(**given):
@@ -159,15 +173,32 @@ def _refuse(**given):
         raise SpectrumError(f"{name}= is for a Spectrum: fluxes on the inversion's wavelengths take none; omit it.")
 
 
-def _result_of_spectrum(inversion, observation, found, meta) -> InversionResult:
+def _result_of_spectrum(inversion, observation, found, limits, meta) -> InversionResult:
     values, slopes = inversion.jacobian(found.values.astype("f4"))
     noise = inversion.propagated(slopes[0], found.covariance * meta["errors_scaled_by"] ** 2)
-    unlike = found.reduced_chi2 > _POOR or np.mean(found.values**2) > inversion.limits.distance
+    unlike = (
+        found.reduced_chi2 > _POOR
+        or found.residual_rms > _UNEXPECTED * found.expected_rms
+        or np.mean(found.values**2) > inversion.limits.distance
+        or _in_emission(inversion, found.values)[0]
+    )
     errors = np.hypot(inversion.sigma(values)[0], noise)
     few = found.used.sum() < _FEW * observation.covered.sum()
+    parts = _quantities(inversion, values[0], errors, noise)
+    flags = flags_of(inversion, values[0], errors, noise, unlike, few)
+    velocity_error = found.velocity_error * meta["errors_scaled_by"]
+    if limits[0] < limits[1]:
+        nothing = (limits[1] - limits[0]) / np.sqrt(12.0)
+        velocity_error /= np.hypot(1.0, velocity_error / nothing)
+        if not limits[0] < found.velocity < limits[1]:
+            flags = (f"{AT_BOUND}:radial_velocity", *flags)
+    parts["labels"]["radial_velocity"] = np.clip(found.velocity, *limits) * u.km / u.s
+    for name in ("errors", "noise_errors"):
+        parts[name]["radial_velocity"] = velocity_error * u.km / u.s
+    parts["limits"]["radial_velocity"] = limits
     return InversionResult(
-        **_quantities(inversion, values[0], errors, noise),
-        flags=flags_of(inversion, values[0], errors, unlike, few),
+        **parts,
+        flags=flags,
         residual_rms=found.residual_rms,
         reduced_chi2=found.reduced_chi2,
         n_pixels=int(found.used.sum()),
@@ -192,7 +223,8 @@ def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
     errors = np.hypot(inversion.sigma(values), noise)
     left = np.hypot(inversion.limits.residual, 0.0 if sigma is None else np.sqrt(np.mean(sigma**2)))
     unlike = (residual > left) | (np.mean(c.astype(float) ** 2, axis=1) > _reach(inversion, sigma))
-    flags = [flags_of(inversion, *one) for one in zip(values, errors, unlike, strict=True)]
+    unlike |= _in_emission(inversion, c)
+    flags = [flags_of(inversion, *one) for one in zip(values, errors, noise, unlike, strict=True)]
     chi2, pixels = np.full(len(rows), np.nan), np.full(len(rows), rows.shape[1])
     one = flux.ndim == 1
     pick = (lambda x: x[0]) if one else (lambda x: x)
@@ -213,19 +245,25 @@ def _reach(inversion, sigma) -> float:
     return inversion.limits.distance + noise
 
 
+def _in_emission(inversion, coefficients) -> np.ndarray:
+    """Whether spectra (n,) rise above the continuum, which none of absorption lines does."""
+    return np.quantile(inversion.principal.rebuilt(np.atleast_2d(coefficients)), 0.99, axis=1) > _EMISSION
+
+
 def _names(inversion) -> dict:
     return {"recipe": inversion.info.get("recipe"), "inversion_version": inversion.info.get("version")}
 
 
 def _quantities(inversion, values, errors, noise) -> dict:
-    """Dictionaries of Quantities, labels within their limits."""
+    """Dictionaries of Quantities, labels within their limits, and the limits."""
     space = inversion.labels
     values = np.clip(values, space.lower, space.upper)
 
     def named(x):
         return {name: space.quantity(name, x[..., i]) for i, name in enumerate(space.names)}
 
-    return {"labels": named(values), "errors": named(errors), "noise_errors": named(noise)}
+    limits = {label.name: (label.lower, label.upper) for label in space.labels}
+    return {"labels": named(values), "errors": named(errors), "noise_errors": named(noise), "limits": limits}
 
 
 def _fluxes(inversion, flux) -> np.ndarray:
@@ -258,18 +296,17 @@ def _noise(inversion, sigma):
     return sigma
 
 
-def _velocity(radial_velocity, spectrum) -> float:
+def _velocities(radial_velocity, spectrum) -> tuple[float, float]:
+    """Lowest and highest radial velocity, km/s; equal if it is fixed."""
     if radial_velocity is None:
-        if spectrum.meta.get("frame") == "rest":
-            return 0.0
-        raise SpectrumError(
-            f"the frame of the spectrum is {spectrum.meta.get('frame', 'unknown')}, and an inversion does not find the "
-            "radial velocity: give radial_velocity=, 0 if it is at rest; rvsemu.fit finds it."
-        )
+        most = _NEAR_REST if spectrum.meta.get("frame") == "rest" else _MOST_VELOCITY
+        return -most, most
     try:
-        velocity = float(u.Quantity(radial_velocity, u.km / u.s).value)
+        given = np.atleast_1d(u.Quantity(radial_velocity, u.km / u.s).value).astype(float)
     except (u.UnitConversionError, TypeError, ValueError):
-        velocity = np.nan
-    if not abs(velocity) < 1000:
-        raise SpectrumError(f"radial_velocity={radial_velocity!r}: give one velocity in km/s, within -1000 to 1000.")
-    return velocity
+        given = np.full(1, np.nan)
+    if given.shape not in ((1,), (2,)) or not np.all(np.abs(given) <= _MOST_VELOCITY) or given[0] > given[-1]:
+        raise SpectrumError(
+            f"radial_velocity={radial_velocity!r}: give one velocity in km/s or (low, high), within -1000 to 1000."
+        )
+    return float(given[0]), float(given[-1])

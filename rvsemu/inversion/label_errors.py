@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from numpy.typing import ArrayLike
+
+from .._frozen import frozen
 
 __all__ = ["LabelErrors"]
 
@@ -13,7 +14,7 @@ _IN_RANGE = 60  # spectra a range of one label at least, where there are enough 
 _FEWEST = 15  # in a cell of both
 
 
-@dataclass(frozen=True)
+@frozen
 class LabelErrors:
     """RMS error of each label on a grid of inverted Teff and v sin i, interpolated linearly and held outside.
 
@@ -28,14 +29,28 @@ class LabelErrors:
         Nodes in km/s, increasing, b >= 2.
     sigma : ndarray, shape (a, b, n_labels)
         RMS errors in the units of the labels.
+
+    Raises
+    ------
+    ValueError
+        The shapes do not fit each other, nodes do not increase, or a number is not finite.
     """
 
     teff: np.ndarray
     vsini: np.ndarray
     sigma: np.ndarray
 
+    def __post_init__(self):
+        nodes = (self.teff, self.vsini)
+        if any(len(x) < 2 or not np.all(np.diff(x) > 0) for x in nodes):
+            raise ValueError("the nodes of the errors do not increase")
+        if self.sigma.ndim != 3 or self.sigma.shape[:2] != tuple(map(len, nodes)):
+            raise ValueError("the errors do not fit their nodes")
+        if not np.isfinite(self.sigma).all():
+            raise ValueError("the errors are not finite")
+
     @classmethod
-    def of(cls, teff, vsini, error) -> LabelErrors:
+    def of(cls, teff: np.ndarray, vsini: np.ndarray, error: np.ndarray) -> LabelErrors:
         """Measured in cells with about equal numbers of spectra, with nodes at their medians.
 
         A cell with less than 15 spectra takes the RMS of all spectra in its range of Teff, or of all.
@@ -57,7 +72,7 @@ class LabelErrors:
                 sigma[i, j] = np.sqrt(np.mean(error[chosen] ** 2, axis=0))
         return cls(teff_nodes, vsini_nodes, sigma)
 
-    def __call__(self, teff, vsini) -> np.ndarray:
+    def __call__(self, teff: ArrayLike, vsini: ArrayLike) -> np.ndarray:
         """Errors (n, n_labels) at inverted values (n,)."""
         i, f = _between(self.teff, teff)
         j, g = _between(self.vsini, vsini)

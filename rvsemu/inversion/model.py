@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import field
+from os import PathLike
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .._storage import replacing
-from ..emulator.files import opened, read_common, read_network, write_common, write_network
+from .._frozen import frozen
+from .._storage import check_folder, opened, replacing
+from ..emulator.files import check_grid, read_common, read_network, write_common, write_network
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
 from ..emulator.pca import PrincipalComponents
@@ -21,7 +26,7 @@ FORMAT_VERSION = 1
 _BATCH = 256
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits:
     """How far the training spectra reach: what goes beyond is unlike them.
 
@@ -37,9 +42,9 @@ class Limits:
     residual: float
 
 
-@dataclass(eq=False)
+@frozen
 class Inversion:
-    """Trained networks that turn spectra into labels.
+    """Trained networks that turn spectra into labels; frozen, `dataclasses.replace` makes another.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ class Inversion:
         What it gives, with units, bounds and scaling.
     principal : PrincipalComponents
         Flux to coefficients of unit variance.
-    networks : sequence of DenseNetwork
+    networks : tuple of DenseNetwork
         Coefficients to scaled labels: one network for all labels, or one for each, in their order.
     wavelength : ndarray, shape (n_pixels,)
         Uniform grid, Angstrom.
@@ -61,6 +66,11 @@ class Inversion:
         recipe, version, metrics, fingerprint of the library, package versions ...
     history : dict of dict of ndarray
         Loss curves by network.
+
+    Raises
+    ------
+    ValueError
+        The parts do not fit each other.
     """
 
     labels: LabelSpace
@@ -71,8 +81,24 @@ class Inversion:
     error: LabelErrors
     residual: np.ndarray
     limits: Limits
-    info: dict = field(default_factory=dict)
-    history: dict = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
+    history: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_grid(self.wavelength, self.medium)
+        k, n = len(self.principal.spread), len(self.labels)
+        if self.principal.mean.shape != self.wavelength.shape:
+            raise ValueError("the components do not fit the wavelengths")
+        if self.residual.shape != self.wavelength.shape or not np.isfinite(self.residual).all():
+            raise ValueError("the residuals do not fit the wavelengths")
+        if any(len(network.layers[0].weights) != k for network in self.networks):
+            raise ValueError("the networks do not fit the components")
+        if sum(len(network.layers[-1].bias) for network in self.networks) != n:
+            raise ValueError("the networks do not fit the labels")
+        if not {"teff", "vsini"} <= set(self.labels.names):
+            raise ValueError("teff or vsini is not among the labels")
+        if self.error.sigma.shape[-1] != n:
+            raise ValueError("the errors do not fit the labels")
 
     def __repr__(self):
         low, high = self.wavelength[[0, -1]]
@@ -83,7 +109,7 @@ class Inversion:
         )
 
     # ------------------------------------------------------------------ plain floats
-    def estimate(self, flux) -> tuple[np.ndarray, np.ndarray]:
+    def estimate(self, flux: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n, n_labels) and their errors on validation spectra, for fluxes (n, n_pixels) on its wavelengths.
 
         Plain floats, unchecked. Noise in `flux` makes larger errors: see `noise_covariance`.
@@ -91,11 +117,11 @@ class Inversion:
         labels = self.from_coefficients(self.coefficients(flux))
         return labels, self.sigma(labels)
 
-    def coefficients(self, flux) -> np.ndarray:
+    def coefficients(self, flux: ArrayLike) -> np.ndarray:
         """Coefficients (n, k) of fluxes (n, n_pixels)."""
         return self.principal.coefficients(np.atleast_2d(flux))
 
-    def from_coefficients(self, coefficients) -> np.ndarray:
+    def from_coefficients(self, coefficients: ArrayLike) -> np.ndarray:
         """Labels (n, n_labels) of coefficients (n, k)."""
         parts = [
             np.concatenate([network(part) for network in self.networks], axis=1)
@@ -103,24 +129,24 @@ class Inversion:
         ]
         return self.labels.unscaled(np.concatenate(parts).astype(float))
 
-    def jacobian(self, coefficients) -> tuple[np.ndarray, np.ndarray]:
+    def jacobian(self, coefficients: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n, n_labels) and d label / d coefficient (n, k, n_labels), per unit of each label."""
         both = [network.value_and_jacobian(np.atleast_2d(coefficients)) for network in self.networks]
         labels = self.labels.unscaled(np.concatenate([value for value, _ in both], axis=1).astype(float))
         slopes = np.concatenate([slope for _, slope in both], axis=2)
         return labels, slopes / self.labels.slope(labels)[:, None, :]
 
-    def sigma(self, labels) -> np.ndarray:
+    def sigma(self, labels: ArrayLike) -> np.ndarray:
         """RMS errors (n, n_labels) on validation spectra whose inverted labels are near `labels` (n, n_labels)."""
         names = self.labels.names
         return self.error(*(np.atleast_2d(labels)[:, names.index(n)] for n in ("teff", "vsini")))
 
-    def noise_covariance(self, sigma) -> np.ndarray:
+    def noise_covariance(self, sigma: ArrayLike) -> np.ndarray:
         """Covariance (k, k) of the coefficients that independent noise of `sigma` (n_pixels,) makes."""
         to = self.principal.basis / self.principal.spread[:, None] * np.broadcast_to(sigma, self.wavelength.shape)
         return to @ to.T
 
-    def propagated(self, slopes, covariance) -> np.ndarray:
+    def propagated(self, slopes: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         """Errors (n_labels,) that a covariance (k, k) of coefficients makes through `slopes` (k, n_labels).
 
         To first order, and never more than of knowing nothing: the variance L^2 / 12 of a uniform distribution
@@ -131,9 +157,15 @@ class Inversion:
         return np.sqrt(variance * nothing / (variance + nothing))
 
     # ------------------------------------------------------------------ files
-    def save(self, path, dtype="float32") -> None:
-        """Write the inversion to one HDF5 file, weights as `dtype`; replaces `path` only when complete."""
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    def save(self, path: str | PathLike, dtype: str = "float32") -> None:
+        """Write the inversion to one HDF5 file, weights as `dtype`; replaces `path` only when complete.
+
+        Raises
+        ------
+        InversionFileError
+            The folder does not exist.
+        """
+        with replacing(check_folder(path, InversionFileError)) as temporary, h5py.File(temporary, "w") as file:
             write_common(file, "inversion", FORMAT_VERSION, self)
             for name in ("mean", "basis", "spread"):
                 file[f"principal/{name}"] = getattr(self.principal, name).astype("f4")
@@ -145,7 +177,7 @@ class Inversion:
                 file[f"error/{name}"] = values
 
     @classmethod
-    def load(cls, path) -> Inversion:
+    def load(cls, path: str | PathLike) -> Inversion:
         """Read an inversion file.
 
         Raises
@@ -154,35 +186,10 @@ class Inversion:
             The file is missing, is not an inversion, is damaged, or has a newer format.
         """
         with opened(path, "inversion", FORMAT_VERSION, InversionFileError) as file:
-            out = cls(**_read(file))
-            out._check()
-            return out
-
-    def _check(self):
-        """Whether the parts fit together; `ValueError` if they do not."""
-        k, pixels, n = len(self.principal.spread), len(self.wavelength), len(self.labels)
-        if self.principal.basis.shape != (k, pixels) or self.principal.mean.shape != (pixels,):
-            raise ValueError("the components do not fit the wavelengths")
-        if self.residual.shape != (pixels,):
-            raise ValueError("the residuals do not fit the wavelengths")
-        if any(len(network.layers[0].weights) != k for network in self.networks):
-            raise ValueError("the networks do not fit the components")
-        if sum(len(network.layers[-1].bias) for network in self.networks) != n:
-            raise ValueError("the networks do not fit the labels")
-        if not {"teff", "vsini"} <= set(self.labels.names):
-            raise ValueError("teff or vsini is not among the labels")
-        nodes = (self.error.teff, self.error.vsini)
-        if self.error.sigma.shape != (*map(len, nodes), n) or any(
-            len(x) < 2 or not np.all(np.diff(x) > 0) for x in nodes
-        ):
-            raise ValueError("the errors do not fit the labels")
-        principal = self.principal
-        numbers = (principal.mean, principal.basis, principal.spread, self.residual, self.error.sigma)
-        if not all(np.isfinite(x).all() for x in numbers) or not np.all(self.principal.spread > 0):
-            raise ValueError("components or errors are not finite")
+            return cls(**_read(file))
 
 
-def _read(file) -> dict:
+def _read(file: h5py.File) -> dict[str, Any]:
     group, error = file["principal"], file["error"]
     return {
         **read_common(file),
@@ -194,5 +201,5 @@ def _read(file) -> dict:
     }
 
 
-def _batches(x):
+def _batches(x: np.ndarray) -> Iterator[np.ndarray]:
     return (x[i : i + _BATCH] for i in range(0, len(x), _BATCH))

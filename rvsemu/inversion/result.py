@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 from astropy import units as u
-from astropy.table import Column, QTable
 
-from ..fitting.result import AT_BOUND, FEW_GOOD_PIXELS, OUTSIDE_DOMAIN
+from ..observing.flags import AT_BOUND, FEW_GOOD_PIXELS, NO_INFORMATION, OUTSIDE_DOMAIN, UNLIKE_TRAINING
+from ..observing.results import Result, normal_interval
 
-__all__ = ["AT_BOUND", "FEW_GOOD_PIXELS", "OUTSIDE_DOMAIN", "UNLIKE_TRAINING", "InversionResult", "flags_of"]
-
-UNLIKE_TRAINING = "unlike-training"
-"""Mean and components do not describe the spectrum as they do those that were trained on, or only with coefficients
-that none of these has: whatever the networks say of it is a guess."""
+__all__ = ["InversionResult", "flags_of"]
 
 _BEYOND = 2.0  # errors
+_LITTLE = 0.5  # of the error of knowing nothing: no label is known better
 
 
-@dataclass(frozen=True, repr=False)
-class InversionResult:
+@dataclass(frozen=True, repr=False, eq=False)
+class InversionResult(Result):
     """Labels of one spectrum or of n, and their errors.
 
     Each label is an attribute, too: ``result.teff``, ``result.resolution`` ...
@@ -28,16 +26,19 @@ class InversionResult:
     Parameters
     ----------
     labels : dict of Quantity
-        Scalars for one spectrum, arrays (n,) for n; within the training domain.
+        Scalars for one spectrum, arrays (n,) for n; within the training domain. Of observed spectra, the radial
+        velocity is among them.
     errors : dict of Quantity
         One standard deviation of each: the error on validation spectra with similar labels and that of the noise,
-        added in quadrature.
+        added in quadrature; 0 for a radial velocity that was given.
     noise_errors : dict of Quantity
         The second of these alone.
+    limits : dict of (float, float)
+        Range of each label, in its unit.
     flags : tuple of str, or list of n of them
-        What to beware of; empty is good. ``at-bound:<label>``: the network's value was beyond the domain and was
-        set to its limit. ``outside-domain:<label>``: it was so by more than two errors. ``unlike-training``.
-        ``few-good-pixels``: less than half of the pixels in the inversion's range were used.
+        What to beware of (`rvsemu.observing.flags`); empty is good. Here ``at-bound:<label>`` means that the value of
+        the network was beyond the domain and was set to its limit, ``outside-domain:<label>`` that it was so by more
+        than two errors.
     residual_rms : float or ndarray (n,)
         Of what mean and components leave of the spectrum, in units of the continuum.
     reduced_chi2 : float or ndarray (n,)
@@ -50,59 +51,37 @@ class InversionResult:
         Of the spectrum's meta what names it, recipe and version of the inversion, and the settings.
     """
 
-    labels: dict
-    errors: dict
-    noise_errors: dict
-    flags: tuple | list
+    labels: dict[str, u.Quantity]
+    errors: dict[str, u.Quantity]
+    noise_errors: dict[str, u.Quantity]
+    limits: dict[str, tuple[float, float]]
+    flags: tuple[str, ...] | list[tuple[str, ...]]
     residual_rms: float | np.ndarray
     reduced_chi2: float | np.ndarray
     n_pixels: int | np.ndarray
     coefficients: np.ndarray
-    meta: dict = field(default_factory=dict)
+    meta: dict[str, Any] = field(default_factory=dict)
 
-    def __getattr__(self, name):
-        labels = self.__dict__.get("labels", {})
-        if name in labels:
-            return labels[name]
-        raise AttributeError(f"InversionResult has no attribute '{name}'; its labels are {', '.join(labels)}.")
+    _origin: ClassVar[tuple[str, str]] = ("recipe", "inversion_version")
 
-    def __dir__(self):
-        return [*super().__dir__(), *self.labels]
+    def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
+        """Central interval of each label with the probability `level`, as Quantities (2,) or (2, n).
 
-    def __repr__(self):
-        if np.ndim(self.n_pixels):
-            return f"<InversionResult of {len(self.n_pixels)} spectra: {', '.join(self.labels)}>"
-        rows = [self._row(name) for name in self.labels]
-        quality = f"residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels"
-        return "\n".join(["<InversionResult", *rows, f"  {quality}", f"  flags: {', '.join(self.flags) or 'none'}>"])
-
-    def _row(self, name):
-        value, error = self.labels[name], self.errors[name].value
-        digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
-        return f"  {name:<16}{value.value:.{digits}f} +- {error:.{digits}f} {value.unit}".rstrip()
-
-    def to_table(self) -> QTable:
-        """A row for each spectrum: source_id (-1 if unknown), labels, errors as ``<label>_error``, quality, flags.
-
-        Flags are joined by commas, ``none`` if there are none. Tables of several results stack with
-        ``astropy.table.vstack`` and can be written as ECSV or FITS.
+        It is that of a normal distribution, cut off at the limits of the label.
         """
-        rows = np.size(self.n_pixels)
-        table = QTable()
-        table["source_id"] = Column(np.full(rows, int(self.meta.get("source_id", -1))), dtype="i8")
-        for name, value in self.labels.items():
-            table[name] = u.Quantity(np.atleast_1d(value))
-            table[f"{name}_error"] = u.Quantity(np.atleast_1d(self.errors[name]))
-        for name in ("reduced_chi2", "residual_rms", "n_pixels"):
-            table[name] = np.atleast_1d(getattr(self, name))
-        flags = self.flags if isinstance(self.flags, list) else [self.flags]
-        table["flags"] = [",".join(f) or "none" for f in flags]
-        for name in ("recipe", "inversion_version"):
-            table[name] = [str(self.meta.get(name))] * rows
-        return table
+        return {
+            name: normal_interval(value, self.errors[name], self.limits[name], level)
+            for name, value in self.labels.items()
+        }
+
+    def _quality(self) -> list[str]:
+        return [f"residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels"]
+
+    def _columns(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("reduced_chi2", "residual_rms", "n_pixels")}
 
 
-def flags_of(inversion, values, errors, unlike, few=False) -> tuple[str, ...]:
+def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, ...]:
     """Flags of one spectrum, whose labels are `values` (n_labels,) before they are set to the limits of the domain."""
     out = []
     for label, value, error in zip(inversion.labels.labels, values, errors, strict=True):
@@ -115,4 +94,6 @@ def flags_of(inversion, values, errors, unlike, few=False) -> tuple[str, ...]:
         out.append(FEW_GOOD_PIXELS)
     if unlike:
         out.append(UNLIKE_TRAINING)
+    if np.all(noise > _LITTLE * (inversion.labels.upper - inversion.labels.lower) / np.sqrt(12.0)):
+        out.append(NO_INFORMATION)
     return tuple(out)

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
-from .._storage import replacing
+from .._storage import check_output, replacing
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
 
-__all__ = ["Library"]
+__all__ = ["Library", "check_promise"]
 
 COMPACT_RESOLUTION = 30000.0
 COMPACT_STEP = 0.1
+MOST_WAVELENGTHS = 1_000_000
+MOST_FLUXES = 10_000_000_000
+"""Numbers that a file may promise: 40 GB of float32."""
+_SAME = {"teff": 1.0}  # K
+_SAME_OTHERS = 0.005  # dex or km/s: names and tables round to 0.01
+_DENSEST = 5000  # numbers in a byte of compressed data: gzip packs a constant a thousandfold, in 16 bits
 _MARGIN = 2.5  # Angstrom left out at each end by `compact`, more than 5 sigma of its LSF
-_SCALE = 60000  # integers a unit of flux: a step of 1.7e-5
+_SCALE = 60000  # integers per unit of flux: a step of 1.7e-5
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Library:
-    """Synthetic spectra before rotation and instrument.
+    """Synthetic spectra before rotation and instrument; arrays are read-only, `dataclasses.replace` makes another.
 
     Parameters
     ----------
@@ -65,6 +76,15 @@ class Library:
     failures: list = field(default_factory=list)
     info: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        for name in ("labels", "wavelength", "flux", "extrapolated", "index"):
+            if (array := getattr(self, name)) is not None:
+                view = np.asarray(array).view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
+        for name, kind in (("names", tuple), ("failures", list), ("info", dict)):
+            object.__setattr__(self, name, kind(getattr(self, name)))  # copies: nothing is shared with another library
+
     def __len__(self) -> int:
         return len(self.labels)
 
@@ -73,8 +93,22 @@ class Library:
         what = f"R = {self.resolution:.0f}" if np.isfinite(self.resolution) else "no instrument"
         return f"<Library of {len(self)} spectra, {low:.1f}-{high:.1f} A in {self.medium}, {what}>"
 
+    @property
+    def stars(self) -> np.ndarray:
+        """Number of the star of each spectrum (n,), from 0 in the order in which stars appear.
+
+        Spectra are of the same star if their labels are equal to rounding: to 1 K in Teff and to 0.005 in the others.
+        """
+        tolerance = [_SAME.get(name, _SAME_OTHERS) for name in self.names]
+        tree = KDTree(np.reshape(self.labels, (len(self), -1)) / np.array(tolerance))
+        i, j = tree.query_pairs(1.0, p=np.inf, output_type="ndarray").T
+        pairs = coo_array((np.ones(len(i)), (i, j)), shape=(len(self), len(self)))
+        found = connected_components(pairs, directed=False)[1]
+        _, first, star = np.unique(found, return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[star.ravel()]
+
     @classmethod
-    def load(cls, path) -> Library:
+    def load(cls, path: str | os.PathLike) -> Library:
         """Read a library file.
 
         Raises
@@ -86,7 +120,7 @@ class Library:
             return cls(**_read(file))
 
     @staticmethod
-    def peek(path) -> dict:
+    def peek(path: str | os.PathLike) -> dict:
         """What a library file holds besides its spectra: labels, index, failures, resolution, info.
 
         Raises
@@ -97,8 +131,21 @@ class Library:
         with _reading(path) as file:
             return _read_labels(file)
 
-    def save(self, path) -> None:
-        """Write to HDF5: flux as 16-bit integers (a step of 1.7e-5), compressed."""
+    def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
+        """Write to HDF5: flux as 16-bit integers (a step of 1.7e-5), compressed.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+            Replace a file that is there.
+
+        Raises
+        ------
+        LibraryFileError
+            The file is there and is not to be replaced, is a folder, or its folder does not exist.
+        """
+        path = check_output(path, LibraryFileError, overwrite)
         with replacing(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs.update(self.info)
             wavelength = file.create_dataset("wavelength", data=self.wavelength)
@@ -124,23 +171,44 @@ class Library:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
-    def subset(self, chosen) -> Library:
+    def subset(self, chosen: ArrayLike | slice) -> Library:
         """The spectra of a boolean mask or an array of row numbers."""
-        rows = {n: getattr(self, n)[chosen] for n in ("labels", "flux")}
-        rows |= {n: getattr(self, n)[chosen] for n in ("extrapolated", "index") if getattr(self, n) is not None}
-        return Library(**{**vars(self), **rows})
+        rows = {n: getattr(self, n) for n in ("labels", "flux", "extrapolated", "index")}
+        return replace(self, **{n: values[chosen] for n, values in rows.items() if values is not None})
 
-    def merged(self, other) -> Library:
-        """This library's spectra, then the other's.
+    def merged(self, other: Library) -> Library:
+        """This library's spectra, then those of the other whose stars are not in this one (see `stars`).
 
         Both must be on the same grid, with the same labels. Positions in a sequence are kept where no two are the
-        same. Provenance is this library's, and the other's under the name ``merged``.
+        same. Provenance is this library's; that of the other, and how many of its spectra were left out, is under the
+        name ``merged``.
 
         Raises
         ------
         LibraryFileError
-            The two do not fit together; the message says in what.
+            The two do not fit together, or the other has no star that this one has not; the message says in what.
         """
+        self._check_grid(other)
+        both = replace(self, **{n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("labels", "flux")})
+        stars = both.stars
+        new = ~np.isin(stars[len(self) :], stars[: len(self)])
+        if not new.any():
+            raise LibraryFileError(
+                f"nothing to merge: all {len(other)} spectra of the second library have the labels of spectra of the "
+                "first (to 1 K and 0.005); leave it out."
+            )
+        kept = np.concatenate([np.ones(len(self), dtype=bool), new])
+        rows = {"labels": both.labels[kept], "flux": both.flux[kept]}
+        for name in ("extrapolated", "index"):
+            pair = getattr(self, name), getattr(other, name)
+            rows[name] = None if any(values is None for values in pair) else np.concatenate(pair)[kept]
+        if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
+            rows["index"] = None
+        said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new)), **other.info}
+        info = {**self.info, "merged": json.dumps(said)}
+        return replace(self, **rows, failures=[*self.failures, *other.failures], info=info)
+
+    def _check_grid(self, other):
         for name in ("names", "medium", "bin_width", "resolution"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs and not (name == "bin_width" and np.isclose(mine, theirs)):
@@ -148,16 +216,8 @@ class Library:
         same = self.wavelength.shape == other.wavelength.shape
         if not (same and np.allclose(self.wavelength, other.wavelength, rtol=0, atol=1e-4)):
             raise LibraryFileError(f"the libraries cannot be merged: they have different wavelengths, {self}, {other}.")
-        rows = {n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("labels", "flux")}
-        for name in ("extrapolated", "index"):
-            both = getattr(self, name), getattr(other, name)
-            rows[name] = None if any(b is None for b in both) else np.concatenate(both)
-        if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
-            rows["index"] = None
-        info = {**self.info, "merged": json.dumps({"fingerprint": other.fingerprint(), **other.info})}
-        return Library(**{**vars(self), **rows, "failures": [*self.failures, *other.failures], "info": info})
 
-    def compact(self, resolution=COMPACT_RESOLUTION, step=COMPACT_STEP) -> Library:
+    def compact(self, resolution: float = COMPACT_RESOLUTION, step: float = COMPACT_STEP) -> Library:
         """A smaller library that still serves any instrument well below `resolution`.
 
         The spectra are smoothed to `resolution` and sampled every `step` Angstrom; broadening from
@@ -170,24 +230,46 @@ class Library:
         flux = np.concatenate(
             [broadener.apply(broadener.transform(part), 0.0, resolution) for part in np.array_split(self.flux, 20)]
         )
-        changed = {"flux": flux.astype("f4"), "wavelength": wavelength, "bin_width": 0.0, "resolution": resolution}
-        changed["info"] = {**self.info, "broadening": f"no rotation; Gaussian LSF of R = {resolution:g}"}
-        return Library(**{**vars(self), **changed})
+        grid = {"flux": flux.astype("f4"), "wavelength": wavelength, "bin_width": 0.0, "resolution": resolution}
+        info = {**self.info, "broadening": f"no rotation; Gaussian LSF of R = {resolution:g}"}
+        return replace(self, **grid, info=info)
 
-    def broadener(self, wavelength) -> Broadener:
+    def broadener(self, wavelength: ArrayLike) -> Broadener:
         """A `Broadener` from this library's grid to output wavelengths (Angstrom, same medium)."""
         return Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+
+
+def check_promise(dataset: h5py.Dataset, most: int = MOST_FLUXES) -> h5py.Dataset:
+    """The dataset, if it holds numbers, no more than `most`, and about as many as there are bytes in the file for.
+
+    Raises
+    ------
+    ValueError
+        It does not; nothing was read.
+    """
+    if dataset.dtype.kind not in "iufb":
+        raise ValueError(f"{dataset.name[1:]} has values of the type {dataset.dtype} instead of real numbers")
+    if dataset.size > most:
+        raise ValueError(f"{dataset.name[1:]} has {dataset.size:.3g} values, at most {most:.3g} are read")
+    if dataset.size > _DENSEST * (dataset.id.get_storage_size() + 4096):
+        raise ValueError(
+            f"{dataset.name[1:]} promises {dataset.size:.3g} values, but the file has only "
+            f"{dataset.id.get_storage_size()} bytes of them"
+        )
+    return dataset
 
 
 @contextmanager
 def _reading(path):
     """The open file; whatever is wrong with it becomes one `LibraryFileError`."""
+    if not isinstance(path, str | os.PathLike):
+        raise LibraryFileError(f"library={path!r}: give the path of a library of spectra (HDF5), or a Library.")
     if not Path(path).exists():
         raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError) as e:
+    except (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise LibraryFileError(
             f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
@@ -196,33 +278,41 @@ def _reading(path):
 
 
 def _read(file) -> dict:
-    wavelength = file["wavelength"]
+    wavelength, flux = check_promise(file["wavelength"], MOST_WAVELENGTHS), check_promise(file["flux"])
     out = _read_labels(file)
-    flux = file["flux"][:] * np.float32(file["flux"].attrs["scale"])
-    grid = wavelength[:]
-    if flux.shape != (len(out["labels"]), len(grid)):
-        raise ValueError(f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid)} wavelengths")
-    if not np.isfinite(flux).all():
+    if flux.shape != (len(out["labels"]), wavelength.size):
+        raise ValueError(
+            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {wavelength.size} wavelengths"
+        )
+    grid = wavelength[:].astype("f8")
+    if not (np.isfinite(grid).all() and np.all(np.diff(grid) > 0)):
+        raise ValueError("the wavelengths are not finite and increasing")
+    values = flux[:] * np.float32(flux.attrs["scale"])
+    if not np.isfinite(values).all():
         raise ValueError("flux is not finite everywhere")
-    bins = wavelength.attrs.get("bin_width", _described_bins(wavelength))
     return out | {
         "wavelength": grid,
-        "flux": flux.astype("f4", copy=False),
+        "flux": values.astype("f4", copy=False),
         "medium": check_medium(str(wavelength.attrs["medium"])),
-        "bin_width": float(bins),
+        "bin_width": float(wavelength.attrs["bin_width"]),
     }
 
 
 def _read_labels(file) -> dict:
-    labels = file["labels"]
+    labels = check_promise(file["labels"])
     names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
     if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
         raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
+    columns = {n: check_promise(file[n])[:] if n in file else None for n in ("extrapolated", "index")}
+    for name, values in columns.items():
+        if values is not None and (values.shape != (len(labels),) or values.dtype.kind == "f"):
+            raise ValueError(
+                f"{name} is of the type {values.dtype} and the shape {values.shape}: one whole number each"
+            )
     return {
-        "labels": labels[:],
+        "labels": labels[:].astype("f8"),
         "names": names,
-        "extrapolated": file["extrapolated"][:] if "extrapolated" in file else None,
-        "index": file["index"][:] if "index" in file else None,
+        **columns,
         "resolution": float(file["wavelength"].attrs.get("resolution", np.inf)),
         "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
         "info": {k: str(v) for k, v in file.attrs.items()},
@@ -231,10 +321,3 @@ def _read_labels(file) -> dict:
 
 def _integers(flux) -> np.ndarray:
     return np.clip(np.round(flux * _SCALE), 0, 65535).astype("u2")
-
-
-def _described_bins(wavelength) -> float:
-    """Libraries before the `bin_width` attribute say it in words: 'centres of bins ... wide'."""
-    if "bins" in str(wavelength.attrs.get("description", "")):
-        return float(wavelength[1] - wavelength[0])
-    return 0.0

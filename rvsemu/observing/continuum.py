@@ -99,6 +99,10 @@ class Projection:
         out._data = tuple(part[which] for part in self._data)
         return out
 
+    def with_covariance(self, covariance) -> Projection:
+        """The same spectra and polynomials with another covariance."""
+        return Projection(self._flux, self._basis, covariance)
+
     def solve(self, models) -> Solution:
         """Best coefficients for models (s, r, n)."""
         s, r, n = models.shape

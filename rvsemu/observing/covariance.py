@@ -69,8 +69,6 @@ class Covariance:
     band : ndarray, shape (s, w + 1, n)
         Lower bands of s matrices (see `banded`), positive definite.
     low_rank : ndarray, shape (s, k, n), optional
-    blocks : bool
-        Prepare for many uses: worth it from a hundred rows on.
 
     Raises
     ------
@@ -78,25 +76,34 @@ class Covariance:
         A matrix is not positive definite.
     """
 
-    def __init__(self, band, low_rank=None, blocks=False):
-        stars, width, n = np.shape(band)
-        self._n, self._width = n, width - 1
+    def __init__(self, band, low_rank=None):
+        _, width, self._n = np.shape(band)
+        self._width = width - 1
         try:
             factors = [cholesky_banded(one, lower=True, check_finite=False) for one in band]
         except LinAlgError as e:
             raise np.linalg.LinAlgError("the covariance is not positive definite") from e
         self._factors = [{"f8": factor, "f4": factor.astype("f4")} for factor in factors]
         self.log_determinant = np.array([2.0 * np.sum(np.log(factor[0])) for factor in factors])
-        self._size = max(_BLOCK, -(-self._width // 16) * 16)
-        self._blocks, self._parts = -(-n // self._size) if blocks else 0, None
-        if blocks:
-            padded = np.zeros((stars, width, self._blocks * self._size))
-            padded[:, 0, n:] = 1.0
-            padded[:, :, :n] = factors
-            self._parts = _in_both(*self._in_blocks(padded))
+        self._size, self._blocks, self._parts = 0, 0, None
         self._projection = None
         if low_rank is not None and np.shape(low_rank)[1]:
             self._project(low_rank)
+
+    def prepared(self) -> Covariance:
+        """The same, ready for many uses: worth it from a hundred rows on (see the class)."""
+        out = object.__new__(Covariance)
+        out.__dict__.update(self.__dict__)
+        out._size = max(_BLOCK, -(-self._width // 16) * 16)
+        out._blocks = -(-self._n // out._size)
+        padded = np.zeros((len(self._factors), self._width + 1, out._blocks * out._size))
+        padded[:, 0, self._n :] = 1.0
+        padded[:, :, : self._n] = [factor["f8"] for factor in self._factors]
+        out._parts = _in_both(*out._in_blocks(padded))
+        if self._projection is not None:
+            more = ((0, 0), (0, padded.shape[2] - self._n), (0, 0))
+            out._projection = _in_both(np.pad(self._projection["f8"][0], more))
+        return out
 
     def _in_blocks(self, factor):
         """Transposed inverses (s, blocks, b, b) of the diagonal blocks of L, and the (s, blocks, w, b) by which

@@ -8,11 +8,11 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
-from ..errors import SpectrumError
+from ..errors import SettingsError, SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import check_medium, convert_medium, doppler
 
-__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Observation"]
+__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "parse_mask"]
 
 MASKS = {
     "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
@@ -28,6 +28,11 @@ EDGE_WIDTH = 1.0
 """Angstrom."""
 MIN_PIXELS = 50
 """Fewer good pixels than this are refused."""
+
+_HUGE = 1e6
+"""Pixels whose flux or error is larger, in units of the median flux, are bad: nothing in the sky is like that."""
+_VELOCITY_STEP = 5.0
+_LOGARITHMIC = (u.mag, u.dex, u.dB)
 
 _POWER = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
@@ -46,6 +51,8 @@ class Observation:
         Angstrom, in the emulator's medium.
     flux, sigma : ndarray, shape (n,)
         Where a pixel is unusable they may be NaN.
+    scale : float
+        Median flux of the usable pixels.
     covered : ndarray of bool, shape (n,)
         Inside the emulator's range at every allowed radial velocity.
     usable : ndarray of bool, shape (n,)
@@ -63,6 +70,7 @@ class Observation:
     wavelength: np.ndarray
     flux: np.ndarray
     sigma: np.ndarray
+    scale: float
     covered: np.ndarray
     usable: np.ndarray
     cores: tuple
@@ -70,20 +78,22 @@ class Observation:
     meta: dict
 
     @classmethod
-    def from_spectrum(cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, velocities=(0.0, 0.0)):
+    def from_spectrum(
+        cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, extra_mask=(), velocities=(0.0, 0.0)
+    ) -> Observation:
         """Take a specutils Spectrum apart.
 
         Parameters
         ----------
         spectrum : specutils.Spectrum
-            One-dimensional, with a wavelength axis.
+            One-dimensional, with a wavelength axis and a linear flux.
         emulator : Emulator
             Gives medium and range of wavelengths.
         medium : {'air', 'vacuum'}, optional
             Of the spectral axis, where ``spectrum.meta["medium"]`` does not say it.
         sigma : float, array or Quantity, optional
             Standard deviation of each pixel, instead of ``spectrum.uncertainty``.
-        mask : str, (low, high) or sequence of them, optional
+        mask, extra_mask : str, (low, high), sequence of these, or None
             Names of `MASKS` and wavelength ranges in the spectrum's medium (floats: Angstrom).
         velocities : (float, float)
             Lowest and highest radial velocity that will be tried, km/s.
@@ -97,31 +107,26 @@ class Observation:
         medium = _medium(spectrum, medium)
         native = _wavelength(spectrum)
         wavelength = convert_medium(native, medium, emulator.medium)
-        flux = np.array(spectrum.flux.value, dtype=float)
-        error = _sigma(spectrum, sigma)
+        flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
         covered = np.ones(len(flux), dtype=bool)
         for velocity in velocities:
             rest = doppler(wavelength, -velocity)
             covered &= (rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1])
-        with np.errstate(invalid="ignore"):
-            measured = np.isfinite(flux) & np.isfinite(error) & (error > 0)
-        if spectrum.mask is not None:
-            measured &= ~np.asarray(spectrum.mask, dtype=bool)
+        measured = _measured(spectrum, flux, error)
         _check_some(measured, covered, native, medium, emulator)
-        names, ranges = _parse_mask(mask)
-        usable = covered & measured
-        for low, high in ranges:
-            usable &= (native < low) | (native > high)
-        if "edges" in names:
-            ends = wavelength[measured]
-            usable &= (wavelength > ends.min() + EDGE_WIDTH) & (wavelength < ends.max() - EDGE_WIDTH)
-        cores = _calcium_cores(emulator.medium) if "calcium-cores" in names else ()
+        masks = parse_mask(mask, extra_mask)
+        cores = _calcium_cores(emulator.medium) if "calcium-cores" in masks.names else ()
+        usable = covered & measured & ~masks.fixed(native, measured)
+        scale = _scale(flux[usable] if usable.any() else flux[covered & measured])
+        with np.errstate(invalid="ignore", over="ignore"):
+            usable &= (np.abs(flux) < _HUGE * scale) & (error < _HUGE * scale)
         out = cls(
             axis=u.Quantity(spectrum.spectral_axis),
             unit=spectrum.flux.unit,
             wavelength=wavelength,
             flux=flux,
             sigma=error,
+            scale=scale,
             covered=covered,
             usable=usable,
             cores=cores,
@@ -132,8 +137,11 @@ class Observation:
         return out
 
     def good(self, velocity: float) -> np.ndarray:
-        """Pixels to compare, shape (n,), when the star recedes at `velocity` km/s (cores move with it)."""
-        rest = doppler(self.wavelength, -velocity)
+        """Pixels to compare, shape (n,), when the star recedes at `velocity` km/s.
+
+        Cores move with it, in steps of 5 km/s: else the last digits of a velocity would decide on a pixel.
+        """
+        rest = doppler(self.wavelength, -_VELOCITY_STEP * round(velocity / _VELOCITY_STEP))
         good = self.usable.copy()
         for low, high in self.cores:
             good &= (rest < low) | (rest > high)
@@ -151,6 +159,7 @@ class Observation:
 
 
 def _check_shape(spectrum):
+    """Refuse what is no one-dimensional spectrum of linear fluxes."""
     if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
         kind = type(spectrum).__name__
         raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path).")
@@ -158,6 +167,29 @@ def _check_shape(spectrum):
         raise SpectrumError(
             f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(s) for s in spectrum]."
         )
+    unit = spectrum.flux.unit
+    if any(unit.is_equivalent(other) for other in _LOGARITHMIC):
+        raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
+
+
+def _measured(spectrum, flux, error) -> np.ndarray:
+    """Pixels with a finite flux and a positive finite error that the spectrum does not mask."""
+    with np.errstate(invalid="ignore"):
+        measured = np.isfinite(flux) & np.isfinite(error) & (error > 0)
+    if spectrum.mask is not None:
+        measured &= ~np.asarray(spectrum.mask, dtype=bool)
+    return measured
+
+
+def _scale(flux) -> float:
+    """Median of the usable fluxes (n,)."""
+    scale = float(np.median(flux))
+    if not scale > 0:
+        raise SpectrumError(
+            f"The median flux of the good pixels is {scale:g}: it must be positive. Are the fluxes subtracted from "
+            "something, or of the wrong sign?"
+        )
+    return scale
 
 
 def _medium(spectrum, medium) -> str:
@@ -223,29 +255,80 @@ def _check_some(measured, covered, wavelength, medium, emulator):
         )
 
 
-def _parse_mask(mask) -> tuple[set, list]:
-    """Names and (low, high) in Angstrom."""
-    if mask is None:
-        return set(), []
-    items = [mask] if isinstance(mask, str) or _is_range(mask) else list(mask)
-    names = {item for item in items if isinstance(item, str)}
+@dataclass(frozen=True)
+class Masks:
+    """What is left out besides bad pixels.
+
+    Parameters
+    ----------
+    names : frozenset of str
+        Of `MASKS`.
+    ranges : tuple of (float, float)
+        Angstrom, in the spectrum's medium.
+    """
+
+    names: frozenset
+    ranges: tuple
+
+    def fixed(self, native, measured) -> np.ndarray:
+        """Pixels (n,) masked at any velocity, at wavelengths `native` (n,) of which some are `measured`."""
+        out = np.zeros(len(native), dtype=bool)
+        for low, high in self.ranges:
+            inside = (native >= low) & (native <= high)
+            if not inside.any():
+                raise SpectrumError(
+                    f"mask=({low:g}, {high:g}) in Angstrom masks no pixel: the spectrum runs from {native.min():.1f} "
+                    f"to {native.max():.1f} Angstrom. Ranges are in Angstrom unless they have a unit."
+                )
+            out |= inside
+        if "edges" in self.names:
+            ends = native[measured]
+            out |= (native <= ends.min() + EDGE_WIDTH) | (native >= ends.max() - EDGE_WIDTH)
+        return out
+
+
+def parse_mask(mask, extra_mask=()) -> Masks:
+    """`Masks` from the arguments of `rvsemu.fit`.
+
+    Raises
+    ------
+    SettingsError
+        One of them is no name of `MASKS`, no range, or neither str, tuple, list nor None.
+    """
+    items = [*_items(mask, "mask"), *_items(extra_mask, "extra_mask")]
+    names = frozenset(item for item in items if isinstance(item, str))
     if unknown := names - set(MASKS):
-        known = ", ".join(MASKS)
-        raise SpectrumError(f"mask={sorted(unknown)[0]!r} is unknown: use {known}, or ranges (low, high).")
-    return names, [_range(item) for item in items if not isinstance(item, str)]
+        raise SettingsError(f"mask={sorted(unknown)[0]!r} is unknown: use {', '.join(MASKS)}, or ranges (low, high).")
+    return Masks(names, tuple(_range(item) for item in items if not isinstance(item, str)))
+
+
+def _items(mask, argument) -> list:
+    if mask is None:
+        return []
+    if isinstance(mask, str) or _is_range(mask):
+        return [mask]
+    if not isinstance(mask, list | tuple):
+        raise SettingsError(
+            f"{argument}={mask!r}: give a name ({', '.join(MASKS)}), a range (low, high), a list of these, or None."
+        )
+    return list(mask)
 
 
 def _is_range(mask) -> bool:
-    return len(mask) == 2 and all(np.ndim(x) == 0 and not isinstance(x, str) for x in mask)
+    return (
+        isinstance(mask, list | tuple | np.ndarray)
+        and len(mask) == 2
+        and all(np.ndim(x) == 0 and not isinstance(x, str) for x in mask)
+    )
 
 
 def _range(item) -> tuple[float, float]:
     try:
         low, high = (float(u.Quantity(x, u.AA).value) for x in item)
     except (u.UnitConversionError, TypeError, ValueError):
-        raise SpectrumError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
+        raise SettingsError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
     if not low < high:
-        raise SpectrumError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
+        raise SettingsError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
     return low, high
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from ..physics.wavelengths import doppler
 from .continuum import Projection, White
 from .covariance import Covariance
 from .forward import ForwardModel
+from .memory import remembered
 
 __all__ = ["Stack", "Weighted", "pixels_of"]
 
@@ -20,14 +20,15 @@ _MARGIN = 2.0  # Angstrom beyond the pixels: interpolation needs some, and a few
 
 
 class Stack:
-    """s spectra on the same pixels.
+    """s spectra on the same pixels, in units of their median fluxes.
 
     Parameters
     ----------
     observations : sequence of Observation
         Equal in wavelength and covered.
     emulator : Emulator
-    parameters : Parameters
+    velocities : (float, float)
+        Lowest and highest radial velocity that will be tried, km/s.
     continuum_degree : int
 
     Attributes
@@ -36,27 +37,28 @@ class Stack:
         Those within the emulator's range: of all arrays here.
     wavelength : ndarray, shape (n,)
     flux, sigma : ndarray, shape (s, n)
+        Over the `scale` of each observation.
     basis : ndarray, shape (p, n)
         Continuum polynomials.
     model : ForwardModel
     """
 
-    def __init__(self, observations, emulator, parameters, continuum_degree):
-        self.observations, self.parameters = list(observations), parameters
+    def __init__(self, observations, emulator, velocities, continuum_degree):
+        self.observations = list(observations)
         first = self.observations[0]
         self.pixels = pixels_of(first)
         self.wavelength = first.wavelength[self.pixels]
-        rest = [
-            doppler(end, -v) for end in (self.wavelength.min(), self.wavelength.max()) for v in parameters.velocities
-        ]
+        rest = [doppler(end, -v) for end in (self.wavelength.min(), self.wavelength.max()) for v in velocities]
         low, high = np.floor(min(rest) - _MARGIN), np.ceil(max(rest) + _MARGIN)
-        self.model = ForwardModel(_trimmed(emulator, low, high), self.wavelength)
+        trimmed = remembered(emulator, ("trimmed", low, high), lambda: emulator.trimmed(low, high))
+        self.model = ForwardModel(trimmed, self.wavelength)
         self.basis = chebyshev_basis(self.wavelength, continuum_degree).T
-        self.flux = np.array([o.flux[self.pixels] for o in self.observations])
-        self.sigma = np.array([o.sigma[self.pixels] for o in self.observations])
+        self.scale = np.array([o.scale for o in self.observations])
+        self.flux = np.array([o.flux[self.pixels] for o in self.observations]) / self.scale[:, None]
+        self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
 
     def rough(self, used, every):
-        """Every few pixels in single precision and in units of the median flux, with independent noise.
+        """Every few pixels, with independent noise.
 
         Parameters
         ----------
@@ -70,39 +72,40 @@ class Stack:
             Sigma has what emulator and models may err in addition; 0 and infinite in pixels not used.
         projection : Projection
         """
-        level = np.nanmedian(np.where(used, self.flux, np.nan), axis=1)[:, None]
-        used, flux, sigma = (part[:, ::every] for part in (used, self.flux / level, self.sigma / level))
+        used, flux, sigma = (part[:, ::every] for part in (used, self.flux, self.sigma))
         flux, sigma = np.where(used, flux, 0.0), np.where(used, np.hypot(sigma, _MISFIT), np.inf)
         basis = self.basis[:, ::every] * used[:, None]
-        return flux, sigma, Projection(flux.astype("f4"), basis.astype("f4"), White(sigma.astype("f4")))
+        return flux, sigma, Projection(flux, basis, White(sigma))
 
-    def weighted(self, theta, noise, jitter=0.0, blocks=False) -> Weighted:
-        """With masks and covariances taken at labels and velocities `theta` (s, k).
+    def weighted(self, theta, noise, which=None, jitter=0.0) -> Weighted:
+        """Spectra with the masks and covariances that they have at labels and velocities `theta`.
 
         Parameters
         ----------
-        theta : ndarray, shape (s, k)
+        theta : ndarray, shape (k, n_parameters)
+            Labels, then the radial velocity.
         noise : NoiseModel
+        which : ndarray of int, shape (k,), optional
+            Number of the spectrum of each row; default: each spectrum once.
         jitter : float
-            Extra white noise / continuum, besides that of `noise`.
-        blocks : bool
-            See `Covariance`.
+            Standard deviation of extra white noise / continuum, besides that of `noise`.
         """
-        velocities = theta[:, self.parameters.velocity]
-        used = np.array([o.good(v)[self.pixels] for o, v in zip(self.observations, velocities, strict=True)])
-        models = self.model.flux(theta)
-        flux, basis = np.where(used, self.flux, 0.0), self.basis * used[:, None]
-        white = Projection(flux, basis, White(np.where(used, self.sigma, np.inf)))
-        coefficients = white.solve(models[:, None]).coefficients[:, 0]
-        level = coefficients @ self.basis
+        which = np.arange(len(self.flux)) if which is None else which
+        velocities = theta[:, len(self.model.emulator.labels)]
+        used = [self.observations[i].good(v)[self.pixels] for i, v in zip(which, velocities, strict=True)]
+        used = np.array(used)
+        # One by one, to be the same to the last digit in any company; errors of models are taken in double precision.
+        models = np.concatenate([self.model.flux(row) for row in theta]).astype(float)
+        flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
+        white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
+        level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
         step = self.observations[0].step
-        rows = zip(self.sigma, theta, models, level, used, strict=True)
+        rows = zip(sigma, theta, models, level, used, strict=True)
         parts = [noise.parts(s, step, self.model, t, m, x, u) for s, t, m, x, u in rows]
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
-        covariance = Covariance(band, low_rank, blocks)
-        projection = Projection(flux, basis, covariance)
-        return Weighted(projection, covariance, used, level)
+        covariance = Covariance(band, low_rank)
+        return Weighted(Projection(flux, basis, covariance), covariance, used, level)
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,23 @@ class Weighted:
     used: np.ndarray
     level: np.ndarray
 
+    def log_likelihood(self, models) -> np.ndarray:
+        """Log likelihood (k, r) of normalised models (k, r, n), the continuum marginalised: see `Likelihood`."""
+        solution = self.projection.solve(models)
+        free = self.used.sum(axis=1) - solution.coefficients.shape[-1]
+        determinants = self.covariance.log_determinant[:, None] + solution.log_determinant
+        return -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
+
+    def prepared(self, row) -> Weighted:
+        """One row of them, ready for many models."""
+        one = np.array([row])
+        covariance = self.covariance.take(one).prepared()
+        return Weighted(
+            self.projection.take(one).with_covariance(covariance), covariance, self.used[one], self.level[one]
+        )
+
 
 def pixels_of(observation) -> slice:
     """The pixels that the emulator covers at all velocities: an interval, as the axis is sorted."""
     covered = np.flatnonzero(observation.covered)
     return slice(int(covered[0]), int(covered[-1]) + 1)
-
-
-@lru_cache(maxsize=4)
-def _trimmed(emulator, low, high):
-    return emulator.trimmed(low, high)

@@ -8,6 +8,7 @@ of the Gaussian rather than ignored.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import fft
 from scipy.interpolate import make_interp_spline
 from scipy.special import j1
@@ -17,15 +18,15 @@ from .wavelengths import SPEED_OF_LIGHT
 
 __all__ = ["Broadener", "broaden", "lsf_sigma", "rotation_transfer"]
 
-_REACH = 5.0  # a Gaussian counts out to so many sigma
+_REACH = 5.0  # sigma, beyond which a Gaussian does not count
 
 
 def lsf_sigma(resolution: float) -> float:
-    """Sigma in km/s of a Gaussian LSF with lambda / FWHM = `resolution` (0 for infinite)."""
-    return SPEED_OF_LIGHT / resolution / np.sqrt(8.0 * np.log(2.0))
+    """Standard deviation in km/s of a Gaussian LSF with lambda / FWHM = `resolution`; 0 for an infinite one."""
+    return SPEED_OF_LIGHT / resolution / float(np.sqrt(8.0 * np.log(2.0)))
 
 
-def rotation_transfer(frequency, vsini: float, limb_darkening: float = 0.6) -> np.ndarray:
+def rotation_transfer(frequency: ArrayLike, vsini: float, limb_darkening: float = 0.6) -> np.ndarray:
     """Fourier transform of the rotation profile of Gray (2005), eq. 18.14, with linear limb darkening.
 
     The profile ``[2 (1 - e) sqrt(1 - y^2) + pi/2 e (1 - y^2)] / [pi vsini (1 - e/3)]``, y = v / vsini,
@@ -50,7 +51,7 @@ def rotation_transfer(frequency, vsini: float, limb_darkening: float = 0.6) -> n
 
 
 class Broadener:
-    """Broadens spectra of one input grid onto one output grid.
+    """Broadening of spectra from one input grid onto one output grid.
 
     Parameters
     ----------
@@ -67,10 +68,17 @@ class Broadener:
 
     Notes
     -----
-    ``transform`` is done once a spectrum, ``apply`` once a draw of (vsini, resolution).
+    ``transform`` is done once per spectrum, ``apply`` once per pair of vsini and resolution.
     """
 
-    def __init__(self, wavelength, out, bin_width=0.0, native_resolution=np.inf, limb_darkening=0.6):
+    def __init__(
+        self,
+        wavelength: ArrayLike,
+        out: ArrayLike,
+        bin_width: float = 0.0,
+        native_resolution: float = np.inf,
+        limb_darkening: float = 0.6,
+    ) -> None:
         self.wavelength = np.asarray(wavelength, dtype=float)
         self.out = np.asarray(out, dtype=float)
         steps = np.diff(self.wavelength)
@@ -91,7 +99,7 @@ class Broadener:
         self._sample = interpolation_matrix(log[0], self._log_step, n, np.log(self.out))
         self.margin = SPEED_OF_LIGHT * min(np.log(self.out.min()) - log[0], log[1] - np.log(self.out.max()))
 
-    def transform(self, flux) -> np.ndarray:
+    def transform(self, flux: ArrayLike) -> np.ndarray:
         """Fourier transform, shape (..., k), of fluxes (..., n) on the input grid."""
         spline = make_interp_spline(self.wavelength, np.asarray(flux, dtype=float), k=5, axis=-1)
         points = np.clip(np.exp(self._log_wavelength), self.wavelength[0], self.wavelength[-1])
@@ -118,7 +126,7 @@ class Broadener:
             out *= self._inverse_bins[: len(used)]
         return out * rotation_transfer(used, vsini, self.limb_darkening) if vsini else out
 
-    def apply(self, transform, vsini: float, resolution: float) -> np.ndarray:
+    def apply(self, transform: np.ndarray, vsini: float, resolution: float) -> np.ndarray:
         """Broadened flux (..., m) at `out` of what `transform` returned, for one (vsini, resolution)."""
         kernel = self.transfer(vsini, resolution)
         broadened = fft.irfft(transform[..., : len(kernel)] * kernel, n=len(self._log_wavelength), axis=-1)
@@ -126,8 +134,16 @@ class Broadener:
         return rows.reshape(*broadened.shape[:-1], len(self.out))
 
 
-def broaden(wavelength, flux, vsini=0.0, resolution=np.inf, out=None, limb_darkening=0.6, bin_width=0.0):
-    """Rotate a star and look at it with an instrument.
+def broaden(
+    wavelength: ArrayLike,
+    flux: ArrayLike,
+    vsini: float = 0.0,
+    resolution: float = np.inf,
+    out: ArrayLike | None = None,
+    limb_darkening: float = 0.6,
+    bin_width: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Broaden a spectrum by the rotation of the star and the resolution of the instrument.
 
     Parameters
     ----------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.polynomial import chebyshev
+from numpy.typing import ArrayLike
 
 __all__ = ["chebyshev_basis"]
 
 
-def chebyshev_basis(wavelength, degree: int) -> np.ndarray:
+def chebyshev_basis(wavelength: ArrayLike, degree: int) -> np.ndarray:
     """Chebyshev polynomials T0 ... T_degree over the range of `wavelength`, shape (n, degree + 1)."""
     wavelength = np.asarray(wavelength, dtype=float)
     low, high = wavelength.min(), wavelength.max()

@@ -1,4 +1,4 @@
-"""The lines one looks for first in an RVS spectrum."""
+"""The strongest and best known lines of RVS spectra."""
 
 __all__ = ["MAIN_LINES"]
 

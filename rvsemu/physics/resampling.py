@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal, overload
 
 import numpy as np
 from numpy.polynomial import polynomial
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 __all__ = ["Resampler", "interpolation_matrix", "rebin"]
 
-_RUNS = 9  # more ranges of equally spaced points than these are no gain
+_RUNS = 9  # number of ranges of equally spaced points above which handling them one by one gains nothing
 
 
-def interpolation_matrix(start, step, n, x, order=8, derivative=False) -> sparse.csr_array:
-    """Matrix that takes values on a uniform grid to points `x` by local Lagrange polynomials.
+def interpolation_matrix(
+    start: float, step: float, n: int, x: ArrayLike, order: int = 8, derivative: bool = False
+) -> sparse.csr_array:
+    """Matrix that interpolates values on a uniform grid at points `x`, by local Lagrange polynomials.
 
     Parameters
     ----------
@@ -64,7 +68,7 @@ def _lagrange_powers(order) -> np.ndarray:
 
 
 class Resampler:
-    """Rows of values on a uniform grid, each at its own stretch of the same points: many Doppler shifts at once.
+    """Interpolation of rows on a uniform grid, each at its own stretch of the same points: many Doppler shifts at once.
 
     Polynomials like those of `interpolation_matrix`, without building a matrix for each shift. Stretches that differ
     by less than half a grid step use the same grid points, so that a point may be 3/4 instead of 1/2 of a step from the
@@ -84,7 +88,7 @@ class Resampler:
         Grid points used for each point (even).
     """
 
-    def __init__(self, start, step, n, x, order=8):
+    def __init__(self, start: float, step: float, n: int, x: ArrayLike, order: int = 8) -> None:
         self._n, self._order = n, order
         self._start, self._scaled = start / step, np.asarray(x, dtype=float) / step
         self._apart = 0.5 / np.median(self._scaled)
@@ -94,7 +98,15 @@ class Resampler:
         self._powers = {d: powers.astype(d) for d in ("f4", "f8")}
         self._slopes = {d: slopes.astype(d) for d in ("f4", "f8")}
 
-    def __call__(self, values, stretch, derivative=False):
+    @overload
+    def __call__(self, values: np.ndarray, stretch: ArrayLike, derivative: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def __call__(
+        self, values: np.ndarray, stretch: ArrayLike, derivative: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def __call__(
+        self, values: np.ndarray, stretch: ArrayLike, derivative: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Values at ``x * stretch``.
 
         Parameters
@@ -174,7 +186,7 @@ class Resampler:
         return out
 
 
-def rebin(edges, flux, new_edges) -> np.ndarray:
+def rebin(edges: ArrayLike, flux: ArrayLike, new_edges: ArrayLike) -> np.ndarray:
     """Mean flux in each new bin, of a spectrum that is constant within its bins; area is conserved.
 
     Parameters

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import SpectrumError
 
 __all__ = ["MEDIA", "SPEED_OF_LIGHT", "air_to_vacuum", "check_medium", "convert_medium", "doppler", "vacuum_to_air"]
 
 SPEED_OF_LIGHT = 299792.458
-"""km/s."""
+"""Speed of light in km/s."""
 
 MEDIA = ("air", "vacuum")
+"""What wavelengths may be measured in."""
 
 
 def _refractive_index(vacuum: np.ndarray) -> np.ndarray:
@@ -20,7 +22,7 @@ def _refractive_index(vacuum: np.ndarray) -> np.ndarray:
     return 1.0 + 8.34254e-5 + 2.406147e-2 / (130.0 - s2) + 1.5998e-4 / (38.9 - s2)
 
 
-def vacuum_to_air(wavelength) -> np.ndarray:
+def vacuum_to_air(wavelength: ArrayLike) -> np.ndarray:
     """Air wavelengths of vacuum `wavelength` (both Angstrom), Morton (2000, ApJS 130, 403).
 
     Examples
@@ -33,7 +35,7 @@ def vacuum_to_air(wavelength) -> np.ndarray:
     return wavelength / _refractive_index(wavelength)
 
 
-def air_to_vacuum(wavelength) -> np.ndarray:
+def air_to_vacuum(wavelength: ArrayLike) -> np.ndarray:
     """Vacuum wavelengths of air `wavelength` (both Angstrom): the inverse of `vacuum_to_air` to 1e-9."""
     air = np.asarray(wavelength, dtype=float)
     vacuum = air
@@ -49,14 +51,22 @@ def check_medium(medium: str) -> str:
     return medium
 
 
-def convert_medium(wavelength, medium: str, to: str) -> np.ndarray:
+def convert_medium(wavelength: ArrayLike, medium: str, to: str) -> np.ndarray:
     """Wavelengths (Angstrom) given in `medium`, in the medium `to`."""
     if check_medium(medium) == check_medium(to):
         return np.asarray(wavelength, dtype=float)
     return vacuum_to_air(wavelength) if to == "air" else air_to_vacuum(wavelength)
 
 
-def doppler(wavelength, velocity: float) -> np.ndarray:
-    """`wavelength` as seen from a source receding at `velocity` km/s (relativistic)."""
-    beta = velocity / SPEED_OF_LIGHT
+def doppler(wavelength: ArrayLike, velocity: ArrayLike) -> np.ndarray:
+    """Wavelengths of light emitted at `wavelength` by a source that recedes at `velocity` km/s (relativistic).
+
+    Raises
+    ------
+    SpectrumError
+        A velocity is not below that of light, or not a number.
+    """
+    beta = np.asarray(velocity, dtype=float) / SPEED_OF_LIGHT
+    if not np.all(np.abs(beta) < 1.0):
+        raise SpectrumError(f"velocity={velocity!r} km/s: give velocities below that of light, {SPEED_OF_LIGHT} km/s.")
     return np.asarray(wavelength, dtype=float) * np.sqrt((1.0 + beta) / (1.0 - beta))

@@ -1,6 +1,7 @@
 """Figures of spectra, fits and posteriors.
 
-Each function takes ``ax=None`` and returns the Axes it drew on; `plot_corner`, which fills a figure, returns that.
+Each function draws on the Axes that it is given, or on new ones, and returns them; `plot_corner` fills a whole Figure
+and returns that.
 """
 
 from .posteriors import plot_corner, plot_predictive

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
@@ -26,10 +28,18 @@ from .spectra import (
     visible,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..fitting import Posterior
+
 __all__ = ["plot_corner", "plot_predictive"]
 
 
-def plot_predictive(posterior, ax=None, *, lines=MAIN_LINES):
+def plot_predictive(
+    posterior: Posterior, ax: Axes | None = None, *, lines: Sequence[tuple[str, float]] = MAIN_LINES
+) -> Axes:
     """Plot data and the posterior of the model with its continuum; pixels left out are shaded.
 
     Parameters
@@ -51,11 +61,11 @@ def plot_predictive(posterior, ax=None, *, lines=MAIN_LINES):
     below = panel_below(ax)
     wave, flux, sigma, good = (posterior.spectrum[key] for key in ("wavelength", "flux", "sigma", "used"))
     outer, inner, median = _bands(posterior.spectrum["predicted"])
-    medians = {row["name"]: u.Quantity(row["median"], row["unit"]) for row in posterior.summary()}
+    medians = posterior.labels
 
     ax.plot(wave, flux, color=DATA, lw=0.9, label=source_name(posterior))
     ax.fill_between(wave, *outer, color=MODEL, alpha=0.3, lw=0)
-    ax.plot(wave, median, color=MODEL, lw=0.9, label=describe(medians, posterior.standard_errors))
+    ax.plot(wave, median, color=MODEL, lw=0.9, label=describe(medians, posterior.errors))
     below.plot(wave, flux - median, color=DATA, lw=0.6)
     for edge in (-1, 1):
         below.plot(wave, edge * sigma, color=NOISE, lw=0.8, label="noise, 1 sigma" if edge > 0 else None)
@@ -79,7 +89,13 @@ def plot_predictive(posterior, ax=None, *, lines=MAIN_LINES):
     return ax
 
 
-def plot_corner(posterior, *, names=None, truths=None, figure=None):
+def plot_corner(
+    posterior: Posterior,
+    *,
+    names: Sequence[str] | None = None,
+    truths: Mapping[str, float | u.Quantity] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
     """Plot the distribution of each label and of each pair of labels.
 
     Parameters
@@ -106,6 +122,7 @@ def plot_corner(posterior, *, names=None, truths=None, figure=None):
 
     rows = {row["name"]: row for row in posterior.summary() if names is None or row["name"] in names}
     names = tuple(rows) if names is None else tuple(names)
+    truths = truths or {}
     values = np.column_stack([posterior[name].value for name in names])
     size = 1.6 * len(names) + 0.6
     figure = corner.corner(
@@ -115,7 +132,7 @@ def plot_corner(posterior, *, names=None, truths=None, figure=None):
         range=[_range(column) for column in values.T],
         quantiles=(0.16, 0.5, 0.84),
         levels=(0.393, 0.865),
-        truths=[u.Quantity(truths[n], rows[n]["unit"]).value if n in (truths or {}) else None for n in names],
+        truths=[u.Quantity(truths[n], rows[n]["unit"]).value if n in truths else None for n in names],
         truth_color=MODEL,
         color=DATA,
         bins=30,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 from astropy import units as u
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
 
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import convert_medium, doppler
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from specutils import Spectrum
+
+    from ..fitting import FitResult
 
 __all__ = ["plot_fit", "plot_spectrum", "spread_apart"]
 
@@ -15,13 +26,20 @@ _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
 SMALL = 8  # points
 
 
-def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=MODEL):
+def plot_spectrum(
+    spectrum: Spectrum,
+    ax: Axes | None = None,
+    *,
+    lines: Sequence[tuple[str, float]] = MAIN_LINES,
+    label: str | None = None,
+    color: str = MODEL,
+) -> Axes:
     """Plot a spectrum, with the main lines named above it.
 
     Parameters
     ----------
     spectrum : specutils.Spectrum
-        One- or two-dimensional (one curve a row), with ``meta["medium"]``.
+        One- or two-dimensional (one curve per row), with ``meta["medium"]``.
     ax : matplotlib Axes, optional
         Where to draw; default: a new figure.
     lines : sequence of (str, float)
@@ -30,7 +48,7 @@ def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=MODE
     label : str, optional
         For the legend; default: the labels of ``meta["labels"]``, for one spectrum.
     color : str
-        Of the curve, if there is one.
+        Color of the curve, if there is only one.
 
     Returns
     -------
@@ -55,7 +73,7 @@ def plot_spectrum(spectrum, ax=None, *, lines=MAIN_LINES, label=None, color=MODE
     return ax
 
 
-def plot_fit(result, ax=None, *, lines=MAIN_LINES):
+def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple[str, float]] = MAIN_LINES) -> Axes:
     """Plot data, model and residual of a fit; pixels left out are shaded.
 
     Parameters
@@ -170,14 +188,14 @@ SYMBOLS = {
 }
 
 
-def axis_label(name, unit) -> str:
+def axis_label(name: str, unit: str) -> str:
     """Symbol and unit of a label; a label that is unknown has its name."""
     template = SYMBOLS.get(name, (name.replace("_", " "),))[0]
     symbol = template.partition("{}")[0].strip().replace("{{", "{").replace("}}", "}")
     return f"{symbol} ({unit})" if unit not in ("", "dex") else symbol
 
 
-def describe(labels, errors=None) -> str:
+def describe(labels: Mapping[str, u.Quantity], errors: Mapping[str, u.Quantity] | None = None) -> str:
     """Two lines of values, with their errors where there are any; unknown labels by their own name."""
     parts = []
     for name, value in labels.items():
@@ -190,7 +208,7 @@ def describe(labels, errors=None) -> str:
     return "\n".join(", ".join(some) for some in (parts[:half], parts[half:]) if some)
 
 
-def visible(lines, teff):
+def visible(lines: Sequence[tuple[str, float]], teff: float) -> list[tuple[str, float]]:
     """`lines` without the Paschen series for cool stars."""
     return [(n, w) for n, w in lines if teff >= _PASCHEN_FROM or not (n[0] == "P" and n[1:].isdigit())]
 
@@ -213,11 +231,10 @@ def name_lines(ax, lines, medium, velocity, wave):
         ax.text(x, 1.07, names[i], rotation=90, fontsize=SMALL, ha="center", va="bottom", transform=transform)
 
 
-def spread_apart(places, gap, low, high) -> np.ndarray:
+def spread_apart(places: ArrayLike, gap: float, low: float, high: float) -> np.ndarray:
     """Positions as near to the sorted `places` as can be with at least `gap` between neighbours.
 
-    Neighbours that are too close are merged into a block around their mean, until no blocks overlap
-    (the pool-adjacent-violators algorithm of isotonic regression).
+    Without the gaps they would have to leave, positions must not decrease: an isotonic regression.
 
     Examples
     --------
@@ -225,14 +242,9 @@ def spread_apart(places, gap, low, high) -> np.ndarray:
     >>> spread_apart([1.0, 5.0, 5.2], 1.0, 0.0, 10.0).tolist()
     [1.0, 4.6, 5.6]
     """
+    places = np.asarray(places, dtype=float)
+    if not len(places):
+        return places
     steps = gap * np.arange(len(places))
-    blocks = []  # [sum, count] of places - steps, which must not decrease
-    for value in np.asarray(places, dtype=float) - steps:
-        blocks.append([value, 1])
-        while len(blocks) > 1 and blocks[-2][0] / blocks[-2][1] > blocks[-1][0] / blocks[-1][1]:
-            total, count = blocks.pop()
-            blocks[-1][0] += total
-            blocks[-1][1] += count
-    level = np.concatenate([np.full(n, total / n) for total, n in blocks]) if blocks else np.zeros(0)
-    upper = max(low, high - (steps[-1] if len(steps) else 0.0))
-    return np.clip(level, low, upper) + steps
+    level = isotonic_regression(places - steps).x
+    return np.clip(level, low, max(low, high - steps[-1])) + steps

@@ -3,6 +3,7 @@
 `rvsemu.reproduction.study` runs it, ``rvsemu reproduce`` from the command line; docs/reproduction.rst explains it.
 """
 
-from .study import FULL, QUICK, Plan, reproduce
+from .report import summary
+from .study import FULL, QUICK, Learning, Plan, reproduce
 
-__all__ = ["FULL", "QUICK", "Plan", "reproduce"]
+__all__ = ["FULL", "QUICK", "Learning", "Plan", "reproduce", "summary"]

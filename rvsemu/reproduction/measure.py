@@ -1,27 +1,126 @@
-"""Errors of inverted labels, their differences with intervals from a paired bootstrap, and the time spectra take."""
+"""The test: spectra that no model was trained on, what the models make of them, and how that is compared."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..emulator import Emulator
+from ..emulator.labels import LabelSpace
+from ..errors import TrainingError
+from ..inversion import Inversion
+from ..library import Library
+from ..training.draws import make_test_set, split_library
 from .paper import CLAIM_BAR
 
-__all__ = ["compared", "machine", "milliseconds", "paired_bootstrap", "rms", "stars_of"]
+__all__ = ["Tested", "compared", "machine", "milliseconds", "paired_bootstrap", "rms", "stars_of", "test_all", "unseen"]
 
 _RESAMPLES = 4000
+_FEWEST = 5
 
 
-def rms(error) -> np.ndarray:
+def unseen(library: Library, models: Iterable[Emulator | Inversion]) -> np.ndarray:
+    """True for the library spectra of stars that no model was trained on.
+
+    Emulators looked at them to stop in time (validation), inversions did not look at them at all (test).
+
+    Raises
+    ------
+    TrainingError
+        There are fewer than five.
+    """
+    out = np.ones(len(library), dtype=bool)
+    for model in models:
+        settings = model.info["settings"]
+        out &= split_library(library, settings.get("test", settings["validation"]), model.info["seed"])
+    if (found := int(out.sum())) < _FEWEST:
+        raise TrainingError(
+            f"{found} of the library's {len(library)} spectra were kept from all trainings: at least {_FEWEST} are "
+            "needed. Give a larger library, or train with larger shares for validation and test."
+        )
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """Spectra of the test, true and generated from the same labels, and the errors of the inverted labels.
+
+    Parameters
+    ----------
+    space : LabelSpace
+    rows : ndarray of bool, shape (n_library,)
+        Spectra of the library that were not trained on.
+    labels : ndarray, shape (n, n_labels)
+    flux : ndarray, shape (n, n_pixels)
+        Of SYNSPEC.
+    generated : dict of ndarray
+        Flux of each emulator for the same labels.
+    errors : dict
+        For each inversion ``synthetic``, inverted - true labels (n, n_labels), and ``generated``, the same for the
+        spectra of each emulator.
+    emulators : dict of Emulator
+    inversions : dict of Inversion
+    """
+
+    space: LabelSpace
+    rows: np.ndarray
+    labels: np.ndarray
+    flux: np.ndarray
+    generated: dict[str, np.ndarray]
+    errors: dict[str, dict]
+    emulators: dict[str, Emulator]
+    inversions: dict[str, Inversion]
+
+    def column(self, name: str, labels: np.ndarray | None = None) -> np.ndarray:
+        """One label of rows of labels; default: those of the test."""
+        return (self.labels if labels is None else labels)[:, self.space.names.index(name)]
+
+
+def test_all(
+    library: Library, emulators: dict[str, Emulator], inversions: dict[str, Inversion], draws: int, seed: int
+) -> Tested:
+    """Draw test spectra, generate them with each emulator, and invert all with each inversion.
+
+    Parameters
+    ----------
+    library : Library
+        That all models were trained on.
+    emulators : dict of Emulator
+    inversions : dict of Inversion
+    draws : int
+    seed : int
+
+    Raises
+    ------
+    TrainingError
+        As `unseen`.
+    """
+    rows = unseen(library, [*emulators.values(), *inversions.values()])
+    space = next(iter(inversions.values())).labels
+    labels, flux = make_test_set(library.subset(rows), space, draws, seed)
+    generated = {name: emulator.flux(labels) for name, emulator in emulators.items()}
+    errors = {
+        name: {
+            "synthetic": inversion.estimate(flux)[0] - labels,
+            "generated": {by: inversion.estimate(made)[0] - labels for by, made in generated.items()},
+        }
+        for name, inversion in inversions.items()
+    }
+    return Tested(space, rows, labels, flux, generated, errors, dict(emulators), dict(inversions))
+
+
+def rms(error: np.ndarray) -> np.ndarray:
     """Root of the mean square (n_labels,) of errors (n, n_labels)."""
     return np.sqrt(np.mean(np.square(error, dtype="f8"), axis=0))
 
 
-def stars_of(labels, names) -> np.ndarray:
+def stars_of(labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """For each row of `labels` the number of its star: rows of one star differ in v sin i and resolution alone.
 
     Parameters
@@ -37,7 +136,9 @@ def stars_of(labels, names) -> np.ndarray:
     return np.unique(labels[:, intrinsic], axis=0, return_inverse=True)[1].ravel()
 
 
-def paired_bootstrap(synthetic, generated, stars, seed, resamples=_RESAMPLES) -> np.ndarray:
+def paired_bootstrap(
+    synthetic: np.ndarray, generated: np.ndarray, stars: np.ndarray, seed: int, resamples: int = _RESAMPLES
+) -> np.ndarray:
     """Resampled differences of two RMS errors, as shares of the first: RMS(generated) / RMS(synthetic) - 1.
 
     What is drawn again, with replacement, is stars, with all their rows: rows of one star are not independent. A star
@@ -66,7 +167,9 @@ def paired_bootstrap(synthetic, generated, stars, seed, resamples=_RESAMPLES) ->
     return np.sqrt(sums[1] / sums[0]) - 1.0
 
 
-def compared(names, synthetic, generated, stars, seed) -> dict[str, dict]:
+def compared(
+    names: Sequence[str], synthetic: np.ndarray, generated: np.ndarray, stars: np.ndarray, seed: int
+) -> dict[str, dict]:
     """The central claim, label by label: errors on generated spectra beside those on synthetic ones.
 
     Parameters
@@ -102,13 +205,13 @@ def compared(names, synthetic, generated, stars, seed) -> dict[str, dict]:
     return out
 
 
-def milliseconds(model, rows, batch=1000) -> dict[str, float]:
+def milliseconds(model: Callable, rows: np.ndarray, batch: int = 1000) -> dict[str, float]:
     """Time a spectrum takes by ``model(rows)``: ``alone``, the median of 50, and in a ``batch``, the median of 3."""
-    batch = rows[:batch]
+    some = rows[:batch]
     return {
         "alone": 1e3 * _median_seconds(model, [rows[i : i + 1] for i in range(min(50, len(rows)))]),
-        "batched": 1e3 * _median_seconds(model, [batch] * 3) / len(batch),
-        "batch": len(batch),
+        "batched": 1e3 * _median_seconds(model, [some] * 3) / len(some),
+        "batch": len(some),
     }
 
 
@@ -124,7 +227,7 @@ def _median_seconds(model, calls) -> float:
 
 def machine() -> dict[str, str | int]:
     """What it runs on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "processor": _processor(),
         "cores": cores,

@@ -9,7 +9,6 @@ __all__ = [
     "COMPONENTS_BAR",
     "EXAMPLE",
     "GENERATED",
-    "RUN",
     "SECONDS_GENERATED",
     "SECONDS_SYNSPEC",
     "TABLE_5",
@@ -31,35 +30,16 @@ AUTOENCODER = {
     "explained_variance": "0.998",
     "mean_relative_error": "< 0.001",
 }
-"""Section 2.2, by the names of `rvsemu.training.metrics.metrics`."""
+"""Section 2.2, by the names of `rvsemu.training.accuracy.metrics`."""
 
 EXAMPLE = {"teff": 9950.0, "logg": 3.5, "vsini": 2.0, "mh": 0.5, "vmic": 1.3, "resolution": 11500.0}
 """Figure 1, right (section 2.1)."""
 
 GENERATED = 5000
-"""Section 3.1: about so many generated spectra were inverted."""
+"""Section 3.1: number of generated spectra that were inverted, to within some."""
 
 SECONDS_GENERATED, SECONDS_SYNSPEC = 9e-3, 180.0
 """Section 3.1: a spectrum by networks, and one by SYNSPEC, on the same machine."""
-
-RUN = {
-    "spectra": "205,000, each computed for labels of its own, rotation and resolution included",
-    "test": "several tens of thousands of further spectra (section 3.2)",
-    "code": "SYNSPEC",
-    "structures": "ATLAS9; convection after Smalley (2004) below 8500 K",
-    "abundances": "Grevesse & Sauval (1998), scaled with [M/H]",
-    "lines": "those of Gebran et al. (2023, Open Astronomy 32, 209)",
-    "broadening": "rotation and resolution of each spectrum",
-    "autoencoder": "about 75 epochs (patience 15)",
-    "label_network": "50-60 epochs (patience 15)",
-    "inversion": "75-200 epochs, by label",
-    "machine": "52 cores of 2.1 GHz, Nvidia RTX A6000, 256 GB of memory",
-    "decoder": "relu (Table 2)",
-    "fluxes": "not stated",
-    "labels": "not stated",
-    "finetune": "no",
-}
-"""How the study was run: sections 2.1 to 3.2."""
 
 BARS = {name: row["test"] for name, row in TABLE_5.items()}
 """Errors on test spectra that are to be reached or beaten."""

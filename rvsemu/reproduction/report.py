@@ -1,229 +1,97 @@
-"""The report: reStructuredText from the results, in which no number is typed."""
+"""The report: reStructuredText from the results, in which no number is typed; what was to be reached, and what was."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import TrainingError
 from . import paper
-from .learned import learning_section
-from .tables import METRICS, number, percent, rst_table, significant, with_unit
-from .verdicts import bars, claims, limited
 
-__all__ = ["body", "page"]
+__all__ = [
+    "METRICS",
+    "Learned",
+    "along",
+    "bars",
+    "body",
+    "claims",
+    "number",
+    "page",
+    "percent",
+    "rst_table",
+    "significant",
+    "summary",
+    "with_unit",
+]
 
-_REBUILT = ("components_training", "components_test")
-_CAPTIONS = {
-    "1": "The library, as the paper's Figure 1: spectra in the order of Teff, and an example.",
-    "3": "Loss of the autoencoders (Figure 3).",
-    "4": "A test spectrum before and after the autoencoder of ``{first}`` (Figure 4).",
-    "6": "Loss of the label networks, and of fine-tuning where the recipe has it (Figure 6).",
-    "8": "Test spectra of SYNSPEC and of the emulator ``{model}``, and their differences (Figure 8).",
-    "9": "Errors of the labels that ``{model}`` finds, for SYNSPEC's test spectra and for generated ones (Figure 9).",
-    "learning": "Learning curve of ``{learner}``.",
+METRICS = {
+    "mse": "MSE",
+    "rms": "RMS error",
+    "mae": "MAE",
+    "r2": "R\\ :sup:`2`",
+    "explained_variance": "explained variance",
+    "mean_relative_error": "mean relative error",
+    "p99_max_error": "99 % of spectra: largest error below",
 }
+"""What `rvsemu.training.accuracy.metrics` measures."""
+
+_NOTABLE = 0.05  # of an error: what it falls by where the number of spectra, or of draws, limits it
 
 
-def page(results) -> str:
+def page(results: dict[str, Any]) -> str:
     """The report as a page of its own, its figures beside it."""
     title = "The study of Gebran (2024), repeated"
     return f"{title}\n{'=' * len(title)}\n\n{body(results)}"
 
 
-def body(results, figures="") -> str:
-    """The report without a title; `figures` goes before the names of the figures' files."""
-    parts = {
-        "In short": _short(results),
-        "What was trained": _trained(results),
-        "The library": _figure(results, "1", figures),
-        "Autoencoder": _autoencoder(results, figures),
-        "Generated spectra": _generated(results, figures),
-        "Inversion": _inversion(results),
-        "The central claim": _claim(results, figures),
-        "Bars": _bars(results),
-        "What limits it": learning_section(results) + _all_figures(results, "learning", figures),
-        "What differs from the paper": _differences(results),
+def body(results: dict[str, Any], figures: str = "") -> str:
+    """The report without a title; `figures` goes before the names of the figures' files.
+
+    Raises
+    ------
+    TrainingError
+        Jinja is missing.
+    """
+    try:
+        from jinja2 import Environment
+    except ImportError:
+        raise TrainingError("Jinja is needed to write the report: pip install 'rvsemu[train]'.") from None
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters |= {f.__name__: f for f in (number, significant, percent, with_unit)} | {
+        "code": lambda text: f"``{text}``",
+        "count": lambda n: f"{n:,}",
+        "limit": _limit,
+        "ms": lambda x: f"{x:.2g} ms",
+        "part": lambda part: "test (SYNSPEC)" if part == "test" else part,
+        "share": lambda x: f"{100 * x:g} %",
     }
-    return "\n".join(f"{title}\n{'~' * len(title)}\n\n{text.rstrip()}\n" for title, text in parts.items() if text)
+    template = environment.from_string(Path(__file__).with_name("report.rst.j2").read_text(encoding="utf-8"))
 
+    def made(kind):
+        return {name: model for name, model in results["models"].items() if model["makes"] == kind}
 
-def _short(results) -> str:
-    out = ""
-    if results["quick"]:
-        out += (
-            ".. warning::\n\n   This was a quick run, with a part of the library, few draws and few epochs. It shows "
-            "that everything\n   works. **Its numbers are not to be used.**\n\n"
-        )
-    if found := limited(results):
-        what = "\n".join(f"   * ``{name}``: {'; '.join(changed)}" for name, changed in found.items())
-        out += f".. note::\n\n   Not trained as the recipes have it:\n\n{what}\n\n"
-    met = [bar["met"] for bar in bars(results)]
-    found = [one for *_, one in claims(results)]
-    test = results["test"]
-    return out + (
-        f"{sum(met)} of {len(met)} bars were met. The inversions' errors on generated spectra were within "
-        f"{100 * paper.CLAIM_BAR:g} % of those on SYNSPEC spectra with the same labels in "
-        f"{sum(one['within'] for one in found)} of {len(found)} comparisons (label, emulator, inversion); in "
-        f"{sum(one['surely_within'] for one in found)} the whole 95 % interval was, and in "
-        f"{sum(one['includes_zero'] for one in found)} it included zero.\n\n"
-        f"Run on {results['date']} with rvsemu {results['rvsemu']}, seed {results['seed']}, on a library of "
-        f"{results['library']['spectra']:,} spectra (``{results['library']['fingerprint']}``). The test has "
-        f"{test['draws']:,} spectra of {test['stars_drawn']:,} library stars at random v sin i and resolution, without "
-        "noise. No inversion has seen these stars, and no emulator was trained on them; but they were among the "
-        "emulators' validation spectra, which decided when their training stopped. None of them shares its intrinsic "
-        "labels with a spectrum trained on.\n"
+    text = template.render(
+        results=results,
+        folder=figures,
+        made=made,
+        bars=list(bars(results)),
+        claims=[one for *_, one in claims(results)],
+        limited={name: model["changes"] for name, model in results["models"].items() if model["changes"]},
+        learned=Learned,
+        ours=_OURS,
+        paper=paper,
+        METRICS=METRICS,
+        NOTABLE=_NOTABLE,
     )
+    text = "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return re.sub(r"\n{3,}", "\n\n", text) + "\n"
 
 
-def _trained(results) -> str:
-    rows = []
-    for name, model in results["models"].items():
-        stages = [f"{s}: {x['epochs']} of at most {x['most']}, best {x['best']}" for s, x in model["stages"].items()]
-        draws = f"{model['draws'] - model['validation_draws']:,} + {model['validation_draws']:,}"
-        rows.append((f"``{name}``", model["makes"], model["version"], draws, "; ".join(stages)))
-    head = ("recipe", "makes", "version", "draws: training + validation", "epochs by stage")
-    between = [f"``{name}``" for name, model in results["models"].items() if model["settings"]["interpolate"]]
-    text = "Draws are the library's own spectra, broadened"
-    if between:
-        text += (
-            f"; but the training draws of {', '.join(between)} come from a Gaussian process through the training part "
-            "of the library, at labels of their own"
-        )
-    text += ". Recipes and settings are in the files of the models (``rvsemu info FILE --json``).\n\n"
-    return text + rst_table(head, rows)
-
-
-def _autoencoder(results, figures) -> str:
-    emulators = _made(results, "emulator")
-    rows = [
-        (text, paper.AUTOENCODER.get(key, ""), *(number(m["metrics"]["autoencoder"][key]) for m in emulators.values()))
-        for key, text in METRICS.items()
-    ]
-    head = ("on validation spectra", "Gebran (2024)", *(f"``{name}``" for name in emulators))
-    shown = "".join(_figure(results, name, figures) for name in ("3", "4"))
-    return rst_table(head, rows, "Flux to latent space to flux") + shown
-
-
-def _generated(results, figures) -> str:
-    emulators = _made(results, "emulator")
-    head = ("on test spectra", *(f"``{name}``" for name in emulators))
-    rows = [(text, *(number(results["flux"][name][key]) for name in emulators)) for key, text in METRICS.items()]
-    out = _figure(results, "6", figures)
-    out += rst_table(head, rows, "Labels to flux: generated spectra against those of SYNSPEC") + "\n"
-    times = results["milliseconds"]
-    batch = next(iter(times.values()))["batch"]
-    rows = [
-        ("one alone", f"{1e3 * paper.SECONDS_GENERATED:g} ms", *(f"{times[n]['alone']:.2g} ms" for n in emulators)),
-        (f"in a batch of {batch:,}", "not stated", *(f"{times[n]['batched']:.2g} ms" for n in emulators)),
-        ("by SYNSPEC", f"{paper.SECONDS_SYNSPEC:g} s", *("not measured here" for _ in emulators)),
-    ]
-    out += rst_table(("", "Gebran (2024)", *head[1:]), rows, "Time a spectrum takes")
-    here = results["machine"]
-    return out + f"\nOn {_machine(here)}, in NumPy.\n" + _all_figures(results, "8", figures)
-
-
-def _inversion(results) -> str:
-    out = (
-        "RMS errors (predicted - true). The paper calls its numbers MSE, but gives them in the units of the labels; "
-        "they are taken as RMS errors here.\n\n"
-    )
-    stated = ("training", "validation", "test", "generated")
-    for name, errors in results["errors"].items():
-        head = ("", *(f"paper: {part}" for part in stated), *(_part(part) for part in errors))
-        rows = []
-        for label in results["labels"]:
-            theirs = paper.TABLE_5.get(label["name"], {})
-            ours = (significant(row[label["name"]]) for row in errors.values())
-            rows.append((with_unit(label), *(significant(theirs[p]) if theirs else "" for p in stated), *ours))
-        out += rst_table(head, rows, f"Table 5, with the recipe ``{name}``") + "\n"
-    rows = [
-        (
-            f"``{name}``",
-            f"{model['settings']['components']}",
-            *(f"{100 * model['metrics'][k]['mean_relative_error']:.2f} %" for k in _REBUILT),
-        )
-        for name, model in _made(results, "inversion").items()
-    ]
-    bar = f"{100 * paper.COMPONENTS_BAR:g} %"
-    rows.insert(0, ("Gebran (2024)", "15", f"at most {bar}", "not stated"))
-    head = ("", "components", "training spectra", "test spectra")
-    return out + rst_table(head, rows, "Mean relative error of spectra rebuilt from their principal components")
-
-
-def _part(part) -> str:
-    return "test (SYNSPEC)" if part == "test" else part
-
-
-def _claim(results, figures) -> str:
-    out = (
-        "Are the errors of the inversion on generated spectra those on SYNSPEC spectra with the same labels? The "
-        "difference of the RMS errors is given as a share of the error on SYNSPEC spectra, with a 95 % interval from a "
-        "paired bootstrap over stars. *Shift* is the RMS of what the label found for one and the same spectrum changes "
-        f"by, as a share, too. The bar is {100 * paper.CLAIM_BAR:g} %.\n\n"
-    )
-    head = ("", "SYNSPEC", "generated", "difference", "95 % interval", "within the bar", "zero inside", "shift")
-    for inversion, by in results["differences"].items():
-        for emulator, found in by.items():
-            rows = [(with_unit(label), *_compared(found[label["name"]])) for label in results["labels"]]
-            out += rst_table(head, rows, f"Inverted by ``{inversion}``, generated by ``{emulator}``") + "\n"
-    return out + _all_figures(results, "9", figures)
-
-
-def _compared(one) -> tuple[str, ...]:
-    within = ("yes, the whole interval" if one["surely_within"] else "yes") if one["within"] else "**no**"
-    return (
-        significant(one["synthetic"]),
-        significant(one["generated"]),
-        percent(one["difference"]),
-        f"{percent(one['low'])} to {percent(one['high'])}",
-        within,
-        "yes" if one["includes_zero"] else "no",
-        f"{100 * one['shift']:.0f} %",
-    )
-
-
-def _bars(results) -> str:
-    rows = [(b["what"], b["value"], b["bar"], "met" if b["met"] else "**missed**") for b in bars(results)]
-    return rst_table(("", "measured", "bar", ""), rows)
-
-
-def _differences(results) -> str:
-    library, info = results["library"], results["library"]["info"]
-    emulators, inversions = (_made(results, kind) for kind in ("emulator", "inversion"))
-
-    def each(models, of):
-        return "; ".join(f"``{name}`` {of(model)}" for name, model in models.items())
-
-    def epochs(stage):
-        return each(emulators, lambda model: model["stages"][stage]["epochs"])
-
-    def of_inversion(model):
-        return "-".join(str(n) for n in sorted({x["epochs"] for x in model["stages"].values()}))
-
-    test = results["test"]
-    ours = {
-        "spectra": f"{library['spectra']:,}, without rotation and instrument; to train on, draws: "
-        + each(emulators | inversions, lambda model: f"{model['draws']:,}"),
-        "test": f"{test['draws']:,} spectra of {test['stars_drawn']:,} stars",
-        **{key: info.get(key, "not stated by the library") for key in ("code", "structures", "abundances", "lines")},
-        "broadening": "of unbroadened spectra, when they are drawn (" + info.get("broadening", "not stated") + ")",
-        "autoencoder": f"epochs: {epochs('autoencoder')}",
-        "label_network": f"epochs: {epochs('label_network')}",
-        "inversion": f"epochs: {each(inversions, of_inversion)}",
-        "machine": _machine(results["machine"]) + " (of this run; models may have been trained elsewhere)",
-        "decoder": each(emulators, lambda model: model["settings"]["decoder"]["output_activation"]),
-        "fluxes": each(emulators, _fluxes),
-        "labels": each(emulators | inversions, _scaled),
-        "finetune": each(emulators, lambda model: "yes" if "finetune" in model["stages"] else "no"),
-    }
-    names = {
-        "spectra": "library",
-        "label_network": "label network",
-        "decoder": "decoder's output",
-        "fluxes": "fluxes, as the autoencoder sees them",
-        "labels": "labels, as networks see them",
-        "finetune": "fine-tuning of the linked networks",
-    }
-    theirs = paper.RUN
-    rows = [(names.get(key, key), theirs[key], ours[key]) for key in theirs]
-    return rst_table(("", "Gebran (2024)", "here"), rows, widths="14 36 50")
+def _epochs(stage):
+    return lambda model: model["stages"][stage]["epochs"]
 
 
 def _fluxes(model) -> str:
@@ -238,27 +106,158 @@ def _scaled(model) -> str:
     return "from -1 to 1" + (f", {' and '.join(logarithms)} as logarithms" if logarithms else "")
 
 
-def _machine(here) -> str:
-    cores = f"{here['cores']} core{'s' if here['cores'] != 1 else ''}"
-    return f"{here['processor']}, {cores}, {here['system']}, Python {here['python']}"
+_OURS = {
+    "draws": lambda model: f"{model['draws']:,}",
+    "autoencoder": _epochs("autoencoder"),
+    "label_network": _epochs("label_network"),
+    "inversion": lambda model: "-".join(str(n) for n in sorted({x["epochs"] for x in model["stages"].values()})),
+    "decoder": lambda model: model["settings"]["decoder"]["output_activation"],
+    "fluxes": _fluxes,
+    "labels": _scaled,
+    "finetune": lambda model: "yes" if "finetune" in model["stages"] else "no",
+}
+"""What the report says of each model where it differs from the paper."""
 
 
-def _made(results, kind) -> dict:
-    return {name: model for name, model in results["models"].items() if model["makes"] == kind}
+# ---------------------------------------------------------------------- numbers and tables
+def rst_table(head: Iterable[str], rows: Iterable[Iterable[str]], title: str = "", widths: str = "auto") -> str:
+    """A list-table."""
+    lines = [f".. list-table:: {title}".rstrip(), "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in [head, *rows]:
+        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
 
 
-def _figure(results, name, folder) -> str:
-    figure = results["figures"][name]
-    kind, _, model = name.partition("-")
-    learner = [*_made(results, "emulator" if model == "emulator" else "inversion")][-1]
-    names = {"first": next(iter(_made(results, "emulator"))), "learner": learner}
-    caption = _CAPTIONS[kind].format(model=model, **names)
-    if "missing" in figure:
-        return f"\n{caption} The figure is missing: {figure['missing']}\n"
-    alt = caption.replace("`", "")
-    text = figure["text"] and f" {figure['text'][0].upper()}{figure['text'][1:]}."
-    return f"\n.. figure:: {folder}{figure['file']}\n   :alt: {alt}\n\n   {caption}{text}\n\n"
+def number(x: float) -> str:
+    """A measure of errors: two digits, or four decimals of what is near 1.
+
+    Examples
+    --------
+    >>> from rvsemu.reproduction.report import number
+    >>> number(0.00123), number(0.9987)
+    ('1.2e-03', '0.9987')
+    """
+    return "0" if x == 0 else f"{x:.4f}" if 0.5 <= abs(x) <= 1 else f"{x:.2g}" if abs(x) > 1 else f"{x:.1e}"
 
 
-def _all_figures(results, kind, folder) -> str:
-    return "".join(_figure(results, name, folder) for name in results["figures"] if name.startswith(f"{kind}-"))
+def significant(x: float) -> str:
+    """Three significant digits, without an exponent; nothing for what is not a number.
+
+    Examples
+    --------
+    >>> from rvsemu.reproduction.report import significant
+    >>> significant(0.03127), significant(6.5), significant(1234.5)
+    ('0.0313', '6.5', '1,234')
+    """
+    if not isinstance(x, int | float):
+        return ""
+    return f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share in per cent with its sign: ``+3.1 %``."""
+    return f"{100 * share:+.1f} %"
+
+
+def with_unit(label: dict[str, str]) -> str:
+    """Name and unit of a label: ``teff (K)``."""
+    return f"``{label['name']}``" + (f" ({label['unit']})" if label["unit"] else "")
+
+
+# ---------------------------------------------------------------------- learning curves
+def along(points: list[dict], key: str, other: str) -> list[dict]:
+    """The points along `key`: those with the same `other` as most have, in order."""
+    counts = [point[other] for point in points]
+    return sorted((p for p in points if p[other] == max(counts, key=counts.count)), key=lambda point: point[key])
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learning curves say: how errors change with the last doubling of the spectra, and of the draws."""
+
+    points: list[dict]
+
+    @property
+    def by_spectra(self) -> list[dict]:
+        return along(self.points, "spectra", "draws")
+
+    @property
+    def last(self) -> dict:
+        return self.by_spectra[-1]
+
+    @property
+    def _pairs(self):
+        return self.by_spectra[-2:], along(self.points, "draws", "spectra")[-2:]
+
+    @property
+    def steps(self) -> list[str]:
+        pairs = zip(self._pairs, ("spectra", "draws"), strict=True)
+        return [f"{less[key]:,} to {more[key]:,} {key}" for (less, more), key in pairs]
+
+    def falls(self, *keys: str) -> list[float]:
+        """Change of what is found under the keys, as a share: with the spectra, and with the draws."""
+
+        def of(point):
+            for key in keys:
+                point = point[key]
+            return point
+
+        return [of(more) / of(less) - 1.0 for less, more in self._pairs]
+
+
+def _limit(falls, otherwise) -> str:
+    limits = [what for what, fall in zip(("spectra", "draws"), falls, strict=True) if fall < -_NOTABLE]
+    return " and ".join(limits) or otherwise
+
+
+# ---------------------------------------------------------------------- verdicts
+def bars(results: dict[str, Any]) -> Iterator[dict]:
+    """Every bar: ``what``, ``value``, ``bar`` (texts) and whether it is ``met``."""
+    units = {label["name"]: label["unit"] for label in results["labels"]}
+    for inversion, errors in results["errors"].items():
+        for name, bar in paper.BARS.items():
+            if name in errors["test"]:
+                value = errors["test"][name]
+                what = f"``{inversion}``: error of ``{name}`` on test spectra"
+                texts = (f"{significant(x)} {units[name]}".strip() for x in (value, bar))
+                yield _bar(what, *texts, value <= bar)
+    for inversion in results["errors"]:
+        value = results["models"][inversion]["metrics"]["components_training"]["mean_relative_error"]
+        what = f"``{inversion}``: mean relative error of training spectra rebuilt from components"
+        limit = paper.COMPONENTS_BAR
+        yield _bar(what, f"{100 * value:.2f} %", f"{100 * limit:g} %", value <= limit)
+    for inversion, emulator, name, found in claims(results):
+        what = f"``{inversion}``: error of ``{name}``, generated by ``{emulator}`` against SYNSPEC"
+        yield _bar(what, percent(found["difference"]), f"within {100 * paper.CLAIM_BAR:g} %", found["within"])
+
+
+def _bar(what, value, bar, met) -> dict:
+    return {"what": what, "value": value, "bar": bar, "met": met}
+
+
+def claims(results: dict[str, Any]) -> Iterator[tuple[str, str, str, dict]]:
+    """Inversion, emulator, label and what `compared` found, for each."""
+    for inversion, by in results["differences"].items():
+        for emulator, found in by.items():
+            for name, one in found.items():
+                yield inversion, emulator, name, one
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Table 5 and the verdicts as plain text, for the terminal."""
+    lines = []
+    if results["quick"]:
+        lines += ["A quick run: it shows that everything works; its numbers are not to be used.", ""]
+    for inversion, errors in results["errors"].items():
+        lines.append(f"RMS errors of {inversion} (the paper's Table 5)")
+        lines.append("  " + " " * 18 + "".join(f"{label['name']:>11}" for label in results["labels"]))
+        for part, row in errors.items():
+            values = "".join(f"{significant(row[label['name']]):>11}" for label in results["labels"])
+            lines.append(f"  {part.removeprefix('generated '):<18}{values}")
+    met = [bar["met"] for bar in bars(results)]
+    lines.append(f"{sum(met)} of {len(met)} bars met")
+    for inversion, by in results["differences"].items():
+        for emulator, found in by.items():
+            parts = [f"{name} {percent(one['difference'])}" for name, one in found.items()]
+            lines.append(f"  {inversion}, generated by {emulator} against SYNSPEC: {', '.join(parts)}")
+    return "\n".join(lines)

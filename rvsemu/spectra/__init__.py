@@ -2,7 +2,7 @@
 
 Importing this subpackage registers two formats with specutils: ``"Gaia DR3 RVS"``, so that
 ``Spectrum.read(path)`` and ``SpectrumList.read(path)`` read the files of the Gaia archive, and
-``"rvsemu"`` for generated spectra. `read_rvs` reads every spectrum of a file or of a zip archive,
+``"rvsemu"`` for what `write_spectrum` writes. `read_rvs` reads every spectrum of a file or of a zip archive,
 and `fetch_rvs` gets spectra from the Gaia archive.
 """
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import numbers
+import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from .._storage import replacing
 from ..errors import SpectrumError, SpectrumWarning
 from .records import Record, read_records
 from .tables import NotRVSError
+from .unpacking import Skipped, load
 
 __all__ = ["CHUNK", "SERVER", "fetch_rvs"]
 
@@ -41,7 +43,13 @@ _AGAIN = "try again later; with a cache, the default, what has arrived is not fe
 
 
 def fetch_rvs(
-    source_ids, *, data_release="Gaia DR3", cache=True, format="csv", progress=True, server=SERVER
+    source_ids: int | str | Sequence[int | str],
+    *,
+    data_release: str = "Gaia DR3",
+    cache: bool | str | os.PathLike = True,
+    format: str = "csv",
+    progress: bool = True,
+    server: str = SERVER,
 ) -> list[Spectrum]:
     """Fetch RVS mean spectra from the Gaia archive, or from the cache where they are there already.
 
@@ -70,8 +78,9 @@ def fetch_rvs(
     -------
     list of `~specutils.Spectrum`
         Those found, in the order asked for, as `read_rvs` describes them; ``meta["source_id"]`` tells which is
-        which. For the others there is a `~rvsemu.errors.SpectrumWarning` that names them: of the sources of
-        Gaia DR3, 1 in 1800 has a published spectrum (column ``has_rvs`` of ``gaia_source``).
+        which, ``meta["file"]`` is the file in the cache. For the others there is a `~rvsemu.errors.SpectrumWarning`
+        that names them: of the sources of Gaia DR3, 1 in 1800 has a published spectrum (column ``has_rvs`` of
+        ``gaia_source``). A spectrum that arrives damaged is left out with a warning too, and is not kept.
 
     Raises
     ------
@@ -92,13 +101,15 @@ def fetch_rvs(
     wanted = _checked(source_ids)
     if format not in _FORMATS:
         raise SpectrumError(f"format={format!r} is unknown: use one of {', '.join(_FORMATS)}.")
+    skipped = Skipped()
     with _folder(cache) as folder:
         found = {i: record for i in wanted if (record := _stored(_path(folder, data_release, i))) is not None}
         rest = [i for i in wanted if i not in found]
         if rest:
-            found |= _fetched(rest, folder, _Archive(server, data_release, format), progress)
+            found |= _fetched(rest, folder, _Archive(server, data_release, format, skipped), progress)
     missing = [i for i in wanted if i not in found or found[i].bad.all()]
-    if missing:
+    skipped.warn(f"the answer of {server}", _AGAIN)
+    if len(missing) > len(skipped):
         _warn(missing, data_release)
     return [found[i].spectrum() for i in wanted if i not in missing]
 
@@ -127,8 +138,8 @@ class _Archive:
     formats; the `TapPlus.load_data` below it hands over the answer as it comes.
     """
 
-    def __init__(self, server, data_release, format):
-        self._load_data = _connect(server)
+    def __init__(self, server, data_release, format, skipped):
+        self._load_data, self._skipped = _connect(server), skipped
         self.server, self.data_release, self._format = server, data_release, format
         self._structures = list(_STRUCTURES)
 
@@ -138,7 +149,7 @@ class _Archive:
         if not data or data.startswith(_EMPTY_ZIP):
             return
         try:
-            yield from read_records(data, self.data_release)
+            yield from read_records(data, self.data_release, self._skipped)
         except NotRVSError as error:
             if not data.startswith(b"PK"):
                 raise SpectrumError(f"{self.server} answered with something else than spectra: {error}") from None
@@ -231,7 +242,12 @@ def _folder(cache):
             yield Path(folder)
         return
     folder = Path(get_cache_dir("rvsemu")) if cache is True else Path(cache).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpectrumError(
+            f"cache={str(cache)!r}: no such folder can be made ({error.strerror}); choose another."
+        ) from None
     yield folder
 
 
@@ -247,15 +263,21 @@ def _store(record, path) -> None:
     for name, value in record.scalars.items():
         if isinstance(value, int | str) or np.isfinite(value):
             hdu.header[f"HIERARCH {name}" if len(name) > 8 else name] = value
-    with replacing(path) as temporary:
-        fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(temporary)
+    try:
+        with replacing(path) as temporary:
+            fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(temporary)
+    except OSError as error:
+        raise SpectrumError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder, cache=."
+        ) from error
 
 
 def _stored(path) -> Record | None:
     """What `_store` wrote; None if it is not there, or damaged, which makes it be fetched again."""
     try:
-        return next(read_records(path.read_bytes(), path.name))
-    except (FileNotFoundError, SpectrumError):
+        data, label = load(path)
+        return next(read_records(data, label))
+    except SpectrumError:
         return None
 
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rvsemu.errors import SpectrumError
-from rvsemu.spectra.tables import is_missing
+from ..errors import SpectrumError
+from .tables import is_missing
 
 __all__ = ["as_floats", "as_scalar", "is_array"]
 
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
-_INTEGER = re.compile(r"[+-]?\d+$")
+_INTEGER = re.compile(r"[+-]?[0-9]+$")
 
 
 def is_array(cells: Sequence) -> bool:
@@ -110,7 +110,7 @@ def _parse(text: str) -> int | float | str | bool | None:
     if is_missing(text):
         return None
     if _INTEGER.match(text):
-        return int(text)
+        return int(text) if len(text) < 400 else text  # Python refuses to turn thousands of digits into a number
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
     try:

@@ -4,57 +4,68 @@ Wavelengths are in vacuum. Mean spectra are in the rest frame of the star, epoch
 frame; ``meta["frame"]`` says which. Bad pixels are masked and their flux is NaN, never 0.
 """
 
+from __future__ import annotations
+
 import os
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 from specutils import SpectrumList
 from specutils.io.registers import data_loader
 
-from rvsemu._compat import Spectrum
-from rvsemu.errors import SpectrumError
-from rvsemu.spectra.identify import identify_rvs
-from rvsemu.spectra.records import read_records, select
+from .._compat import Spectrum
+from ..errors import SpectrumError
+from .identify import identify_rvs, identify_written
+from .records import read_records, select
+from .unpacking import Skipped, load
 
-__all__ = ["FORMAT", "example_path", "read_rvs"]
+__all__ = ["FORMAT", "WRITTEN_FORMAT", "example_path", "read_rvs"]
 
 FORMAT = "Gaia DR3 RVS"
-"""Name under which the reader is registered with specutils."""
+"""Name under which the reader of files of the Gaia archive is registered with specutils."""
+WRITTEN_FORMAT = "rvsemu"
+"""Name of the format that `write_spectrum` writes; `read_rvs` reads it too."""
 
 _EXTENSIONS = ["csv", "csv.gz", "ecsv", "xml", "vot", "vot.gz", "fits", "zip"]
 _EXAMPLES = ("kepler-93", "hd176650")
 
 
-def read_rvs(path: str | os.PathLike, source_id: int | None = None, *, skip_empty: bool = False) -> list[Spectrum]:
+def read_rvs(path: str | os.PathLike | BinaryIO, source_id: int | str | None = None) -> list[Spectrum]:
     """Read every RVS spectrum of a file or of a zip archive of files.
 
     Parameters
     ----------
-    path : str or path-like
-        A file of the Gaia archive: CSV, ECSV, VOTable or FITS, in the INDIVIDUAL structure (a row a pixel) or
-        the RAW structure (a row a source), possibly gzip compressed; a bulk file; or a zip archive of these.
-        Files in an archive that are no RVS spectra are passed over.
-    source_id : int, optional
+    path : str, path-like or binary file object
+        A file of the Gaia archive: CSV, ECSV, VOTable or FITS, in the INDIVIDUAL structure (one row per pixel) or
+        the RAW structure (one row per source), possibly gzip compressed; a bulk file; a zip archive of these, in which
+        files that are no RVS spectra are passed over; or what `write_spectrum` wrote.
+    source_id : int or str of digits, optional
         Return the spectra of this source only.
-    skip_empty : bool, optional
-        Leave out spectra without a single good pixel, instead of raising an error.
 
     Returns
     -------
     list of `~specutils.Spectrum`
-        One spectrum a source, or a transit, in the order of the file. The spectral axis is in nm
+        One spectrum per source, or transit, in the order of the file. The spectral axis is in nm
         (vacuum), the flux is normalised and has no unit, the uncertainty is a standard deviation, and
         ``mask`` is True at bad pixels: no value, or an error that is not positive and finite. Bad pixels
-        have the flux NaN. ``meta`` has ``source_id``, ``solution_id``, ``ra``, ``dec`` and the other
-        scalars of the file where it has them, and always ``medium`` ("vacuum"), ``frame`` ("rest",
-        "barycentric" or "unknown"), ``release`` ("Gaia DR3", ... or "unknown"), ``structure``
-        ("INDIVIDUAL" or "RAW") and ``file`` (the name without its folder).
+        have the flux NaN. ``meta`` has what tells spectra apart, ``source_id``, ``transit_id``, ``obs_time_rv``,
+        ``ra``, ``dec``, ``combined_ccds``, ``combined_transits`` and the other scalars of the file where it has
+        them, and always ``medium`` ("vacuum"), ``frame`` ("rest", "barycentric" or "unknown"), ``release``
+        ("Gaia DR3", ... or "unknown"), ``structure`` ("INDIVIDUAL" or "RAW") and ``file`` (the path as given;
+        ``path:member`` in an archive). What `write_spectrum` wrote comes back as it was, and with ``file``.
 
     Raises
     ------
     SpectrumError
-        If the file is missing, empty, damaged or not of RVS spectra, if a spectrum in it cannot be used,
-        or if it has no spectrum of ``source_id``.
+        If the file is missing, empty, damaged or not of RVS spectra, if it is above the limits of
+        `rvsemu.spectra.unpacking`, if it has no spectrum of ``source_id``, or none that can be used. A spectrum that
+        lacks rows of its published grid (2401 rows in Gaia DR3, 961 in Gaia DR4) cannot be used.
+
+    Warns
+    -----
+    SpectrumWarning
+        Some of several spectra cannot be used: the others are returned, the warning counts and names those.
 
     Examples
     --------
@@ -63,9 +74,28 @@ def read_rvs(path: str | os.PathLike, source_id: int | None = None, *, skip_empt
     >>> spectrum.meta["source_id"], spectrum.shape
     (2052747119115620352, (2401,))
     """
-    data, label = _load(path)
-    records = select(read_records(data, label), source_id, label)
-    return [record.spectrum() for record in records if not (skip_empty and record.bad.all())]
+    return _read(path, source_id)[0]
+
+
+def _read(path: str | os.PathLike | BinaryIO, source_id: int | str | None) -> tuple[list[Spectrum], str]:
+    """The spectra, and the name of the file."""
+    data, label = load(path)
+    skipped, spectra = Skipped(), []
+    for record in select(read_records(data, label, skipped), source_id, label, skipped):
+        try:
+            spectra.append(record.spectrum())
+        except SpectrumError as error:
+            skipped.append(error)
+    if not spectra:
+        _refuse(label, skipped)
+    skipped.warn(label)
+    return spectra, label
+
+
+def _refuse(label: str, skipped: Skipped) -> NoReturn:
+    if len(skipped) == 1:
+        raise skipped[0]
+    raise SpectrumError(f"{label}: none of {len(skipped)} spectra can be used; the first: {skipped[0]}")
 
 
 def example_path(name: str = "kepler-93") -> Path:
@@ -97,23 +127,14 @@ def example_path(name: str = "kepler-93") -> Path:
     return Path(str(resources.files("rvsemu") / "data" / "rvs" / f"{name}.csv"))
 
 
-@data_loader(
-    FORMAT,
-    identifier=identify_rvs(lambda data: next(read_records(data, "file"))),
-    dtype=Spectrum,
-    extensions=_EXTENSIONS,
-    priority=20,  # above specutils' own loaders (10 at most): some claim any FITS table or any .ecsv
-    autogenerate_spectrumlist=False,
-    force=True,
-)
-def load_spectrum(file_obj, source_id: int | None = None) -> Spectrum:
-    """Read one RVS spectrum; behind ``Spectrum.read(path, format="Gaia DR3 RVS")``.
+def load_spectrum(file_obj: str | os.PathLike | BinaryIO, source_id: int | str | None = None) -> Spectrum:
+    """Read one spectrum; behind ``Spectrum.read(path)``, formats "Gaia DR3 RVS" and "rvsemu".
 
     Parameters
     ----------
     file_obj : str, path-like or binary file object
         The file.
-    source_id : int, optional
+    source_id : int or str of digits, optional
         Which source to read, needed if the file has several.
 
     Returns
@@ -126,35 +147,26 @@ def load_spectrum(file_obj, source_id: int | None = None) -> Spectrum:
     SpectrumError
         As `read_rvs`, and if the file has several spectra of the wanted source.
     """
-    data, label = _load(file_obj)
-    records = list(select(read_records(data, label), source_id, label))
-    if len(records) == 1:
-        return records[0].spectrum()
-    sources = list(dict.fromkeys(record.source_id for record in records))
+    spectra, label = _read(file_obj, source_id)
+    if len(spectra) == 1:
+        return spectra[0]
+    sources = list(dict.fromkeys(spectrum.meta.get("source_id") for spectrum in spectra))
     if len(sources) == 1:
-        raise SpectrumError(f"{label}: {len(records)} spectra of source {sources[0]}; read_rvs(path) returns them all")
+        raise SpectrumError(f"{label}: {len(spectra)} spectra of source {sources[0]}; read_rvs(path) returns them all")
     raise SpectrumError(
-        f"{label}: {len(records)} spectra of {len(sources)} sources; "
+        f"{label}: {len(spectra)} spectra of {len(sources)} sources; "
         f"choose one with source_id={sources[0]}, or get all of them from read_rvs(path)"
     )
 
 
-@data_loader(
-    FORMAT,
-    identifier=identify_rvs(lambda data: next(read_records(data, "file"))),
-    dtype=SpectrumList,
-    extensions=_EXTENSIONS,
-    priority=20,
-    force=True,
-)
-def load_spectrum_list(file_obj, source_id: int | None = None) -> SpectrumList:
-    """Read all RVS spectra of a file; behind ``SpectrumList.read(path, format="Gaia DR3 RVS")``.
+def load_spectrum_list(file_obj: str | os.PathLike | BinaryIO, source_id: int | str | None = None) -> SpectrumList:
+    """Read all spectra of a file; behind ``SpectrumList.read(path)``, formats "Gaia DR3 RVS" and "rvsemu".
 
     Parameters
     ----------
     file_obj : str, path-like or binary file object
         The file.
-    source_id : int, optional
+    source_id : int or str of digits, optional
         Only the spectra of this source.
 
     Returns
@@ -170,15 +182,12 @@ def load_spectrum_list(file_obj, source_id: int | None = None) -> SpectrumList:
     return SpectrumList(read_rvs(file_obj, source_id))
 
 
-def _load(source) -> tuple[bytes, str]:
-    """Content and name of a path or of a binary file object, which astropy's registry hands over."""
-    if hasattr(source, "read"):
-        source.seek(0)
-        return source.read(), str(getattr(source, "name", "file object"))
-    path = Path(source).expanduser()
-    try:
-        return path.read_bytes(), str(path)
-    except FileNotFoundError as error:
-        raise SpectrumError(f"{path}: there is no such file; check the path") from error
-    except OSError as error:
-        raise SpectrumError(f"{path}: cannot be read ({error.strerror}); give a readable file") from error
+def _register() -> None:
+    """Tell specutils of both formats, above its own loaders (10 at most): some claim any FITS table or any .ecsv."""
+    for name, identifier in ((FORMAT, identify_rvs), (WRITTEN_FORMAT, identify_written)):
+        options = {"identifier": identifier, "extensions": _EXTENSIONS, "priority": 20, "force": True}
+        data_loader(name, dtype=Spectrum, autogenerate_spectrumlist=False, **options)(load_spectrum)
+        data_loader(name, dtype=SpectrumList, **options)(load_spectrum_list)
+
+
+_register()

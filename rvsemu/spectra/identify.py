@@ -1,83 +1,89 @@
 """Recognising RVS files for astropy's registry, without reading more of other people's files than needed."""
 
+from __future__ import annotations
+
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from rvsemu.errors import SpectrumError
-from rvsemu.spectra.tables import sniff
+from ..errors import SpectrumError
+from .records import read_records
+from .tables import WRITTEN
+from .unpacking import MAX_FILE_BYTES, sniff
 
-__all__ = ["identify_rvs"]
+__all__ = ["identify_rvs", "identify_written"]
 
 _HEAD = 262_144  # bytes; holds the headers, and the first row of a bulk file
 _COLUMN = re.compile(rb"\bflux_error\b", re.IGNORECASE)
 # Columns of RVS spectra that BP/RP spectra, with the same flux columns, do not have.
 _MARKS = re.compile(rb"\b(combined_transits|combined_ccds|deblended_ccds)\b", re.IGNORECASE)
+_OURS = re.compile(rb"\b" + WRITTEN.encode() + rb"\b.{0,300}?\{.{0,12}units", re.IGNORECASE | re.DOTALL)
 
 
-def identify_rvs(first_record: Callable[[bytes], object]) -> Callable[..., bool]:
-    """Make the function that the registry asks whether a file is ours.
-
-    Parameters
-    ----------
-    first_record : callable
-        Reads the first spectrum of a file's bytes, or raises `SpectrumError`; asked only if the header names
-        the flux columns but nothing that is peculiar to the RVS.
-
-    Returns
-    -------
-    callable
-        ``identifier(origin, path, fileobj, *args, **kwargs) -> bool``.
-    """
-
-    def identifier(origin: str, path, fileobj, *args, **kwargs) -> bool:
-        source = fileobj if fileobj is not None else path if path is not None else args[0] if args else None
-        if origin != "read" or not (hasattr(source, "read") or isinstance(source, (str, Path))):
-            return False
-        if hasattr(source, "read"):
-            return _is_rvs(source, first_record)
-        with open(source, "rb") as opened:
-            return _is_rvs(opened, first_record)
-
-    return identifier
+def identify_rvs(origin: str, path, fileobj, *args, **kwargs) -> bool:
+    """Whether a file has RVS spectra of the Gaia archive, as astropy's registry asks."""
+    return _asked(origin, path, fileobj, args) == "gaia"
 
 
-def _is_rvs(source: BinaryIO, first_record: Callable[[bytes], object]) -> bool:
+def identify_written(origin: str, path, fileobj, *args, **kwargs) -> bool:
+    """Whether `write_spectrum` wrote a file, as astropy's registry asks."""
+    return _asked(origin, path, fileobj, args) == "written"
+
+
+def _asked(origin: str, path, fileobj, args: tuple) -> str | None:
+    source = fileobj if fileobj is not None else path if path is not None else args[0] if args else None
+    if origin != "read" or not (hasattr(source, "read") or isinstance(source, (str, Path))):
+        return None
+    if hasattr(source, "read"):
+        return _kind(source)
+    with open(source, "rb") as opened:
+        return _kind(opened)
+
+
+def _kind(source: BinaryIO) -> str | None:
     source.seek(0)
     head = source.read(_HEAD)
     if sniff(head) == "zip":
-        return _zip_has_rvs(source, first_record)
+        return _kind_in_zip(source)
     text = _unzipped(head)
+    if _OURS.search(text):
+        return "written"
     if not _COLUMN.search(text):
-        return False
+        return None
     if _MARKS.search(text):
-        return True
+        return "gaia"
     source.seek(0)
-    return _readable(first_record, source.read())
+    return "gaia" if _readable(source.read(MAX_FILE_BYTES)) else None
 
 
-def _zip_has_rvs(source: BinaryIO, first_record: Callable[[bytes], object]) -> bool:
+def _kind_in_zip(source: BinaryIO) -> str | None:
+    """Kind of the first member that is ours; what cannot be opened is of no kind."""
     source.seek(0)
-    with zipfile.ZipFile(source) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as member:
-                if _is_rvs(member, first_record):
-                    return True
-    return False
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    if kind := _kind(member):
+                        return kind
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        pass
+    return None
 
 
 def _unzipped(head: bytes) -> bytes:
     if sniff(head) != "gzip":
         return head
-    return zlib.decompressobj(wbits=31).decompress(head, _HEAD)
-
-
-def _readable(first_record: Callable[[bytes], object], data: bytes) -> bool:
     try:
-        first_record(data)
-    except SpectrumError:
+        return zlib.decompressobj(wbits=31).decompress(head, _HEAD)
+    except zlib.error:
+        return b""
+
+
+def _readable(data: bytes) -> bool:
+    try:
+        next(read_records(data, "file"))
+    except (SpectrumError, StopIteration):
         return False
     return True

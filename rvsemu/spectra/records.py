@@ -3,6 +3,8 @@
 Grouping rows into spectra, the wavelength grid, bad pixels and ``meta`` are decided here and nowhere else.
 """
 
+from __future__ import annotations
+
 import operator
 import re
 from collections.abc import Iterator, Sequence
@@ -13,12 +15,18 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 
-from rvsemu._compat import Spectrum
-from rvsemu.errors import SpectrumError
-from rvsemu.spectra.cells import as_floats, as_scalar, is_array
-from rvsemu.spectra.tables import GRID_STEPS, NotRVSError, SpectrumTable, read_tables
+from .._compat import Spectrum
+from ..errors import SpectrumError
+from .cells import as_floats, as_scalar, is_array
+from .tables import GRID_STEPS, WRITTEN, NotRVSError, SpectrumTable, read_tables
+from .unpacking import Skipped, sniff, unpacked
+from .written import WrittenRecord
 
 __all__ = ["Record", "read_records", "select"]
+
+_FIRST = 846.0
+_ON_GRID = 1e-3  # nm; single precision rounds at 3e-5
+_RELEASE_OF_GRID = {2401: "Gaia DR3", 961: "Gaia DR4"}
 
 # nm; wide enough for any RVS grid, too narrow for a BP/RP spectrum, whose columns have the same names
 _RANGE = (840.0, 880.0)
@@ -78,10 +86,7 @@ class Record:
         bad = self.bad
         if bad.all():
             name = f"source {self.source_id}" if self.source_id is not None else "the spectrum"
-            raise SpectrumError(
-                f"{self.table.label}: {name} has no good pixel; choose another, "
-                "or leave such spectra out with read_rvs(path, skip_empty=True)"
-            )
+            raise SpectrumError(f"{self.table.label}: {name} has no good pixel; choose another")
         return Spectrum(
             flux=np.where(bad, np.nan, self.flux) * u.dimensionless_unscaled,
             spectral_axis=self.wavelength * u.nm,
@@ -91,52 +96,71 @@ class Record:
         )
 
     def _meta(self) -> dict:
-        file = Path(self.table.label).name
+        names = f"{Path(self.table.label).name} {self.table.name}"
+        release = _release(self, names)
         return self.scalars | {
             "medium": "vacuum",
-            "frame": _frame(self.table, f"{file} {self.table.name}"),
-            "release": _release(self.scalars, f"{file} {self.table.name}"),
+            "frame": _frame(self.table, names, release),
+            "release": release,
             "structure": self.structure,
-            "file": file,
+            "file": self.table.label,
         }
 
 
-def _frame(table: SpectrumTable, names: str) -> str:
+def _frame(table: SpectrumTable, names: str, release: str) -> str:
     known = {*table.columns, *table.params}
     if known.intersection(_EPOCH_COLUMNS) or _EPOCH_NAME.search(names):
         return "barycentric"
-    return "rest" if "combined_transits" in known or _MEAN_NAME.search(names) else "unknown"
+    # DR3 has no other spectra than means, which are in the rest frame; later releases have both
+    mean = release == "Gaia DR3" or "combined_transits" in known or _MEAN_NAME.search(names)
+    return "rest" if mean else "unknown"
 
 
-def _release(scalars: dict, names: str) -> str:
-    stated = f"{scalars.get('release', '')} {scalars.get('data_release', '')}"
+def _release(record: Record, names: str) -> str:
+    stated = f"{record.scalars.get('release', '')} {record.scalars.get('data_release', '')}"
     match = _RELEASE_NAME.search(f"{stated} {names}")
     if match:
         return f"Gaia {match[1].upper()}"
-    return _RELEASE_OF_SOLUTION.get(scalars.get("solution_id"), "unknown")
+    of_solution = _RELEASE_OF_SOLUTION.get(record.scalars.get("solution_id"))
+    size = record.wavelength.size if _on_grid(record.wavelength, record.wavelength.size) else None
+    return of_solution or _RELEASE_OF_GRID.get(size, "unknown")
 
 
-def select(records: Iterator[Record], source_id: int | None, label: str) -> Iterator[Record]:
-    """Pass on the records of one source, or all; never none.
+def _on_grid(wavelength: np.ndarray, size: int) -> bool:
+    """Whether all wavelengths are among those of the published grid with that number of samples."""
+    step = GRID_STEPS.get(size)
+    if step is None:
+        return False
+    number = np.rint((wavelength - _FIRST) / step)
+    near = np.abs(wavelength - _FIRST - step * number) < _ON_GRID
+    return bool(near.all() and number[0] >= 0 and number[-1] < size)
+
+
+def select(
+    records: Iterator[Record | WrittenRecord], source_id: int | str | None, label: str, skipped: Skipped
+) -> Iterator[Record | WrittenRecord]:
+    """Pass on the records of one source, or all; none only if some were skipped.
 
     Parameters
     ----------
     records : iterator of Record
         As `read_records` gives them.
-    source_id : int or None
+    source_id : int, str or None
         The source, or None for all.
     label : str
         The file, for messages.
+    skipped : Skipped
+        What `read_records` could not read.
 
     Yields
     ------
-    Record
+    Record or WrittenRecord
         The selected ones.
 
     Raises
     ------
     SpectrumError
-        If nothing is selected, or ``source_id`` is not a whole number.
+        If nothing is selected and nothing was skipped, or ``source_id`` is not a whole number.
     """
     wanted = None if source_id is None else _wanted_id(source_id)
     seen, found = 0, False
@@ -145,9 +169,10 @@ def select(records: Iterator[Record], source_id: int | None, label: str) -> Iter
         if wanted is None or record.source_id == wanted:
             found = True
             yield record
-    if not seen:
+    if not seen and not skipped:
         raise NotRVSError(f"{label}: no RVS spectrum; give a file of the Gaia archive's RVS product")
-    if not found:
+    if seen and not found:
+        skipped.warn(label)
         raise SpectrumError(f"{label}: source_id={wanted} is not among its {seen} spectra; check the number")
 
 
@@ -160,7 +185,7 @@ def _wanted_id(source_id) -> int:
         ) from error
 
 
-def read_records(data: bytes, label: str) -> Iterator[Record]:
+def read_records(data: bytes, label: str, skipped: Skipped | None = None) -> Iterator[Record | WrittenRecord]:
     """Read the spectra of a file one at a time.
 
     Parameters
@@ -169,35 +194,61 @@ def read_records(data: bytes, label: str) -> Iterator[Record]:
         The content of the file.
     label : str
         Name of the file, for messages.
+    skipped : Skipped, optional
+        Receives the errors of members of an archive and of single spectra; without it they are raised.
 
     Yields
     ------
-    Record
+    Record or WrittenRecord
         One spectrum.
 
     Raises
     ------
     SpectrumError
-        If the file or a spectrum in it cannot be used.
+        If the file, or without `skipped` a spectrum in it, cannot be used.
     """
-    for table in read_tables(data, label):
+    found = other = False
+    for name, content in unpacked(data, label, skipped):
         try:
-            yield from _raw_records(table) if is_array(table.columns["flux"]) else _individual_records(table)
-        except NotRVSError:
-            if table.label == label:
+            for table in read_tables(content, name):
+                yield from _records(table, skipped)
+                found = True
+        except NotRVSError:  # an archive of "ALL" products holds other spectra, with alike columns, and photometry
+            if sniff(data) != "zip":
                 raise
-            # a member of an archive: archives of "ALL" products hold BP/RP spectra, whose columns are alike
+            other = True
+        except SpectrumError as error:
+            if skipped is None or name == label:
+                raise
+            skipped.append(error)
+    if other and not found and not skipped:
+        raise NotRVSError(f"{label}: no file in this archive is an RVS spectrum; give one that has RVS products")
 
 
-def _raw_records(table: SpectrumTable) -> Iterator[Record]:
+def _records(table: SpectrumTable, skipped: Skipped | None) -> Iterator[Record | WrittenRecord]:
+    if WRITTEN in table.params:
+        yield WrittenRecord.from_table(table)
+        return
+    for pixels, scalars, structure, alone in _raw(table) if is_array(table.columns["flux"]) else _individual(table):
+        try:
+            yield _record(table, pixels, scalars, structure, alone)
+        except NotRVSError:
+            raise
+        except SpectrumError as error:
+            if skipped is None:
+                raise
+            skipped.append(error)
+
+
+def _raw(table: SpectrumTable) -> Iterator[tuple]:
     names = [name for name, cells in table.columns.items() if not (name in _DATA_COLUMNS or is_array(cells))]
     for row in range(len(table)):
         scalars = {name: as_scalar(table.columns[name][row]) for name in names}
         pixels = {name: table.columns[name][row] for name in _DATA_COLUMNS if name in table.columns}
-        yield _record(table, pixels, scalars, "RAW", alone=len(table) == 1)
+        yield pixels, scalars, "RAW", len(table) == 1
 
 
-def _individual_records(table: SpectrumTable) -> Iterator[Record]:
+def _individual(table: SpectrumTable) -> Iterator[tuple]:
     keys = [table.columns[name] for name in _ID_COLUMNS if name in table.columns]
     groups: dict[tuple, list[int]] = {}
     for row in range(len(table)):
@@ -210,7 +261,7 @@ def _individual_records(table: SpectrumTable) -> Iterator[Record]:
                 pixels[name] = taken
             elif len({str(cell) for cell in taken}) == 1:  # a column that varies is a property of the pixels
                 scalars[name] = as_scalar(taken[0])
-        yield _record(table, pixels, scalars, "INDIVIDUAL", alone=len(groups) == 1)
+        yield pixels, scalars, "INDIVIDUAL", len(groups) == 1
 
 
 def _record(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, alone: bool) -> Record:
@@ -220,16 +271,40 @@ def _record(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, a
     if alone and match and "source_id" not in scalars:
         scalars["source_id"] = int(match[1])
     for name in (*_ID_COLUMNS, "solution_id"):
-        if name in scalars and (isinstance(scalars[name], bool) or not isinstance(scalars[name], int)):
-            raise SpectrumError(
-                f"{table.label}: {name} {scalars[name]!r} is not stored as an integer, it may be inexact; "
-                "download the file again"
-            )
+        _check_id(table.label, name, scalars.get(name, 1))
     flux, error = (as_floats(pixels[name], name, table.label) for name in ("flux", "flux_error"))
     if flux.shape != error.shape:
         raise SpectrumError(f"{table.label}: {flux.size} fluxes but {error.size} errors; download the file again")
     wavelength = _wavelength(table, pixels.get("wavelength"), flux.size)
+    _check_complete(table, wavelength, scalars)
     return Record(table, wavelength, flux, error, scalars, structure)
+
+
+def _check_id(label: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise SpectrumError(
+            f"{label}: {name} {_short(value)} is not stored as an integer, it may be inexact; download the file again"
+        )
+    if not 0 <= value < 2**63:
+        raise SpectrumError(f"{label}: {name} {_short(value)} is not within 0 to 2^63 - 1; download the file again")
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _check_complete(table: SpectrumTable, wavelength: np.ndarray, scalars: dict) -> None:
+    """Refuse a part of a published grid: a file that was cut at the end of a line, or lost lines."""
+    for size, step in GRID_STEPS.items():
+        own = "solution_id" in scalars or np.diff(wavelength).min(initial=np.inf) < 1.5 * step
+        if wavelength.size < size and own and _on_grid(wavelength, size):
+            source = f"source {scalars['source_id']}" if "source_id" in scalars else "the spectrum"
+            raise SpectrumError(
+                f"{table.label}: {source} has {wavelength.size} rows instead of the {size} of the {step} nm grid of "
+                f"{_RELEASE_OF_GRID[size]}: the file is truncated or damaged; download it again "
+                "(a part that is meant to be one: make a specutils.Spectrum of it)"
+            )
 
 
 def _wavelength(table: SpectrumTable, cells: Sequence | None, n_pixels: int) -> np.ndarray:
@@ -242,9 +317,9 @@ def _wavelength(table: SpectrumTable, cells: Sequence | None, n_pixels: int) -> 
                 f"{table.label}: no wavelength column, and {n_pixels} samples fit no published RVS grid "
                 f"({' or '.join(map(str, GRID_STEPS))}); add a column wavelength in nm"
             )
-        return 846.0 + GRID_STEPS[n_pixels] * np.arange(n_pixels)
+        return _FIRST + GRID_STEPS[n_pixels] * np.arange(n_pixels)
     wavelength = as_floats(cells, "wavelength", table.label) * _nm_per_unit(table)
-    if wavelength.size != n_pixels:
+    if wavelength.size != n_pixels or not n_pixels:
         raise SpectrumError(
             f"{table.label}: {wavelength.size} wavelengths but {n_pixels} fluxes; download the file again"
         )

@@ -1,18 +1,18 @@
-"""Tables of Gaia RVS spectra as the archive delivers them: CSV, ECSV, VOTable, FITS, gzip and zip of these.
+"""Tables of spectra: those of the Gaia archive and those that rvsemu writes, as CSV, ECSV, VOTable and FITS.
 
 This module knows file formats and no spectra: it turns bytes into `SpectrumTable` objects whose cells are
-still as the file has them (text, numbers or arrays). `rvsemu.spectra.gaia` makes spectra of them.
+still as the file has them (text, numbers or arrays). `rvsemu.spectra.records` makes spectra of them.
 """
 
+from __future__ import annotations
+
 import csv
-import gzip
 import io
 import re
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from astropy.io import fits, votable
@@ -20,16 +20,21 @@ from astropy.io.votable.tree import Param
 from astropy.table.meta import YamlParseError, get_header_from_yaml
 from astropy.units import UnitsWarning
 
-from rvsemu.errors import SpectrumError
+from ..errors import SpectrumError
+from .unpacking import DAMAGE, sniff
 
-__all__ = ["GRID_STEPS", "NotRVSError", "SpectrumTable", "is_missing", "read_tables", "sniff"]
+__all__ = ["GRID_STEPS", "WRITTEN", "NotRVSError", "SpectrumTable", "is_missing", "read_tables"]
 
 GRID_STEPS = {2401: 0.01, 961: 0.025}
 """Step of the published RVS grids in nm, by number of samples; all of them start at 846 nm."""
 
+WRITTEN = "rvsemu"
+"""Name of the entry of a header by which a table that `write_spectrum` wrote is known; of a column in CSV."""
+
 REQUIRED = ("flux", "flux_error")
-_AGAIN = "download it again"
-_DAMAGE = f"the file is truncated or damaged; {_AGAIN}"
+_PROMISE = re.compile(rb"""\b(nrows|arraysize)\s*=\s*["']\s*([0-9x]+)""")
+_ALONE = "give a VOTable that is complete in itself"
+_FOREIGN = re.compile(rb"<!ENTITY|<STREAM\b[^>]*\bhref\b", re.IGNORECASE)
 _STRUCTURAL = re.compile(
     r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|EXTEND|CHECKSUM|DATASUM|COMMENT|HISTORY|"
     r"(TTYPE|TFORM|TUNIT|TNULL|TDIM|TDISP|TSCAL|TZERO|TCOMM|TUCD|TUTYP)\d+|)$"
@@ -75,32 +80,8 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in ("", "null", "nan", "none")
 
 
-def sniff(data: bytes) -> str:
-    """Tell the format from the first bytes: file names are not reliable.
-
-    Parameters
-    ----------
-    data : bytes
-        The beginning of the file, or all of it.
-
-    Returns
-    -------
-    str
-        ``"gzip"``, ``"zip"``, ``"fits"``, ``"xml"`` or, for anything else, ``"text"``.
-    """
-    if data.startswith(b"\x1f\x8b"):
-        return "gzip"
-    if data.startswith(b"PK\x03\x04"):
-        return "zip"
-    if data.startswith(b"SIMPLE  ="):
-        return "fits"
-    if data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
-        return "xml"
-    return "text"
-
-
 def read_tables(data: bytes, label: str) -> Iterator[SpectrumTable]:
-    """Read the tables of spectra in a file, one at a time: an archive may hold thousands of files.
+    """Read the tables of spectra in one file that is not packed.
 
     Parameters
     ----------
@@ -117,38 +98,9 @@ def read_tables(data: bytes, label: str) -> Iterator[SpectrumTable]:
     Raises
     ------
     SpectrumError
-        If the file is empty, damaged, or holds no such table.
+        If the file is damaged, or holds no such table.
     """
-    if not data:
-        raise SpectrumError(f"{label}: the file is empty; {_AGAIN}")
     yield from _READERS[sniff(data)](data, label)
-
-
-def _read_gzip(data: bytes, label: str) -> Iterator[SpectrumTable]:
-    try:
-        content = gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
-        raise SpectrumError(f"{label}: not a complete gzip file ({error}): {_DAMAGE}") from error
-    yield from read_tables(content, label)
-
-
-def _read_zip(data: bytes, label: str) -> Iterator[SpectrumTable]:
-    found = False
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for member in archive.namelist():
-                if member.endswith("/") or "__MACOSX" in member:
-                    continue
-                try:
-                    for table in read_tables(archive.read(member), f"{label}:{member}"):
-                        found = True
-                        yield table
-                except NotRVSError:  # an archive of "ALL" products holds other spectra and photometry too
-                    continue
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise SpectrumError(f"{label}: not a complete zip archive ({error}): {_DAMAGE}") from error
-    if not found:
-        raise NotRVSError(f"{label}: no file in this archive is an RVS spectrum; give one that has RVS products")
 
 
 def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
@@ -171,18 +123,20 @@ def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
     )
     try:
         names = [name.strip().lower() for name in next(rows, [])]
-        _require(names, label)
+        _require(names, label, WRITTEN in names or WRITTEN in dict(header.get("meta") or {}))
         cells = [row for row in rows if row]
     except csv.Error as error:
-        raise SpectrumError(f"{label}: {error}: {_DAMAGE}") from error
+        raise SpectrumError(f"{label}: {error}: {DAMAGE}") from error
     for number, row in enumerate(cells, start=1):
         if len(row) != len(names):
-            raise SpectrumError(f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {_DAMAGE}")
+            raise SpectrumError(f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {DAMAGE}")
     columns = dict(zip(names, zip(*cells, strict=True), strict=True)) if cells else {"flux": ()}
-    _require_last_line(text, columns, label)
     described = [entry for entry in header.get("datatype", []) if entry.get("unit")]
     units = {entry["name"].lower(): str(entry["unit"]) for entry in described}
     params = {str(key).lower(): value for key, value in dict(header.get("meta") or {}).items()}
+    if WRITTEN in columns:
+        params[WRITTEN] = columns.pop(WRITTEN)[0]
+    _require_last_line(text, columns, label, WRITTEN in params)
     yield from _if_rows(SpectrumTable(label, columns, units, params))
 
 
@@ -193,36 +147,40 @@ def _ecsv_header(comments: list[str], label: str) -> Mapping:
     try:
         header = get_header_from_yaml([re.sub("^# ?", "", line) for line in comments[1:]])
     except YamlParseError as error:
-        raise SpectrumError(f"{label}: the ECSV header cannot be read: {_DAMAGE}") from error
+        raise SpectrumError(f"{label}: the ECSV header cannot be read: {DAMAGE}") from error
     return header if isinstance(header, Mapping) else {}
 
 
-def _require_last_line(text: str, columns: Mapping[str, Sequence], label: str) -> None:
+def _require_last_line(text: str, columns: Mapping[str, Sequence], label: str, written: bool) -> None:
     """Refuse a file cut inside its last number, which a count of fields cannot see."""
     n_rows = len(columns["flux"])
-    whole = text.endswith(("\n", "\r")) or any(n_rows % size == 0 for size in GRID_STEPS)
+    whole = text.endswith(("\n", "\r")) or (not written and any(n_rows % size == 0 for size in GRID_STEPS))
     if not whole and not columns["flux"][-1].rstrip().endswith(("]", ")", "}")):
         raise SpectrumError(
-            f"{label}: ends after {n_rows} pixels without a line end: {_DAMAGE}, or end the last line if it is complete"
+            f"{label}: ends after {n_rows} pixels without a line end: {DAMAGE}, or end the last line if it is complete"
         )
 
 
 def _read_xml(data: bytes, label: str) -> Iterator[SpectrumTable]:
     if b"<VOTABLE" not in data[:100_000]:
-        raise NotRVSError(f"{label}: XML, but not a VOTable; {_AGAIN} from the Gaia archive")
+        raise NotRVSError(f"{label}: XML, but not a VOTable; download it again from the Gaia archive")
+    if _FOREIGN.search(data):
+        raise SpectrumError(f"{label}: refers to entities or to other files, which are not read; {_ALONE}")
+    if any(prod(map(int, filter(None, n.split(b"x")))) > len(data) for _, n in _PROMISE.findall(data)):
+        raise SpectrumError(f"{label}: promises an array larger than the file: {DAMAGE}")
     try:
         with warnings.catch_warnings():
             # remarks on how units and attributes should be spelt do not concern the reader of a spectrum
             warnings.simplefilter("ignore", UnitsWarning)
             document = votable.parse(io.BytesIO(data), verify="ignore")
     except Exception as error:  # damaged files make the parser raise a dozen unrelated classes
-        raise SpectrumError(f"{label}: not a complete VOTable ({_one_line(error)}): {_DAMAGE}") from error
+        raise SpectrumError(f"{label}: not a complete VOTable ({_one_line(error)}): {DAMAGE}") from error
     found, columns_seen = False, set()
     for resource in document.resources:
         for table, params in _votable_tables(resource, {}):
             names = [entry.name.lower() for entry in table.fields]
             columns_seen.update(names)
-            if not set(REQUIRED).issubset(names):
+            if not (set(REQUIRED).issubset(names) or WRITTEN in params):
                 continue
             keys = table.array.dtype.names
             columns = {name: table.array[key] for name, key in zip(names, keys, strict=True)}
@@ -246,17 +204,19 @@ def _votable_tables(resource, inherited: dict) -> Iterator[tuple]:
 def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on what does not follow the standard to the letter
             # astropy only warns here, and would go on with a table that ends early
             warnings.filterwarnings("error", message=".*truncated.*")
-            with fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False) as hdus:
-                found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
-                tables = [_fits_table(hdu, hdus[0].header, label) for hdu in found]
-                complete = all(hdu.fileinfo()["datLoc"] + hdu.size <= len(data) for hdu in hdus)
+            hdus = fits.open(io.BytesIO(data), memmap=False, lazy_load_hdus=False, disable_image_compression=True)
+            complete = all(hdu.fileinfo()["datLoc"] + hdu.size <= len(data) for hdu in hdus)
+            found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+            complete &= all(hdu.header["NAXIS2"] <= len(data) for hdu in found)  # rows may have no bytes
+            tables = [_fits_table(hdu, hdus[0].header, label) for hdu in found] if complete else []
     except Exception as error:  # damaged files make the parser raise a dozen unrelated classes
-        raise SpectrumError(f"{label}: not a complete FITS file ({_one_line(error)}): {_DAMAGE}") from error
+        raise SpectrumError(f"{label}: not a complete FITS file ({_one_line(error)}): {DAMAGE}") from error
     if not complete:
-        raise SpectrumError(f"{label}: not a complete FITS file: {_DAMAGE}")
-    spectra = [table for table in tables if set(REQUIRED).issubset(table.columns)]
+        raise SpectrumError(f"{label}: not a complete FITS file, its header promises more than it has: {DAMAGE}")
+    spectra = [table for table in tables if set(REQUIRED).issubset(table.columns) or WRITTEN in table.params]
     if not spectra:
         _require(sorted({name for table in tables for name in table.columns}), label)
     for table in spectra:
@@ -280,8 +240,8 @@ def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> Spec
     return SpectrumTable(label, columns, units, params, hdu.name)
 
 
-def _require(names: Sequence[str], label: str) -> None:
-    missing = [name for name in REQUIRED if name not in names]
+def _require(names: Sequence[str], label: str, written: bool = False) -> None:
+    missing = [name for name in REQUIRED[: 1 if written else 2] if name not in names]
     if missing:
         has = _one_line(", ".join(names[:8]) + (", ..." if len(names) > 8 else "")) or "none"
         raise NotRVSError(
@@ -292,7 +252,7 @@ def _require(names: Sequence[str], label: str) -> None:
 
 def _if_rows(table: SpectrumTable) -> Iterator[SpectrumTable]:
     if not len(table):
-        raise SpectrumError(f"{table.label}: the table has no rows: {_DAMAGE}")
+        raise SpectrumError(f"{table.label}: the table has no rows: {DAMAGE}")
     yield table
 
 
@@ -301,4 +261,4 @@ def _one_line(text: object) -> str:
     return line if len(line) <= 160 else line[:157] + "..."
 
 
-_READERS = {"gzip": _read_gzip, "zip": _read_zip, "fits": _read_fits, "xml": _read_xml, "text": _read_text}
+_READERS = {"fits": _read_fits, "xml": _read_xml, "text": _read_text}

@@ -1,107 +1,255 @@
-"""Generated spectra to files and back, and result tables to files."""
+"""Spectra and tables of results to files: whole or not at all, and never over another file unless asked to."""
 
 from __future__ import annotations
 
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import StdDevUncertainty
-from astropy.table import QTable, Table
-from specutils.io.registers import data_loader
+from astropy.io.votable import from_table
+from astropy.io.votable.tree import Param
+from astropy.table import Column, Table
+from astropy.units import UnitsWarning
 
 from .._compat import Spectrum
 from .._storage import replacing
-from ..emulator.labels import PAPER_LABELS
-from ..errors import SpectrumError
+from ..errors import SpectrumError, SpectrumWarning
+from .tables import WRITTEN
+from .written import UNCERTAINTIES, encode, quantity_as_json
 
 __all__ = ["check_writable", "write_spectrum", "write_table"]
-
-_ORIGIN = "rvsemu"
-_STATED = ("medium", "frame", "recipe", "emulator_version", "extrapolated")
 
 _FORMATS = {".fits": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable", ".xml": "votable"}
 
 
-def check_writable(path) -> Path:
-    """`path` as a Path, if its ending is known and its folder exists; else `SpectrumError`."""
+def check_writable(path: str | os.PathLike, overwrite: bool = False) -> Path:
+    """Check before any work is done that a file can be written later.
+
+    Parameters
+    ----------
+    path : str or path-like
+        File to write; its ending must be one of .fits, .ecsv, .csv, .vot and .xml.
+    overwrite : bool
+        Whether it may be there already.
+
+    Returns
+    -------
+    pathlib.Path
+        The same path.
+
+    Raises
+    ------
+    SpectrumError
+        The ending is unknown, the folder is missing or not writable, or the file exists.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise SpectrumError(f"path={path!r} is not the name of a file; give a str or a pathlib.Path.")
     path = Path(path)
+    folder = path.absolute().parent
     if path.suffix.lower() not in _FORMATS:
         raise SpectrumError(f"{path}: the ending '{path.suffix}' is unknown; use one of {', '.join(_FORMATS)}.")
-    if not path.absolute().parent.is_dir():
-        raise SpectrumError(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
+    if not folder.is_dir():
+        raise SpectrumError(f"{path}: the folder {folder} does not exist; make it first.")
+    if not os.access(folder, os.W_OK):
+        raise SpectrumError(f"{path}: the folder {folder} is not writable; choose another.")
     if path.is_dir():
         raise SpectrumError(f"{path} is a folder; name a file.")
+    if path.exists() and not overwrite:
+        raise SpectrumError(f"{path} exists; choose another name, or replace it with overwrite=True (--overwrite).")
     return path
 
 
-def write_table(table: Table, path) -> None:
-    """Write a table in the format of its ending (.fits, .ecsv, .csv, .vot); replaces `path` when complete."""
-    path = check_writable(path)
-    with replacing(path) as temporary:
-        table.write(temporary, format=_FORMATS[path.suffix.lower()], overwrite=True)
+def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    """Write a table in the format of its ending.
+
+    Parameters
+    ----------
+    table : astropy.table.Table
+        For example rows of `FitResult.to_table`, stacked.
+    path : str or path-like
+        Ending in .fits, .ecsv, .csv, .vot or .xml. CSV has no units.
+    overwrite : bool
+        Replace the file if there is one; it is replaced only when the new one is complete.
+
+    Raises
+    ------
+    SpectrumError
+        The file exists, or cannot be written.
+    """
+    with _output(path, overwrite) as (temporary, format), warnings.catch_warnings():
+        # astropy remarks that "dex" is in no standard of FITS or VOTable, and reads it back all the same
+        warnings.filterwarnings("ignore", message=".*(unit string|could not be saved in native FITS).*")
+        warnings.simplefilter("ignore", UnitsWarning)
+        table.write(temporary, format=format, overwrite=True)
 
 
-def write_spectrum(spectrum, path) -> None:
-    """Write a 1-D spectrum as a table of wavelength, flux and uncertainty.
+def write_spectrum(spectrum: Spectrum, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    """Write a 1-D spectrum so that reading gives it back without loss.
 
-    Labels, medium, frame, recipe and emulator version go into the header. A FITS file comes back
-    with them by ``specutils.Spectrum.read(path)``, format "rvsemu".
+    Units, kind of uncertainty, mask, radial velocity and `meta` (labels, medium, frame, identifiers, ...) are kept in
+    all formats: `rvsemu.read_rvs`, ``Spectrum.read(path)`` and every command read them. The file is a table of one row
+    per pixel for other programs, with plain scalars of `meta` in the header of FITS, ECSV and VOTable.
 
     Parameters
     ----------
     spectrum : specutils.Spectrum
         One-dimensional.
-    path : str or path
-        Ending in .fits, .ecsv, .csv or .vot.
+    path : str or path-like
+        Ending in .fits, .ecsv, .csv, .vot or .xml.
+    overwrite : bool
+        Replace the file if there is one; it is replaced only when the new one is complete.
 
     Raises
     ------
     SpectrumError
-        The spectrum has more than one dimension, or the path cannot be written.
+        The spectrum has more than one dimension, or the file exists or cannot be written.
+
+    Warns
+    -----
+    SpectrumWarning
+        An entry of `meta` is neither number, text, Quantity, array nor a list or dict of these, and is left out.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.spectra import write_spectrum
+    >>> write_spectrum(rvsemu.generate(teff=5777, logg=4.44), "sun.ecsv")  # doctest: +SKIP
+    >>> sun, = rvsemu.read_rvs("sun.ecsv")  # doctest: +SKIP
     """
+    if not isinstance(spectrum, Spectrum):
+        raise SpectrumError(f"spectrum is a {type(spectrum).__name__}: give a specutils Spectrum.")
     if spectrum.flux.ndim != 1:
-        raise SpectrumError(f"the spectrum has the shape {spectrum.flux.shape}: write one row at a time.")
-    table = QTable()
-    table["wavelength"] = spectrum.spectral_axis.to_value(u.AA) * u.AA  # a SpectralAxis is not for tables
-    table["flux"] = u.Quantity(spectrum.flux)
-    if spectrum.uncertainty is not None:
-        table["uncertainty"] = u.Quantity(spectrum.uncertainty.array, spectrum.flux.unit)
-    for name, value in spectrum.meta.get("labels", {}).items():
-        table.meta[_keyword(name)] = float(np.squeeze(value.value))
-    table.meta["ORIGIN"] = _ORIGIN
-    for name in _STATED:
-        if spectrum.meta.get(name) is not None:
-            table.meta[_keyword(name)] = spectrum.meta[name]
-    write_table(table, path)
+        raise SpectrumError(
+            f"the spectrum has the shape {spectrum.flux.shape}: write one row at a time, spectrum[0], spectrum[1], ..."
+        )
+    with _output(path, overwrite) as (temporary, format):
+        columns, stated = _columns(spectrum)
+        _WRITERS[format](temporary, columns, stated, _plain(spectrum.meta))
 
 
-def _keyword(name: str) -> str:
-    """FITS keywords have eight characters: ``resolution`` becomes RESOLUTI, ``emulator_version`` EMULVERS."""
-    short = {"emulator_version": "EMULVERS", "extrapolated": "EXTRAPOL"}
-    return short.get(name, name.upper()[:8])
-
-
-def _is_ours(origin, path, fileobj, *args, **kwargs) -> bool:
-    if not str(path).lower().endswith(".fits"):
-        return False
+@contextmanager
+def _output(path, overwrite: bool) -> Iterator[tuple[Path, str]]:
+    """A temporary file that becomes `path`, and its format; what goes wrong names `path`."""
+    path = check_writable(path, overwrite)
     try:
-        return fits.getheader(path, 1).get("ORIGIN") == _ORIGIN
-    except (OSError, IndexError):
-        return False
+        with replacing(path) as temporary:
+            yield temporary, _FORMATS[path.suffix.lower()]
+    except OSError as error:
+        raise SpectrumError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder."
+        ) from error
 
 
-@data_loader(_ORIGIN, identifier=_is_ours, dtype=Spectrum, extensions=["fits"], priority=20, force=True)
-def load_generated(path) -> Spectrum:
-    """Read what `write_spectrum` wrote as FITS; behind ``Spectrum.read(path)``."""
-    table = Table.read(path, format="fits", hdu=1)
-    meta = {name: table.meta[_keyword(name)] for name in _STATED if _keyword(name) in table.meta}
-    labels = {lab.name: table.meta[_keyword(lab.name)] for lab in PAPER_LABELS if _keyword(lab.name) in table.meta}
-    meta["labels"] = {lab.name: labels[lab.name] * u.Unit(lab.unit) for lab in PAPER_LABELS if lab.name in labels}
-    return Spectrum(
-        spectral_axis=u.Quantity(table["wavelength"]),
-        flux=u.Quantity(table["flux"].data, table["flux"].unit or u.dimensionless_unscaled),
-        uncertainty=StdDevUncertainty(table["uncertainty"].data) if "uncertainty" in table.colnames else None,
-        meta=meta,
-    )
+def _columns(spectrum: Spectrum) -> tuple[dict[str, np.ndarray], dict]:
+    """Arrays of the table, and all that they do not say."""
+    axis = u.Quantity(spectrum.spectral_axis)
+    found = {"wavelength" if axis.unit.is_equivalent(u.AA) else "spectral_axis": axis, "flux": spectrum.flux}
+    kind, uncertainty = None, spectrum.uncertainty
+    if uncertainty is not None:
+        kind = uncertainty.uncertainty_type
+        if kind not in UNCERTAINTIES:
+            raise SpectrumError(f"the uncertainty is of the kind {kind!r}; use one of {', '.join(UNCERTAINTIES)}.")
+        plain = uncertainty.unit is None  # an unknown uncertainty has no unit
+        found["uncertainty"] = uncertainty.array if plain else u.Quantity(uncertainty.array, uncertainty.unit)
+    columns = {name: np.asarray(getattr(values, "value", values), dtype=float) for name, values in found.items()}
+    if spectrum.mask is not None:
+        columns["mask"] = np.broadcast_to(np.asarray(spectrum.mask, dtype=bool), axis.shape)
+    velocity = spectrum.radial_velocity
+    stated = {
+        "units": {n: values.unit.to_string() if hasattr(values, "unit") else None for n, values in found.items()},
+        "pixels": axis.size,
+        "masked": spectrum.mask is not None,
+        "uncertainty": kind,
+        "radial_velocity": quantity_as_json(velocity) if velocity is not None and velocity.value else None,
+        "meta": _storable(spectrum.meta),
+    }
+    return columns, stated
+
+
+def _storable(meta) -> dict:
+    """The entries of `meta` that JSON holds."""
+    out, left_out = {}, []
+    for name, value in meta.items():
+        try:
+            encode({name: value})
+            out[name] = value
+        except (TypeError, ValueError):
+            left_out.append(f"{name} ({type(value).__name__})")
+    if left_out:
+        warnings.warn(f"not written, a file cannot keep it: meta {', '.join(left_out)}", SpectrumWarning, stacklevel=5)
+    return out
+
+
+def _plain(meta) -> dict:
+    """Scalars for people and other programs: labels in their units, and what else is a number or a text."""
+    labels = {name: getattr(value, "value", value) for name, value in dict(meta.get("labels") or {}).items()}
+    scalars = {name: v.item() if isinstance(v, np.generic) else v for name, v in (meta | labels).items()}
+    return {str(name): value for name, value in scalars.items() if _printable(value)}
+
+
+def _printable(value) -> bool:
+    """Whether headers can hold a value: a text of one line, or a number that is finite and of 64 bits."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, float):
+        return bool(np.isfinite(value))
+    return isinstance(value, int) and abs(value) < 2**63
+
+
+def _write_fits(path: Path, columns: dict, stated: dict, plain: dict) -> None:
+    hdu = fits.BinTableHDU(_table(columns, stated, "fits"))
+    for name, value in plain.items():
+        key = name if len(name) <= 8 else f"HIERARCH {name}"
+        if name.isidentifier() and f"{name}{value}".isascii() and len(f"{name}{value!r}") < 60:  # one card has 80
+            hdu.header[key] = value
+    hdu.header[WRITTEN.upper()] = encode(stated)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)
+
+
+def _write_votable(path: Path, columns: dict, stated: dict, plain: dict) -> None:
+    document = from_table(_table(columns, stated, "vounit"))
+    for name, value in {**plain, WRITTEN: encode(stated)}.items():
+        kinds = {bool: "boolean", int: "long", float: "double"}
+        text = {"datatype": "unicodeChar", "arraysize": "*"}
+        field = {"datatype": kinds[type(value)]} if type(value) in kinds else text
+        if name.isidentifier() and not (type(value) is int and abs(value) >= 2**63):
+            document.get_first_table().params.append(Param(document, name=name, value=str(value), **field))
+    document.to_xml(str(path))
+
+
+def _write_ecsv(path: Path, columns: dict, stated: dict, plain: dict) -> None:
+    table = _table(columns, stated, "generic")
+    table.meta = {**plain, WRITTEN: encode(stated)}
+    table.write(path, format="ascii.ecsv")
+
+
+def _write_csv(path: Path, columns: dict, stated: dict, plain: dict) -> None:
+    table = _table(columns, stated, "generic")
+    table[WRITTEN] = [encode(stated)] + [""] * (len(table) - 1)  # CSV has no header for it
+    table.write(path, format="ascii.csv")
+
+
+_WRITERS = {"fits": _write_fits, "votable": _write_votable, "ascii.ecsv": _write_ecsv, "ascii.csv": _write_csv}
+
+
+def _table(columns: dict, stated: dict, standard: str) -> Table:
+    """The columns with units as far as the standard of the format has them; the header says all."""
+    table = Table()
+    for name, values in columns.items():
+        table[name] = Column(values, unit=_unit_within(stated["units"].get(name) or "", standard))
+    return table
+
+
+def _unit_within(text: str, standard: str) -> u.UnitBase | None:
+    unit = u.Unit(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return unit if unit.to_string(standard) else None
+        except (ValueError, Warning):
+            return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..emulator.network import DenseNetwork, Layer
 from ..emulator.pca import MeanSpectrum, PrincipalComponents
@@ -15,7 +17,7 @@ from ..errors import TrainingError
 __all__ = ["Autoencoder", "codec_of", "load_autoencoder"]
 
 
-def codec_of(components: int, center: bool, flux) -> PrincipalComponents | MeanSpectrum | None:
+def codec_of(components: int, center: bool, flux: np.ndarray) -> PrincipalComponents | MeanSpectrum | None:
     """What a recipe with these settings puts between training fluxes (n, n_pixels) and the autoencoder."""
     if components:
         return PrincipalComponents.of(flux, components)
@@ -39,13 +41,13 @@ class Autoencoder:
     decoder: DenseNetwork
     codec: PrincipalComponents | MeanSpectrum | None = None
 
-    def __call__(self, flux) -> np.ndarray:
+    def __call__(self, flux: ArrayLike) -> np.ndarray:
         """Reconstructed fluxes (n, n_pixels) of fluxes (n, n_pixels)."""
         flux = np.atleast_2d(flux)
         return self.decoder(self.encoder(self.codec.coefficients(flux) if self.codec else flux))
 
 
-def load_autoencoder(folder) -> Autoencoder:
+def load_autoencoder(folder: str | os.PathLike) -> Autoencoder:
     """The autoencoder with the lowest validation loss of the training in `folder`, before any fine-tuning.
 
     Parameters
@@ -59,7 +61,7 @@ def load_autoencoder(folder) -> Autoencoder:
         The folder, or what is needed of it, is not there.
     """
     folder = Path(folder)
-    needed = [folder / name for name in ("training.json", "autoencoder.npz", "labels.npz", "flux.npy")]
+    needed = [folder / name for name in ("training.json", "autoencoder.npz", "draws.json", "flux.npy")]
     if missing := [file for file in needed if not file.exists()]:
         raise TrainingError(
             f"{missing[0]} does not exist: the autoencoder is in the folder of its emulator's training, "
@@ -68,9 +70,8 @@ def load_autoencoder(folder) -> Autoencoder:
     recipe = json.loads(needed[0].read_text())["recipe"]
     with np.load(needed[1]) as saved:
         weights = [saved[f"best{i}"] for i in range(int(saved["n_best"]))]
-    with np.load(needed[2]) as saved:
-        validation = saved["validation"]
-    training = np.load(needed[3], mmap_mode="r")[np.count_nonzero(validation) :]  # validation comes first
+    validation = json.loads(needed[2].read_text())["validation"]
+    training = np.load(needed[3], mmap_mode="r")[validation:]
     codec = codec_of(recipe["components"], recipe["center"], training)
     split = 2 * (len(recipe["encoder"]["hidden"]) + 1)
     decoder = _network(recipe["decoder"], weights[split:])

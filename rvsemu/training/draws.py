@@ -1,4 +1,4 @@
-"""Training sets: random draws of labels and their broadened spectra, split by library spectrum."""
+"""Training sets: random draws of labels and their broadened spectra, split by star."""
 
 from __future__ import annotations
 
@@ -10,39 +10,43 @@ import numpy as np
 from tqdm import tqdm
 
 from .._storage import replacing
+from ..emulator.labels import LabelSpace
 from ..errors import TrainingError
 from ..library import Library
+from ..physics.broadening import Broadener
 from .domain import label_space_of, without_constants
 from .interpolation import LibraryInterpolator
+from .recipes import InversionRecipe, Recipe, Work
 
-__all__ = ["PAPER_WAVELENGTH", "TrainingSet", "make_test_set", "make_training_set", "split_library", "test_share"]
+__all__ = [
+    "PAPER_WAVELENGTH",
+    "TrainingSet",
+    "check_library",
+    "make_test_set",
+    "make_training_set",
+    "random_instrument",
+    "split_library",
+]
 
 PAPER_WAVELENGTH = np.round(8400.0 + 0.1 * np.arange(4000), 1)
 """Angstrom in air: Gebran (2024), section 2.1."""
 
 _BATCH = 256
+_FEWEST_STARS, _FEWEST_DRAWS = 50, 100
 
 
-def split_library(n: int, validation: float, seed: int) -> np.ndarray:
-    """True for the library spectra kept for validation; a smaller share is a subset of a larger one."""
-    order = np.random.default_rng(seed).permutation(n)
-    out = np.zeros(n, dtype=bool)
-    out[order[: max(1, round(validation * n))]] = True
-    return out
+def split_library(library: Library, share: float, seed: int) -> np.ndarray:
+    """True for the library spectra (n,) kept for validation or for a test, all of a star together.
 
-
-def test_share(library: Library, share: float, seed: int) -> np.ndarray:
-    """True for the library spectra kept for a test, and for all that have the same labels as one of these.
-
-    The `split_library` of that share: with the same seed, an emulator that keeps no less for validation was not
-    trained on them either.
+    A smaller share is a subset of a larger one: with the same seed, an emulator that keeps no less for validation than
+    an inversion for its test was not trained on that test.
     """
-    chosen = split_library(len(library), share, seed)
-    star = np.unique(library.labels, axis=0, return_inverse=True)[1].ravel()
-    return np.isin(star, star[chosen])
+    stars = library.stars
+    order = np.random.default_rng(seed).permutation(stars.max() + 1)
+    return np.isin(stars, order[: max(1, round(share * len(order)))])
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Draws of labels with their spectra.
 
@@ -52,7 +56,7 @@ class TrainingSet:
         Plain values in the order of the label space.
     flux : ndarray or memmap, shape (n, n_pixels), float32
     validation : ndarray of bool, shape (n,)
-        No training draw shares the library spectrum of a validation draw.
+        Draws for validation, which come first; no training draw is of the star of one of them.
     wavelength : ndarray, shape (n_pixels,)
         Angstrom, in the medium of the library.
     """
@@ -63,71 +67,165 @@ class TrainingSet:
     wavelength: np.ndarray
 
     def part(self, validation: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and flux of the validation or of the training draws (they are stored in that order)."""
+        """Labels and flux of the validation or of the training draws."""
         n = int(np.count_nonzero(self.validation))
         return (self.labels[:n], self.flux[:n]) if validation else (self.labels[n:], self.flux[n:])
 
 
-def make_training_set(library: Library, recipe, draws: int, seed: int, folder, progress=True) -> TrainingSet:
-    """Draw labels and broaden spectra into `folder`; what is already there is used again.
+def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: Work) -> TrainingSet:
+    """Draw labels and broaden spectra into the folder of the work; what is already there is used again.
 
-    Memory stays below 2 GB: fluxes are written to a memory-mapped float32 file as they are made.
+    Draws are written as they are made, to ``labels.npy`` and ``flux.npy``; ``draws.json``, replaced as a whole after
+    each batch, says how far they have come, what they are of, and where the random numbers stand. Killed at any moment
+    and called again, they go on from there and end as they would have. Memory stays below 2 GB.
 
     Parameters
     ----------
     library : Library
-    recipe : Recipe
-        Says how labels are drawn and how the library is split.
-    draws : int
-        Training and validation together.
-    seed : int
-    folder : path
-    progress : bool
+    recipe : Recipe or InversionRecipe
+        How labels are drawn, how many, and how the library is split.
+    work : Work
 
     Raises
     ------
     TrainingError
-        The library has other labels than the recipe, too few spectra, or wavelengths or a resolution
-        that do not suffice for the recipe's range of vsini and resolution.
+        As `check_library`.
     """
-    folder = Path(folder)
-    _check_labels(library, recipe.label_space())
+    check_library(library, recipe)
+    key = {"library": library.fingerprint(), "seed": work.seed, "recipe": recipe.name}
+    key |= {k: getattr(recipe, k) for k in ("draws", "validation", "interpolate", "slow_share")}
     space = label_space_of(library, recipe.label_space())
-    library = without_constants(library, recipe.label_space())
-    broadener = _check(library, space, draws)
-    key = {"library": library.fingerprint(), "draws": draws, "seed": seed, "recipe": recipe.name}
-    key |= {k: getattr(recipe, k) for k in ("validation", "interpolate", "slow_share")}
-    flux_file, done_file = folder / "flux.npy", folder / "labels.npz"
-    if done_file.exists() and flux_file.exists():
-        with np.load(done_file) as saved:
-            if json.loads(str(saved["key"])) == key:
-                flux = np.load(flux_file, mmap_mode="r")
-                return TrainingSet(saved["labels"], flux, saved["validation"], PAPER_WAVELENGTH)
-    done_file.unlink(missing_ok=True)
-    rng = np.random.default_rng(seed)
-    held_out = split_library(len(library), recipe.validation, seed)
-    n_validation = round(draws * recipe.validation)
-    intrinsic = [n for n in space.names if n in library.names]
-    flux = np.lib.format.open_memmap(flux_file, "w+", dtype="f4", shape=(draws, len(PAPER_WAVELENGTH)))
-    labels = np.empty((draws, len(space)))
-    columns = [space.names.index(n) for n in intrinsic]
-    with tqdm(total=draws, desc="spectra", disable=not progress, unit="", mininterval=1.0) as bar:
-        for validation in (True, False):
-            source = _source(library, intrinsic, held_out, validation, recipe, space, progress)
-            start, stop = (0, n_validation) if validation else (n_validation, draws)
-            slow = 0.0 if validation else recipe.slow_share
-            for i in range(start, stop, _BATCH):
-                rows = slice(i, min(i + _BATCH, stop))
-                _draw(source, labels, flux, rows, columns, space, slow, broadener, rng)
-                bar.update(rows.stop - rows.start)
-    flux.flush()
-    validation = np.arange(draws) < n_validation
-    with replacing(done_file) as temporary, open(temporary, "wb") as file:
-        np.savez(file, key=json.dumps(key), labels=labels, validation=validation)
-    return TrainingSet(labels, np.load(flux_file, mmap_mode="r"), validation, PAPER_WAVELENGTH)
+    draws = _Draws(Path(work.folder), recipe.draws, round(recipe.draws * recipe.validation), key, len(space))
+    if draws.done < recipe.draws:
+        library = without_constants(library, recipe.label_space())
+        _fill(draws, _Sources(library, space, recipe, work), work)
+    validation = np.arange(recipe.draws) < draws.validation
+    return TrainingSet(np.array(draws.labels), draws.read_flux(), validation, PAPER_WAVELENGTH)
 
 
-def make_test_set(library: Library, space, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _fill(draws, sources, work):
+    rng = np.random.default_rng(work.seed)
+    if draws.state:
+        rng.bit_generator.state = draws.state
+    with tqdm(total=draws.count, initial=draws.done, desc="spectra", disable=not work.progress, mininterval=1.0) as bar:
+        for validation, stop in ((True, draws.validation), (False, draws.count)):
+            if draws.done >= stop:
+                continue
+            source = sources.of(validation, draws.scales)
+            if isinstance(source.spectra, LibraryInterpolator):
+                draws.scales = source.spectra.scales.tolist()
+            for start in range(draws.done, stop, _BATCH):
+                batch = source.draw(min(_BATCH, stop - start), rng)
+                draws.write(*batch, rng.bit_generator.state)
+                bar.update(len(batch[0]))
+
+
+class _Draws:
+    """Files of a training set in the making, and how far it has come; begun anew where they are of another one."""
+
+    def __init__(self, folder: Path, count: int, validation: int, key: dict, n_labels: int):
+        self.count, self.validation, self.key = count, validation, key
+        self.note, self._flux = folder / "draws.json", folder / "flux.npy"
+        noted = json.loads(self.note.read_text()) if self.note.exists() else {}
+        shapes = {folder / "labels.npy": ((count, n_labels), "f8"), self._flux: ((count, len(PAPER_WAVELENGTH)), "f4")}
+        known = noted.get("key") == key and all(_is_array(file, *shape) for file, shape in shapes.items())
+        if not known:
+            self.note.unlink(missing_ok=True)
+        arrays = (
+            np.lib.format.open_memmap(file, "r+" if known else "w+", dtype=dtype, shape=shape)
+            for file, (shape, dtype) in shapes.items()
+        )
+        self.labels, self.flux = arrays
+        self.done, self.state, self.scales = (noted[k] if known else None for k in ("done", "state", "scales"))
+        self.done = self.done or 0
+
+    def write(self, labels, flux, state):
+        """Add a batch: first to the disk, then to the note."""
+        rows = slice(self.done, self.done + len(labels))
+        self.labels[rows], self.flux[rows] = labels, flux
+        self.labels.flush()
+        self.flux.flush()
+        self.done, self.state = rows.stop, state
+        names = ("key", "done", "state", "scales", "validation")
+        with replacing(self.note) as temporary:
+            temporary.write_text(json.dumps({name: getattr(self, name) for name in names}))
+
+    def read_flux(self) -> np.memmap:
+        return np.load(self._flux, mmap_mode="r")
+
+
+def _is_array(file, shape, dtype) -> bool:
+    try:
+        found = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return found.shape == shape and found.dtype == dtype
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What the validation and the training draws of a recipe come from; no star is on both sides."""
+
+    library: Library
+    space: LabelSpace
+    recipe: Recipe | InversionRecipe
+    work: Work
+
+    def of(self, validation: bool, scales) -> _Source:
+        held_out = split_library(self.library, self.recipe.validation, self.work.seed)
+        spectra = self.library.subset(held_out if validation else ~held_out)
+        broadener = self.library.broadener(PAPER_WAVELENGTH)
+        if validation:
+            return _Source(spectra, self.space, broadener)
+        if self.recipe.interpolate:
+            bounds = [[self.space[n].lower, self.space[n].upper] for n in spectra.names]
+            spectra = LibraryInterpolator(spectra, bounds, progress=self.work.progress, scales=scales)
+        return _Source(spectra, self.space, broadener, self.recipe.slow_share)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Spectra of a library, or between them, with random rotation and resolution."""
+
+    spectra: Library | LibraryInterpolator
+    space: LabelSpace
+    broadener: Broadener
+    slow_share: float = 0.0
+
+    def draw(self, n: int, rng) -> tuple[np.ndarray, np.ndarray]:
+        intrinsic, unbroadened = self._pick(n, rng)
+        labels = np.empty((n, len(self.space)))
+        for name, values in zip(self.spectra.names, intrinsic.T, strict=True):
+            if name in self.space.names:
+                labels[:, self.space.names.index(name)] = values
+        vsini, resolution = random_instrument(self.space, n, self.slow_share, rng)
+        labels[:, [self.space.names.index(name) for name in ("vsini", "resolution")]] = np.stack([vsini, resolution], 1)
+        transforms = self.broadener.transform(unbroadened)
+        return labels, np.array(
+            [self.broadener.apply(t, v, r) for t, v, r in zip(transforms, vsini, resolution, strict=True)]
+        )
+
+    def _pick(self, n, rng):
+        if isinstance(self.spectra, LibraryInterpolator):
+            return self.spectra.draw(n, rng)
+        rows = rng.integers(len(self.spectra), size=n)
+        return self.spectra.labels[rows], self.spectra.flux[rows]
+
+
+def random_instrument(
+    space: LabelSpace, n: int, slow_share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random v sin i (n,) and resolution (n,) over the space; for a `slow_share` of the draws v sin i is 300 u^3."""
+    u = rng.random(n)
+    u = np.where(rng.random(n) < slow_share, u**3, u)
+    vsini, resolution = space["vsini"], space["resolution"]
+    return (
+        vsini.lower + u * (vsini.upper - vsini.lower),
+        resolution.lower + rng.random(n) * (resolution.upper - resolution.lower),
+    )
+
+
+def make_test_set(library: Library, space: LabelSpace, draws: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws of the spectra of `library` themselves, with v sin i and resolution uniform in `space`.
 
     Parameters
@@ -145,78 +243,38 @@ def make_test_set(library: Library, space, draws: int, seed: int) -> tuple[np.nd
     flux : ndarray, shape (draws, n_pixels), float32
         On `PAPER_WAVELENGTH`.
     """
-    intrinsic = [n for n in space.names if n in library.names]
-    columns, order = [space.names.index(n) for n in intrinsic], [library.names.index(n) for n in intrinsic]
     labels, flux = np.empty((draws, len(space))), np.empty((draws, len(PAPER_WAVELENGTH)), dtype="f4")
-    rng, broadener = np.random.default_rng([seed, draws]), library.broadener(PAPER_WAVELENGTH)
-    for i in range(0, draws, _BATCH):
-        rows = slice(i, min(i + _BATCH, draws))
-        _draw((library, order), labels, flux, rows, columns, space, 0.0, broadener, rng)
+    source, rng = _Source(library, space, library.broadener(PAPER_WAVELENGTH)), np.random.default_rng([seed, draws])
+    for start in range(0, draws, _BATCH):
+        rows = slice(start, min(start + _BATCH, draws))
+        labels[rows], flux[rows] = source.draw(rows.stop - rows.start, rng)
     return labels, flux
 
 
-def _draw(source, labels, flux, rows, columns, space, slow, broadener, rng):
-    """Fill in some rows of labels and flux."""
-    labels[rows, columns], unbroadened = _pick(source, rows.stop - rows.start, rng)
-    labels[rows] = _instrument(labels[rows], space, slow, rng)
-    flux[rows] = _broadened(broadener, unbroadened, labels[rows], space)
+def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
+    """Raise if the library does not do for the recipe.
 
-
-def _check_labels(library, space):
-    expected = set(space.names) - {"vsini", "resolution"}
+    Raises
+    ------
+    TrainingError
+        The library has other labels than the recipe, too few stars, or wavelengths or a resolution that do not suffice
+        for the recipe's range of v sin i and resolution; or the recipe has too few draws.
+    """
+    expected = set(recipe.label_space().names) - {"vsini", "resolution"}
     if set(library.names) != expected:
         raise TrainingError(
             f"the library has the labels {', '.join(library.names)}: this recipe needs {', '.join(sorted(expected))}."
         )
-
-
-def _check(library, space, draws):
-    """The library's broadener, once it is sure that it can do what will be asked of it."""
-    if len(library) < 50:
-        raise TrainingError(f"the library holds {len(library)} spectra: at least 50 are needed.")
-    if draws < 100:
-        raise TrainingError(f"draws={draws} is too few: at least 100 are needed.")
+    if (stars := len(np.unique(library.stars))) < _FEWEST_STARS:
+        raise TrainingError(
+            f"the library holds {stars} spectra of different labels: at least {_FEWEST_STARS} are needed."
+        )
+    if recipe.draws < _FEWEST_DRAWS:
+        raise TrainingError(f"draws={recipe.draws} is too few: at least {_FEWEST_DRAWS} are needed.")
+    space = label_space_of(library, recipe.label_space())
     try:
         broadener = library.broadener(PAPER_WAVELENGTH)
         broadener.transfer(space["vsini"].upper, space["resolution"].lower)
         broadener.transfer(space["vsini"].lower, space["resolution"].upper)
     except ValueError as e:
         raise TrainingError(f"the library cannot be broadened to the spectra to train on: {e}.") from None
-    return broadener
-
-
-def _source(library, intrinsic, held_out, validation, recipe, space, progress):
-    """What spectra are picked from: an interpolator, or rows of the library with labels in order."""
-    order = [library.names.index(n) for n in intrinsic]
-    chosen = library.subset(held_out if validation else ~held_out)
-    if recipe.interpolate and not validation:
-        bounds = np.array([[space[n].lower, space[n].upper] for n in library.names])
-        return LibraryInterpolator(chosen, bounds, progress=progress), order
-    return chosen, order
-
-
-def _pick(source, n, rng):
-    spectra, order = source
-    if isinstance(spectra, LibraryInterpolator):
-        labels, flux = spectra.draw(n, rng)
-    else:
-        rows = rng.integers(len(spectra), size=n)
-        labels, flux = spectra.labels[rows], spectra.flux[rows]
-    return labels[:, order], flux
-
-
-def _instrument(labels, space, slow, rng):
-    """Fill in vsini and resolution."""
-    n = len(labels)
-    u = rng.random(n)
-    u = np.where(rng.random(n) < slow, u**3, u)
-    for name, share in (("vsini", u), ("resolution", rng.random(n))):
-        label = space[name]
-        labels[:, space.names.index(name)] = label.lower + share * (label.upper - label.lower)
-    return labels
-
-
-def _broadened(broadener, flux, labels, space):
-    vsini, resolution = (labels[:, space.names.index(n)] for n in ("vsini", "resolution"))
-    transforms = broadener.transform(flux)
-    return [broadener.apply(t, v, r) for t, v, r in zip(transforms, vsini, resolution, strict=True)]

@@ -9,14 +9,15 @@ import numpy as np
 
 from ..emulator.network import DenseNetwork, Layer
 from ..library import Library
+from .recipes import InversionRecipe, Recipe
 
 __all__ = ["in_batches", "provenance", "rounded"]
 
 _PACKAGES = ("numpy", "scipy", "h5py", "keras", "tensorflow", "tensorflow-cpu", "rvsemu")
 
 
-def in_batches(network, x, n=4096) -> np.ndarray:
-    """``network(x)`` for n rows at a time."""
+def in_batches(network: DenseNetwork, x: np.ndarray, n: int = 4096) -> np.ndarray:
+    """``network(x)``, computed for n rows at a time."""
     return np.concatenate([network(x[i : i + n]) for i in range(0, len(x), n)])
 
 
@@ -26,7 +27,7 @@ def rounded(network: DenseNetwork, dtype: str) -> DenseNetwork:
     return DenseNetwork(layers)
 
 
-def provenance(recipe, library: Library) -> dict:
+def provenance(recipe: Recipe | InversionRecipe, library: Library) -> dict:
     """Recipe, version (the date), settings, library and packages, for the `info` of a file."""
     return {
         "recipe": recipe.name,

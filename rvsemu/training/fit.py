@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .._storage import replacing
+from .._storage import check_output, made_folder, replacing
 from ..emulator import Emulator, ErrorModel
 from ..emulator.labels import LabelSpace
-from ..errors import TrainingError
+from ..emulator.network import DenseNetwork
+from ..errors import TrainingError, check_whole
+from ..inversion import Inversion
 from ..library import Library
+from .accuracy import TEFF_EDGES, error_model, metrics, rms_by_teff
 from .autoencoder import codec_of
 from .domain import constant_labels, label_space_of
-from .draws import make_training_set
-from .errors import TEFF_EDGES, error_model
+from .draws import TrainingSet, check_library, make_training_set, split_library
 from .export import in_batches, provenance, rounded
 from .inversion import train_inversion
-from .metrics import metrics, rms_by_teff
-from .recipes import InversionRecipe, Recipe, Schedule
+from .recipes import InversionRecipe, Recipe, Schedule, Work
 from .recipes import recipe as recipe_named
 
-__all__ = ["train"]
+__all__ = ["LEAST_R2", "limited", "measured_emulator", "r2_of", "train"]
+
+LEAST_R2 = 0.9
+"""R2 below which a model has learned too little for any fit to be trusted; the shipped emulator reaches 0.9998."""
+
+_SLOW = 30.0  # km/s
 
 
-def train(library, recipe="default", out=None, *, folder=None, draws=None, epochs=None, seed=1, progress=True):
+def train(
+    library: Library | str | os.PathLike,
+    recipe: str | Recipe | InversionRecipe = "default",
+    out: str | os.PathLike | None = None,
+    *,
+    folder: str | os.PathLike | None = None,
+    draws: int | None = None,
+    epochs: int | None = None,
+    seed: int = 1,
+    least_r2: float | None = LEAST_R2,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Emulator | Inversion:
     """Train a recipe on a library and write the emulator, or the inversion.
 
     Parameters
@@ -39,99 +61,147 @@ def train(library, recipe="default", out=None, *, folder=None, draws=None, epoch
     out : path, optional
         The file (HDF5); default ``emulator.h5`` or ``inversion.h5``.
     folder : path, optional
-        For the draws and checkpoints; default `out` with the suffix ``.work``. Called again with the
-        same arguments, training goes on from what is there; the folder may be deleted afterwards.
+        Folder of draws and checkpoints; default `out` with the suffix ``.work``. Called again with the same arguments,
+        training goes on from what is there, draws included; the folder may be deleted afterwards.
     draws : int, optional
-        Instead of the recipe's number.
+        Number of draws, instead of the recipe's.
     epochs : int, optional
-        At most so many in each stage, where the recipe's patience would allow more.
+        Largest number of epochs in each stage, where the recipe's patience would allow more.
     seed : int
-        Of the split, the draws, the first weights and the batches.
+        Seed of the split, the draws, the first weights and the batches.
+    least_r2 : float or None
+        R2 that must be reached for the file to be written: of the flux of validation spectra for an emulator, of Teff
+        of test spectra for an inversion (see `r2_of`). None accepts any. Stored as ``info["least_r2"]``.
+    overwrite : bool
+        Replace a file `out` of another training. (That of the same one is replaced anyway.)
     progress : bool
         Show progress bars.
 
     Returns
     -------
     Emulator or Inversion
-        With ``info["metrics"]``. Those of an emulator are measured on validation spectra of which no library
-        spectrum was trained on: the autoencoder alone, the label network alone (on latent values), and
-        linked, as written (rounded weights, NumPy). For those of an inversion see
-        `rvsemu.training.inversion.train_inversion`.
+        With ``info["metrics"]``. Those of an emulator are measured on validation spectra of stars that were not trained
+        on: the autoencoder alone, the label network alone (on latent values), and linked, as written (rounded weights,
+        NumPy). For those of an inversion see `rvsemu.training.inversion.train_inversion`.
 
     Raises
     ------
     TrainingError
-        TensorFlow is missing, the library does not fit, or `folder` belongs to another training.
+        TensorFlow is missing, an argument is impossible, the library does not do, `out` exists, `folder` belongs to
+        another training, or `least_r2` was not reached.
     LibraryFileError
         The library cannot be read.
     """
-    recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
-    recipe = _limited(replace(recipe, draws=draws or recipe.draws), epochs)
+    recipe = limited(recipe, draws, epochs)
+    seed = check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
     library = library if isinstance(library, Library) else Library.load(library)
     _need_tensorflow()
     out = Path(out or f"{recipe.makes}.h5")
-    if not out.absolute().parent.is_dir():
-        raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
-    if out.is_dir():
-        raise TrainingError(f"out={out} is a folder: give the name of a file.")
-    folder = Path(folder) if folder else out.with_name(out.name + ".work")
-    _claim(folder, {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed})
-    make = train_inversion if isinstance(recipe, InversionRecipe) else _train
-    trained = make(recipe, library, folder, seed, progress)
+    folder = Path(folder) if folder else out.parent / f"{out.name}.work"
+    parts = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
+    identity = json.dumps(parts, sort_keys=True, indent=1)
+    check_output(out, TrainingError, overwrite or _text(folder) == identity)
+    _check_known(library, recipe, seed)
+    work = Work(folder, seed, progress)
+    _claim(folder, identity)
+    if isinstance(recipe, InversionRecipe):
+        trained = train_inversion(recipe, library, work)
+    else:
+        trained = _train_emulator(recipe, library, work)
+    trained = replace(trained, info={**trained.info, "least_r2": least_r2})
+    _check_accuracy(trained, out, folder, least_r2)
     trained.save(out, dtype=recipe.weights)
     return type(trained).load(out)
 
 
-def _limited(recipe: Recipe, epochs) -> Recipe:
-    """`recipe` with no stage longer than `epochs`."""
+def limited(
+    recipe: str | Recipe | InversionRecipe, draws: int | None = None, epochs: int | None = None
+) -> Recipe | InversionRecipe:
+    """The recipe, or that of the name, with another number of draws, and no stage longer than `epochs`."""
+    recipe = recipe_named(recipe) if isinstance(recipe, str) else recipe
+    if not isinstance(recipe, Recipe | InversionRecipe):
+        raise TrainingError(f"recipe={recipe!r}: give the name of a recipe, a Recipe or an InversionRecipe.")
+    if draws is not None:
+        recipe = replace(recipe, draws=check_whole(TrainingError, "draws", draws, 100, 10**9))
     if epochs is None:
         return recipe
-    if epochs < 1:
-        raise TrainingError(f"epochs={epochs}: give at least 1.")
+    check_whole(TrainingError, "epochs", epochs, 1, 10**6)
     schedules = {k: v for k, v in vars(recipe).items() if isinstance(v, Schedule)}
     return replace(recipe, **{k: replace(v, epochs=min(v.epochs, epochs)) for k, v in schedules.items()})
 
 
+def r2_of(info: dict) -> float:
+    """R2 by which a model is accepted, from its `info`; NaN if it has none.
+
+    The share of the variance that is explained: of the flux of validation spectra, averaged over pixels, for an
+    emulator; of Teff of test spectra for an inversion.
+    """
+    found = info.get("metrics", {})
+    return found.get("linked", {}).get("r2", found.get("test_r2", {}).get("teff", math.nan))
+
+
+def _check_accuracy(trained, out, folder, least_r2):
+    found = r2_of(trained.info)
+    if least_r2 is None or found >= least_r2:
+        return
+    raise TrainingError(
+        f"{out} was not written: R2 on spectra that were not trained on is {found:.3g}, at least {least_r2:g} is asked "
+        "for. Train longer, with more draws or on a larger library; or write it as it is (least_r2=None, "
+        f"--accept-poor): the training is kept in {folder}."
+    )
+
+
 def _need_tensorflow():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when it is imported: its messages are not for users
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         import tensorflow  # noqa: F401
-    except ImportError:
-        raise TrainingError("TensorFlow is needed to train: pip install 'rvsemu[train]'.") from None
+    except ImportError as e:
+        raise TrainingError(f"TensorFlow is needed to train: pip install 'rvsemu[train]' ({e}).") from None
 
 
-def _claim(folder: Path, identity: dict):
-    """Make `folder` this training's own, or check that it is."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as e:
-        raise TrainingError(f"folder={folder} cannot be made ({e.strerror}): choose another.") from None
-    file, text = folder / "training.json", json.dumps(identity, sort_keys=True, indent=1)
-    if file.exists() and file.read_text() != text:
+def _check_known(library, recipe, seed):
+    """Refuse a library that does not do before anything is written."""
+    test = getattr(recipe, "test", None)
+    check_library(library if test is None else library.subset(~split_library(library, test, seed)), recipe)
+
+
+def _text(folder: Path) -> str | None:
+    file = folder / "training.json"
+    return file.read_text() if file.is_file() else None
+
+
+def _claim(folder: Path, identity: str):
+    """Make the folder this training's own, or check that it is."""
+    if _text(folder) not in (None, identity):
         raise TrainingError(
             f"folder={folder} holds a training with another recipe, library, seed or number of draws: "
             "delete it or give another folder."
         )
-    with replacing(file) as temporary:
-        temporary.write_text(text)
+    try:
+        with made_folder(folder), replacing(folder / "training.json") as temporary:
+            temporary.write_text(identity)
+    except OSError as e:
+        raise TrainingError(f"folder={folder} cannot be made ({e.strerror}): choose another.") from None
 
 
-def _train(recipe: Recipe, library: Library, folder: Path, seed: int, progress: bool) -> Emulator:
+def _train_emulator(recipe: Recipe, library: Library, work: Work) -> Emulator:
     from .networks import build, compiled, linked, to_numpy
     from .stages import run_stage
 
-    sets = make_training_set(library, recipe, recipe.draws, seed, folder, progress)
+    sets = make_training_set(library, recipe, work)
     space = label_space_of(library, recipe.label_space())
     (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
     z, z_val = space.scaled(x).astype("f4"), space.scaled(x_val).astype("f4")
     codec = codec_of(recipe.components, recipe.center, flux)
     y, y_val = (codec.coefficients(f) for f in (flux, flux_val)) if codec else (flux, flux_val)
     weights = codec.weights if codec else None
-    parts = build(recipe, len(space), y.shape[1], seed)
+    parts = build(recipe, len(space), y.shape[1], work.seed)
     history = {}
 
     def stage(name, model, schedule, training, validation, weights=None):
         compiled(model, schedule, weights)
-        history[name] = run_stage(model, schedule, training, validation, folder / f"{name}.npz", seed, name, progress)
+        history[name] = run_stage(model, schedule, training, validation, work, name)
 
     def decoder():
         network = to_numpy(parts["decoder"])
@@ -150,34 +220,33 @@ def _train(recipe: Recipe, library: Library, folder: Path, seed: int, progress: 
     if recipe.finetune_schedule:
         whole = linked(network, parts["decoder"], "generator")
         stage("finetune", whole, recipe.finetune_schedule, (z, y), (z_val, y_val), weights)
-    emulator = _measured(recipe, sets, space, to_numpy(network), decoder(), measured, history, library)
-    emulator.info["seed"] = seed
-    emulator.info["constant_labels"] = constant_labels(library, recipe.label_space())
-    return emulator
+    emulator = measured_emulator(recipe, sets, space, (to_numpy(network), decoder()), library.medium)
+    info = {
+        **provenance(recipe, library),
+        "metrics": {**measured, **emulator.info["metrics"]},
+        "draws": len(sets.labels),
+        "validation_draws": len(x_val),
+        "seed": work.seed,
+        "constant_labels": constant_labels(library, recipe.label_space()),
+    }
+    return replace(emulator, history=history, info=info)
 
 
-def _measured(recipe, sets, space: LabelSpace, network, decoder, measured, history, library) -> Emulator:
-    """The emulator with its error model and validation metrics."""
+def measured_emulator(
+    recipe: Recipe, sets: TrainingSet, space: LabelSpace, networks: tuple[DenseNetwork, DenseNetwork], medium: str
+) -> Emulator:
+    """The emulator of a label network and a decoder, with its error model and ``info["metrics"]`` on validation."""
     x, flux = sets.part(True)
-    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))))
-    grid = (sets.wavelength, library.medium, blank)
-    written = (rounded(n, recipe.weights) for n in (network, decoder))
-    emulator = Emulator(space, *written, *grid, history=history)
+    blank = ErrorModel(TEFF_EDGES[:2], np.zeros((2, len(sets.wavelength))), np.zeros((2, 0, len(sets.wavelength))))
+    full = Emulator(space, *networks, sets.wavelength, medium, blank)
+    label_network, decoder = (rounded(n, recipe.weights) for n in networks)
+    emulator = replace(full, label_network=label_network, decoder=decoder)
     predicted = emulator.flux(x)
-    full = Emulator(space, network, decoder, *grid).flux(x)
-    teff = x[:, space.names.index("teff")]
+    teff, vsini = (x[:, space.names.index(name)] for name in ("teff", "vsini"))
     error = predicted - flux
-    slow = x[:, space.names.index("vsini")] < 30.0
-    measured["linked"] = metrics(flux, predicted)
-    if slow.any():
+    measured: dict[str, Any] = {"linked": metrics(flux, predicted)}
+    if (slow := vsini < _SLOW).any():
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
-    measured["rounding_max_change"] = float(np.max(np.abs(predicted - full)))
-    emulator.error = error_model(teff, error)
-    emulator.info = {
-        **provenance(recipe, library),
-        "metrics": measured,
-        "draws": len(sets.labels),
-        "validation_draws": len(x),
-    }
-    return emulator
+    measured["rounding_max_change"] = float(np.max(np.abs(predicted - full.flux(x))))
+    return replace(emulator, error=error_model(teff, error), info={"metrics": measured})

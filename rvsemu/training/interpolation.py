@@ -8,10 +8,13 @@ supplies the network's examples; it only ever knows the training part of the lib
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
+
+from ..library import Library
 
 __all__ = ["LibraryInterpolator"]
 
@@ -19,7 +22,7 @@ _COMPONENTS = 150
 _METAL_EDGE = 0.5
 """[M/H] of the last ATLAS9 structures: beyond it only abundances change, so spectra bend there."""
 _SEARCHED = 1500
-"""Spectra, at most, that the search for length scales looks at: its time grows with their cube."""
+"""Largest number of spectra that the search for length scales looks at: its time grows with their cube."""
 _START = np.array([1.4, 1.4, 4.0, 3.3, 6.0, 11.0, 3e-6])
 """Where the search for length scales begins: found with 900 spectra; the last one is the noise variance."""
 
@@ -51,14 +54,26 @@ class LibraryInterpolator:
         Trials in the search for length scales (0 keeps the starting values). They minimise the mean
         logarithm of the leave-one-out error, so that a few odd spectra do not decide.
     progress : bool
+    scales : ndarray, shape (7,), optional
+        Length scales and noise variance as another interpolator found them, instead of a search.
 
     Attributes
     ----------
+    scales : ndarray, shape (7,)
+        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5 and vmic, each in units of its standard
+        deviation in the library, and the noise variance.
     leave_one_out : ndarray, shape (n,)
         RMS error of the flux of each library spectrum when predicted from the others.
     """
 
-    def __init__(self, library, bounds, evaluations=120, progress=False):
+    def __init__(
+        self,
+        library: Library,
+        bounds: ArrayLike,
+        evaluations: int = 120,
+        progress: bool = False,
+        scales: ArrayLike | None = None,
+    ):
         self.names, self.bounds = library.names, np.asarray(bounds, dtype=float)
         flux = library.flux.astype("f8")
         self._mean = flux.mean(axis=0)
@@ -69,9 +84,11 @@ class LibraryInterpolator:
         self._center, self._spread = raw.mean(axis=0), raw.std(axis=0)
         self._spread[self._spread == 0] = 1.0  # a label that does not vary, or no [M/H] above the edge
         self._x = (raw - self._center) / self._spread
-        some = np.random.default_rng(0).permutation(len(library))[:_SEARCHED]
-        self._scales = self._search(self._x[some], coefficients[some], evaluations, progress)
-        kernel = self._kernel(self._x, self._scales)
+        if scales is None:
+            some = np.random.default_rng(0).permutation(len(library))[:_SEARCHED]
+            scales = self._search(self._x[some], coefficients[some], evaluations, progress)
+        self.scales = np.asarray(scales, dtype=float)
+        kernel = self._kernel(self._x, self.scales)
         self._weights = cho_solve(cho_factor(kernel, lower=True), coefficients)
         residual = self._leave_one_out(kernel, coefficients)
         self.leave_one_out = np.sqrt(np.sum(residual**2, axis=1) / flux.shape[1])
@@ -102,13 +119,13 @@ class LibraryInterpolator:
             found = minimize(loss, np.log(_START), method="Nelder-Mead", options={"maxfev": evaluations})
         return np.exp(np.clip(found.x, -16, 6))
 
-    def __call__(self, labels) -> np.ndarray:
+    def __call__(self, labels: ArrayLike) -> np.ndarray:
         """Unbroadened flux (n, n_wavelengths) at labels (n, n_labels), in the library's order and units."""
         x = (_features(np.atleast_2d(labels), self.names) - self._center) / self._spread
-        kernel = _matern(x / self._scales[:-1], self._x / self._scales[:-1])
+        kernel = _matern(x / self.scales[:-1], self._x / self.scales[:-1])
         return self._mean + (kernel @ self._weights) @ self._basis
 
-    def draw(self, n: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n, n_labels) over the box, half of them log-uniform in Teff, and their flux."""
         low, high = self.bounds.T
         labels = low + (high - low) * rng.random((n, len(self.names)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -13,20 +12,19 @@ from ..emulator.network import DenseNetwork
 from ..emulator.pca import PrincipalComponents
 from ..inversion import Inversion, LabelErrors, Limits
 from ..library import Library
+from .accuracy import TEFF_EDGES, metrics
 from .domain import constant_labels, label_space_of
-from .draws import make_test_set, make_training_set, test_share
-from .errors import TEFF_EDGES
+from .draws import make_test_set, make_training_set, split_library
 from .export import provenance, rounded
-from .metrics import metrics
-from .recipes import InversionRecipe
+from .recipes import InversionRecipe, Work
 
 __all__ = ["train_inversion"]
 
-_MEASURED = 10_000  # training spectra, about, that are measured
+_MEASURED = 10_000  # of the training spectra, to within a factor of two
 _BATCH = 4096
 
 
-def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, seed: int, progress: bool) -> Inversion:
+def train_inversion(recipe: InversionRecipe, library: Library, work: Work) -> Inversion:
     """Train an inversion; `rvsemu.training.fit.train` calls it, and writes the file.
 
     The library is split three ways. No spectrum of the test shares its intrinsic labels with one of training or
@@ -39,14 +37,14 @@ def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, see
         Table 5), more measures on the test spectra, and how well the components rebuild spectra. All are those of
         the weights as written, in NumPy.
     """
-    test = test_share(library, recipe.test, seed)
+    test = split_library(library, recipe.test, work.seed)
     known = library.subset(~test)
-    sets = make_training_set(known, recipe, recipe.draws, seed, folder, progress)
+    sets = make_training_set(known, recipe, work)
     space = label_space_of(known, recipe.label_space())
     (x, flux), (x_val, flux_val) = sets.part(False), sets.part(True)
-    principal = _components(flux, recipe.components, folder)
+    principal = _components(flux, recipe.components, work.folder)
     c, c_val = principal.coefficients(flux), principal.coefficients(flux_val)
-    networks, history = _networks(recipe, space, principal, (c, x), (c_val, x_val), folder, seed, progress)
+    networks, history = _networks(recipe, space, principal, (c, x), (c_val, x_val), work)
     some = slice(None, None, max(1, len(flux) // _MEASURED))
     inversion = Inversion(
         space,
@@ -59,10 +57,11 @@ def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, see
         history=history,
     )
     estimated = inversion.from_coefficients(c_val)
-    inversion.error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
+    error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
+    inversion = replace(inversion, error=error)
     full = replace(inversion, networks=networks).from_coefficients(c_val)
-    tested = make_test_set(library.subset(test), space, max(100, round(recipe.draws * recipe.test)), seed)
-    inversion.info = {
+    tested = make_test_set(library.subset(test), space, max(100, round(recipe.draws * recipe.test)), work.seed)
+    info = {
         **provenance(recipe, library),
         "metrics": {
             "training": _rms(space.names, inversion.from_coefficients(c[some]) - x[some]),
@@ -76,10 +75,10 @@ def train_inversion(recipe: InversionRecipe, library: Library, folder: Path, see
         "validation_draws": len(x_val),
         "test_draws": len(tested[0]),
         "library_split": {"test": int(test.sum()), "training and validation": len(known)},
-        "seed": seed,
+        "seed": work.seed,
         "constant_labels": constant_labels(library, recipe.label_space()),
     }
-    return inversion
+    return replace(inversion, info=info)
 
 
 def _components(flux, count, folder) -> PrincipalComponents:
@@ -92,7 +91,7 @@ def _components(flux, count, folder) -> PrincipalComponents:
         return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
 
 
-def _networks(recipe, space: LabelSpace, principal, training, validation, folder, seed, progress):
+def _networks(recipe, space: LabelSpace, principal, training, validation, work: Work):
     """The trained networks, for coefficients of unit variance, and their loss curves by name."""
     from .networks import build_inversion, compiled, to_numpy
     from .stages import run_stage
@@ -105,10 +104,9 @@ def _networks(recipe, space: LabelSpace, principal, training, validation, folder
     networks, history = [], {}
     for name, columns in groups.items():
         pairs = (inputs, targets[:, columns]), (inputs_val, targets_val[:, columns])
-        model = build_inversion(recipe, name, inputs.shape[1], pairs[0][1].shape[1], seed)
+        model = build_inversion(recipe, name, inputs.shape[1], pairs[0][1].shape[1], work.seed)
         compiled(model, recipe.schedule)
-        checkpoint = folder / f"network_{name}.npz"
-        history[name] = run_stage(model, recipe.schedule, *pairs, checkpoint, seed, name, progress, noise)
+        history[name] = run_stage(model, recipe.schedule, *pairs, work, f"network_{name}", noise)
         first, *others = to_numpy(model).layers
         first = replace(first, weights=(first.weights * scale[:, None]).astype("f4"))
         networks.append(DenseNetwork([first, *others]))
@@ -148,8 +146,10 @@ def _measured(inversion, labels, flux) -> dict:
     estimated, sigma = inversion.estimate(flux)
     error = estimated - labels
     teff, vsini = _columns(inversion.labels, labels, "teff", "vsini")
+    columns = list(zip(names, error.T, labels.T, strict=True))
     out = {
         "test": _rms(names, error),
+        "test_r2": {n: float(1 - np.mean(e**2) / x.var()) for n, e, x in columns if np.ptp(x) > 0},
         "test_median_absolute": dict(zip(names, np.median(np.abs(error), axis=0).tolist(), strict=True)),
         "test_error_over_stated": _rms(names, error / sigma),
         "test_by_teff": [],

@@ -46,7 +46,7 @@ def linked(first: keras.Model, second: keras.Model, name: str) -> keras.Model:
     return keras.Sequential([keras.Input(first.input_shape[1:]), first, second], name=name)
 
 
-def compiled(model: keras.Model, schedule: Schedule, weights=None) -> keras.Model:
+def compiled(model: keras.Model, schedule: Schedule, weights: np.ndarray | None = None) -> keras.Model:
     """`model` with the schedule's optimiser and the MSE loss, its outputs weighted by `weights` if given."""
     optimizer = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}[schedule.optimizer]
     loss = "mse" if weights is None else _weighted_mse(weights)

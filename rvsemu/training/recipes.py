@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
 from ..emulator.labels import PAPER_LABELS, LabelSpace
 from ..errors import TrainingError
 
-__all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", "Schedule", "recipe"]
+__all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", "Schedule", "Work", "recipe"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class NetworkPlan:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How one stage is trained: Keras optimiser, batch, epochs at most, patience, learning rate.
+    """How one stage is trained: Keras optimiser, batch, largest number of epochs, patience, learning rate.
 
     With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
     `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
@@ -40,7 +42,31 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Work:
+    """One training of a recipe: folder of its draws and checkpoints, seed of everything random, and progress bars."""
+
+    folder: Path
+    seed: int
+    progress: bool = False
+
+
+class _Common:
+    """What recipes of emulators and of inversions share."""
+
+    makes: ClassVar[str]  # what comes of it
+
+    def label_space(self) -> LabelSpace:
+        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
+        transforms = dict.fromkeys(self.log_labels, "log")
+        return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in PAPER_LABELS))
+
+    def asdict(self) -> dict:
+        """Plain dictionary, for the file of what comes of it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe(_Common):
     """An emulator in the making.
 
     Parameters
@@ -66,8 +92,8 @@ class Recipe:
     log_labels : tuple of str
         Labels of which the network sees the logarithm.
     components : int
-        Where positive, the autoencoder works on so many principal components of the training spectra,
-        each scaled to unit variance, with the loss weighted back to flux. This linear map is merged into
+        Number of principal components of the training spectra that the autoencoder works on, each scaled to unit
+        variance, with the loss weighted back to flux; 0 for the fluxes themselves. This linear map is merged into
         the decoder's last layer afterwards: the emulator is labels -> latent -> flux all the same.
     center : bool
         Let the autoencoder see deviations from the mean training spectrum, which is added to the
@@ -94,18 +120,7 @@ class Recipe:
     center: bool = False
     weights: str = "float16"
 
-    @property
-    def makes(self) -> str:
-        """What comes of it."""
-        return "emulator"
-
-    def label_space(self) -> LabelSpace:
-        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
-        return _label_space(self.log_labels)
-
-    def asdict(self) -> dict:
-        """Plain dictionary, for the emulator file."""
-        return asdict(self)
+    makes: ClassVar[str] = "emulator"
 
 
 GEBRAN2024 = Recipe(
@@ -155,7 +170,7 @@ RECIPES = {r.name: r for r in (DEFAULT, GEBRAN2024)}
 
 
 @dataclass(frozen=True)
-class InversionRecipe:
+class InversionRecipe(_Common):
     """An inversion in the making: spectra to labels.
 
     Parameters
@@ -181,7 +196,7 @@ class InversionRecipe:
     whitened : bool
         Scale the coefficients to unit variance. (The scale goes into the network's first layer afterwards.)
     noise : float
-        Each training spectrum is seen with white noise, anew in every epoch, of a standard deviation a pixel that is
+        Each training spectrum is seen with white noise, anew in every epoch, of a standard deviation per pixel that is
         uniform between 0 and this.
     initializer : str
         Keras' name for how first weights are drawn.
@@ -205,18 +220,7 @@ class InversionRecipe:
     initializer: str = "glorot_uniform"
     weights: str = "float32"
 
-    @property
-    def makes(self) -> str:
-        """What comes of it."""
-        return "inversion"
-
-    def label_space(self) -> LabelSpace:
-        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
-        return _label_space(self.log_labels)
-
-    def asdict(self) -> dict:
-        """Plain dictionary, for the inversion file."""
-        return asdict(self)
+    makes: ClassVar[str] = "inversion"
 
 
 GEBRAN2024_INVERSION = InversionRecipe(
@@ -256,10 +260,6 @@ resolutions and microturbulences is in line profiles, whose share of the varianc
 first fifteen."""
 
 INVERSIONS = {r.name: r for r in (INVERSION, GEBRAN2024_INVERSION)}
-
-
-def _label_space(log_labels) -> LabelSpace:
-    return LabelSpace(tuple(replace(lab, transform="log") if lab.name in log_labels else lab for lab in PAPER_LABELS))
 
 
 def recipe(name: str) -> Recipe | InversionRecipe:

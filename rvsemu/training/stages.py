@@ -11,15 +11,23 @@ from tqdm import tqdm
 
 from .._storage import replacing
 from ..errors import TrainingError
-from .recipes import Schedule
+from .recipes import Schedule, Work
 
-__all__ = ["run_stage"]
+__all__ = ["Batches", "run_stage"]
 
 
-class _Batches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):
     """Shuffled batches from arrays or memory maps; order and noise depend on seed and epoch alone."""
 
-    def __init__(self, inputs, targets, batch, seed, first_epoch, noise=None):
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        batch: int,
+        seed: int,
+        first_epoch: int,
+        noise: np.ndarray | None = None,
+    ):
         super().__init__(workers=1)
         self.noise = noise
         self.inputs, self.targets, self.batch, self.seed, self.epoch = inputs, targets, batch, seed, first_epoch
@@ -42,7 +50,7 @@ class _Batches(keras.utils.PyDataset):
         rng = np.random.default_rng([self.seed, self.epoch, i])
         return (rng.random((shape[0], 1)) * self.noise * rng.normal(size=shape)).astype("f4")
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
         self._shuffle()
 
@@ -123,7 +131,15 @@ class _Keeper(keras.callbacks.Callback):
         self.bar.close()
 
 
-def run_stage(model, schedule, training, validation, checkpoint, seed, name, progress=True, noise=None):
+def run_stage(
+    model: keras.Model,
+    schedule: Schedule,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    work: Work,
+    name: str,
+    noise: np.ndarray | None = None,
+) -> dict[str, list[float]]:
     """Train a compiled `model` as `schedule` says; it ends with its best weights.
 
     Parameters
@@ -131,11 +147,10 @@ def run_stage(model, schedule, training, validation, checkpoint, seed, name, pro
     model : keras.Model
     schedule : Schedule
     training, validation : tuple of (inputs, targets)
-    checkpoint : path
-        Written after each epoch; if it exists the stage goes on from there.
-    seed : int
+    work : Work
+        Its folder gets the checkpoint ``NAME.npz`` after each epoch; the stage goes on from one that is there.
     name : str
-        For the progress bar.
+        Name of the stage.
     noise : ndarray, shape (n_inputs,), optional
         Normally distributed noise is added to the inputs of training, anew in every epoch, of a standard deviation
         that is this times a number between 0 and 1 for each row.
@@ -145,13 +160,13 @@ def run_stage(model, schedule, training, validation, checkpoint, seed, name, pro
     dict
         ``loss`` and ``val_loss`` of each epoch.
     """
-    keeper = _Keeper(schedule, Path(checkpoint), progress, name)
+    keeper = _Keeper(schedule, Path(work.folder) / f"{name}.npz", work.progress, name)
     keeper.set_model(model)
     keeper.restore()
     if not keeper.finished:
         model.fit(
-            _Batches(*training, schedule.batch, seed, keeper.epoch, noise),
-            validation_data=_Batches(*validation, 2048, seed, 0),
+            Batches(*training, schedule.batch, work.seed, keeper.epoch, noise),
+            validation_data=Batches(*validation, 2048, work.seed, 0),
             initial_epoch=keeper.epoch,
             epochs=schedule.epochs,
             callbacks=[keeper],

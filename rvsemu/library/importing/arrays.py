@@ -1,7 +1,8 @@
-"""The reader of anything else: one file a spectrum with a table of labels, or one file with arrays."""
+"""The reader of anything else: one file per spectrum with a table of labels, or one file with arrays."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from ..model import check_promise
 from .codes import lazily
 from .grids import image_spectrum
 from .labels import LabelTable, label_name
@@ -24,10 +26,11 @@ _NORMALISED = ("flux_norm", "normalized flux", "normalized_flux", "normalised_fl
 _FLUX = (*_NORMALISED, "flux", "fluxes", "spectrum")
 _CONTINUUM = ("continuum", "cont", "cntm")
 _ARRAYS = (".npz", ".h5", ".hdf5")
+_MOST_BYTES = 40_000_000_000
 
 
 def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
-    """One file a spectrum (text, CSV, ECSV, FITS), or arrays in one file (FITS table, ``.npz``, HDF5)."""
+    """One file per spectrum (text, CSV, ECSV, FITS), or arrays in one file (FITS table, ``.npz``, HDF5)."""
     for path in files.matching(r"\.(txt|dat|csv|ecsv|asc|spec|fits|npz|h5|hdf5)(\.gz)?$", any_name=True):
         if labels is not None and path.absolute() == labels.path.absolute():
             continue
@@ -52,7 +55,7 @@ def _first(names, values, what):
 
 # ---------------------------------------------------------------------- one file, many spectra
 def _arrays(path: Path):
-    """Arrays and units by lower-case name, if the file holds a spectrum a row; None if it is one spectrum."""
+    """Arrays and units by lower-case name, if the file holds one spectrum per row; None if it is one spectrum."""
     suffix = path.suffix.lower()
     if suffix in _ARRAYS:
         return _hdf5(path) if suffix != ".npz" else _npz(path)
@@ -71,6 +74,10 @@ def _arrays(path: Path):
 
 def _npz(path):
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > _MOST_BYTES:
+            raise ValueError(f"its arrays take {size / 1e9:.3g} GB, at most {_MOST_BYTES / 1e9:g} GB are read")
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {k.lower(): np.asarray(file[k]) for k in file.files}, {}
     except Exception as e:  # damaged archives raise a dozen unrelated classes
@@ -80,10 +87,10 @@ def _npz(path):
 def _hdf5(path):
     try:
         with h5py.File(path, "r") as file:
-            datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+            datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "iufb"}
             units = {k.lower(): str(v.attrs["unit"]) for k, v in datasets.items() if "unit" in v.attrs}
-            return {k.lower(): v[()] for k, v in datasets.items()}, units
-    except (OSError, RuntimeError) as e:
+            return {k.lower(): check_promise(v)[()] for k, v in datasets.items()}, units
+    except (MemoryError, OSError, RuntimeError, ValueError) as e:
         raise Unusable(f"it is not a readable HDF5 file ({str(e).splitlines()[0]})") from None
 
 
@@ -104,7 +111,7 @@ def _rows(title, values, units):
 def _check_rows(values, wave, flux) -> int:
     """How many spectra there are; labels, continuum and wavelengths (if they have rows) must be as many."""
     if np.ndim(values[flux]) != 2:
-        raise Unusable(f"'{flux}' has the shape {np.shape(values[flux])}: a row a spectrum is expected")
+        raise Unusable(f"'{flux}' has the shape {np.shape(values[flux])}: one row per spectrum is expected")
     n = len(values[flux])
     for name, value in values.items():
         wanted = label_name(name) or name in _CONTINUUM or (name == wave and np.ndim(value) > 1)

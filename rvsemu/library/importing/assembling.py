@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,7 +42,7 @@ class Report:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def reasons(self) -> list[str]:
-        """One line a reason: how many, the reason, an example; the most frequent first."""
+        """One line for each reason: how many, the reason, an example; the most frequent first."""
         example = {reason: name for name, reason in reversed(self.left_out.items())}
         counts = Counter(self.left_out.values()).most_common()
         return [f"{n} x {r} (e.g. {example[r]})" if n > 1 else f"{example[r]}: {r}" for r, n in counts]
@@ -57,12 +59,17 @@ class _Import:
     origin: str = ""
 
 
-def import_library(paths, format: str, settings: Settings | None = None, progress: bool = True):
+def import_library(
+    paths: str | os.PathLike | Iterable[str | os.PathLike],
+    format: str,
+    settings: Settings | None = None,
+    progress: bool = True,
+) -> tuple[Library, Report]:
     """Read spectra of other origin into a library of rvsemu: normalised, in air, on a uniform grid.
 
     Parameters
     ----------
-    paths : sequence of path
+    paths : path or sequence of path
         Files, or folders that are searched through.
     format : str
         One of `FORMATS`.
@@ -83,7 +90,7 @@ def import_library(paths, format: str, settings: Settings | None = None, progres
         A path does not exist, nothing can be used, a setting does not fit the format, or, with
         ``settings.strict``, the first spectrum that cannot be used.
     """
-    settings, chosen = settings or Settings(), format_named(format)
+    settings, chosen, paths = settings or Settings(), format_named(format), _listed(paths)
     _check_flux(chosen, settings)
     table = LabelTable(settings.labels) if settings.labels is not None else None
     sources = list(chosen.reader(Files(paths), table))
@@ -106,6 +113,13 @@ def import_library(paths, format: str, settings: Settings | None = None, progres
         info=_info(job, report, resolutions[0]),
     )
     return library, report
+
+
+def _listed(paths) -> list[Path]:
+    try:
+        return [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    except TypeError:
+        raise LibraryFileError(f"paths={paths!r}: give a path or a sequence of paths.") from None
 
 
 def _check_flux(chosen: Format, settings: Settings):

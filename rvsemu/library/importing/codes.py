@@ -1,26 +1,27 @@
 """Readers of what spectrum synthesis codes write: SYNSPEC, Turbospectrum, TSFitPy, MOOG, iSpec, FERRE.
 
-Like all readers they take the `Files` of an import and the table of labels (or None), and yield a `Source` a spectrum.
+Like all readers they take the `Files` of an import and the table of labels (or None), and yield a `Source` for each
+spectrum.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import LibraryFileError
 from .labels import LabelTable
-from .naming import MARCS, TLUSTY
+from .naming import MARCS, TLUSTY, Grammar
 from .reading import Files, columns, lines_of, plain_name
 from .spectrum import RawSpectrum, Source, Unusable, failing
 
 __all__ = ["ferre", "ispec", "moog", "synspec", "tlusty", "tsfitpy", "turbospectrum"]
 
 
-def lazily(files: Files, path: Path, grammar, read) -> Source:
+def lazily(files: Files, path: Path, grammar: Grammar, read: Callable[[], RawSpectrum]) -> Source:
     """A source whose labels are in its name; a name that is refused is a source that cannot be read."""
     try:
         labels = grammar.labels(path.name)
@@ -127,7 +128,7 @@ _LOGW = {"0": lambda x: x, "1": lambda x: 10.0**x, "2": np.exp}
 
 
 def ferre(files: Files, table: LabelTable | None) -> Iterator[Source]:
-    """Grids as text: a header, then a spectrum a line, the last label varying fastest."""
+    """Grids as text: a header, then one spectrum per line, the last label varying fastest."""
     for path in files.matching(r"\.dat$", any_name=True):
         try:
             header, offsets = _ferre_header(path)

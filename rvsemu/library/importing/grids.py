@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -123,7 +124,7 @@ def coelho2014(files: Files, table: LabelTable | None) -> Iterator[Source]:
         yield lazily(files, path, COELHO, lambda path=path: image_spectrum(path))
 
 
-def image_spectrum(path) -> RawSpectrum:
+def image_spectrum(path: Path) -> RawSpectrum:
     """A one-dimensional FITS image whose header has CRVAL1 and CDELT1 (or CD1_1)."""
     flux, header = _image(path)
     step = header.get("CDELT1", header.get("CD1_1"))

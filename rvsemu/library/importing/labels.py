@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class LabelTable:
         The table cannot be read, has no such columns, or names a file twice.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         table = _read(self.path)
         self.columns = {label_name(c): c for c in table.colnames if label_name(c)}
@@ -79,7 +80,7 @@ class LabelTable:
             raise Unusable(f"the table {self.path.name} does not have it")
         return self._numbers(self.rows[name])
 
-    def unused(self, paths) -> list[str]:
+    def unused(self, paths: Iterable[Path]) -> list[str]:
         """Names in the table that none of the files `paths` has."""
         used = {self._name(path) for path in paths}
         return [name for name in self.rows if name not in used]

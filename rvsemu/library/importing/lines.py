@@ -20,7 +20,7 @@ _HOTTEST = 10000.0  # K: beyond, Paschen lines are deeper
 _TOLERANCE = 0.6  # Angstrom: 21 km/s
 
 
-def shift(wavelength, flux, teff: float) -> float | None:
+def shift(wavelength: np.ndarray, flux: np.ndarray, teff: float) -> float | None:
     """Angstrom by which the Ca II triplet lies redward of its place in air; None where that cannot be told.
 
     The depths at the places of the lines are added up for each trial shift; blends and Paschen lines do not

@@ -1,4 +1,4 @@
-"""What file names of published libraries say of their stars: one grammar a library."""
+"""What file names of published libraries say of their stars: one grammar per library."""
 
 from __future__ import annotations
 

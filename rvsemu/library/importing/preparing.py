@@ -174,7 +174,7 @@ def _continuum(raw) -> np.ndarray:
     return np.exp(PchipInterpolator(wavelength, np.log(continuum))(raw.wavelength))
 
 
-def pseudo_continuum(wavelength, flux, degree: int) -> np.ndarray:
+def pseudo_continuum(wavelength: np.ndarray, flux: np.ndarray, degree: int) -> np.ndarray:
     """A polynomial through the highest fluxes: the 98th percentiles of pieces of 10 A, the low ones rejected."""
     scale = np.median(flux)
     if not scale > 0:
@@ -210,12 +210,12 @@ def _plausible(flux, wavelength, settings) -> np.ndarray:
     return flux
 
 
-def in_air(wavelength, medium: str) -> np.ndarray:
+def in_air(wavelength: np.ndarray, medium: str) -> np.ndarray:
     """Wavelengths in air."""
     return convert_medium(wavelength, medium, "air")
 
 
-def wrong_medium(wavelength, flux, teff: float, medium: str) -> str | None:
+def wrong_medium(wavelength: np.ndarray, flux: np.ndarray, teff: float, medium: str) -> str | None:
     """The reason to refuse a spectrum whose lines are not where `medium` puts them; `wavelength` is in air then."""
     found = shift(wavelength, flux, teff)
     if found is None or verdict(found, medium) == medium:
@@ -226,7 +226,7 @@ def wrong_medium(wavelength, flux, teff: float, medium: str) -> str | None:
     return f"its Ca II lines lie {found:+.1f} A from their place at rest: not at rest, or another unit or medium"
 
 
-def rebinned(wavelength, flux, centres, step: float) -> np.ndarray:
+def rebinned(wavelength: np.ndarray, flux: np.ndarray, centres: np.ndarray, step: float) -> np.ndarray:
     """Mean flux in bins of `step` about `centres` of a spline through the samples; its area is conserved.
 
     Raises

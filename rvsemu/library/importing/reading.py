@@ -7,12 +7,14 @@ import io
 import re
 import warnings
 import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
+from numpy.typing import ArrayLike
 
 from ...errors import LibraryFileError
 from .spectrum import Unusable
@@ -25,6 +27,8 @@ _EXPONENTS = (
     (re.compile(r"\*{2,}"), " nan "),  # a number too wide for its field
 )
 _MAX_HEADER = 40
+MOST_BYTES = 1_000_000_000
+"""Size of a file, unpacked, beyond which it is not read into memory."""
 
 
 class Files:
@@ -36,7 +40,7 @@ class Files:
         A path does not exist.
     """
 
-    def __init__(self, paths):
+    def __init__(self, paths: Iterable[str | Path]):
         self.named, self.found, self._titles = [], [], {}
         for path in map(Path, paths):
             if path.is_dir():
@@ -87,14 +91,17 @@ def content(path: Path) -> bytes:
     Raises
     ------
     Unusable
-        It cannot be read, is empty, or its compression is damaged.
+        It cannot be read, is empty, its compression is damaged, or it is larger than 1 GB.
     """
     try:
-        data = path.read_bytes()
-        if data.startswith(b"\x1f\x8b"):
-            data = gzip.decompress(data)
+        with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error) as e:
         raise Unusable(f"{path.name} cannot be read ({getattr(e, 'strerror', None) or e})") from None
+    if len(data) > MOST_BYTES:
+        raise Unusable(f"{path.name} holds more than {MOST_BYTES / 1e9:g} GB: give a smaller part of it")
     if not data.strip():
         raise Unusable(f"{path.name} is empty")
     return data
@@ -141,7 +148,7 @@ def _is_row(line: str) -> bool:
 
 
 @contextmanager
-def fits_open(path: Path):
+def fits_open(path: Path) -> Iterator[fits.HDUList]:
     """The HDUs of a FITS file; damage is `Unusable`."""
     data = content(path)
     try:
@@ -156,7 +163,7 @@ def fits_open(path: Path):
         raise Unusable(f"{path.name} is not a complete FITS file ({str(e).splitlines()[0] if str(e) else e})") from None
 
 
-def fits_table(hdus) -> tuple[dict, dict]:
+def fits_table(hdus: fits.HDUList) -> tuple[dict, dict]:
     """Columns and their units of the first table, by lower-case name; numbers in this machine's byte order."""
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
     if not tables:
@@ -166,7 +173,7 @@ def fits_table(hdus) -> tuple[dict, dict]:
     return values, {c.name.lower(): c.unit for c in definitions if c.unit}
 
 
-def native(values) -> np.ndarray:
+def native(values: ArrayLike) -> np.ndarray:
     """`values` in this machine's byte order, numbers as float64."""
     values = np.asarray(values)
     return values.astype("f8") if values.dtype.kind in "fiu" else values

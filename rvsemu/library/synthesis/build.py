@@ -39,16 +39,16 @@ class Result:
 
 
 def build(
-    path,
-    n,
-    settings=None,
+    path: str | Path,
+    n: int,
+    settings: Settings | None = None,
     *,
-    workspace=None,
-    jobs=None,
-    dask=None,
-    within=None,
-    retry=False,
-    progress=True,
+    workspace: Workspace | None = None,
+    jobs: int | None = None,
+    dask: str | None = None,
+    within: dict[str, tuple[float, float]] | None = None,
+    retry: bool = False,
+    progress: bool = True,
 ) -> Library:
     """Compute the first `n` spectra of the sequence that `path` does not have yet.
 
@@ -103,7 +103,7 @@ def build(
     return Library.load(path)
 
 
-def provenance(settings, workspace) -> dict:
+def provenance(settings: Settings, workspace: Workspace) -> dict:
     """What goes into a library's attributes."""
     manifest = workspace.manifest
     lines = "Gaia-ESO (Heiter et al. 2021) with ABO damping" + ("; He I (Coulomb approximation)" * settings.helium)
@@ -218,7 +218,7 @@ def _one(job, settings, workspace, scratch) -> Result:
     return Result(index, np.asarray(labels), flux, extrapolated, error, time.monotonic() - start)
 
 
-def status(path) -> dict:
+def status(path: str | Path) -> dict:
     """What a library holds, finished or not.
 
     Returns

@@ -6,14 +6,17 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import SynthesisError
+from .settings import Settings
+from .structures import Structure
 
-__all__ = ["Engine", "Failure", "compile_synspec", "step"]
+__all__ = ["Engine", "Failure", "Star", "compile_synspec", "step"]
 
 COMPILE = ("gfortran", "-O2", "-fno-automatic", "-mcmodel=medium", "-std=legacy", "-w")
 _SOURCE = "synspec54.f"
@@ -36,7 +39,7 @@ class Failure(RuntimeError):
     """A run that gave no spectrum; the message ends with the end of SYNSPEC's log."""
 
 
-def compile_synspec(source, target) -> str:
+def compile_synspec(source: str | Path, target: str | Path) -> str:
     """Repair and compile SYNSPEC; returns the compiler's version.
 
     The one repair: in HYDLIN the array PJ has 40 elements and is written up to the 50th. Unrepaired, every
@@ -70,7 +73,7 @@ def compile_synspec(source, target) -> str:
     return version[0] if version else "unknown"
 
 
-def step(temperature, vmic, wavelength, sampling) -> float:
+def step(temperature: float, vmic: float, wavelength: float, sampling: float) -> float:
     """Largest spacing of wavelength points, Angstrom.
 
     A `sampling`-th of the full width of a Gaussian with the variance ``2 k T / m + vmic^2 / 2`` for atoms of
@@ -78,6 +81,32 @@ def step(temperature, vmic, wavelength, sampling) -> float:
     """
     thermal = 0.1289**2 * temperature / 100  # (km/s)^2
     return wavelength / 299792.458 * 2.355 / sampling * np.sqrt(thermal + vmic**2 / 2)
+
+
+@dataclass(frozen=True)
+class Star:
+    """What SYNSPEC computes the spectrum of.
+
+    Parameters
+    ----------
+    teff, logg, vmic : float
+        K, dex, km/s.
+    structure : Structure
+    abundances : ndarray, shape (99,)
+        Atoms per hydrogen atom, by atomic number.
+    atoms : path
+        Atomic line list.
+    molecules : sequence of path
+        Molecular line lists.
+    """
+
+    teff: float
+    logg: float
+    vmic: float
+    structure: Structure
+    abundances: np.ndarray
+    atoms: Path
+    molecules: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)
@@ -92,19 +121,14 @@ class Engine:
     executable: Path
     data: Path
 
-    def run(self, *, teff, logg, vmic, structure, abundances, atoms, molecules, limits, settings, scratch=None):
+    def run(
+        self, star: Star, limits: tuple[float, float], settings: Settings, scratch: Path | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One spectrum.
 
         Parameters
         ----------
-        teff, logg, vmic : float
-        structure : Structure
-        abundances : ndarray
-            Atoms per hydrogen atom, by atomic number.
-        atoms : path
-            Atomic line list.
-        molecules : sequence of path
-            Molecular line lists.
+        star : Star
         limits : (float, float)
             Angstrom, air.
         settings : Settings
@@ -126,12 +150,12 @@ class Engine:
         with tempfile.TemporaryDirectory(prefix="rvsemu-", dir=scratch) as name:
             folder = Path(name)
             (folder / "data").symlink_to(self.data)
-            (folder / "fort.5").write_text(_atmosphere_input(teff, logg, abundances))
-            (folder / "fort.8").write_text(_structure_input(teff, logg, structure))
-            (folder / "tas").write_text(_options_input(len(structure.temperature), molecules))
-            spacing = step(structure.temperature.min(), vmic, np.mean(limits), settings.sampling)
-            (folder / "fort.55").write_text(_spectrum_input(limits, spacing, vmic, len(molecules), settings))
-            for unit, path in enumerate((atoms, *molecules), start=19):
+            (folder / "fort.5").write_text(_atmosphere_input(star))
+            (folder / "fort.8").write_text(_structure_input(star))
+            (folder / "tas").write_text(_options_input(star))
+            spacing = step(star.structure.temperature.min(), star.vmic, np.mean(limits), settings.sampling)
+            (folder / "fort.55").write_text(_spectrum_input(star, limits, spacing, settings))
+            for unit, path in enumerate((star.atoms, *star.molecules), start=19):
                 (folder / f"fort.{unit}").symlink_to(path)
             log = self._execute(folder)
             return _normalised(folder, log)
@@ -150,11 +174,11 @@ class Engine:
         return log
 
 
-def _atmosphere_input(teff, logg, abundances) -> str:
+def _atmosphere_input(star) -> str:
     """fort.5: labels; LTE; for each element 1 (implicit) or 2 (explicit), abundance; the explicit ions, the `ap18`
     set of the package (H, He, C, N, O, Na, Mg, Al, Si, Ca, Fe)."""
-    lines = [f" {teff:.1f} {logg:.4f}", " T F", " 'tas'", " 50", f" {len(abundances)}"]
-    lines += [f" {2 if z in _EXPLICIT else 1:2d} {value:e} 0" for z, value in enumerate(abundances, start=1)]
+    lines = [f" {star.teff:.1f} {star.logg:.4f}", " T F", " 'tas'", " 50", f" {len(star.abundances)}"]
+    lines += [f" {2 if z in _EXPLICIT else 1:2d} {value:e} 0" for z, value in enumerate(star.abundances, start=1)]
     lines += ["*", "*", "*", "* ions", *_ions(), "* end"]
     return "\n".join(lines) + "\n"
 
@@ -183,25 +207,25 @@ def _ions():
     yield "0 0 0 -1 0 0 ' ' ' '"
 
 
-def _structure_input(teff, logg, structure) -> str:
-    """fort.8: a header, 21 lines that are skipped, a row a layer."""
-    s = structure
+def _structure_input(star) -> str:
+    """fort.8: a header, 21 lines that are skipped, one row per layer."""
+    s = star.structure
     rows = zip(s.column_mass, s.temperature, s.pressure, s.electrons, strict=True)
-    head = f"TEFF {teff:7.0f}  GRAVITY {logg:7.5f}  LTE \n" + "\n" * 21
+    head = f"TEFF {star.teff:7.0f}  GRAVITY {star.logg:7.5f}  LTE \n" + "\n" * 21
     head += f"READ DECK6{len(s.temperature):3d} RHOX,T,P,XNE \n"
     return head + "".join(f"{m:e} {t:f} {p:e} {e:e} \n" for m, t, p, e in rows)
 
 
-def _options_input(layers, molecules) -> str:
-    return f"ND= {layers} \n" + ("IFMOL= 1 \n" if molecules else "") + "TMOLIM= 8000. \n"
+def _options_input(star) -> str:
+    return f"ND= {len(star.structure.temperature)} \n" + ("IFMOL= 1 \n" if star.molecules else "") + "TMOLIM= 8000. \n"
 
 
-def _spectrum_input(limits, spacing, vmic, molecules, settings) -> str:
+def _spectrum_input(star, limits, spacing, settings) -> str:
     """fort.55; hydrogen profiles 2 are those of Tremblay & Bergeron (2009), lines reach out to 250 A."""
     head = " 0 0 0\n 0 0 0 0\n 0 0 0 0 0\n 1 0 0 10 0\n 2 0 0\n"
     line = f" {limits[0]} {limits[1]} 250.0 {settings.continuum_points} {settings.weakest:g} {spacing}\n"
-    units = " ".join(str(unit) for unit in range(20, 20 + molecules)) or "0"
-    return head + line + f"{molecules} {units}\n {vmic}\n"
+    units = " ".join(str(unit) for unit in range(20, 20 + len(star.molecules))) or "0"
+    return head + line + f"{len(star.molecules)} {units}\n {star.vmic}\n"
 
 
 def _normalised(folder, log):

@@ -67,7 +67,7 @@ class HeliumLine:
     log_stark: float
 
 
-def helium_lines(low, high) -> list[HeliumLine]:
+def helium_lines(low: float, high: float) -> list[HeliumLine]:
     """The allowed multiplets from n = 3 between `low` and `high` (Angstrom, air), by wavelength."""
     candidates = (
         _line(multiplicity, l, n, m)
@@ -80,12 +80,12 @@ def helium_lines(low, high) -> list[HeliumLine]:
     return sorted((x for x in candidates if low < x.wavelength < high), key=lambda x: x.wavelength)
 
 
-def term_energy(multiplicity, n, l) -> float:  # noqa: E741
+def term_energy(multiplicity: int, n: int, l: int) -> float:  # noqa: E741
     """Energy of the term 1s nl above the ground state, cm-1: Ritz formula with two terms of the defect."""
     return IONISATION - RYDBERG / _effective(multiplicity, n, l) ** 2
 
 
-def coulomb_gf(multiplicity, n, l, upper_n, upper_l) -> float:  # noqa: E741
+def coulomb_gf(multiplicity: int, n: int, l: int, upper_n: int, upper_l: int) -> float:  # noqa: E741
     """gf of the multiplet 1s nl - 1s n'l' in the Coulomb approximation (Bates & Damgaard 1949).
 
     ``gf = (2S + 1) max(l, l') (dE / 3 Ry) R^2`` with the radial integral R of two Coulomb functions that

@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._storage import replacing
+from ..._storage import check_folder, replacing
 from ...errors import SynthesisError
 from ..model import Library
 from .settings import NAMES, Settings
+
+if TYPE_CHECKING:
+    from .build import Result
 
 __all__ = ["Journal"]
 
@@ -32,18 +37,15 @@ class Journal:
         Of the library.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path = Path(path)
         self.folder = self.path.with_name(self.path.name + ".work")
         self._parts = self.folder / "spectra"
 
     @contextmanager
-    def lock(self):
+    def lock(self) -> Iterator[None]:
         """Hold the folder for this process; the lock of a process that died does not count."""
-        if not self.path.absolute().parent.is_dir():
-            raise SynthesisError(
-                f"{self.path}: the folder {self.path.absolute().parent} does not exist; make it first."
-            )
+        check_folder(self.path, SynthesisError)
         self._parts.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "lock", "a") as file:
             if not _lock(file):
@@ -89,14 +91,14 @@ class Journal:
             text = json.loads((self.folder / "info.json").read_text())["settings"]
         return None if text is None else Settings.from_json(text)
 
-    def begin(self, info) -> None:
+    def begin(self, info: dict[str, str]) -> None:
         """Note down what the spectra to come are made with; refuse other lines or structures than the library's."""
         if self.path.exists():
             _check_inputs(json.loads(Library.peek(self.path)["info"]["manifest"]), json.loads(info["manifest"]))
         with replacing(self.folder / "info.json") as temporary:
             temporary.write_text(json.dumps(info))
 
-    def write(self, result) -> None:
+    def write(self, result: Result) -> None:
         """Keep one result."""
         with replacing(self._parts / f"{result.index}.npz") as temporary, open(temporary, "wb") as file:
             values = {"labels": result.labels, "extrapolated": result.extrapolated, "seconds": result.seconds}
@@ -110,7 +112,7 @@ class Journal:
         """Results not merged yet."""
         return len(self._files())
 
-    def done(self, including_failures=True) -> set:
+    def done(self, including_failures: bool = True) -> set:
         """Indices of what is there."""
         failed = {f["index"] for f in self.failures()}
         found = {int(f.stem) for f in self._files()} - failed
@@ -130,7 +132,7 @@ class Journal:
             return
         info = json.loads((self.folder / "info.json").read_text())
         old = Library.load(self.path) if self.path.exists() else None
-        _merged(old, results, info).save(self.path)
+        _merged(old, results, info).save(self.path, overwrite=True)
         for file in self._files():
             file.unlink()
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 from scipy import constants
@@ -33,14 +34,14 @@ TITANIUM = {"46": 0.0825, "47": 0.0744 + 0.7372 / 2, "49": 0.0541 + 0.7372 / 2, 
 """Terrestrial fractions of titanium, those of the missing 48Ti16O shared out between its two neighbours."""
 
 
-def write_atoms(gaia_eso, path, low, high, helium=True) -> int:
+def write_atoms(gaia_eso: str | Path, path: str | Path, low: float, high: float, helium: bool = True) -> int:
     """Write the atomic list between `low` and `high` (Angstrom, air) from the Gaia-ESO list in Turbospectrum's
     format, with the He I lines of `rvsemu.library.synthesis.helium`; returns the number of lines."""
     rows = [*_gaia_eso(gaia_eso, low, high), *(_helium(low, high) if helium else ())]
     return _write(sorted(rows), path)
 
 
-def write_molecules(kind, moog, path, low, high) -> int:
+def write_molecules(kind: str, moog: str | Path, path: str | Path, low: float, high: float) -> int:
     """Write ``kind`` = 'CN' or 'TiO' from MOOG's list (gzip); returns the number of lines."""
     code, weight = {"CN": ("607.00", _carbon_nitrogen), "TiO": ("822.00", _titanium)}[kind]
     rows = []
@@ -55,7 +56,7 @@ def write_molecules(kind, moog, path, low, high) -> int:
     return _write(sorted(rows), path)
 
 
-def abo_width(sigma, alpha, atomic_number) -> float:
+def abo_width(sigma: float, alpha: float, atomic_number: int) -> float:
     """log10 of the width (rad/s per hydrogen atom per cm3, full width at half maximum) at 10^4 K.
 
     Anstee & O'Mara (1995, MNRAS 276, 859), eq. 1: cross-section `sigma` (Bohr radii squared) at 10 km/s, growing

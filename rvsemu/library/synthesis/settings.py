@@ -91,7 +91,7 @@ class Settings:
         """What SYNSPEC computes, Angstrom, air."""
         return self.low - 1.0, self.high + 3.0
 
-    def draws(self, n) -> np.ndarray:
+    def draws(self, n: int) -> np.ndarray:
         """The first `n` labels of the sequence, shape (n, 4) in the order teff, logg, mh, vmic.
 
         A longer sequence begins with the shorter one, so a library can grow.
@@ -111,7 +111,7 @@ class Settings:
         uniform = low + (high - low) * np.clip(u / max(even, 1e-12), 0, 1)
         return np.where(u < even, uniform, low * (min(_COOL, high) / low) ** cool)
 
-    def molecules(self, teff) -> tuple[str, ...]:
+    def molecules(self, teff: float) -> tuple[str, ...]:
         """Names of the molecular line lists for a star of `teff`."""
         limits = {"CN": self.cn_below, "TiO": self.tio_below}
         return tuple(name for name, limit in limits.items() if teff < limit)
@@ -121,7 +121,7 @@ class Settings:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text) -> Settings:
+    def from_json(cls, text: str) -> Settings:
         """From what `to_json` wrote."""
         values = json.loads(text)
         known = {f.name for f in fields(cls)}
@@ -129,7 +129,7 @@ class Settings:
             raise SynthesisError(f"unknown settings {', '.join(sorted(unknown))}: made by a newer rvsemu; update it.")
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
-    def differences(self, other) -> str:
+    def differences(self, other: Settings) -> str:
         """What differs, in words; empty if nothing does."""
         pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return ", ".join(f"{name} {theirs} instead of {ours}" for name, ours, theirs in pairs if ours != theirs)

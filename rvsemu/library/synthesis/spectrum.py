@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .engine import Failure
+from .engine import Failure, Star
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from .workspace import Workspace
 
 __all__ = ["Synthetic", "mean_in_bins", "synthesize"]
 
@@ -23,7 +30,7 @@ class Synthetic:
     extrapolated: bool
 
 
-def synthesize(labels, settings, workspace, scratch=None) -> Synthetic:
+def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scratch: Path | None = None) -> Synthetic:
     """Compute the spectrum of a star without rotation.
 
     Parameters
@@ -47,18 +54,10 @@ def synthesize(labels, settings, workspace, scratch=None) -> Synthetic:
     """
     teff, logg, mh, vmic = (float(x) for x in labels)
     structures = workspace.structures
-    wavelength, flux = workspace.engine.run(
-        teff=teff,
-        logg=logg,
-        vmic=vmic,
-        structure=structures.at(teff, logg, mh),
-        abundances=structures.composition(mh),
-        atoms=workspace.atoms(settings.helium),
-        molecules=[workspace.molecule(name) for name in settings.molecules(teff)],
-        limits=settings.computed,
-        settings=settings,
-        scratch=scratch,
-    )
+    molecules = [workspace.molecule(name) for name in settings.molecules(teff)]
+    inside = structures.at(teff, logg, mh), structures.composition(mh)
+    star = Star(teff, logg, vmic, *inside, workspace.atoms(settings.helium), molecules)
+    wavelength, flux = workspace.engine.run(star, settings.computed, settings, scratch)
     edges = settings.edges
     wavelength, flux = _from(edges[0], wavelength, flux)
     if wavelength[-1] < edges[-1]:
@@ -81,7 +80,7 @@ def _from(start, wavelength, flux):
     return np.concatenate([[start], wavelength]), np.concatenate([[line(0.0)], flux])
 
 
-def mean_in_bins(x, y, edges) -> np.ndarray:
+def mean_in_bins(x: np.ndarray, y: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Mean of the broken line through (x, y) between neighbouring `edges`."""
     steps = np.diff(x)
     area = np.concatenate([[0.0], np.cumsum((y[1:] + y[:-1]) / 2 * steps)])

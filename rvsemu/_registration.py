@@ -1,0 +1,41 @@
+"""The formats of `rvsemu.spectra`, registered with specutils as soon as specutils is there, and not before.
+
+specutils knows no entry points for formats, and importing it takes seconds, which ``rvsemu --help`` should not. So
+where it has not been imported yet, its import goes on to that of `rvsemu.spectra`, whose readers register themselves.
+"""
+
+import sys
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+
+__all__ = ["register_formats"]
+
+_FORMATS = "rvsemu.spectra"
+
+
+class _AfterSpecutils(MetaPathFinder):
+    """Finds specutils where it is, once, and has the formats registered when it has been imported."""
+
+    def find_spec(self, fullname, path, target=None):
+        if fullname != "specutils":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_register(module):
+                execute(module)
+                import_module(_FORMATS)
+
+            spec.loader.exec_module = execute_and_register
+        return spec
+
+
+def register_formats() -> None:
+    """Register the formats: now if specutils has been imported, else when it is."""
+    if "specutils" in sys.modules:
+        import_module(_FORMATS)
+    else:
+        sys.meta_path.insert(0, _AfterSpecutils())

@@ -1,0 +1,105 @@
+"""The settings of a fit as options: one for each field of `rvsemu.fitting.Settings`, with its description."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import fields
+
+from ..errors import SettingsError
+from ..fitting.settings import Settings, described
+from ..observing.noise import MODEL_ERRORS
+from .options import label_is, limits, one_or_two, pair, real, seed, whole
+
+__all__ = ["add_settings", "settings_of"]
+
+
+def _mask(text):
+    return limits(text) if "," in text else text
+
+
+def _numbers(text):
+    return text if text in ("gaia-rvs", "white") else tuple(real(-1, 1)(part) for part in text.split(","))
+
+
+def _jitter(text):
+    return text if text == "free" else real(0, 1e6)(text)
+
+
+_REPEATED = {"action": "append", "default": None}
+_OPTIONS: dict[str, tuple[str, dict]] = {
+    "emulator": ("--emulator", {"metavar": "NAME|FILE"}),
+    "fixed": ("--fix", {"type": label_is(real(-1e6, 1e6)), "metavar": "LABEL=X", **_REPEATED}),
+    "priors": ("--prior", {"type": label_is(pair), "metavar": "LABEL=MEAN,SIGMA", **_REPEATED}),
+    "radial_velocity": ("--radial-velocity", {"type": one_or_two, "metavar": "V|LOW,HIGH"}),
+    "continuum_degree": ("--continuum-degree", {"type": whole(0, 20), "metavar": "N"}),
+    "mask": ("--mask", {"type": _mask, "metavar": "NAME|LOW,HIGH|none", **_REPEATED}),
+    "extra_mask": ("--extra-mask", {"type": _mask, "metavar": "NAME|LOW,HIGH", **_REPEATED}),
+    "medium": ("--medium", {"choices": ("air", "vacuum")}),
+    "sigma": ("--sigma", {"type": real(0, 1e300), "metavar": "X"}),
+    "noise_correlation": ("--noise-correlation", {"type": _numbers, "metavar": "gaia-rvs|white|1,R,..."}),
+    "model_error": ("--model-error", {"choices": (*MODEL_ERRORS, "none")}),
+    "jitter": ("--jitter", {"type": _jitter, "metavar": "X|free"}),
+    "scale_errors": ("--scale-errors", {"action": argparse.BooleanOptionalAction}),
+    "errors": ("--errors", {"choices": ("gaussian", "sampled")}),
+    "seed": ("--seed", {"type": seed, "metavar": "S"}),
+    "extrapolate": ("--extrapolate", {"action": "store_true"}),
+}
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, without: tuple[str, ...] = (), only: tuple[str, ...] = tuple(_OPTIONS)
+) -> None:
+    """Add an option for each setting in `only` but those in `without`, and ``--no-priors``."""
+    texts = described()
+    for field in fields(Settings):
+        if field.name in only and field.name not in without:
+            option, how = _OPTIONS[field.name]
+            parser.add_argument(
+                option, dest=field.name, **{"default": None, **how}, help=_help(texts[field.name], field.default)
+            )
+    if "priors" in only and "priors" not in without:
+        parser.add_argument("--no-priors", action="store_true", help="leave out the default priors")
+
+
+def settings_of(options: argparse.Namespace) -> dict:
+    """Arguments of `rvsemu.fit` that were given as options."""
+    names = [field.name for field in fields(Settings)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, False)}
+    if getattr(options, "scale_errors", None) is False:
+        given["scale_errors"] = False
+    for name in ("fixed", "priors"):
+        if name in given:
+            given[name] = _once(_OPTIONS[name][0], given[name])
+    if getattr(options, "no_priors", False):
+        given.setdefault("priors", {})
+    if given.get("mask") == ["none"]:
+        given["mask"] = None
+    if given.get("model_error") == "none":
+        given["model_error"] = None
+    if given.get("noise_correlation") == "white":
+        given["noise_correlation"] = ()
+    return given
+
+
+def _once(option, pairs) -> dict:
+    """A dictionary of (label, value), none of which may stand twice."""
+    out = dict(pairs)
+    if len(out) < len(pairs):
+        (name, *_) = [name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1]
+        raise SettingsError(f"{option} {name}=... is given twice: give it once.")
+    return out
+
+
+def _help(text, default) -> str:
+    """First sentence of a description, and the default."""
+    words = " ".join(line.strip() for line in text.splitlines()[1:])
+    sentence = re.split(r"(?<=[^.])\. ", words + " ")[0].rstrip(". ")
+    plain = re.sub(r"`(?:~?[\w.]+\.)?(\w+)`", r"\1", sentence.replace("``", "")).replace("%", "%%")
+    plain = plain[0].lower() + plain[1:]
+    if default is None or default in ((), False, True):
+        return plain
+    if isinstance(default, tuple):
+        joint, kind = (" and ", "{}") if isinstance(default[0], str) else (",", "{:g}")
+        default = joint.join(map(kind.format, default))
+    return f"{plain} (default: {default})"

@@ -1,0 +1,199 @@
+"""The settings of a fit: checked once, and written down here alone."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, wraps
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+
+from ..emulator.model import Emulator, resolve
+from ..errors import SettingsError
+from ..observing.noise import ModelError, NoiseModel, correlation_for, model_error_for
+from ..observing.observation import DEFAULT_MASK, Observation, parse_mask
+from .parameters import Parameters
+
+__all__ = ["Settings", "check_whole", "described", "takes_settings"]
+
+_MOST_DEGREE = 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """What a fit is told besides the spectrum.
+
+    The defaults are those for Gaia RVS mean spectra.
+
+    Parameters
+    ----------
+    emulator : Emulator, str or path, optional
+        Emulator to fit with: a shipped one by name, or a file. Default: the one named ``default``.
+    fixed : dict, optional
+        Labels held at a value. Floats or Quantities by name, e.g. ``{"vmic": 1.0}``; also ``radial_velocity``.
+    priors : dict, optional
+        Priors by label, which replace all of the default ones. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
+        sigma; others are frozen distributions of scipy.stats, `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`
+        and `Function`, and any function from values to log densities; ``{}`` is none. Default:
+        `rvsemu.fitting.DEFAULT_PRIORS` for those of its labels that are neither absent nor fixed. Labels without one
+        are uniform in their domain.
+    radial_velocity : (float, float) or float or Quantity
+        Bounds of the radial velocity in km/s, or the value to hold it at.
+    continuum_degree : int
+        Degree of the polynomial that is the continuum, 0-20.
+    mask : str, (low, high), sequence of these, or None
+        Pixels to leave out besides bad ones: ``"calcium-cores"``, ``"edges"``, or ranges in the spectrum's own
+        wavelengths, in Angstrom. Or Quantities; `rvsemu.observing.MASKS` says what the names mean. What is given
+        replaces the default masks; None is none.
+    extra_mask : str, (low, high) or sequence of these
+        Pixels to leave out besides those of `mask`.
+    medium : {'air', 'vacuum'}, optional
+        Medium of the spectral axis, where ``meta["medium"]`` does not say it.
+    sigma : float, array or Quantity, optional
+        Standard deviation of the noise of each pixel, instead of the spectrum's uncertainty.
+    noise_correlation : 'gaia-rvs' or sequence of float
+        Correlation of the noise at lags of 0, 1, 2, ... pixels. ``()`` is white noise. The default is
+        `rvsemu.observing.RVS_NOISE_CORRELATION` for pixels of 0.1 A, and white noise for others.
+    model_error : 'gaia-rvs', ModelError or None
+        Error of synthetic spectra, as measured on real RVS spectra. None is for spectra that come from the
+        same models, or to see how far the noise alone would go.
+    jitter : float or 'free'
+        Standard deviation of extra white noise, in units of the continuum. ``'free'`` makes its natural logarithm
+        another label, ``log_jitter``, for `rvsemu.sample` alone: uniform from -14 to -2 unless it has a prior, and
+        ten times slower.
+    scale_errors : bool
+        Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1. Then there is more misfit
+        than noise and `model_error` allow for.
+    errors : {'gaussian', 'sampled'}
+        Errors as if the posterior were Gaussian at the best fit, or from weighted draws. The latter are medians and
+        central intervals of the posterior around all minima that the starts lead to, which takes ten times as long:
+        for spectra of low signal to noise, whose posteriors often have two maxima, and labels near the limits
+        of their range.
+    seed : int or numpy.random.Generator
+        Seed of everything random; with the same number the same spectrum gives the same numbers.
+    extrapolate : bool
+        Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width. None is ever
+        below zero where the domain starts there.
+    """
+
+    emulator: Emulator | str | os.PathLike | None = None
+    fixed: Mapping[str, Any] | None = None
+    priors: Mapping[str, Any] | None = None
+    radial_velocity: tuple[float, float] | float | u.Quantity = (-100.0, 100.0)
+    continuum_degree: int = 3
+    mask: Any = DEFAULT_MASK
+    extra_mask: Any = ()
+    medium: str | None = None
+    sigma: Any = None
+    noise_correlation: str | Sequence[float] = "gaia-rvs"
+    model_error: str | ModelError | None = "gaia-rvs"
+    jitter: float | str = 0.0
+    scale_errors: bool = True
+    errors: str = "gaussian"
+    seed: int | np.random.Generator = 1
+    extrapolate: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "emulator", resolve(self.emulator))
+        object.__setattr__(self, "model_error", model_error_for(self.model_error))
+        check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
+        _check_choice("errors", self.errors, ("gaussian", "sampled"))
+        for name in ("scale_errors", "extrapolate"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise SettingsError(f"{name}={getattr(self, name)!r}: give True or False.")
+        if not isinstance(self.seed, np.random.Generator):
+            check_whole("seed", self.seed, 0, 2**63 - 1)
+        parse_mask(self.mask, self.extra_mask)
+        if not self.free_jitter and not (_is_number(self.jitter) and 0 <= self.jitter < np.inf):
+            raise SettingsError(f"jitter={self.jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
+        _ = self.parameters  # names and values of labels, checked now and not at the first spectrum
+
+    @property
+    def free_jitter(self) -> bool:
+        """Whether the jitter is one of the labels."""
+        return isinstance(self.jitter, str) and self.jitter == "free"
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """What is free, with bounds and priors."""
+        labels = (self.emulator.labels, self.fixed, self.priors, self.radial_velocity, self.extrapolate)
+        return Parameters.make(*labels, free_jitter=self.free_jitter)
+
+    def observe(self, spectrum) -> Observation:
+        """A spectrum as plain floats."""
+        given = {name: getattr(self, name) for name in ("medium", "sigma", "mask", "extra_mask")}
+        return Observation.from_spectrum(spectrum, self.emulator, velocities=self.parameters.velocities, **given)
+
+    def noise(self, observation) -> NoiseModel:
+        """What the pixels of an observation may differ by from the best model."""
+        correlation = correlation_for(observation, self.noise_correlation)
+        return NoiseModel(correlation, self.model_error, 0.0 if self.free_jitter else float(self.jitter))
+
+    def generator(self, *numbers) -> np.random.Generator:
+        """Random numbers: the user's Generator, or one of the seed and other whole `numbers`."""
+        return self.seed if isinstance(self.seed, np.random.Generator) else np.random.default_rng([self.seed, *numbers])
+
+
+def check_whole(name, value, lowest, highest):
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not (whole and lowest <= value <= highest):
+        raise SettingsError(f"{name}={value!r}: give a whole number from {lowest} to {highest}.")
+
+
+def _check_choice(name, value, allowed):
+    if not (isinstance(value, str) and value in allowed):
+        raise SettingsError(f"{name}={value!r}: use {' or '.join(map(repr, allowed))}.")
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def described() -> dict[str, str]:
+    """Description of each setting, by name: its text in the docstring of `Settings`, with the line of its type."""
+    text = inspect.cleandoc(Settings.__doc__).split("----------\n", 1)[1]
+    return {part.split(" : ")[0]: part.rstrip() for part in re.split(r"\n(?=\w+ : )", text)}
+
+
+def takes_settings(*without: str) -> Callable[[Callable], Callable]:
+    """Decorator of a function with ``**settings``: the fields of `Settings` are in its signature and docstring.
+
+    Parameters
+    ----------
+    *without : str
+        Fields that mean nothing to the function; they are refused.
+    """
+    taken = [f for f in fields(Settings) if f.name not in without]
+
+    def decorate(function):
+        @wraps(function)
+        def checked(*args, **kwargs):
+            for name in without:
+                if name in kwargs:
+                    raise SettingsError(f"{name}= means nothing to {function.__name__}: leave it out.")
+            return function(*args, **kwargs)
+
+        own = inspect.signature(function)
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        added = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in taken]
+        named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        checked.__signature__ = own.replace(parameters=[*named, *added])
+        texts = described()
+        checked.__doc__ = re.sub(
+            r"^( *)\*\*settings\n(?:\1 .*\n)*",
+            lambda m: "".join(_indented(texts[f.name], m[1]) for f in taken),
+            function.__doc__,
+            flags=re.MULTILINE,
+        )
+        return checked
+
+    return decorate
+
+
+def _indented(text, margin) -> str:
+    return "".join(f"{margin}{line}\n" if line else "\n" for line in text.splitlines())

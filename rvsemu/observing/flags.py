@@ -1,0 +1,127 @@
+"""The registry of flags: what to beware of in a result, one bit, name and sentence each.
+
+The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` says of which label, after a
+colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names, joined by commas, and
+the bits as one integer.
+
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..errors import RvsemuError
+
+__all__ = [
+    "AT_BOUND",
+    "ERRORS_TOO_LARGE",
+    "FAILED",
+    "FEW_DRAWS",
+    "FEW_GOOD_PIXELS",
+    "FLAGS",
+    "NEGATIVE_CONTINUUM",
+    "NOT_CONVERGED",
+    "NO_INFORMATION",
+    "OUTSIDE_DOMAIN",
+    "POOR_FIT",
+    "SECOND_MINIMUM",
+    "UNLIKE_TRAINING",
+    "describe",
+    "from_bits",
+    "to_bits",
+]
+
+AT_BOUND = "at-bound"
+NOT_CONVERGED = "not-converged"
+OUTSIDE_DOMAIN = "outside-domain"
+FEW_GOOD_PIXELS = "few-good-pixels"
+FEW_DRAWS = "few-draws"
+POOR_FIT = "poor-fit"
+UNLIKE_TRAINING = "unlike-training"
+SECOND_MINIMUM = "second-minimum"
+NO_INFORMATION = "no-information"
+NEGATIVE_CONTINUUM = "negative-continuum"
+ERRORS_TOO_LARGE = "errors-too-large"
+FAILED = "failed"
+
+FLAGS: dict[str, str] = {
+    AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
+    NOT_CONVERGED: "The steps ran out before the result settled.",
+    OUTSIDE_DOMAIN: "A label is outside the range that the networks were trained for.",
+    FEW_GOOD_PIXELS: "Less than half of the pixels in the range of the networks were used.",
+    FEW_DRAWS: "The weighted draws are worth less than 50 independent ones.",
+    POOR_FIT: "Reduced chi2 is above 3: a binary, emission, peculiar abundances, spikes, or errors that are too small.",
+    UNLIKE_TRAINING: "The spectrum is unlike those that the networks learnt from, and its labels are a guess.",
+    SECOND_MINIMUM: "Another set of labels fits nearly as well.",
+    NO_INFORMATION: "The errors of the spectrum are so large that the data say nothing, or next to nothing.",
+    NEGATIVE_CONTINUUM: "The polynomial of the continuum is negative somewhere: the fluxes are not those of a star.",
+    ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
+    FAILED: "No fit was possible; the column error says why.",
+}
+"""Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
+
+
+def describe(flags: Iterable[str]) -> list[str]:
+    """Flags in words, one line each.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import describe
+    >>> describe(("at-bound:vsini", "not-converged"))  # doctest: +NORMALIZE_WHITESPACE
+    ['at-bound:vsini: A label is at a limit of its range, and its error says nothing about what lies beyond.',
+     'not-converged: The steps ran out before the result settled.']
+    """
+    return [f"{flag}: {FLAGS[_name(flag)]}" for flag in flags]
+
+
+def to_bits(flags: Iterable[str]) -> int:
+    """Flags as the bits of one integer, which does not say of which label.
+
+    Raises
+    ------
+    RvsemuError
+        A flag is not in the registry.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import to_bits
+    >>> to_bits(("at-bound:vsini", "at-bound:logg", "few-good-pixels"))
+    9
+    """
+    names = list(FLAGS)
+    return sum({1 << names.index(_name(flag)) for flag in flags})
+
+
+def from_bits(bits: int) -> tuple[str, ...]:
+    """Names of the flags whose bits are set in `bits`, without the labels.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import from_bits
+    >>> from_bits(9)
+    ('at-bound', 'few-good-pixels')
+    """
+    if not 0 <= bits < 1 << len(FLAGS):
+        raise RvsemuError(
+            f"bits={bits}: give a number from 0 to {(1 << len(FLAGS)) - 1}, the sum of the bits of flags."
+        )
+    return tuple(name for i, name in enumerate(FLAGS) if bits >> i & 1)
+
+
+def _name(flag: str) -> str:
+    name = flag.partition(":")[0]
+    if name not in FLAGS:
+        raise RvsemuError(f"flag '{flag}' is unknown: the flags are {', '.join(FLAGS)}.")
+    return name
+
+
+def _table() -> str:
+    """The registry as a table of reStructuredText."""
+    names = [f"``{name}``" for name in FLAGS]
+    wide, long = max(map(len, names)), max(map(len, FLAGS.values()))
+    rule = f"{'=' * 4}  {'=' * wide}  {'=' * long}\n"
+    rows = "".join(f"{1 << i:<4}  {name:<{wide}}  {FLAGS[name.strip('`')]}\n" for i, name in enumerate(names))
+    return f"{rule}{'Bit':<4}  {'Flag':<{wide}}  Meaning\n{rule}{rows}{rule}"
+
+
+__doc__ += _table()

@@ -1,0 +1,34 @@
+"""What is expensive to derive from a frozen object is kept with it, and goes when it goes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
+
+__all__ = ["remembered"]
+
+T = TypeVar("T")
+_NAME = "_remembered"
+_KEPT = 12
+
+
+def remembered(owner: object, key: Hashable, make: Callable[[], T]) -> T:
+    """Value that `make` gives, made once for each `key` and kept in the frozen object `owner`.
+
+    Parameters
+    ----------
+    owner : object
+        Frozen: what is derived from it stays right.
+    key : hashable
+        All that the value depends on besides the owner.
+    make : callable
+        Makes the value. The twelve that were asked for last are kept.
+    """
+    kept = owner.__dict__.setdefault(_NAME, OrderedDict())
+    if key not in kept:
+        kept[key] = make()
+        while len(kept) > _KEPT:
+            kept.popitem(last=False)
+    kept.move_to_end(key)
+    return kept[key]

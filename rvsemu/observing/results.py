@@ -1,0 +1,179 @@
+"""What fits, samples and inversions have in common: labels, errors, intervals, flags, and how they are shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from html import escape
+from typing import Any, ClassVar
+
+import numpy as np
+from astropy import units as u
+from astropy.table import MaskedColumn, QTable, Table
+from scipy.special import ndtri
+
+from .._frozen import same
+from ..errors import RvsemuError
+from .flags import describe, to_bits
+
+__all__ = ["IDENTITY", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
+
+IDENTITY: dict[str, tuple[type, str, Any]] = {
+    "file": (str, "", ""),
+    "source_id": (np.int64, "", -1),
+    "transit_id": (np.int64, "", -1),
+    "obs_time_rv": (float, "", np.nan),
+    "ra": (float, "deg", np.nan),
+    "dec": (float, "deg", np.nan),
+}
+"""What tells which spectrum a row is of, from ``spectrum.meta``: kind, unit, and what stands where it is missing."""
+
+
+def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame."""
+    return {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+
+
+def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:
+    """What to call a spectrum: its source_id, and transit_id, in `meta`; else `default`."""
+    known = [str(meta[key]) for key in ("source_id", "transit_id") if meta.get(key) is not None]
+    return "-".join(known) or default
+
+
+def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, MaskedColumn]:
+    """First columns of a table of results: see `IDENTITY`; masked where `meta` does not say it."""
+    out = {}
+    for name, (kind, unit, missing) in IDENTITY.items():
+        value = meta.get(name)
+        value = value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
+        unknown = value is None or np.ma.is_masked(value)
+        data = np.full(rows, kind(missing if unknown else value))
+        out[name] = MaskedColumn(data, mask=np.full(rows, unknown), unit=unit or None, fill_value=missing)
+    return out
+
+
+def tails(level: float) -> np.ndarray:
+    """Probabilities below the two ends of a central interval of the probability `level`.
+
+    Raises
+    ------
+    RvsemuError
+        `level` is not between 0 and 1.
+    """
+    if not (isinstance(level, int | float | np.number) and 0 < level < 1):
+        raise RvsemuError(f"level={level!r}: give a probability between 0 and 1, e.g. 0.68.")
+    return 0.5 + 0.5 * level * np.array([-1.0, 1.0])
+
+
+def normal_interval(value: u.Quantity, error: u.Quantity, limits, level: float) -> u.Quantity:
+    """Central interval of a normal distribution, cut off at the limits of the label.
+
+    Parameters
+    ----------
+    value, error : Quantity, shape (...)
+    limits : (float, float)
+        Of the label, in the unit of `value`.
+    level : float
+        Its probability before it is cut off.
+
+    Returns
+    -------
+    Quantity, shape (2, ...)
+    """
+    ends = np.multiply.outer(ndtri(tails(level)), error.value) + value.value
+    return u.Quantity(np.clip(ends, *limits), value.unit)
+
+
+class Result(ABC):
+    """Base of results: dataclasses with `labels`, `errors`, `flags`, `meta` and `interval`.
+
+    Each label is an attribute, too: ``result.teff``. A class adds what it knows besides through ``_quality`` (for
+    ``print``), ``_columns`` (for tables) and ``_spread`` (the columns of a label's uncertainty).
+    """
+
+    labels: dict[str, u.Quantity]
+    errors: dict[str, u.Quantity]
+    flags: tuple[str, ...] | list[tuple[str, ...]]
+    meta: dict[str, Any]
+    _origin: ClassVar[tuple[str, str]] = ("recipe", "emulator_version")
+
+    @abstractmethod
+    def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
+        """Central interval of each free label that has the probability `level`: lower and upper end, a Quantity of 2.
+
+        It never leaves the range of the label.
+        """
+
+    def __getattr__(self, name: str) -> u.Quantity:
+        if name.startswith("_") or name == "labels":  # also while a copy is being made, which has no labels yet
+            raise AttributeError(name)
+        if name in self.labels:
+            return self.labels[name]
+        kind, labels = type(self).__name__, ", ".join(self.labels)
+        raise AttributeError(f"{kind} has no attribute '{name}'; its labels are {labels}.")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self.labels]
+
+    def __eq__(self, other: object) -> bool:
+        return same(self, other) if type(self) is type(other) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        kind = type(self).__name__
+        if isinstance(self.flags, list):
+            return f"<{kind} of {len(self.flags)} spectra: {', '.join(self.labels)}>"
+        rows = [f"  {name:<16}{self._text(name)} {value.unit}".rstrip() for name, value in self.labels.items()]
+        quality = [f"  {line}" for line in self._quality()]
+        return "\n".join([f"<{kind}", *rows, *quality, f"  flags: {', '.join(self.flags) or 'none'}>"])
+
+    def _repr_html_(self) -> str:
+        """Table of labels, quality and flags in words, for notebooks."""
+        if isinstance(self.flags, list):
+            return self.to_table()._repr_html_()
+        names = list(self.labels)
+        units = [str(self.labels[name].unit) for name in names]
+        table = Table([names, [self._text(name) for name in names], units], names=("label", "value", "unit"))
+        lines = [*self._quality(), *describe(self.flags)] if self.flags else [*self._quality(), "flags: none"]
+        return table._repr_html_() + "".join(f"<div>{escape(line)}</div>" for line in lines)
+
+    def to_table(self) -> QTable:
+        """One row per spectrum: what names it, labels, errors as ``<label>_error``, quality, flags, and what made it.
+
+        The columns file, source_id, transit_id, obs_time_rv, ra and dec are masked where the spectrum does not say
+        them. ``flags`` are joined by commas, ``none`` if there are none (ECSV reads an empty text as missing), and
+        ``flag_bits`` has the same as one integer (`rvsemu.observing.flags`). Tables of several results stack with
+        ``astropy.table.vstack`` and can be written as ECSV or FITS.
+        """
+        flags = self.flags if isinstance(self.flags, list) else [self.flags]
+        rows = len(flags)
+        table = QTable(identity_columns(self.meta, rows))
+        for name, value in self.labels.items():
+            table[name] = u.Quantity(np.broadcast_to(np.atleast_1d(value), rows, subok=True))
+            for column, spread in self._spread(name).items():
+                table[column] = u.Quantity(np.broadcast_to(np.atleast_1d(spread), rows, subok=True))
+        for name, values in self._columns().items():
+            table[name] = np.atleast_1d(values)
+        table["flags"] = [",".join(one) or "none" for one in flags]
+        table["flag_bits"] = np.array([to_bits(one) for one in flags], dtype="i4")
+        for name in self._origin:
+            table[name] = [str(self.meta.get(name))] * rows
+        return table
+
+    def _text(self, name) -> str:
+        """Value and error, to two digits of the error."""
+        value, error = self.labels[name].value, self.errors[name].value
+        if error == 0:
+            return f"{value:g} (fixed)"
+        digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
+        return f"{value:.{digits}f} +- {error:.{digits}f}"
+
+    def _spread(self, name) -> dict[str, u.Quantity]:
+        return {f"{name}_error": self.errors[name]}
+
+    def _quality(self) -> list[str]:
+        return []
+
+    def _columns(self) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,228 @@
+"""Files of chains: they come back, go on, and survive what happens to a program."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+from sampling_fixtures import Gauss, quickly
+
+import rvsemu
+from rvsemu import Posterior
+from rvsemu.errors import PosteriorFileError
+from rvsemu.fitting.chain_file import ChainFile
+
+
+def test_a_posterior_comes_back(tmp_path):
+    file = ChainFile(tmp_path / "p.h5")
+    info = {"medium": "air", "flags": ["poor-fit"], "ra": 12.5, "source_id": 2**62}
+    made = quickly(Gauss(), file=file, info=info, arrays=lambda v: {"a": v[:3]})
+    read = Posterior.load(tmp_path / "p.h5")
+    assert read == made
+    np.testing.assert_array_equal(read.chain, made.chain)
+    np.testing.assert_array_equal(read.spectrum["a"], made.values[:3])
+    assert read.meta == info
+    assert made.flags == ("poor-fit",)
+    assert repr(read) == repr(made)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.h5"]
+
+
+def test_emcee_reads_the_file(tmp_path):
+    import emcee
+
+    made = quickly(Gauss(), steps=250, file=ChainFile(tmp_path / "p.h5"))
+    backend = emcee.backends.HDFBackend(tmp_path / "p.h5", read_only=True)
+    assert backend.iteration == 250
+    assert backend.shape == (8, 3)
+    assert not backend.has_blobs()
+    np.testing.assert_array_equal(backend.get_chain(), made.chain)
+    np.testing.assert_array_equal(backend.get_log_prob(), made.log_probability)
+    assert np.mean(backend.accepted) / 250 == made.acceptance
+    assert backend.random_state[0] == "MT19937"
+    np.testing.assert_array_equal(backend.get_last_sample().coords, made.chain[-1])
+
+
+def test_what_emcee_accepts_is_what_moved():
+    """Counted from the coordinates; emcee's own count of the same proposals is the reference."""
+    import emcee
+    from sampling_fixtures import BEGIN
+
+    from rvsemu.fitting.importance import weighted_draws
+    from rvsemu.fitting.proposals import moves
+
+    made = quickly(Gauss(), steps=100)
+    start = weighted_draws(Gauss(), BEGIN)
+    rng = np.random.default_rng(3)
+    first = start.x[rng.choice(len(start.x), size=8, replace=False, p=start.weights)]
+    sampler = emcee.EnsembleSampler(8, 3, Gauss().log_probability, moves=moves(start.proposal), vectorize=True)
+    seed = rng.integers(2**32, size=8, dtype=np.uint32)
+    sampler.run_mcmc(emcee.State(first, random_state=np.random.RandomState(seed).get_state()), 100)
+    np.testing.assert_array_equal(sampler.get_chain(), made.chain)
+    assert made.acceptance == pytest.approx(np.mean(sampler.acceptance_fraction), abs=1e-12)
+
+
+@pytest.mark.parametrize("first", [1, 130, 300])
+def test_resuming_is_going_on(tmp_path, first):
+    whole = quickly(Gauss(), steps=420)
+    file = ChainFile(tmp_path / "p.h5")
+    quickly(Gauss(), steps=first, file=file)
+    np.testing.assert_array_equal(Posterior.load(file.path).chain, whole.chain[:first])
+    resumed = quickly(Gauss(), steps=420, file=file, seed=99)
+    np.testing.assert_array_equal(resumed.chain, whole.chain)
+    assert Posterior.load(file.path) == whole
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    file = ChainFile(tmp_path / "p.h5")
+    predictions = []
+
+    def arrays(values):
+        predictions.append(values)
+        return {"a": values[:3]}
+
+    done = quickly(Gauss(), file=file, arrays=arrays)
+    again = quickly(Gauss(stop_after=2), file=file, arrays=arrays)  # one call to compare, none to sample
+    assert again == done
+    assert again.converged
+    assert len(predictions) == 1
+
+
+def test_fewer_steps_than_there_are_take_none_away(tmp_path):
+    file = ChainFile(tmp_path / "p.h5")
+    done = quickly(Gauss(), steps=300, file=file)
+    assert quickly(Gauss(), steps=100, file=file) == done
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "options", "words"),
+    [
+        (Gauss(shift=0.5), {}, "other data or settings .a log probability was"),
+        (Gauss(lower=(5600, 0, -3)), {}, "other data or settings"),
+        (Gauss(), {"walkers": 16}, "8 walkers for teff, logg, mh, now they are 16"),
+    ],
+)
+def test_another_chain_is_not_continued(tmp_path, likelihood, options, words):
+    file = ChainFile(tmp_path / "p.h5")
+    quickly(Gauss(), steps=50, file=file)
+    with pytest.raises(PosteriorFileError, match=f"{words}.*--restart"):
+        quickly(likelihood, steps=100, file=file, **options)
+    anew = quickly(likelihood, steps=60, file=file, resume=False, **options)
+    np.testing.assert_array_equal(Posterior.load(file.path).chain, anew.chain)
+
+
+def test_what_lies_beside_a_new_file_does_not_matter(tmp_path):
+    """Journals of older versions, locks and halves of files of programs that were killed, all of other chains."""
+    for name in ("p.h5.journal", ".p.h5.lock", ".p.h5.123.0.tmp"):
+        (tmp_path / name).write_bytes(b"\x89HDF\r\n" * 5000)
+    made = quickly(Gauss(), steps=120, file=ChainFile(tmp_path / "p.h5"))
+    assert Posterior.load(tmp_path / "p.h5") == made
+
+
+# ---------------------------------------------------------------------- what is no file of a chain
+def test_files_that_are_not_there(tmp_path):
+    with pytest.raises(PosteriorFileError, match=r"no\.h5 does not exist: give the path of a posterior file"):
+        Posterior.load(tmp_path / "no.h5")
+    with pytest.raises(PosteriorFileError, match="make it first"):
+        ChainFile(tmp_path / "no" / "p.h5")
+
+
+def test_files_of_something_else_are_neither_read_nor_replaced(tmp_path):
+    (tmp_path / "text.h5").write_text("not HDF5" * 1000)
+    rvsemu.shipped().save(tmp_path / "emulator.h5")
+    with pytest.raises(PosteriorFileError, match=r"text\.h5 is damaged or not a posterior file"):
+        Posterior.load(tmp_path / "text.h5")
+    with pytest.raises(PosteriorFileError, match="is not an rvsemu posterior but an rvsemu emulator"):
+        Posterior.load(tmp_path / "emulator.h5")
+    for name in ("text.h5", "emulator.h5"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(PosteriorFileError, match="exists and is not a file of rvsemu.sample: give another"):
+            ChainFile(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+
+
+def grown(file):
+    del file["mcmc/chain"]
+    file["mcmc"].create_dataset("chain", (10**11, 8, 3), "f8", chunks=(100, 8, 3))
+
+
+def packed(file):
+    del file["mcmc/log_prob"]
+    file["mcmc"].create_dataset("log_prob", (10**8, 8), "u1", chunks=(10**6, 8), compression="gzip", fillvalue=0)
+
+
+def elsewhere(file):
+    del file["mcmc/chain"]
+    file["mcmc/chain"] = h5py.ExternalLink("/dev/zero", "chain")
+
+
+def without_proposals(file):
+    del file["mcmc"].attrs["proposal_means"]
+
+
+def shorter(file):
+    log_probability = file["mcmc/log_prob"][:-1]
+    del file["mcmc/log_prob"]
+    file["mcmc/log_prob"] = log_probability
+
+
+def not_finite(file):
+    file["mcmc/chain"][3, 2, 1] = np.nan
+
+
+def promised(file):
+    file["mcmc"].attrs["iteration"] = 10**11
+
+
+def no_json(file):
+    file["mcmc"].attrs["info"] = "{"
+
+
+def other_state(file):
+    file["mcmc"].attrs["random_state_1"] = np.arange(5)
+
+
+def other_labels(file):
+    file["mcmc"].attrs["proposal_means"] = np.zeros((1, 2))
+    file["mcmc"].attrs["proposal_covariances"] = np.eye(2)[None]
+
+
+def empty(file):
+    for key in ("chain", "log_prob"):
+        values = file[f"mcmc/{key}"][:0]
+        del file[f"mcmc/{key}"]
+        file[f"mcmc/{key}"] = values
+
+
+DAMAGE = (
+    *(grown, packed, elsewhere, without_proposals, shorter, not_finite, promised, no_json, other_state),
+    *(other_labels, empty),
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_files_that_contradict_themselves(tmp_path, damage):
+    path = tmp_path / "p.h5"
+    quickly(Gauss(), steps=20, file=ChainFile(path))
+    with h5py.File(path, "r+") as file:
+        damage(file)
+    for read in (lambda: Posterior.load(path), lambda: quickly(Gauss(), steps=30, file=ChainFile(path))):
+        with pytest.raises(PosteriorFileError, match=r"p\.h5 is damaged or not a posterior file \(.*'rvsemu sample'"):
+            read()
+    assert len(quickly(Gauss(), steps=5, file=ChainFile(path), resume=False).chain) == 5
+
+
+def test_files_of_a_newer_format_are_refused(tmp_path):
+    path = tmp_path / "p.h5"
+    quickly(Gauss(), steps=20, file=ChainFile(path))
+    with h5py.File(path, "r+") as file:
+        newest = file.attrs["format_version"]
+        file.attrs["format_version"] = newest + 1
+    words = f"posterior format {newest + 1}, this rvsemu reads up to {newest}: update it"
+    with pytest.raises(PosteriorFileError, match=words):
+        Posterior.load(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a folder that cannot be written")
+def test_a_folder_that_cannot_be_written(tmp_path):
+    with pytest.raises(PosteriorFileError, match="cannot be written .*another folder"):
+        quickly(Gauss(), steps=20, file=ChainFile("/proc/p.h5"))

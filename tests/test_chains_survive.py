@@ -1,0 +1,177 @@
+"""Chains survive what ends a program, and two programs do not write the same one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from sampling_fixtures import Gauss, quickly
+
+from rvsemu import Posterior, example_path
+from rvsemu.errors import PosteriorFileError
+from rvsemu.fitting.chain_file import ChainFile
+
+SLOWLY = """
+import sys; sys.path.insert(0, sys.argv[2])
+from sampling_fixtures import Gauss, quickly
+from rvsemu.fitting.chain_file import ChainFile
+quickly(Gauss(slow=0.002), steps=100000, file=ChainFile(sys.argv[1]))
+"""
+
+
+def begun(path, code=SLOWLY, steps=200):
+    """A process that samples into `path` for a long time, when it has written that many steps."""
+    command = [sys.executable, "-c", code, str(path), os.path.dirname(__file__)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait(lambda: steps_in(path) >= steps or running.poll() is not None)
+    return running
+
+
+def wait(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened"
+        time.sleep(0.02)
+
+
+def steps_in(path) -> int:
+    chain = ChainFile(path).read()
+    return 0 if chain is None else len(chain)
+
+
+@pytest.fixture
+def busy(tmp_path):
+    """A file that another process is sampling into."""
+    path = tmp_path / "p.h5"
+    with begun(path) as running:
+        yield path, running
+        running.kill()
+
+
+def test_sigkill_leaves_a_file_to_resume(busy):
+    path, running = busy
+    running.kill()
+    running.wait()
+    steps = steps_in(path)
+    assert steps >= 200
+    assert steps % 100 == 0
+    resumed = quickly(Gauss(), steps=steps + 50, file=ChainFile(path))
+    np.testing.assert_array_equal(resumed.chain, quickly(Gauss(), steps=steps + 50).chain)
+    assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".tmp")] == ["p.h5"]
+
+
+def test_every_moment_of_death_leaves_a_whole_file(tmp_path):
+    """Killed again and again, each time at another moment, also while the file is being written."""
+    path = tmp_path / "p.h5"
+    code = SLOWLY.replace("slow=0.002", "slow=0.0")
+    for delay in (0.0, 0.03, 0.1):
+        with begun(path, code, steps_in(path) + 100) as running:
+            time.sleep(delay)
+            running.kill()
+    steps = steps_in(path)
+    np.testing.assert_array_equal(Posterior.load(path).chain, quickly(Gauss(), steps=steps).chain)
+
+
+def test_an_interrupt_keeps_every_step(tmp_path):
+    whole = quickly(Gauss(), steps=420)
+    file = ChainFile(tmp_path / "p.h5")
+    with pytest.raises(KeyboardInterrupt):
+        quickly(Gauss(stop_after=330), steps=420, file=file)
+    kept = Posterior.load(file.path)
+    assert 150 < len(kept.chain) < 330
+    assert kept.flags == ("not-converged",)
+    assert kept.spectrum == {}
+    np.testing.assert_array_equal(quickly(Gauss(), steps=420, file=file).chain, whole.chain)
+
+
+def test_sigint_is_quiet_and_keeps_every_step(busy):
+    path, running = busy
+    before = steps_in(path)
+    running.send_signal(signal.SIGINT)
+    said, complained = running.communicate(timeout=60)
+    assert running.returncode != 0
+    assert said == ""
+    assert "emcee: Exception" not in complained
+    assert complained.count("Traceback") == 1  # Python's own, of KeyboardInterrupt
+    assert complained.strip().splitlines()[-1] == "KeyboardInterrupt"
+    steps = steps_in(path)
+    assert steps >= before
+    resumed = quickly(Gauss(), steps=steps + 50, file=ChainFile(path))
+    np.testing.assert_array_equal(resumed.chain, quickly(Gauss(), steps=steps + 50).chain)
+
+
+def test_sigint_to_the_command(tmp_path):
+    path = tmp_path / "chains" / "2052747119115620352.h5"
+    options = ["--walkers", "12", "--fix", "vmic=1", "--fix", "resolution=11900", "--all-steps", "--steps", "100000"]
+    command = [sys.executable, "-m", "rvsemu", "sample", str(example_path("kepler-93")), *options]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--quiet", "-o", str(path.parent)], **output) as running:
+        wait(lambda: path.exists() or running.poll() is not None, 120)
+        running.send_signal(signal.SIGINT)
+        said, complained = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "the same command goes on" in said
+    assert complained.splitlines() == ["rvsemu sample: interrupted"]
+    assert len(Posterior.load(path).chain) >= 100
+
+
+# ---------------------------------------------------------------------- two processes, one file
+def test_another_process_is_waited_for_and_then_named(busy, caplog):
+    path, running = busy
+    begin = time.monotonic()
+    with pytest.raises(PosteriorFileError) as error:
+        quickly(Gauss(), steps=10, file=ChainFile(path, patience=1.5))
+    assert 1.5 <= time.monotonic() - begin < 10
+    words = f"{path} is being written by another process (number {running.pid}), for more than 1.5 s: wait until"
+    assert str(error.value).startswith(words)
+    assert "give another file" in str(error.value)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} is being written by another process (number {running.pid}): waiting for up to 1.5 s"
+    ]
+
+
+def test_what_another_process_writes_can_be_read_at_once(busy):
+    path, _ = busy
+    begin = time.monotonic()
+    assert len(Posterior.load(path).chain) >= 200
+    assert time.monotonic() - begin < 5
+
+
+def test_who_waits_goes_on_when_the_other_has_ended(busy):
+    path, running = busy
+    code = f"import os, signal, time; time.sleep(1.5); os.kill({running.pid}, signal.SIGKILL)"
+    with subprocess.Popen([sys.executable, "-c", code]):
+        done = quickly(Gauss(), steps=150, file=ChainFile(path, patience=30))
+    assert len(done.chain) >= 200
+    assert Posterior.load(path) == done
+
+
+def test_processes_take_turns(tmp_path):
+    """Each adds 30 steps to what it finds; the chain is that of one process."""
+    path = tmp_path / "p.h5"
+    code = """
+import sys; sys.path.insert(0, sys.argv[2])
+from sampling_fixtures import Gauss, quickly
+from rvsemu.fitting.chain_file import ChainFile
+for steps in range(30, 241, 30):
+    quickly(Gauss(), steps=steps, file=ChainFile(sys.argv[1]))
+"""
+    command = [sys.executable, "-c", code, str(path), os.path.dirname(__file__)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    complaints = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], complaints
+    np.testing.assert_array_equal(Posterior.load(path).chain, quickly(Gauss(), steps=240).chain)
+    assert [p.name for p in tmp_path.iterdir()] == ["p.h5"]
+
+
+def test_without_locks_of_the_system(tmp_path):
+    """Where there is no fcntl nothing is locked, and all else is the same."""
+    path = tmp_path / "p.h5"
+    code = "import sys; sys.modules['fcntl'] = None\n" + SLOWLY.strip().replace("slow=0.002", "").replace(
+        "100000", "130"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path), os.path.dirname(__file__)], check=True)
+    np.testing.assert_array_equal(Posterior.load(path).chain, quickly(Gauss(), steps=130).chain)

@@ -1,0 +1,132 @@
+"""Commands on many spectra: a row each, whatever happens to the others, and nothing lost or repeated."""
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from rvsemu.cli import main
+from rvsemu.fitting import Settings
+from rvsemu.spectra import example_path
+
+KEPLER, GIANT = str(example_path("kepler-93")), str(example_path("hd176650"))
+IDS = {KEPLER: 2052747119115620352, GIANT: 4268620287278693120}
+
+
+@pytest.fixture
+def bad(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text("source_id,flux\n1,2\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("command", ["fit", "invert"])
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot"])
+def test_a_row_for_each_spectrum_and_for_each_that_failed(command, suffix, bad, tmp_path, capsys):
+    table = tmp_path / f"stars{suffix}"
+    assert main([command, KEPLER, bad, GIANT, "-o", str(table)]) == 2
+    assert "bad.csv" in capsys.readouterr().err
+    rows = QTable.read(table)
+    files = {str(row["file"]).strip(): row for row in rows}
+    assert set(files) == {KEPLER, bad, GIANT}
+    assert [int(files[name]["source_id"]) for name in (KEPLER, GIANT)] == [IDS[KEPLER], IDS[GIANT]]
+    assert str(files[bad]["flags"]).strip() == "failed"
+    assert "bad.csv" in str(files[bad]["error"]) or "column" in str(files[bad]["error"])
+    teff = np.ma.filled(np.ma.asarray(getattr(rows["teff"], "value", rows["teff"]), dtype=float), np.nan)
+    assert np.isfinite(teff).sum() == 2
+
+
+def test_a_mask_that_masks_nothing_is_an_error_of_each_spectrum(tmp_path, capsys):
+    assert main(["fit", KEPLER, "--mask", "850,851", "-o", str(tmp_path / "t.ecsv")]) == 2
+    said = capsys.readouterr().err
+    assert "masks no pixel" in said and "Angstrom" in said
+    assert QTable.read(tmp_path / "t.ecsv")["flags"].tolist() == ["failed"]
+
+
+def test_masks_replace_or_add(tmp_path):
+    used = []
+    for options in ([], ["--extra-mask", "8600,8610"], ["--mask", "8600,8610"], ["--mask", "none"]):
+        table = tmp_path / "t.ecsv"
+        assert main(["fit", KEPLER, *options, "-o", str(table), "--overwrite"]) == 0
+        used.append(int(QTable.read(table)["n_pixels"][0]))
+    default, more, only, none = used
+    assert default - more == pytest.approx(100, abs=1)
+    assert none - only == pytest.approx(100, abs=1)
+    assert none > default
+
+
+def test_tables_are_not_overwritten_unasked(tmp_path, capsys):
+    table = tmp_path / "stars.ecsv"
+    assert main(["fit", KEPLER, "-o", str(table)]) == 0
+    before = table.read_bytes()
+    assert main(["fit", GIANT, "-o", str(table)]) == 2
+    said = capsys.readouterr().err
+    assert "stars.ecsv exists" in said and "--overwrite" in said
+    assert table.read_bytes() == before
+    assert main(["fit", GIANT, "-o", str(table), "--overwrite"]) == 0
+    assert QTable.read(table)["source_id"].tolist() == [IDS[GIANT]]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot"])
+def test_what_is_there_is_not_done_again(suffix, tmp_path, capsys):
+    table = tmp_path / f"stars{suffix}"
+    assert main(["fit", KEPLER, "-o", str(table)]) == 0
+    capsys.readouterr()
+    assert main(["fit", KEPLER, GIANT, "-o", str(table), "--resume"]) == 0
+    said = capsys.readouterr().out
+    assert KEPLER not in said and GIANT in said
+    assert [int(x) for x in QTable.read(table)["source_id"]] == [IDS[KEPLER], IDS[GIANT]]
+
+
+def test_only_tables_of_results_are_resumed(tmp_path, capsys):
+    table = tmp_path / "mine.csv"
+    table.write_text("a,b\n1,2\n")
+    assert main(["fit", KEPLER, "-o", str(table), "--resume"]) == 2
+    assert "no column" in capsys.readouterr().err
+    assert table.read_text() == "a,b\n1,2\n"
+
+
+def test_an_interrupted_fit_keeps_its_rows_and_goes_on(tmp_path):
+    """A real Ctrl-C, in a real process, while it fits the second of three stars or a later one."""
+    table, log = tmp_path / "stars.ecsv", tmp_path / "log"
+    files = []
+    for i in range(70):
+        files.append(tmp_path / f"{i}.csv")
+        files[-1].symlink_to(KEPLER)
+    command = [sys.executable, "-m", "rvsemu", "fit", *map(str, files), "--errors", "sampled", "-o", str(table)]
+    with open(log, "wb") as out:
+        with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) as run:
+            while b"reduced chi2" not in log.read_bytes():
+                assert run.poll() is None
+                time.sleep(0.05)
+            run.send_signal(signal.SIGINT)
+            said = run.communicate(timeout=60)[1].decode()
+    assert run.returncode == 130
+    assert said.splitlines()[-1] == "rvsemu fit: interrupted"
+    assert "Traceback" not in said
+    done = len(QTable.read(table))
+    assert 1 <= done < 70
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """As of ``rvsemu fit ... | head -1``."""
+    command = [sys.executable, "-m", "rvsemu", "fit", KEPLER, GIANT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        run.stdout.close()
+        said = run.stderr.read().decode()
+        assert run.wait(timeout=60) == 141
+    assert said == ""
+
+
+def test_every_setting_has_an_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    said = capsys.readouterr().out
+    options = {"fixed": "--fix", "priors": "--prior"}
+    for field in fields(Settings):
+        assert options.get(field.name, f"--{field.name.replace('_', '-')}") in said

@@ -1,0 +1,95 @@
+"""Each flag of a fit, caused by a spectrum that deserves it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from fit_fixtures import RVS, SUN, fit, observe, replace
+
+import rvsemu
+from rvsemu.fitting import Settings, Uniform, fit_many
+from rvsemu.fitting.problem import Problem
+
+
+def test_good_fit_has_no_flags(result):
+    assert result.flags == ()
+
+
+def test_flag_at_bound(emulator):
+    found = fit(observe(emulator, velocity=20.0, seed=1), emulator=emulator, radial_velocity=(-5, 5))
+    assert "at-bound:radial_velocity" in found.flags
+    assert found.radial_velocity.value == pytest.approx(5, abs=0.02)
+
+
+def test_flag_not_converged(sun, emulator):
+    settings = Settings(emulator=emulator)
+    problem = Problem([settings.observe(sun)], settings)
+    minima = problem.minima()
+    assert "not-converged" not in problem.result(minima).flags
+    unsettled = dataclasses.replace(minima.found, converged=np.zeros(len(minima.star), dtype=bool))
+    assert "not-converged" in problem.result(dataclasses.replace(minima, found=unsettled)).flags
+
+
+def test_flag_outside_domain(sun, emulator):
+    found = fit(sun, emulator=emulator, fixed={"vmic": -0.1}, extrapolate=True)
+    assert "outside-domain" in found.flags
+
+
+def test_flag_few_good_pixels(sun, emulator):
+    found = fit(sun, emulator=emulator, mask=["calcium-cores", (8575, 8800)])
+    assert "few-good-pixels" in found.flags
+
+
+def test_flag_poor_fit(sun, emulator):
+    emission = 0.5 * np.exp(-0.5 * ((RVS - 8600) / 5) ** 2)
+    found = fit(replace(sun, flux=sun.flux + emission), emulator=emulator)
+    assert "poor-fit" in found.flags
+
+
+def test_flag_negative_continuum(sun, emulator):
+    x = np.linspace(0, 1, len(RVS))
+    found = fit(replace(sun, flux=sun.flux * (1 - 1.3 * x)), emulator=emulator)
+    assert "negative-continuum" in found.flags
+
+
+def test_flag_errors_too_large(sun, emulator):
+    found = fit(sun, emulator=emulator, sigma=0.02)  # four times the noise
+    assert "errors-too-large" in found.flags
+    assert "errors-too-large" not in fit(sun, emulator=emulator, sigma=0.0075).flags
+
+
+WAYS = {
+    "gaussian": rvsemu.fit,
+    "sampled": lambda *a, **k: rvsemu.fit(*a, errors="sampled", **k),
+    "chain": lambda *a, **k: rvsemu.sample(*a, steps=400, stop=None, progress=False, **k),
+    "many": lambda star, **k: fit_many([star], **k)[0],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_of_fitting_keeps_a_flag_to_itself(way, sun, emulator):
+    """What is wrong with data or settings is said by Gaussian errors, weighted draws, chains and batches alike."""
+    ways = {"emulator": emulator, "model_error": None}
+    flags = WAYS[way](sun, priors={"teff": Uniform(4000, 5000)}, **ways).flags
+    assert "at-bound:teff" in flags and "poor-fit" in flags
+    assert "no-information" in WAYS[way](sun, sigma=1e3, **ways).flags
+    assert "few-good-pixels" in WAYS[way](sun, mask=["calcium-cores", (8575, 8800)], **ways).flags
+
+
+@pytest.mark.parametrize("way", ["gaussian", "sampled", "chain"])
+def test_flag_second_minimum(way, emulator):
+    """At S/N 20 this star of 9200 K may be of 12,300 K, too."""
+    labels = {"teff": 9200.0, "logg": 4.2, "vsini": 120.0, "mh": -1.0, "vmic": 1.4, "resolution": 11900.0}
+    star = observe(emulator, labels, snr=20, seed=1)
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    assert "second-minimum" in WAYS[way](star, **settings).flags
+
+
+def test_flags_of_good_fits(emulator):
+    """None of 30 stars of all kinds at a S/N of 200 has a second minimum, or errors that are too large, or no fit."""
+    rng = np.random.default_rng(5)
+    low, high = [4500, 2.5, 3, -1.0, 1.0, 11000], [8000, 4.8, 60, 0.4, 2.5, 12500]
+    stars = [observe(emulator, dict(zip(SUN, rng.uniform(low, high), strict=True)), seed=i) for i in range(30)]
+    found = fit_many(stars, emulator=emulator, model_error=None, noise_correlation=())
+    flags = [flag for one in found for flag in one.flags if not flag.startswith("at-bound")]
+    assert flags == []

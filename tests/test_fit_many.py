@@ -1,0 +1,191 @@
+"""Many spectra: what is wrong with one of them costs no other, and each step is taken once."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from astropy.table import vstack
+from fit_fixtures import RVS, observe, replace, values, with_error
+
+import rvsemu
+from rvsemu._compat import Spectrum
+from rvsemu.errors import SettingsError, SpectrumError
+from rvsemu.fitting import FitFailure, FitResult, fit_many, fit_stream
+from rvsemu.fitting.start import Grid
+from rvsemu.observing import Observation
+
+SETTINGS = {"noise_correlation": (), "model_error": None}
+
+
+def scaled(star, factor):
+    return replace(star, flux=star.flux * factor, uncertainty=StdDevUncertainty(star.uncertainty.array * factor))
+
+
+def with_pixel(star, value):
+    flux = star.flux.value.copy()
+    flux[1200] = value
+    return replace(star, flux=flux * u.dimensionless_unscaled)
+
+
+def test_rows_of_a_spectrum_of_two_dimensions(emulator):
+    both = rvsemu.generate(teff=[5000, 6000], logg=4.4, wavelength=RVS, medium="vacuum")
+    found = fit_many(both, sigma=0.005, **SETTINGS)
+    assert [round(one.teff.value, -2) for one in found] == [5000, 6000]
+    alone = [rvsemu.fit(both[i], sigma=0.005, **SETTINGS) for i in (0, 1)]
+    np.testing.assert_allclose([values(one) for one in found], [values(one) for one in alone], rtol=1e-3, atol=1e-2)
+    (single,) = fit_many(both[0], sigma=0.005, **SETTINGS)
+    assert single.teff.value == pytest.approx(alone[0].teff.value, abs=1)
+
+
+@pytest.mark.parametrize("factor", [1e-40, 1e-12, 1e12, 1e40])
+def test_the_unit_of_the_flux_does_not_matter(factor, sun, emulator):
+    plain, other = (rvsemu.fit(one, emulator=emulator, **SETTINGS) for one in (sun, scaled(sun, factor)))
+    np.testing.assert_allclose(values(other), values(plain), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(other.continuum / factor, plain.continuum, rtol=1e-3)
+    assert other.chi2 == pytest.approx(plain.chi2, rel=1e-3)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e300, 1e30, np.inf, np.nan])
+def test_a_pixel_that_cannot_be_is_a_bad_pixel(value, sun, emulator):
+    plain, other = (rvsemu.fit(one, emulator=emulator, **SETTINGS) for one in (sun, with_pixel(sun, value)))
+    assert other.n_pixels == plain.n_pixels - 1
+    assert abs(other.teff - plain.teff) < 0.3 * plain.errors["teff"]
+
+
+BAD = {
+    "zeros": lambda star: replace(star, flux=0 * star.flux),
+    "negated": lambda star: replace(star, flux=-star.flux),
+    "all NaN": lambda star: replace(star, flux=np.nan * star.flux),
+    "no uncertainty": lambda star: replace(star, uncertainty=None),
+    "no medium": lambda star: replace(star, meta={}),
+    "elsewhere": lambda star: replace(star, spectral_axis=(RVS - 3000) * u.AA),
+    "no spectrum": lambda star: "star",
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_bad_spectrum_costs_no_other(name, sun, emulator):
+    spectra = [sun, BAD[name](sun), sun]
+    with pytest.raises(SpectrumError, match=r"^spectrum 1: "):
+        fit_many(spectra, emulator=emulator, **SETTINGS)
+    first, failed, last = fit_many(spectra, on_error="skip", emulator=emulator, **SETTINGS)
+    assert isinstance(failed, FitFailure) and failed.flags == ("failed",)
+    errors = np.array([first.errors[name].value for name in first.labels])
+    assert np.all(np.abs(values(first) - values(last)) < 0.02 * errors)
+    table = vstack([one.to_table() for one in (first, failed, last)])
+    assert table["flags"][1] == "failed"
+    assert table["error"][1] == str(failed.error)
+    assert np.ma.is_masked(table["teff"][1]) or np.isnan(table["teff"][1].value)
+    assert float(table["teff"][2].value) == pytest.approx(first.teff.value, abs=1)
+
+
+def test_arithmetic_that_fails_for_one_is_that_of_one(sun, emulator, monkeypatch):
+    """Whatever makes the linear algebra of a batch fail, the others are fitted."""
+    poison = replace(sun, meta={"medium": "vacuum", "source_id": 13})
+    starts = Grid.starts
+
+    def failing(self, flux, *rest):
+        if len(flux) > 1 or np.allclose(flux, poisoned):
+            raise np.linalg.LinAlgError("Singular matrix")
+        return starts(self, flux, *rest)
+
+    other = observe(emulator, seed=2)
+    every = slice(None, None, 3)
+    poisoned = np.where(rvsemu.fit(poison, emulator=emulator).used, poison.flux.value, 0)[every]
+    poisoned = poisoned / np.median(poison.flux.value[rvsemu.fit(poison, emulator=emulator).used])
+    monkeypatch.setattr(Grid, "starts", failing)
+    found = fit_many([other, poison, other], on_error="skip", emulator=emulator, **SETTINGS)
+    assert isinstance(found[0], FitResult) and isinstance(found[2], FitResult)
+
+
+def test_results_come_in_order_and_as_they_are_ready(sun, emulator):
+    """Spectra on different pixels; not more than a block is read ahead of what was given back."""
+    read = []
+
+    def spectra():
+        for i in range(200):
+            read.append(i)
+            star = (
+                sun
+                if i % 3
+                else Spectrum(
+                    spectral_axis=sun.spectral_axis[:-5],
+                    flux=sun.flux[:-5],
+                    uncertainty=StdDevUncertainty(sun.uncertainty.array[:-5]),
+                    meta=dict(sun.meta),
+                )
+            )
+            yield replace(star, meta=star.meta | {"source_id": i})
+
+    stream = fit_stream(spectra(), emulator=emulator, **SETTINGS)
+    first = [next(stream) for _ in range(3)]
+    assert [one.meta["source_id"] for one in first] == [0, 1, 2]
+    assert len(read) < 100
+    assert len(first[0].flux) == len(first[1].flux) - 5
+    stream.close()
+
+
+def test_on_error_is_checked(sun):
+    with pytest.raises(SettingsError, match="on_error='ignore': use 'raise' or 'skip'"):
+        fit_many([sun], on_error="ignore")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        rvsemu.fit,
+        lambda star: rvsemu.fit(star, errors="sampled"),
+        lambda star: rvsemu.sample(star, steps=10, progress=False),
+        lambda star: fit_many([star]),
+    ],
+)
+def test_every_step_is_taken_once(verb, sun, monkeypatch):
+    """One observation and one coarse search, whatever is asked for."""
+    counts = {"observation": 0, "search": 0}
+    starts, observe_one = Grid.starts, Observation.from_spectrum
+
+    def search(self, *args):
+        counts["search"] += 1
+        return starts(self, *args)
+
+    def observation(*args, **kwargs):
+        counts["observation"] += 1
+        return observe_one(*args, **kwargs)
+
+    monkeypatch.setattr(Grid, "starts", search)
+    monkeypatch.setattr(Observation, "from_spectrum", observation)
+    verb(sun)
+    assert counts == {"observation": 1, "search": 1}
+
+
+def test_another_emulator_is_another_fit(sun, emulator):
+    """Nothing that was kept for one model serves another one that was made of it."""
+    exact = rvsemu.fit(sun, emulator=emulator, **SETTINGS)
+    rough = rvsemu.fit(sun, emulator=with_error(emulator, 0.02), **SETTINGS)
+    assert rough.errors["teff"] > 2 * exact.errors["teff"]
+    moved = dataclasses.replace(emulator, wavelength=emulator.wavelength + 0.5)
+    shifted = rvsemu.fit(sun, emulator=moved, **SETTINGS)
+    assert shifted.radial_velocity.value - exact.radial_velocity.value == pytest.approx(-17.5, abs=0.5)
+    again = rvsemu.fit(sun, emulator=emulator, **SETTINGS)
+    np.testing.assert_array_equal(values(again), values(exact))
+
+
+def test_seeds(sun, emulator):
+    settings = {"emulator": emulator, "errors": "sampled", **SETTINGS}
+    first, same, other = (rvsemu.fit(sun, seed=seed, **settings).draws.x for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first[:10], other[:10])
+    generator = np.random.default_rng(7)
+    one, two = (rvsemu.fit(sun, seed=generator, **settings) for _ in range(2))
+    assert not np.array_equal(one.draws.x[:10], two.draws.x[:10])
+    assert one.teff.value == pytest.approx(two.teff.value, abs=0.2 * one.errors["teff"].value)
+    assert np.random.default_rng(7).random() != generator.random()
+
+
+def test_settings_that_mean_nothing_are_refused(sun):
+    with pytest.raises(SettingsError, match="errors= means nothing to sample"):
+        rvsemu.sample(sun, errors="sampled")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'prior'"):
+        rvsemu.fit(sun, prior={})

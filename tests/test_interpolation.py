@@ -1,0 +1,118 @@
+"""Interpolation between library spectra."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from training_fixtures import INTRINSIC
+
+from rvsemu.library import Library
+from rvsemu.training.interpolation import LibraryInterpolator
+
+
+def smooth_library(n=120, seed=1):
+    """Spectra that depend on their labels in a simple way."""
+    rng = np.random.default_rng(seed)
+    low, high = np.array([4000, 2, -1.5, 0]), np.array([9000, 5, 1.5, 4])
+    labels = rng.uniform(low, high, (n, 4))
+    return Library(labels, INTRINSIC, 8400 + np.arange(60.0), smooth_flux(labels).astype("f4"), "air")
+
+
+def smooth_flux(labels):
+    teff, logg, mh, vmic = labels.T[:, :, None]
+    x = np.linspace(-1, 1, 60)
+    depth = 0.4 * (5040 / teff - 0.3) + 0.05 * mh
+    return 1 - depth * np.exp(-((x / (0.3 + 0.03 * logg + 0.01 * vmic)) ** 2))
+
+
+BOUNDS = np.array([[4000, 9000], [2, 5], [-1.5, 1.5], [0, 4]])
+
+
+def test_interpolator_reproduces_nodes():
+    library = smooth_library(60)
+    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    np.testing.assert_allclose(interpolator(library.labels), library.flux, rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(interpolator(library.labels[3]), interpolator(library.labels[3:4]))
+
+
+def test_interpolator_predicts_between_nodes():
+    """The search for length scales brings the errors down, those it counts and those it cannot know."""
+    library = smooth_library()
+    labels = np.random.default_rng(2).uniform([4300, 2.2, -1.2, 0.3], [8500, 4.8, 1.2, 3.7], (200, 4))
+    start, found = (LibraryInterpolator(library, BOUNDS, evaluations=n) for n in (0, 120))
+    rms = [np.sqrt(np.mean((x(labels) - smooth_flux(labels)) ** 2)) for x in (start, found)]
+    assert rms[1] < 0.5 * rms[0]
+    assert rms[1] < 5e-4
+    assert np.mean(np.log(found.leave_one_out)) < np.mean(np.log(start.leave_one_out))
+    assert np.median(found.leave_one_out) < 1e-3
+
+
+def matern(a, b, scales):
+    """Kernel with nu = 5/2 by its formula, one pair at a time."""
+    out = np.empty((len(a), len(b)))
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            d = np.sqrt(5 * np.sum(((x - y) / scales) ** 2))
+            out[i, j] = (1 + d + d**2 / 3) * np.exp(-d)
+    return out
+
+
+def test_leave_one_out_is_leaving_one_out():
+    """The formula against leaving each spectrum out and solving again, with the same length scales."""
+    library = smooth_library(40)
+    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    teff, logg, mh, vmic = library.labels.T
+    x = np.stack([5040 / teff, np.log(teff), logg, mh, np.maximum(mh - 0.5, 0), vmic], axis=1)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    flux = library.flux.astype("f8") - library.flux.astype("f8").mean(axis=0)
+    kernel = matern(x, x, interpolator.scales[:-1]) + interpolator.scales[-1] * np.eye(40)
+    for i in (0, 7, 39):
+        others = np.delete(np.arange(40), i)
+        predicted = kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], flux[others])
+        rms = np.sqrt(np.mean((flux[i] - predicted) ** 2))
+        assert interpolator.leave_one_out[i] == pytest.approx(rms, rel=1e-4)
+
+
+def test_scales_can_be_used_again():
+    library = smooth_library(40)
+    found = LibraryInterpolator(library, BOUNDS, evaluations=20)
+    again = LibraryInterpolator(library, BOUNDS, scales=found.scales.tolist())
+    np.testing.assert_array_equal(again(library.labels[:5] * 0.99), found(library.labels[:5] * 0.99))
+
+
+def test_interpolation_of_real_spectra(small_library):
+    """Nodes come back; what is left out is met far better than by the nearest library spectrum."""
+    library = small_library
+    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    rms = np.sqrt(np.mean((interpolator(library.labels) - library.flux) ** 2, axis=1))
+    assert np.max(rms) < 0.2 * np.median(interpolator.leave_one_out)
+    x = (library.labels - library.labels.mean(axis=0)) / library.labels.std(axis=0)
+    distance = np.linalg.norm(x[:, None] - x, axis=2) + 1e9 * np.eye(len(x))
+    nearest = library.flux[np.argmin(distance, axis=1)]
+    by_neighbour = np.sqrt(np.mean((nearest - library.flux) ** 2, axis=1))
+    assert np.median(interpolator.leave_one_out) < 0.5 * np.median(by_neighbour)
+
+
+@pytest.mark.parametrize("column", [0, 1, 2, 3])
+def test_a_label_that_does_not_vary(column):
+    """Nor is there any [M/H] above +0.5 in many a library: no division by zero."""
+    library = smooth_library(30)
+    labels = library.labels.copy()
+    labels[:, 2] = np.minimum(labels[:, 2], 0.4)
+    labels[:, column] = labels[0, column]
+    library = replace(library, labels=labels, flux=smooth_flux(labels).astype("f4"))
+    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    np.testing.assert_allclose(interpolator(labels), library.flux, rtol=0, atol=1e-3)
+
+
+def test_interpolator_draws_over_the_box():
+    interpolator = LibraryInterpolator(smooth_library(30), BOUNDS, evaluations=0)
+    labels, flux = interpolator.draw(20000, np.random.default_rng(3))
+    low, high = BOUNDS.T
+    assert np.all((labels >= low) & (labels <= high))
+    np.testing.assert_allclose(flux[:5], interpolator(labels[:5]), rtol=0, atol=1e-12)
+    middle = np.sqrt(4000 * 9000)  # half of the log-uniform half, and less of the uniform one, lie below
+    expected = 0.5 * 0.5 + 0.5 * (middle - 4000) / 5000
+    assert np.mean(labels[:, 0] < middle) == pytest.approx(expected, abs=0.015)
+    for i in (1, 2, 3):
+        assert np.mean(labels[:, i]) == pytest.approx(np.mean(BOUNDS[i]), abs=0.02 * np.ptp(BOUNDS[i]))

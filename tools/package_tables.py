@@ -1,0 +1,98 @@
+"""Tables of the documentation about the library, the formats that can be imported, and the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from rvsemu.cli import main as rvsemu_command
+from rvsemu.library import Library
+from rvsemu.library.importing.formats import FORMATS, REFUSED
+from rvsemu.reproduction.report import rst_table
+
+LIBRARY = Path(__file__).resolve().parents[1] / "library" / "rvs_library.h5"
+COMMANDS = (
+    "demo",
+    "generate",
+    "fetch",
+    "fit",
+    "sample",
+    "invert",
+    "info",
+    "train",
+    "reproduce",
+    "library info",
+    "library compact",
+    "library merge",
+    "library import",
+    "synthesize setup",
+    "synthesize run",
+    "synthesize status",
+)
+
+
+def library_table() -> str:
+    """What the library in the repository is, in its own words."""
+    library = Library.load(LIBRARY)
+    held = int(np.count_nonzero(library.extrapolated)) if library.extrapolated is not None else 0
+    low, high = library.wavelength[[0, -1]]
+    rows = [
+        ("spectra", f"{len(library):,}"),
+        ("fingerprint", f"``{library.fingerprint()}``"),
+        (
+            "wavelengths",
+            f"{low:.1f}-{high:.1f} Å in {library.medium}, step {library.wavelength[1] - low:.2f} Å",
+        ),
+        ("smoothed to", f"R = {library.resolution:g}"),
+        (
+            "structure held at the edge of its grid",
+            f"{held:,} spectra ({100 * held / len(library):.0f} %)",
+        ),
+        *((key, library.info[key]) for key in sorted(library.info) if key != "manifest"),
+        *_hashes(library.info),
+    ]
+    return rst_table(("", "``library/rvs_library.h5``"), rows, widths="25 75")
+
+
+def _hashes(info):
+    """The sources and line lists of a library, from its manifest."""
+    manifest = json.loads(info.get("manifest", "{}"))
+    for name, digest in manifest.get("sources", {}).items():
+        yield name, f"SHA-256 ``{digest[:12]}...``"
+    for name, made in manifest.get("lines", {}).items():
+        yield f"lines: {name}", f"{made['lines']:,}, SHA-256 ``{made['sha256'][:12]}...``"
+
+
+def formats_table() -> str:
+    """The formats that can be imported and what each assumes; then those that are refused."""
+    head = ("``--format``", "of", "wavelengths", "flux", "labels", "assumed besides", "reference, licence")
+    rows = [
+        (f"``{f.name}``", f.title, f"{f.unit}, {f.medium or 'medium measured'}", f.flux, f.labels, f.assumes)
+        + (f"{f.reference}; {f.licence}",)
+        for f in FORMATS.values()
+    ]
+    refused = [(f"``{name}``", reason) for name, reason in REFUSED.items()]
+    text = (
+        "Flux is *normalised*, comes with its *continuum*, *either* of the two, or is *absolute* and needs a "
+        "pseudo-continuum. *Medium measured*: from the Ca II triplet, unless ``--medium`` or the file states it.\n\n"
+    )
+    return text + rst_table(head, rows) + "\n" + rst_table(("refused", "because"), refused, widths="20 80")
+
+
+def command_help() -> str:
+    """The help of each command."""
+    os.environ["COLUMNS"], os.environ["NO_COLOR"] = "88", "1"
+    out = []
+    for command in ("", *COMMANDS):
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+            rvsemu_command([*command.split(), "--help"])
+        title = f"rvsemu {command}".strip()
+        indented = "\n".join(f"   {line}".rstrip() for line in text.getvalue().rstrip().splitlines())
+        out.append(f"{title}\n{'-' * len(title)}\n\n.. code-block:: none\n\n{indented}\n")
+    return "\n".join(out)

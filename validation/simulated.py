@@ -1,0 +1,75 @@
+"""Simulated stars for the scripts beside this file: labels, and spectra with the noise of the RVS."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from scipy.linalg import cholesky_banded
+from scipy.stats import truncnorm
+
+from rvsemu._compat import Spectrum
+from rvsemu.emulator import Emulator
+from rvsemu.fitting import DEFAULT_PRIORS
+from rvsemu.observing import RVS_NOISE_CORRELATION
+
+__all__ = ["WAVELENGTH", "correlated", "draw_labels", "exact", "observed", "simulate"]
+
+WAVELENGTH = 8460.0 + 0.1 * np.arange(2401)
+"""Wavelengths in Angstrom, in vacuum, of the mean spectra of Gaia DR3."""
+_SPEED_OF_LIGHT = 299792.458  # km/s
+
+
+def exact(emulator: Emulator) -> Emulator:
+    """`emulator` without errors of its own, as simulated stars are its own spectra."""
+    return replace(emulator, error=replace(emulator.error, sigma=0 * emulator.error.sigma, components=None))
+
+
+def draw_labels(emulator, rng, count, velocities=(-30.0, 30.0), **ranges) -> dict[str, np.ndarray]:
+    """Labels and radial velocities of `count` stars, uniform in their ranges.
+
+    Resolution and microturbulence come from their default priors; `ranges` narrows the range of any other label.
+    """
+    out = {}
+    for label in emulator.labels.labels:
+        low, high = ranges.get(label.name, (label.lower, label.upper))
+        if label.name in DEFAULT_PRIORS and label.name not in ranges:
+            mean, sigma = DEFAULT_PRIORS[label.name]
+            limits = (low - mean) / sigma, (high - mean) / sigma
+            out[label.name] = truncnorm.rvs(*limits, mean, sigma, size=count, random_state=rng)
+        else:
+            out[label.name] = rng.uniform(low, high, count)
+    out["radial_velocity"] = rng.uniform(*velocities, count)
+    return out
+
+
+def correlated(rng, correlation=RVS_NOISE_CORRELATION) -> np.ndarray:
+    """Noise of unit variance in each pixel, with a correlation at lags 0, 1, 2, ... pixels."""
+    n = len(WAVELENGTH)
+    factor = cholesky_banded(np.repeat(np.asarray(correlation)[:, None], n, axis=1), lower=True)
+    white, out = rng.normal(size=n), np.zeros(n)
+    for lag, row in enumerate(factor):
+        out[lag:] += row[: n - lag] * white[: n - lag]
+    return out
+
+
+def simulate(emulator, rng, snr, radial_velocity, **labels) -> np.ndarray:
+    """Flux (n,) of a spectrum of the emulator with Doppler shift, continuum, and the noise of the RVS."""
+    beta = radial_velocity / _SPEED_OF_LIGHT
+    rest = WAVELENGTH * np.sqrt((1 - beta) / (1 + beta))
+    flux = emulator.spectrum(wavelength=rest, medium="vacuum", **labels).flux.value
+    x = np.linspace(-0.5, 0.5, len(WAVELENGTH))
+    level = np.mean([1 + x**power * rng.normal(0, 0.02) for power in range(4)], axis=0)
+    return flux * level + correlated(rng) / snr
+
+
+def observed(flux, snr) -> Spectrum:
+    """A spectrum as the readers of `rvsemu` make them, with the same error in each pixel."""
+    return Spectrum(
+        spectral_axis=WAVELENGTH * u.AA,
+        flux=flux * u.dimensionless_unscaled,
+        uncertainty=StdDevUncertainty(np.full(len(flux), 1 / snr)),
+        meta={"medium": "vacuum"},
+    )
