@@ -10,7 +10,7 @@ from .options import real
 from .settings import add_settings, settings_of
 from .tables import ResultsTable, add_table_options, complain, spectra_in
 
-_SHARED = ("continuum_degree", "mask", "medium", "sigma", "noise_correlation", "model_error")
+_SHARED = ("continuum_degree", "mask", "medium", "sigma", "noise_correlation", "smooth_sigma", "model_error")
 
 
 def add_invert(commands):

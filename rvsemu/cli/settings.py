@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from ..errors import SettingsError
 from ..fitting.settings import Settings, described
-from ..observing.noise import MODEL_ERRORS
+from ..observing.noise import MODEL_ERRORS, NOISES
 from .options import label_is, limits, one_or_two, pair, real, seed, whole
 
 __all__ = ["add_settings", "settings_of"]
@@ -19,7 +19,7 @@ def _mask(text):
 
 
 def _numbers(text):
-    return text if text in ("gaia-rvs", "white") else tuple(real(-1, 1)(part) for part in text.split(","))
+    return text if text in ("auto", *NOISES) else tuple(real(-1, 1)(part) for part in text.split(","))
 
 
 def _jitter(text):
@@ -37,7 +37,8 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
     "extra_mask": ("--extra-mask", {"type": _mask, "metavar": "NAME|LOW,HIGH", **_REPEATED}),
     "medium": ("--medium", {"choices": ("air", "vacuum")}),
     "sigma": ("--sigma", {"type": real(0, 1e300), "metavar": "X"}),
-    "noise_correlation": ("--noise-correlation", {"type": _numbers, "metavar": "gaia-rvs|white|1,R,..."}),
+    "noise_correlation": ("--noise-correlation", {"type": _numbers, "metavar": "auto|gaia-dr3|gaia-dr4|white|1,R,..."}),
+    "smooth_sigma": ("--smooth-sigma", {"action": argparse.BooleanOptionalAction}),
     "model_error": ("--model-error", {"choices": (*MODEL_ERRORS, "none")}),
     "jitter": ("--jitter", {"type": _jitter, "metavar": "X|free"}),
     "scale_errors": ("--scale-errors", {"action": argparse.BooleanOptionalAction}),
@@ -66,8 +67,9 @@ def settings_of(options: argparse.Namespace) -> dict:
     """Arguments of `rvsemu.fit` that were given as options."""
     names = [field.name for field in fields(Settings)]
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, False)}
-    if getattr(options, "scale_errors", None) is False:
-        given["scale_errors"] = False
+    for name in ("scale_errors", "smooth_sigma"):
+        if getattr(options, name, None) is False:
+            given[name] = False
     for name in ("fixed", "priors"):
         if name in given:
             given[name] = _once(_OPTIONS[name][0], given[name])
@@ -77,8 +79,6 @@ def settings_of(options: argparse.Namespace) -> dict:
         given["mask"] = None
     if given.get("model_error") == "none":
         given["model_error"] = None
-    if given.get("noise_correlation") == "white":
-        given["noise_correlation"] = ()
     return given
 
 

@@ -15,7 +15,7 @@ from astropy import units as u
 
 from ..emulator.model import Emulator, resolve
 from ..errors import SettingsError
-from ..observing.noise import ModelError, NoiseModel, correlation_for, model_error_for
+from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation, parse_mask
 from .parameters import Parameters
 
@@ -56,9 +56,13 @@ class Settings:
         Medium of the spectral axis, where ``meta["medium"]`` does not say it.
     sigma : float, array or Quantity, optional
         Standard deviation of the noise of each pixel, instead of the spectrum's uncertainty.
-    noise_correlation : 'gaia-rvs' or sequence of float
-        Correlation of the noise at lags of 0, 1, 2, ... pixels. ``()`` is white noise. The default is
-        `rvsemu.observing.RVS_NOISE_CORRELATION` for pixels of 0.1 A, and white noise for others.
+    noise_correlation : {'auto', 'gaia-dr3', 'gaia-dr4', 'white'} or sequence of float
+        How the noise of neighbouring pixels is correlated, by their distance: `rvsemu.observing.NOISES`, or numbers at
+        lags of 0, 1, 2, ... pixels. The default is by ``meta["release"]`` or, without it, by whether the
+        wavelengths are those of a release; white for all others.
+    smooth_sigma : bool, optional
+        Take a smooth level of the errors (`rvsemu.observing.smoothed_sigma`) instead of each as it is. The default is
+        to do so for Gaia DR3, whose errors are estimates from the scatter of few CCD spectra.
     model_error : 'gaia-rvs', ModelError or None
         Error of synthetic spectra, as measured on real RVS spectra. None is for spectra that come from the
         same models, or to see how far the noise alone would go.
@@ -90,7 +94,8 @@ class Settings:
     extra_mask: Any = ()
     medium: str | None = None
     sigma: Any = None
-    noise_correlation: str | Sequence[float] = "gaia-rvs"
+    noise_correlation: str | Sequence[float] = "auto"
+    smooth_sigma: bool | None = None
     model_error: str | ModelError | None = "gaia-rvs"
     jitter: float | str = 0.0
     scale_errors: bool = True
@@ -103,8 +108,9 @@ class Settings:
         object.__setattr__(self, "model_error", model_error_for(self.model_error))
         check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
         _check_choice("errors", self.errors, ("gaussian", "sampled"))
-        for name in ("scale_errors", "extrapolate"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
+        for name in ("scale_errors", "extrapolate", "smooth_sigma"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_) and not (name == "smooth_sigma" and value is None):
                 raise SettingsError(f"{name}={getattr(self, name)!r}: give True or False.")
         if not isinstance(self.seed, np.random.Generator):
             check_whole("seed", self.seed, 0, 2**63 - 1)
@@ -126,13 +132,14 @@ class Settings:
 
     def observe(self, spectrum) -> Observation:
         """A spectrum as plain floats."""
-        given = {name: getattr(self, name) for name in ("medium", "sigma", "mask", "extra_mask")}
+        names = ("medium", "sigma", "noise_correlation", "smooth_sigma", "mask", "extra_mask")
+        given = {name: getattr(self, name) for name in names}
         return Observation.from_spectrum(spectrum, self.emulator, velocities=self.parameters.velocities, **given)
 
     def noise(self, observation) -> NoiseModel:
         """What the pixels of an observation may differ by from the best model."""
-        correlation = correlation_for(observation, self.noise_correlation)
-        return NoiseModel(correlation, self.model_error, 0.0 if self.free_jitter else float(self.jitter))
+        jitter = 0.0 if self.free_jitter else float(self.jitter)
+        return NoiseModel(observation.noise.correlation, self.model_error, jitter)
 
     def generator(self, *numbers) -> np.random.Generator:
         """Random numbers: the user's Generator, or one of the seed and other whole `numbers`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import SpectrumError
 from ..observing.covariance import Covariance, add_bands, banded
-from ..observing.noise import EMULATOR_REACH, ModelError, smooth_correlation
+from ..observing.noise import ModelError, NoiseModel
 from ..observing.observation import Observation
 from ..physics.continuum import chebyshev_basis
 from ..physics.resampling import interpolation_matrix
@@ -100,8 +100,7 @@ def fit_coefficients(
     observation: Observation,
     velocity: float,
     degree: int,
-    correlation: np.ndarray,
-    model_error: ModelError | None,
+    noise: NoiseModel,
     move: bool = False,
 ) -> ObservedCoefficients:
     """Coefficients of an observation, without interpolating it and without filling its gaps.
@@ -114,10 +113,8 @@ def fit_coefficients(
         Radial velocity, km/s.
     degree : int
         Of the polynomial continuum.
-    correlation : ndarray
-        Of the noise at lags 0, 1, 2, ... pixels.
-    model_error : ModelError or None
-        What the training spectra do not know about real ones.
+    noise : NoiseModel
+        With the correlation of the noise, and what the training spectra do not know about real ones.
     move : bool
         Fit the velocity, too, beginning with the one given.
 
@@ -135,15 +132,15 @@ def fit_coefficients(
         chi2 = (y - model)^T C^-1 (y - model) + c^T c,
 
     and steps in c, p and the velocity together move the velocity. C has the noise, what the components leave of
-    training spectra (as smooth as the spectra) and `model_error`.
+    training spectra (as smooth as the spectra) and the model error.
     """
     pixels = np.flatnonzero(observation.covered)
-    x, basis = None, _Basis.of(inversion)
+    x, basis, bands = None, _Basis.of(inversion), noise.bands(observation.wavelength[pixels])
     for _ in range(_MOVES if move else 1):
         problem = _Problem.of(basis, observation, pixels, observation.good(velocity)[pixels], velocity, degree)
         x = problem.start() if x is None else x
         for known in (False, True):  # variances, then all of C, which needs to know where the spectrum is
-            covariance = problem.covariance(x, correlation, model_error, observation.step, known)
+            covariance = problem.covariance(x, noise, bands, known)
             x = problem.solve(x, covariance)
         step, inverse, chi2 = problem.moved(x, covariance, move)
         if not move or abs(step) < _STILL:
@@ -156,7 +153,7 @@ def fit_coefficients(
         velocity=velocity,
         velocity_error=float(np.sqrt(inverse[-1, -1])) if move else 0.0,
         chi2=chi2,
-        **_quality(observation, pixels, problem, x, np.trace(inverse[:k, :k]), chi2, model_error),
+        **_quality(observation, pixels, problem, x, np.trace(inverse[:k, :k]), chi2, noise.model_error),
     )
 
 
@@ -244,18 +241,19 @@ class _Problem:
         k = len(self.components)
         return self.mean + x[:k] @ self.components, x[k:] @ self.polynomials
 
-    def covariance(self, x, correlation, model_error, step, known) -> Covariance:
+    def covariance(self, x, noise, bands, known) -> Covariance:
         """Of all that the model does not describe, at `x`; its variances alone where `x` is not `known`."""
         flux, continuum = self.at(x)
         level = np.where(self.used, np.abs(continuum), 0.0)
-        bands = [banded(correlation if known else np.ones(1), self.sigma, self.used)]
-        errors = [(smooth_correlation(step, EMULATOR_REACH) if known else np.ones(1), self.left * level)]
-        if known and model_error is not None:
-            errors.append((model_error.correlation(step), model_error.sigma(flux) * level))
-        for rho, error in errors:
-            bands.append(banded(rho, error, self.used))
-            bands[-1][0, ~self.used] = 0.0
-        return Covariance(add_bands(*bands)[None])
+        errors = [self.left * level]
+        if known and noise.model_error is not None:
+            errors.append(noise.model_error.sigma(flux) * level)
+        rows = [band if known else band[:1] for band in bands]
+        out = [banded(rows[0], self.sigma, self.used)]
+        for row, error in zip(rows[1:], errors, strict=False):  # no model error where the spectrum is not known
+            out.append(banded(row, error, self.used))
+            out[-1][0, ~self.used] = 0.0
+        return Covariance(add_bands(*out)[None])
 
     def equations(self, x, noise, slope=False):
         """Normal matrix, the way downhill, and chi2 without the prior.

@@ -16,7 +16,7 @@ from .._compat import Spectrum
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
 from ..observing.flags import AT_BOUND
-from ..observing.noise import ModelError, correlation_for, model_error_for
+from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation
 from ..observing.results import identity_of
 from .coefficients import find_velocity, fit_coefficients
@@ -78,7 +78,8 @@ def invert(
     mask: Any = DEFAULT_MASK,
     medium: str | None = None,
     sigma: ArrayLike | u.Quantity | None = None,
-    noise_correlation: str | Sequence[float] = "gaia-rvs",
+    noise_correlation: str | Sequence[float] = "auto",
+    smooth_sigma: bool | None = None,
     model_error: str | ModelError | None = "gaia-rvs",
 ) -> InversionResult:
     """Stellar labels of a spectrum from principal components and a network.
@@ -103,7 +104,7 @@ def invert(
     sigma : float, array or Quantity, optional
         Standard deviation of the noise: of an observed spectrum, instead of its uncertainty; of fluxes, which have
         none without it, a number or (n_pixels,).
-    noise_correlation, model_error
+    noise_correlation, smooth_sigma, model_error
         As for `rvsemu.fit`.
 
     Returns
@@ -139,7 +140,8 @@ def invert(
             continuum_degree=continuum_degree != 3,
             mask=mask is not DEFAULT_MASK,
             medium=medium is not None,
-            noise_correlation=noise_correlation != "gaia-rvs",
+            noise_correlation=noise_correlation != "auto",
+            smooth_sigma=smooth_sigma is not None,
             model_error=model_error != "gaia-rvs",
         )
         return _invert_fluxes(inversion, spectrum, sigma)
@@ -148,19 +150,21 @@ def invert(
     low, high = limits = _velocities(radial_velocity, spectrum)
     model_error = model_error_for(model_error)
     pixels = {"medium": medium, "sigma": sigma, "mask": mask}
+    pixels |= {"noise_correlation": noise_correlation, "smooth_sigma": smooth_sigma}
     observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=limits)
     velocity, move = low, low < high
     if move:
         velocity = find_velocity(inversion, observation, limits, continuum_degree, model_error)
         near = (velocity - _MARGIN, velocity + _MARGIN)
         observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=near)
-    correlation = correlation_for(observation, noise_correlation)
-    found = fit_coefficients(inversion, observation, velocity, continuum_degree, correlation, model_error, move)
+    noise = NoiseModel(observation.noise.correlation, model_error)
+    found = fit_coefficients(inversion, observation, velocity, continuum_degree, noise, move)
     meta = {
         **identity_of(observation.meta),
         "medium": observation.medium,
         "continuum_degree": int(continuum_degree),
-        "noise_correlation": tuple(correlation.tolist()),
+        "noise_correlation": noise.correlation,
+        "errors_smoothed": observation.smoothed,
         "model_error": model_error,
         "errors_scaled_by": float(np.sqrt(max(1.0, found.reduced_chi2))),
     }

@@ -6,16 +6,20 @@ covariance of the pixels: correlated noise, the emulator's own error, and what s
 """
 
 from .forward import ForwardModel
-from .noise import MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
+from .noise import MODEL_ERRORS, NOISES, RVS_NOISE_CORRELATION, ModelError, NoiseModel, PixelNoise
 from .observation import DEFAULT_MASK, MASKS, Observation
+from .uncertainty import smoothed_sigma
 
 __all__ = [
     "DEFAULT_MASK",
     "MASKS",
     "MODEL_ERRORS",
+    "NOISES",
     "RVS_NOISE_CORRELATION",
     "ForwardModel",
     "ModelError",
     "NoiseModel",
     "Observation",
+    "PixelNoise",
+    "smoothed_sigma",
 ]

@@ -11,12 +11,12 @@ _BLOCK = 48
 
 
 def banded(correlation, sigma, used) -> np.ndarray:
-    """Lower band (w + 1, n) of ``sigma_i sigma_j correlation(|i - j|)``.
+    """Lower band (w + 1, n) of ``sigma_i sigma_j correlation_ij``.
 
     Parameters
     ----------
-    correlation : array_like, shape (w + 1,)
-        At lags 0 ... w.
+    correlation : ndarray, shape (w + 1, n)
+        Row d has the elements (i + d, i); see `rvsemu.observing.correlation.correlation_band`.
     sigma : ndarray, shape (n,)
     used : ndarray of bool, shape (n,)
         Elsewhere the matrix is that of independent numbers of unit variance, which the others do not know.
@@ -27,9 +27,9 @@ def banded(correlation, sigma, used) -> np.ndarray:
         Row d has the elements (i + d, i); its last d columns are zero.
     """
     scaled = np.where(used, sigma, 0.0)
-    out = np.zeros((len(correlation), len(scaled)))
-    for lag, rho in enumerate(correlation):
-        out[lag, : len(scaled) - lag] = rho * scaled[lag:] * scaled[: len(scaled) - lag]
+    out = correlation * scaled
+    for lag in range(len(out)):
+        out[lag, : len(scaled) - lag] *= scaled[lag:]
     out[0, ~used] = 1.0
     return out
 

@@ -7,106 +7,130 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import SpectrumError
+from .correlation import WHITE, Correlation, LagCorrelation, SmoothCorrelation, SplineCorrelation, correlation_band
 from .covariance import add_bands, banded
 
 __all__ = [
     "MODEL_ERRORS",
+    "NOISES",
+    "RVS_NOISE",
     "RVS_NOISE_CORRELATION",
     "ModelError",
     "NoiseModel",
-    "correlation_for",
+    "PixelNoise",
     "model_error_for",
-    "spline_correlation",
+    "noise_for",
 ]
 
 
-def spline_correlation(width, floor) -> tuple[float, ...]:
-    """Correlation at lags 0, 1, 2, ... pixels of noise that was interpolated linearly from wider pixels.
-
-    White noise in pixels `width` times as wide, interpolated linearly and averaged over many positions of
-    the wide pixels, has the autocorrelation of the interpolating triangle: the cubic B-spline
-    B(lag / width) / B(0), whose power spectrum sinc^4 is nowhere negative. A share `floor` of the variance
-    is independent from pixel to pixel; it keeps the power spectrum above zero.
+@dataclass(frozen=True)
+class PixelNoise:
+    """How to read the errors of a kind of spectrum.
 
     Parameters
     ----------
-    width : float
-        Of the wide pixels, in pixels.
-    floor : float
-
-    Examples
-    --------
-    >>> from rvsemu.observing.noise import spline_correlation
-    >>> [round(rho, 3) for rho in spline_correlation(2.0, 0.0)]
-    [1.0, 0.719, 0.25, 0.031]
+    correlation : Correlation
+        Of the noise, by the distance of pixels.
+    scatter : float
+        Standard deviation of the noise in a pixel / stated error.
+    estimated : bool
+        The errors are estimates from the scatter of few spectra, and better smoothed (`smoothed_sigma`).
+    step : float, optional
+        Angstrom from pixel to pixel, as published; rows may be missing.
     """
-    s = np.arange(np.ceil(2.0 * width)) / width
-    spline = np.where(s < 1, 2 / 3 - s**2 + s**3 / 2, np.maximum(2 - s, 0) ** 3 / 6) * 1.5
-    return (1.0, *((1.0 - floor) * spline[1:]).tolist())
+
+    correlation: Correlation
+    scatter: float = 1.0
+    estimated: bool = False
+    step: float | None = None
 
 
-RVS_NOISE_CORRELATION = spline_correlation(2.4, 0.005)
-"""Correlation of the noise of Gaia DR3 RVS mean spectra at lags of 0, 1, 2, ... pixels of 0.01 nm.
+RVS_NOISE = SplineCorrelation(0.24, 0.005)
+"""Correlation of the noise of Gaia RVS spectra: that of native pixels of 0.0245 nm interpolated linearly.
 
-That of native pixels of 0.0245 nm interpolated linearly; the power spectra of the residuals of real stars agree
-with it (see the page on inference of the documentation).
+The power spectra of the residuals of real stars agree with it (see the page on inference of the documentation).
 """
 
+RVS_NOISE_CORRELATION = tuple(RVS_NOISE(0.1 * np.arange(5)).tolist())
+"""The same at lags of 0, 1, 2, ... pixels of 0.01 nm, those of the mean spectra of Gaia DR3."""
 
-def correlation_for(observation, correlation="gaia-rvs") -> np.ndarray:
-    """Noise correlation at lags 0, 1, 2, ... pixels.
+NOISES = {
+    "gaia-dr3": PixelNoise(RVS_NOISE, estimated=True, step=0.1),
+    "gaia-dr4": PixelNoise(RVS_NOISE, scatter=np.sqrt(2 / 3), step=0.25),
+    "white": PixelNoise(WHITE),
+}
+"""Kinds of noise by name.
+
+Errors of Gaia DR3 are the scatter of the CCD spectra that were combined, those of DR4 are propagated from native pixels
+as if these were not interpolated, which lowers the variance to two thirds on average.
+"""
+_RELEASES = {"Gaia DR3": "gaia-dr3", "Gaia DR4": "gaia-dr4"}
+_FIRST, _LAST = 8460.0, 8700.0
+_ON_GRID = 0.02  # of a step
+_NEAR = 0.1  # of a step
+
+
+def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
+    """The `PixelNoise` of a spectrum.
 
     Parameters
     ----------
-    observation : Observation
-    correlation : 'gaia-rvs' or sequence of float
-        ``'gaia-rvs'`` is `RVS_NOISE_CORRELATION` for pixels of 0.1 A (to 10 %), the grid on which it was
-        measured, and white noise for all others. A sequence starts with 1; empty or ``(1,)`` is white noise.
+    spectrum_axis : ndarray, shape (n,)
+        Its wavelengths, Angstrom.
+    meta : dict
+        Its ``release`` decides, if there is one, else whether all wavelengths are those of a release.
+    medium : {'air', 'vacuum'}
+    given : str or sequence of float
+        ``'auto'``, a name of `NOISES`, or a correlation at lags of 0, 1, 2, ... pixels; empty is white noise.
 
     Raises
     ------
     SpectrumError
-        It is not a correlation: not within -1 to 1, or with a power spectrum that is not positive.
+        The name is unknown, the sequence is no correlation, or the pixels are not those of the release.
     """
-    if isinstance(correlation, str):
-        if correlation != "gaia-rvs":
-            raise SpectrumError(f"noise_correlation={correlation!r} is unknown: use 'gaia-rvs' or a tuple of numbers.")
-        correlation = RVS_NOISE_CORRELATION if abs(observation.step - 0.1) < 0.01 else ()
-    rho = np.asarray(correlation if len(correlation) else (1.0,), dtype=float)
-    if rho.ndim != 1 or rho[0] != 1 or not np.all(np.abs(rho) <= 1):
-        raise SpectrumError(
-            f"noise_correlation={correlation!r}: give the correlation at lags 0, 1, 2, ... pixels, starting "
-            "with 1 and within -1 to 1, or () for white noise."
-        )
-    phase = np.linspace(0.0, np.pi, 2001)
-    power = rho @ (np.cos(np.outer(np.arange(len(rho)), phase)) * np.where(np.arange(len(rho)), 2, 1)[:, None])
-    if not power.min() > 1e-4:
-        raise SpectrumError(
-            f"noise_correlation={correlation!r} has a power spectrum that falls to {power.min():.2g}: no noise has "
-            "it, or none that can be solved for. Lower all numbers but the first until it is positive."
-        )
-    return rho
+    step = float(np.min(np.abs(np.diff(spectrum_axis))))
+    if not isinstance(given, str):
+        return PixelNoise(LagCorrelation(tuple(given), step)) if len(given) else NOISES["white"]
+    if given in NOISES:
+        return NOISES[given]
+    if given != "auto":
+        names = ", ".join(map(repr, ("auto", *NOISES)))
+        raise SpectrumError(f"noise_correlation={given!r} is unknown: use {names} or a tuple of numbers.")
+    release = str(meta.get("release"))
+    if release in _RELEASES:
+        noise = NOISES[_RELEASES[release]]
+        _check_pixels(spectrum_axis, release, noise)
+        return noise
+    if medium == "vacuum" and "recipe" not in meta:
+        for noise in NOISES.values():
+            if noise.step is not None and _on_grid(spectrum_axis, noise.step, step):
+                return noise
+    return NOISES["white"]
 
 
-EMULATOR_REACH = 1.6
-"""Angstrom. What the components of an emulator's `ErrorModel` leave is as smooth as the spectra: the instrument
+def _check_pixels(wavelength, release, noise):
+    """Refuse spectra that were resampled: neither their errors nor the correlation of these are known."""
+    steps = np.abs(np.diff(wavelength)) / noise.step
+    near = steps[steps < 1 / _NEAR]
+    if not len(near) or np.any(np.abs(near - np.rint(near)) > _NEAR) or near.min() < 1 - _NEAR:
+        raise SpectrumError(
+            f"The spectrum is of {release} by meta['release'], whose pixels are {noise.step:g} A apart, and its own are "
+            f"{np.median(steps) * noise.step:.3g} A apart: resampling changes errors and their correlation. Fit the "
+            "spectrum as published, or say what they are with noise_correlation= (and sigma=)."
+        )
+
+
+def _on_grid(wavelength, step, least) -> bool:
+    """Whether all wavelengths are those of a release, at its `step`, with some neighbours among them."""
+    number = (wavelength - _FIRST) / step
+    near = np.abs(number - np.rint(number)) < _ON_GRID
+    inside = _FIRST - step < wavelength.min() and wavelength.max() < _LAST + step
+    return bool(near.all() and inside and abs(least / step - 1) < _ON_GRID)
+
+
+EMULATOR_ERROR = SmoothCorrelation(1.6)
+"""What the components of an emulator's `ErrorModel` leave is as smooth as the spectra: the instrument
 (sigma 0.3 A) has the autocorrelation of a Gaussian of 0.43 A, this that of one of 0.37 A."""
-
-
-def smooth_correlation(step, reach) -> np.ndarray:
-    """Correlation, at lags 0, 1, 2, ... pixels, of errors that have gone through the instrument.
-
-    At a distance d it is Wendland's ``(1 - r)**6 (35 r**2 + 18 r + 3) / 3``, r = d / reach < 1, else 0 (Wendland
-    1995, Adv. Comput. Math. 4, 389), which is positive definite, four times differentiable, close to a Gaussian
-    of sigma reach / 4.3, and makes a banded matrix.
-
-    Parameters
-    ----------
-    step, reach : float
-        Angstrom.
-    """
-    r = np.arange(max(1, np.ceil(reach / step))) * step / reach
-    return (1 - r) ** 6 * (35 * r**2 + 18 * r + 3) / 3
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,7 @@ class ModelError:
     """What synthetic spectra do not know about real ones, as a random function of wavelength.
 
     Its variance in units of the continuum, where the model has the flux m, is
-    ``base**2 + (depth * (1 - m))**2``, and its correlation is that of `smooth_correlation`.
+    ``base**2 + (depth * (1 - m))**2``, and its correlation is a `SmoothCorrelation`.
 
     Parameters
     ----------
@@ -132,9 +156,10 @@ class ModelError:
         """Standard deviation where the model has the normalised `flux`."""
         return np.hypot(self.base, self.depth * (1.0 - flux))
 
-    def correlation(self, step) -> np.ndarray:
-        """At lags 0, 1, 2, ... pixels of `step` Angstrom."""
-        return smooth_correlation(step, self.reach)
+    @property
+    def correlation(self) -> SmoothCorrelation:
+        """By the distance of pixels."""
+        return SmoothCorrelation(self.reach)
 
 
 MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0089, depth=0.054, reach=1.6)}
@@ -163,26 +188,32 @@ class NoiseModel:
 
     Parameters
     ----------
-    correlation : ndarray
-        Of the noise at lags 0, 1, 2, ... pixels.
+    correlation : Correlation
+        Of the noise.
     model_error : ModelError or None
     jitter : float
         Standard deviation of extra white noise, in units of the continuum.
     """
 
-    correlation: np.ndarray
+    correlation: Correlation
     model_error: ModelError | None = None
     jitter: float = 0.0
 
-    def parts(self, sigma, step, model, theta, flux, level, used):
+    def bands(self, wavelength) -> tuple[np.ndarray, ...]:
+        """Correlations of noise, emulator's error and model error in pixels at `wavelength` (n,): `correlation_band`."""
+        parts = [self.correlation, EMULATOR_ERROR]
+        parts += [] if self.model_error is None else [self.model_error.correlation]
+        return tuple(correlation_band(part, wavelength) for part in parts)
+
+    def parts(self, bands, sigma, model, theta, flux, level, used):
         """Band (w + 1, n) and low rank (k, n) of the covariance of the pixels of a spectrum.
 
         Parameters
         ----------
+        bands : tuple of ndarray
+            Of the pixels, by `bands`.
         sigma : ndarray, shape (n,)
             Standard deviation of the noise.
-        step : float
-            Distance of pixels, Angstrom.
         model : ForwardModel
             Of the same pixels.
         theta : ndarray
@@ -196,12 +227,10 @@ class NoiseModel:
         """
         variance, low_rank = model.error(theta)
         level = np.where(used, np.abs(level), 0.0)
-        bands = [banded(self.correlation, sigma, used), (self.jitter * level)[None] ** 2]
-        smooth = smooth_correlation(step, EMULATOR_REACH)
-        errors = [(smooth, np.sqrt(variance) * level)]
-        if self.model_error is not None:
-            errors.append((self.model_error.correlation(step), self.model_error.sigma(flux) * level))
-        for correlation, error in errors:
-            bands.append(banded(correlation, error, used))
-            bands[-1][0, ~used] = 0.0
-        return add_bands(*bands), low_rank * level
+        errors = [np.sqrt(variance) * level]
+        errors += [] if self.model_error is None else [self.model_error.sigma(flux) * level]
+        out = [banded(bands[0], sigma, used), (self.jitter * level)[None] ** 2]
+        for band, error in zip(bands[1:], errors, strict=True):
+            out.append(banded(band, error, used))
+            out[-1][0, ~used] = 0.0
+        return add_bands(*out), low_rank * level

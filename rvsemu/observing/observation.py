@@ -11,6 +11,8 @@ from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertain
 from ..errors import SettingsError, SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import check_medium, convert_medium, doppler
+from .noise import PixelNoise, noise_for
+from .uncertainty import smoothed_sigma
 
 __all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "parse_mask"]
 
@@ -63,6 +65,10 @@ class Observation:
         Of `axis`.
     meta : dict
         The spectrum's.
+    noise : PixelNoise
+        What the errors of the spectrum are.
+    smoothed : bool
+        Whether `sigma` is a smooth level of noise instead of the errors as given.
     """
 
     axis: u.Quantity
@@ -76,10 +82,22 @@ class Observation:
     cores: tuple
     medium: str
     meta: dict
+    noise: PixelNoise
+    smoothed: bool
 
     @classmethod
     def from_spectrum(
-        cls, spectrum, emulator, *, medium=None, sigma=None, mask=DEFAULT_MASK, extra_mask=(), velocities=(0.0, 0.0)
+        cls,
+        spectrum,
+        emulator,
+        *,
+        medium=None,
+        sigma=None,
+        noise_correlation="auto",
+        smooth_sigma=None,
+        mask=DEFAULT_MASK,
+        extra_mask=(),
+        velocities=(0.0, 0.0),
     ) -> Observation:
         """Take a specutils Spectrum apart.
 
@@ -93,6 +111,11 @@ class Observation:
             Of the spectral axis, where ``spectrum.meta["medium"]`` does not say it.
         sigma : float, array or Quantity, optional
             Standard deviation of each pixel, instead of ``spectrum.uncertainty``.
+        noise_correlation : str or sequence of float
+            See `rvsemu.observing.noise.noise_for`.
+        smooth_sigma : bool, optional
+            Whether to take a smooth level of the errors (`smoothed_sigma`). Default: where they are estimates of few
+            spectra and `sigma` is not given.
         mask, extra_mask : str, (low, high), sequence of these, or None
             Names of `MASKS` and wavelength ranges in the spectrum's medium (floats: Angstrom).
         velocities : (float, float)
@@ -108,11 +131,17 @@ class Observation:
         native = _wavelength(spectrum)
         wavelength = convert_medium(native, medium, emulator.medium)
         flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
+        noise = noise_for(native, spectrum.meta, medium, noise_correlation)
         covered = np.ones(len(flux), dtype=bool)
         for velocity in velocities:
             rest = doppler(wavelength, -velocity)
             covered &= (rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1])
         measured = _measured(spectrum, flux, error)
+        smoothed = bool(noise.estimated and sigma is None) if smooth_sigma is None else bool(smooth_sigma)
+        if smoothed:
+            error = smoothed_sigma(error, measured, _combined(spectrum.meta))
+        if sigma is None:
+            error = error * noise.scatter
         _check_some(measured, covered, native, medium, emulator)
         masks = parse_mask(mask, extra_mask)
         cores = _calcium_cores(emulator.medium) if "calcium-cores" in masks.names else ()
@@ -132,6 +161,8 @@ class Observation:
             cores=cores,
             medium=medium,
             meta=dict(spectrum.meta),
+            noise=noise,
+            smoothed=smoothed,
         )
         out.good(sum(velocities) / 2)
         return out
@@ -170,6 +201,14 @@ def _check_shape(spectrum):
     unit = spectrum.flux.unit
     if any(unit.is_equivalent(other) for other in _LOGARITHMIC):
         raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
+
+
+def _combined(meta) -> int | None:
+    """Number of CCD spectra that were combined, if `meta` says it."""
+    try:
+        return int(u.Quantity(meta.get("combined_ccds", np.nan)).value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _measured(spectrum, flux, error) -> np.ndarray:

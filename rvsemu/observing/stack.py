@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,6 +57,7 @@ class Stack:
         self.scale = np.array([o.scale for o in self.observations])
         self.flux = np.array([o.flux[self.pixels] for o in self.observations]) / self.scale[:, None]
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
+        self._bands = lru_cache(maxsize=2)(lambda noise: noise.bands(self.wavelength))
 
     def rough(self, used, every):
         """Every few pixels, with independent noise.
@@ -99,9 +101,8 @@ class Stack:
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
         level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
-        step = self.observations[0].step
-        rows = zip(sigma, theta, models, level, used, strict=True)
-        parts = [noise.parts(s, step, self.model, t, m, x, u) for s, t, m, x, u in rows]
+        bands, rows = self._bands(noise), zip(sigma, theta, models, level, used, strict=True)
+        parts = [noise.parts(bands, s, self.model, t, m, x, u) for s, t, m, x, u in rows]
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
         covariance = Covariance(band, low_rank)
