@@ -3,11 +3,13 @@
 `Observation` takes a `specutils.Spectrum` apart once (floats in Angstrom, the emulator's medium). `ForwardModel` is
 the emulator in the observed pixels: labels and radial velocity, Doppler shift, sampling. `NoiseModel` has the
 covariance of the pixels: correlated noise, the emulator's own error, and what synthetic spectra do not know.
+`simulate` makes an observed spectrum out of a noiseless one.
 """
 
 from .forward import ForwardModel
 from .noise import MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError, NoiseModel
 from .observation import DEFAULT_MASK, MASKS, Observation
+from .simulate import simulate
 
 __all__ = [
     "DEFAULT_MASK",
@@ -18,4 +20,5 @@ __all__ = [
     "ModelError",
     "NoiseModel",
     "Observation",
+    "simulate",
 ]
