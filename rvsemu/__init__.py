@@ -6,6 +6,7 @@
 `sample`           observed spectrum -> samples of the labels (`Posterior`)
 `invert`           spectrum -> labels by a network (`InversionResult`)
 `read_rvs`         Gaia RVS files -> list of Spectrum
+`simulate`         noiseless spectrum -> one as Gaia would observe it
 `RVSModel`         the emulator as a model of astropy.modeling
 `shipped`          an emulator that comes with the package
 `Emulator`         load, save, flux, Jacobian, spectrum
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .errors import RvsemuError
     from .fitting import FitResult, Posterior, RVSModel, fit, sample
     from .inversion import Inversion, InversionResult, invert
+    from .observing import simulate
     from .spectra import example_path, read_rvs
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "read_rvs",
     "sample",
     "shipped",
+    "simulate",
 ]
 _HOMES = {
     "emulator": ("Emulator", "generate", "shipped"),
@@ -52,7 +55,7 @@ _HOMES = {
     "fitting": ("FitResult", "Posterior", "RVSModel", "fit", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
     "spectra": ("example_path", "read_rvs"),
-    "observing": (),
+    "observing": ("simulate",),
     "physics": (),
 }
 

@@ -3,12 +3,14 @@
 `Observation` takes a `specutils.Spectrum` apart once (floats in Angstrom, the emulator's medium). `ForwardModel` is
 the emulator in the observed pixels: labels and radial velocity, Doppler shift, sampling. `NoiseModel` has the
 covariance of the pixels: correlated noise, the emulator's own error, and what synthetic spectra do not know.
+`simulate` makes an observed spectrum out of a noiseless one.
 """
 
 from .forward import ForwardModel
 from .noise import MODEL_ERRORS, NOISES, RVS_NOISE_CORRELATION, ModelError, NoiseModel, PixelNoise
 from .observation import DEFAULT_MASK, MASKS, Observation
 from .uncertainty import smoothed_sigma
+from .simulate import simulate
 
 __all__ = [
     "DEFAULT_MASK",
@@ -22,4 +24,5 @@ __all__ = [
     "Observation",
     "PixelNoise",
     "smoothed_sigma",
+    "simulate",
 ]
