@@ -68,7 +68,7 @@ def test_packaged_examples(name):
 
 
 def test_unknown_example():
-    with pytest.raises(SpectrumError, match="'vega'.*kepler-93, hd176650"):
+    with pytest.raises(SpectrumError, match="'vega'.*kepler-93, hd176650, gaia-1535964555128078720"):
         example_path("vega")
 
 

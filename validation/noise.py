@@ -16,10 +16,15 @@ from scipy.optimize import minimize
 import rvsemu
 from rvsemu.fitting import prepare
 from rvsemu.observing import MODEL_ERRORS, RVS_NOISE_CORRELATION, ModelError
-from rvsemu.observing.noise import spline_correlation
+from rvsemu.observing.correlation import SplineCorrelation
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
+STARS = {
+    "gaia-1535964555128078720": "K dwarf",
+    "gaia-3174658066485297152": "G dwarf",
+    "kepler-93": "Kepler-93",
+    "hd176650": "HD 176650",
+}
 LOWEST = 0.15  # cycles a pixel: above, the instrument lets nothing of a stellar spectrum through
 ENDS = 20  # pixels left out at either end
 ROUNDS = 3
@@ -41,13 +46,13 @@ def periodogram(result):
 
 
 def measure_correlation(result):
-    """Variance, width and floor of `spline_correlation` by Whittle's likelihood of the periodogram above `LOWEST`."""
+    """Variance, width in pixels and floor of `SplineCorrelation`: Whittle's likelihood of the periodogram above `LOWEST`."""
     frequency, measured = periodogram(result)
     some = (frequency > LOWEST) & (frequency < 0.5)
 
     def cost(p):
         variance, width, floor = np.exp(p)
-        expected = variance * power(spline_correlation(width, floor), frequency[some])
+        expected = variance * power(SplineCorrelation(width, floor)(np.arange(8)), frequency[some])
         return np.sum(np.log(expected) + measured[some] / expected)
 
     return np.exp(minimize(cost, np.log([1.0, 2.45, 0.01]), method="Nelder-Mead").x)
@@ -96,8 +101,8 @@ def _error(spectrum, name, model):
 
 def noise_figure(plt, results, correlations):
     """Power spectra of the residuals, and of the noise."""
-    fig, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
-    for ax, (name, result) in zip(axes, results.items(), strict=True):
+    fig, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained", sharex=True, sharey=True)
+    for ax, (name, result) in zip(axes.flat, results.items(), strict=True):
         frequency, measured = periodogram(result)
         edges = np.linspace(0, 0.5, 41)
         middle = (edges[1:] + edges[:-1]) / 2
@@ -107,10 +112,13 @@ def noise_figure(plt, results, correlations):
         ax.semilogy(middle, binned, "o", ms=4, color="#333333", label="residuals / errors")
         ax.semilogy(middle, power(RVS_NOISE_CORRELATION, middle), color="#c23b22", label="RVS_NOISE_CORRELATION")
         ax.axvline(LOWEST, color="#999999", lw=0.8, ls=":")
-        ax.set(title=STARS[name], xlabel="cycles per pixel of 0.1 Å", xlim=(0, 0.5), ylim=(2e-3, 1e3))
+        ax.set(title=STARS[name], xlim=(0, 0.5), ylim=(2e-3, 1e3))
         ax.grid(alpha=0.25, lw=0.5)
-    axes[0].set_ylabel("power (1: white noise)")
-    axes[0].legend(frameon=False)
+    for ax in axes[-1]:
+        ax.set_xlabel("cycles per pixel of 0.1 Å")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("power (1: white noise)")
+    axes[0, 0].legend(frameon=False)
     return fig
 
 
@@ -132,7 +140,7 @@ def main(arguments=None):
         print(f"{name}: variance {variance:.2f} of the stated, wide pixels {width:.2f} pixels, floor {floor:.4f}")
     print("set to:", np.round(RVS_NOISE_CORRELATION, 3))
     start = MODEL_ERRORS["gaia-rvs"]
-    print("model error of both stars:", measure_model_error(list(spectra.values()), start), "set to:", start)
+    print("model error of all stars:", measure_model_error(list(spectra.values()), start), "set to:", start)
     errors = {name: measure_model_error([s], start) for name, s in spectra.items()}
     table = noise_table(spectra, correlations, errors)
     print(table)

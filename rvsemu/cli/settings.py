@@ -41,6 +41,7 @@ _OPTIONS: dict[str, tuple[str, dict]] = {
     "smooth_sigma": ("--smooth-sigma", {"action": argparse.BooleanOptionalAction}),
     "model_error": ("--model-error", {"choices": (*MODEL_ERRORS, "none")}),
     "jitter": ("--jitter", {"type": _jitter, "metavar": "X|free"}),
+    "robust": ("--robust", {"action": argparse.BooleanOptionalAction}),
     "scale_errors": ("--scale-errors", {"action": argparse.BooleanOptionalAction}),
     "errors": ("--errors", {"choices": ("gaussian", "sampled")}),
     "seed": ("--seed", {"type": seed, "metavar": "S"}),
@@ -67,7 +68,7 @@ def settings_of(options: argparse.Namespace) -> dict:
     """Arguments of `rvsemu.fit` that were given as options."""
     names = [field.name for field in fields(Settings)]
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, False)}
-    for name in ("scale_errors", "smooth_sigma"):
+    for name in ("robust", "scale_errors", "smooth_sigma"):
         if getattr(options, name, None) is False:
             given[name] = False
     for name in ("fixed", "priors"):

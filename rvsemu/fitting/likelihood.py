@@ -105,7 +105,9 @@ class Likelihood:
             return self._weighted.log_likelihood(models[None])[0] - self._units
         scatter = np.exp(theta[:, self._jitter])
         rows = [
-            self._stack.weighted(self._theta, self.noise, self._which, jitter).log_likelihood(model[None, None])[0]
+            self._stack.weighted(self._theta, self.noise, self._which, jitter, self._weighted.doubt).log_likelihood(
+                model[None, None]
+            )[0]
             for jitter, model in zip(scatter, models, strict=True)
         ]
         return np.concatenate(rows) - self._units

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ..observing.stack import Stack, Weighted
+from ..observing.stack import Doubt, Stack, Weighted
 from .importance import Draws, weighted_draws
 from .levenberg_marquardt import Minimum, minimise
 from .likelihood import Likelihood
@@ -78,16 +78,19 @@ class Problem:
 
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
-        first = self._followed(*first_minima(self.stack, self.parameters), _ROUGH)
+        first = self._followed(*first_minima(self.stack, self.parameters), _ROUGH, robust=False)
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS
         found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
+        if np.any(found.weighted.doubt.log_odds < 0):
+            found = self._followed(found.star, found.found.x, _TOLERANCE)
         self._widen(found)
         return found
 
-    def _followed(self, star, x, tolerance) -> Minima:
+    def _followed(self, star, x, tolerance, robust=True) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
-        weighted = self.stack.weighted(self.parameters.full(x), self.noise, star)
+        doubt = None if robust and self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
+        weighted = self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
         found = minimise(self._evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         models = self.stack.model.flux(self.parameters.full(found.x))
         likelihood = weighted.log_likelihood(models[:, None])[:, 0]

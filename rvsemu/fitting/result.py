@@ -17,11 +17,13 @@ from ..observing.flags import (
     AT_BOUND,
     ERRORS_TOO_LARGE,
     FAILED,
+    FEW_CCDS,
     FEW_DRAWS,
     FEW_GOOD_PIXELS,
     NEGATIVE_CONTINUUM,
     NO_INFORMATION,
     NOT_CONVERGED,
+    OUTLIERS,
     OUTSIDE_DOMAIN,
     POOR_FIT,
     SECOND_MINIMUM,
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["FitFailure", "FitResult", "at_bounds", "covariance_of", "make_result"]
 
 _BOUND = 1e-3  # of the range of a label
-_POOR = 3.0  # reduced chi2
+_POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
+_MANY = 0.01  # of the pixels
+_FEW_CCDS = 10
 _FEW = 0.5  # of the pixels
 _FEW_DRAWS = 50
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
@@ -64,8 +68,13 @@ class FitResult(Result):
     chi2, reduced_chi2 : float
         (y - model)^T C^-1 (y - model) over the pixels, without priors, with the errors of emulator and
         models in C; per degree of freedom (pixels less free labels less continuum coefficients).
+    noise_chi2 : float
+        Reduced chi2 with the errors of noise and emulator alone, without that of models: 1 +- sqrt(2 / n_pixels) for a
+        perfect model, and the larger the better the spectrum for a real star.
     n_pixels : int
         Pixels compared.
+    n_outliers : int
+        Pixels, of these, that are more likely outliers than not.
     flags : tuple of str
         What to beware of: see `rvsemu.observing.flags`. Empty is good.
     residual_rms : float
@@ -78,6 +87,8 @@ class FitResult(Result):
         What was fitted.
     used : ndarray of bool, shape (n,)
         Pixels compared.
+    doubted : ndarray of bool, shape (n,)
+        Pixels that are more likely outliers than not.
     model_flux, model_sigma : ndarray, shape (n,)
         The fit with its continuum, and the emulator's error; NaN beyond the emulator's range.
     continuum : ndarray, shape (n,)
@@ -95,7 +106,9 @@ class FitResult(Result):
     covariance: np.ndarray
     chi2: float
     reduced_chi2: float
+    noise_chi2: float
     n_pixels: int
+    n_outliers: int
     flags: tuple
     residual_rms: float
     spectral_axis: u.Quantity
@@ -103,6 +116,7 @@ class FitResult(Result):
     flux: np.ndarray
     flux_sigma: np.ndarray
     used: np.ndarray
+    doubted: np.ndarray
     model_flux: np.ndarray
     model_sigma: np.ndarray
     continuum: np.ndarray
@@ -167,11 +181,13 @@ class FitResult(Result):
         return plot_fit(self, ax=ax)
 
     def _quality(self) -> list[str]:
-        quality = f"reduced chi2 {self.reduced_chi2:.2f}, residual rms {self.residual_rms:.4f}"
-        return [f"{quality}, {self.n_pixels} pixels"]
+        chi2 = f"reduced chi2 {self.reduced_chi2:.2f} ({self.noise_chi2:.2f} from noise alone)"
+        outliers = f", {self.n_outliers} outliers" if self.n_outliers else ""
+        return [f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
 
     def _columns(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("chi2", "reduced_chi2", "residual_rms", "n_pixels")}
+        names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")
+        return {name: getattr(self, name) for name in names} | {"errors_smoothed": self.meta["errors_smoothed"]}
 
 
 @dataclass(frozen=True)
@@ -216,8 +232,9 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
     flux = stack.model.flux(theta).astype(float)
     solution = minima.weighted.projection.take(np.array([row])).solve(flux[None])
     continuum, chi2 = solution.coefficients[0, 0] @ stack.basis, float(solution.chi2[0, 0])
-    n_pixels = int(used.sum())
-    reduced = chi2 / max(1, n_pixels - len(x) - len(stack.basis))
+    doubted = minima.weighted.doubt.probability[row] > 0.5
+    n_pixels, spent = int(used.sum()), len(x) + len(stack.basis)
+    reduced = chi2 / max(1, n_pixels - doubted.sum() - spent)
     scale = np.sqrt(max(1.0, reduced)) if problem.settings.scale_errors else 1.0
     covariance = covariance_of(parameters, x, minima.found.hessian[row], scale)
     deviation = (stack.flux[star] / continuum - flux[0])[used]
@@ -238,7 +255,9 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         *([SECOND_MINIMUM] if second_minimum else []),
         *([] if stack.model.emulator.labels.inside(theta[: parameters.velocity]) else [OUTSIDE_DOMAIN]),
         *([FEW_GOOD_PIXELS] if n_pixels < _FEW * observation.covered.sum() else []),
-        *([POOR_FIT] if reduced > _POOR else []),
+        *([POOR_FIT] if reduced > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels) else []),
+        *([OUTLIERS] if doubted.sum() > _MANY * n_pixels else []),
+        *([FEW_CCDS] if observation.ccds is not None and observation.ccds < _FEW_CCDS else []),
         *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
         *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
@@ -250,7 +269,9 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         covariance=covariance,
         chi2=chi2,
         reduced_chi2=float(reduced),
+        noise_chi2=_noise_chi2(problem, minima, row, flux[0]) / max(1, n_pixels - doubted.sum() - spent),
         n_pixels=n_pixels,
+        n_outliers=int(doubted.sum()),
         flags=tuple(flags),
         residual_rms=float(np.sqrt(np.mean(deviation**2))),
         spectral_axis=observation.axis,
@@ -258,11 +279,20 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         flux=observation.flux,
         flux_sigma=observation.sigma,
         used=everywhere(used, False).astype(bool),
+        doubted=everywhere(doubted, False).astype(bool),
         model_flux=everywhere(flux[0] * level),
         model_sigma=everywhere(stack.model.sigma(theta) * np.abs(level)),
         continuum=everywhere(level),
         meta=_meta(problem, observation, scale),
     )
+
+
+def _noise_chi2(problem, minima, row, flux) -> float:
+    """Least chi2 of the best model with the errors of noise and emulator alone, the continuum fitted anew."""
+    theta, star = problem.parameters.full(minima.found.x[[row]]), minima.star[[row]]
+    noise, doubt = replace(problem.noise, model_error=None), minima.weighted.doubt.take([row])
+    weighted = problem.stack.weighted(theta, noise, star, doubt=doubt)
+    return float(weighted.projection.solve(flux[None, None]).chi2[0, 0])
 
 
 def _meta(problem, observation, scale) -> dict:

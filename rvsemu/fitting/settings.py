@@ -70,6 +70,9 @@ class Settings:
         Standard deviation of extra white noise, in units of the continuum. ``'free'`` makes its natural logarithm
         another label, ``log_jitter``, for `rvsemu.sample` alone: uniform from -14 to -2 unless it has a prior, and
         ten times slower.
+    robust : bool
+        Give pixels that neither the noise nor the errors of emulator and models explain, such as spikes, a larger
+        variance (`rvsemu.observing.outliers`).
     scale_errors : bool
         Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1. Then there is more misfit
         than noise and `model_error` allow for.
@@ -98,6 +101,7 @@ class Settings:
     smooth_sigma: bool | None = None
     model_error: str | ModelError | None = "gaia-rvs"
     jitter: float | str = 0.0
+    robust: bool = True
     scale_errors: bool = True
     errors: str = "gaussian"
     seed: int | np.random.Generator = 1
@@ -108,7 +112,7 @@ class Settings:
         object.__setattr__(self, "model_error", model_error_for(self.model_error))
         check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
         _check_choice("errors", self.errors, ("gaussian", "sampled"))
-        for name in ("scale_errors", "extrapolate", "smooth_sigma"):
+        for name in ("robust", "scale_errors", "extrapolate", "smooth_sigma"):
             value = getattr(self, name)
             if not isinstance(value, bool | np.bool_) and not (name == "smooth_sigma" and value is None):
                 raise SettingsError(f"{name}={getattr(self, name)!r}: give True or False.")

@@ -16,12 +16,14 @@ __all__ = [
     "AT_BOUND",
     "ERRORS_TOO_LARGE",
     "FAILED",
+    "FEW_CCDS",
     "FEW_DRAWS",
     "FEW_GOOD_PIXELS",
     "FLAGS",
     "NEGATIVE_CONTINUUM",
     "NOT_CONVERGED",
     "NO_INFORMATION",
+    "OUTLIERS",
     "OUTSIDE_DOMAIN",
     "POOR_FIT",
     "SECOND_MINIMUM",
@@ -43,6 +45,8 @@ NO_INFORMATION = "no-information"
 NEGATIVE_CONTINUUM = "negative-continuum"
 ERRORS_TOO_LARGE = "errors-too-large"
 FAILED = "failed"
+OUTLIERS = "outliers"
+FEW_CCDS = "few-ccds"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -50,13 +54,15 @@ FLAGS: dict[str, str] = {
     OUTSIDE_DOMAIN: "A label is outside the range that the networks were trained for.",
     FEW_GOOD_PIXELS: "Less than half of the pixels in the range of the networks were used.",
     FEW_DRAWS: "The weighted draws are worth less than 50 independent ones.",
-    POOR_FIT: "Reduced chi2 is above 3: a binary, emission, peculiar abundances, spikes, or errors that are too small.",
+    POOR_FIT: "Reduced chi2 is above 1.2 by five of its standard deviations: a binary, emission, peculiar abundances, spikes, or errors that are too small.",
     UNLIKE_TRAINING: "The spectrum is unlike those that the networks learnt from, and its labels are a guess.",
     SECOND_MINIMUM: "Another set of labels fits nearly as well.",
     NO_INFORMATION: "The errors of the spectrum are so large that the data say nothing, or next to nothing.",
     NEGATIVE_CONTINUUM: "The polynomial of the continuum is negative somewhere: the fluxes are not those of a star.",
     ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
     FAILED: "No fit was possible; the column error says why.",
+    OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
+    FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

@@ -184,6 +184,11 @@ class Observation:
         return good
 
     @property
+    def ccds(self) -> int | None:
+        """Number of CCD spectra that were combined, if the spectrum says it."""
+        return _combined(self.meta)
+
+    @property
     def step(self) -> float:
         """Median distance of pixels, Angstrom."""
         return float(np.median(np.abs(np.diff(self.wavelength))))

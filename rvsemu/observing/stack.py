@@ -13,8 +13,9 @@ from .continuum import Projection, White
 from .covariance import Covariance
 from .forward import ForwardModel
 from .memory import remembered
+from .outliers import SHARE, doubtful
 
-__all__ = ["Stack", "Weighted", "pixels_of"]
+__all__ = ["Doubt", "Stack", "Weighted", "pixels_of"]
 
 _MISFIT = 0.01  # of the continuum: what to allow for before anything is known of the star
 _MARGIN = 2.0  # Angstrom beyond the pixels: interpolation needs some, and a few make for fewer versions
@@ -79,8 +80,11 @@ class Stack:
         basis = self.basis[:, ::every] * used[:, None]
         return flux, sigma, Projection(flux, basis, White(sigma))
 
-    def weighted(self, theta, noise, which=None, jitter=0.0) -> Weighted:
+    def weighted(self, theta, noise, which=None, jitter=0.0, doubt=None) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
+
+        Pixels that differ from the model by more than these covariances allow get a larger variance: see
+        `rvsemu.observing.outliers.doubtful`.
 
         Parameters
         ----------
@@ -91,6 +95,8 @@ class Stack:
             Number of the spectrum of each row; default: each spectrum once.
         jitter : float
             Standard deviation of extra white noise / continuum, besides that of `noise`.
+        doubt : Doubt, optional
+            Of the pixels (k, n), if it is known.
         """
         which = np.arange(len(self.flux)) if which is None else which
         velocities = theta[:, len(self.model.emulator.labels)]
@@ -105,8 +111,46 @@ class Stack:
         parts = [noise.parts(bands, s, self.model, t, m, x, u) for s, t, m, x, u in rows]
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
+        if doubt is None:
+            variance = band[:, 0] + np.sum(low_rank**2, axis=1)
+            doubt = Doubt.of((flux - models * level) / np.sqrt(variance), used, len(bands[0]) // 2, variance)
+        band[:, 0] += doubt.variance
         covariance = Covariance(band, low_rank)
-        return Weighted(Projection(flux, basis, covariance), covariance, used, level)
+        return Weighted(Projection(flux, basis, covariance), covariance, used, level, doubt)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Pixels that are outliers, each with a probability.
+
+    Parameters
+    ----------
+    probability : ndarray, shape (s, n)
+    variance : ndarray, shape (s, n)
+        Added to that of the noise.
+    log_odds : ndarray, shape (s,)
+        Prior probability of so many outliers, natural logarithm.
+    """
+
+    probability: np.ndarray
+    variance: np.ndarray
+    log_odds: np.ndarray
+
+    @classmethod
+    def of(cls, deviation, used, neighbours, variance) -> Doubt:
+        """From deviations of observed from model in units of the root of the `variance`, each (s, n)."""
+        rows = [doubtful(*row, neighbours) for row in zip(deviation, used, strict=True)]
+        probability, growth = (np.array(part) for part in zip(*rows, strict=True))
+        return cls(probability, growth * variance, np.log(SHARE) * probability.sum(axis=1) / (2 * neighbours + 1))
+
+    @classmethod
+    def none(cls, shape) -> Doubt:
+        """No outliers in spectra of the `shape` (s, n)."""
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape[0]))
+
+    def take(self, which) -> Doubt:
+        """Those of the spectra with the numbers `which`."""
+        return Doubt(self.probability[which], self.variance[which], self.log_odds[which])
 
 
 @dataclass(frozen=True)
@@ -121,27 +165,30 @@ class Weighted:
         Pixels compared.
     level : ndarray, shape (s, n)
         The continuum by which errors of models were multiplied.
+    doubt : Doubt
+        Of the pixels; their covariance has it.
     """
 
     projection: Projection
     covariance: Covariance
     used: np.ndarray
     level: np.ndarray
+    doubt: Doubt
 
     def log_likelihood(self, models) -> np.ndarray:
         """Log likelihood (k, r) of normalised models (k, r, n), the continuum marginalised: see `Likelihood`."""
         solution = self.projection.solve(models)
         free = self.used.sum(axis=1) - solution.coefficients.shape[-1]
         determinants = self.covariance.log_determinant[:, None] + solution.log_determinant
-        return -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
+        out = -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
+        return out + self.doubt.log_odds[:, None]
 
     def prepared(self, row) -> Weighted:
         """One row of them, ready for many models."""
         one = np.array([row])
         covariance = self.covariance.take(one).prepared()
-        return Weighted(
-            self.projection.take(one).with_covariance(covariance), covariance, self.used[one], self.level[one]
-        )
+        projection = self.projection.take(one).with_covariance(covariance)
+        return Weighted(projection, covariance, self.used[one], self.level[one], self.doubt.take(one))
 
 
 def pixels_of(observation) -> slice:

@@ -28,7 +28,7 @@ WRITTEN_FORMAT = "rvsemu"
 """Name of the format that `write_spectrum` writes; `read_rvs` reads it too."""
 
 _EXTENSIONS = ["csv", "csv.gz", "ecsv", "xml", "vot", "vot.gz", "fits", "zip"]
-_EXAMPLES = ("kepler-93", "hd176650")
+_EXAMPLES = ("kepler-93", "hd176650", "gaia-1535964555128078720", "gaia-3174658066485297152")
 
 
 def read_rvs(path: str | os.PathLike | BinaryIO, source_id: int | str | None = None) -> list[Spectrum]:
@@ -103,8 +103,8 @@ def example_path(name: str = "kepler-93") -> Path:
 
     Parameters
     ----------
-    name : {"kepler-93", "hd176650"}
-        A G dwarf, or a brighter star with a higher signal-to-noise ratio.
+    name : {"kepler-93", "hd176650", "gaia-1535964555128078720", "gaia-3174658066485297152"}
+        A G dwarf, a brighter K giant with a higher signal-to-noise ratio, a K dwarf, another G dwarf.
 
     Returns
     -------
