@@ -12,7 +12,6 @@ from rvsemu.fitting import Likelihood, Settings, fit_many
 from rvsemu.fitting.problem import Problem
 from rvsemu.observing import ForwardModel, Observation
 from rvsemu.observing.continuum import Projection, White
-from rvsemu.observing.noise import RVS_NOISE_CORRELATION, correlation_for
 
 
 @pytest.fixture(scope="module")
@@ -115,21 +114,6 @@ def test_errors_cover_the_scatter_of_correlated_noise(emulator):
     assert np.mean([r.reduced_chi2 for r in results]) == pytest.approx(1, abs=0.02)
     narrow = np.array([[r.errors[n].value for n in names] for r in white]) / errors
     assert np.all(narrow.mean(axis=0) < 0.75)  # as white noise: errors that are too small
-
-
-def test_noise_correlation_of_the_rvs_only_on_its_grid(sun, emulator):
-    def rho(spectrum, *given):
-        return correlation_for(Observation.from_spectrum(spectrum, emulator), *given).tolist()
-
-    assert rho(sun) == list(RVS_NOISE_CORRELATION)
-    assert rho(observe(emulator, wave=8460 + 0.25 * np.arange(961))) == [1]
-    assert rho(sun, (1, 0.4)) == [1, 0.4]
-    with pytest.raises(SpectrumError, match="starting with 1"):
-        rho(sun, (0.5, 0.2))
-    with pytest.raises(SpectrumError, match="no noise has"):
-        rho(sun, (1, 0.77, 0.33))
-    with pytest.raises(SpectrumError, match="'pink' is unknown"):
-        rho(sun, "pink")
 
 
 def test_emulator_error_enters_weights_and_errors(sun, result, emulator):

@@ -17,8 +17,9 @@ from rvsemu.errors import LabelError, SpectrumError
 from rvsemu.fitting import Function, Likelihood, Normal, Settings, TruncatedNormal, Uniform, prepare
 from rvsemu.fitting.problem import Problem
 from rvsemu.observing import ModelError
+from rvsemu.observing.correlation import LagCorrelation, SplineCorrelation, correlation_band
 from rvsemu.observing.covariance import Covariance, banded, dense
-from rvsemu.observing.noise import EMULATOR_REACH, RVS_NOISE_CORRELATION, smooth_correlation, spline_correlation
+from rvsemu.observing.noise import EMULATOR_ERROR, RVS_NOISE, RVS_NOISE_CORRELATION
 
 WAVE = 8500.0 + 0.1 * np.arange(400)
 THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 3.0])
@@ -42,7 +43,7 @@ def star():
     )
 
 
-SETTINGS = {"continuum_degree": 2, "mask": (8515, 8517), "jitter": 0.004}
+SETTINGS = {"continuum_degree": 2, "mask": (8515, 8517), "jitter": 0.004, "robust": False, "smooth_sigma": False}
 
 
 def likelihood_of(star, **settings):
@@ -66,22 +67,19 @@ def written_out(likelihood, star):
     good = np.flatnonzero(likelihood.used)
     flux, sigma = star.flux.value[likelihood.pixels][good], star.uncertainty.array[likelihood.pixels][good]
     level = likelihood.level[good]
-    lag = np.abs(good[:, None] - good)
-
-    def at_lag(rho):
-        return np.where(lag < len(rho), np.append(rho, 0)[np.minimum(lag, len(rho))], 0.0)
-
+    wave = likelihood.wavelength[good]
+    apart = np.abs(wave[:, None] - wave)
     start = likelihood.parameters.full(likelihood.start)
     model = likelihood.model.flux(start)[0, good].astype(float)
     error = noise.model_error.sigma(model) * level
-    out = np.outer(sigma, sigma) * at_lag(noise.correlation)
-    out += np.outer(error, error) * at_lag(noise.model_error.correlation(likelihood.observation.step))
+    out = np.outer(sigma, sigma) * noise.correlation(apart)
+    out += np.outer(error, error) * noise.model_error.correlation(apart)
     rest = likelihood.wavelength[good] * np.sqrt((1 - start[6] / 299792.458) / (1 + start[6] / 299792.458))
     variance, low_rank = emulator.error_covariance(start[:6])
     low_rank = np.array([np.interp(rest, emulator.wavelength, row) for row in low_rank]) * level
     error = np.sqrt(np.interp(rest, emulator.wavelength, variance)) * level
-    out += np.outer(error, error) * at_lag(smooth_correlation(likelihood.observation.step, EMULATOR_REACH))
-    out += np.diag((noise.jitter * level) ** 2)
+    out += np.outer(error, error) * EMULATOR_ERROR(apart)
+    out += np.diag((noise.jitter * level) ** 2 + likelihood.doubt.variance[0, good] * likelihood.observation.scale**2)
     return flux, out + low_rank.T @ low_rank, likelihood.basis[:, good], good
 
 
@@ -98,7 +96,7 @@ def brute_force(likelihood, star, points):
         determinants = np.linalg.slogdet(covariance)[1] + np.linalg.slogdet(normal)[1]
         free = len(flux) - len(best)
         out.append(-0.5 * (residual @ inverse @ residual + determinants + free * np.log(2 * np.pi)))
-    return np.array(out)
+    return np.array(out) + likelihood.doubt.log_odds
 
 
 @pytest.mark.parametrize(
@@ -108,6 +106,7 @@ def brute_force(likelihood, star, points):
         {"noise_correlation": (), "model_error": None, "jitter": 0.0},
         {"noise_correlation": (1, 0.4), "continuum_degree": 0},
         {"model_error": ModelError(0.01, 0.1, 4.5), "continuum_degree": 5},
+        {"robust": True},
     ],
 )
 def test_against_dense_matrices(star, points, settings):
@@ -211,6 +210,11 @@ def test_prediction_is_near_the_data(star, likelihood):
 # ---------------------------------------------------------------- covariance
 
 
+def toeplitz(rho, n):
+    """Correlations at lags 0, 1, 2 ... of `n` pixels, as `banded` takes them."""
+    return np.array([np.append(np.full(n - lag, value), np.zeros(lag)) for lag, value in enumerate(rho)])
+
+
 @pytest.mark.parametrize("width", [1, 2, 18, 40])
 @pytest.mark.parametrize("blocks", [False, True])
 def test_covariance_against_dense(width, blocks):
@@ -220,7 +224,7 @@ def test_covariance_against_dense(width, blocks):
     bands = []
     for _ in range(2):
         used = rng.random(n) > 0.1
-        bands.append(banded(rho, 1 + rng.random(n), used))
+        bands.append(banded(toeplitz(rho, n), 1 + rng.random(n), used))
         bands[-1][0] += 0.3
     low_rank = rng.normal(size=(2, 5, n))
     covariance = Covariance(np.array(bands), low_rank)
@@ -237,7 +241,7 @@ def test_covariance_against_dense(width, blocks):
 
 def test_covariance_that_is_none():
     with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
-        Covariance(banded([1.0, 0.9, 0.0], np.ones(50), np.ones(50, dtype=bool))[None])
+        Covariance(banded(toeplitz([1.0, 0.9, 0.0], 50), np.ones(50), np.ones(50, dtype=bool))[None])
 
 
 def test_correlation_of_the_rvs_is_that_of_interpolated_noise():
@@ -250,24 +254,34 @@ def test_correlation_of_the_rvs_is_that_of_interpolated_noise():
         weights = np.maximum(1 - np.abs(x[:, None] - nodes) / width, 0)
         total += weights @ weights.T
     measured = np.array([np.diag(total, k).mean() for k in range(8)]) / np.diag(total).mean()
-    stated = np.append(spline_correlation(width, 0.0), np.zeros(8))[:8]
-    np.testing.assert_allclose(measured, stated, atol=0.01)
-    assert RVS_NOISE_CORRELATION[0] == 1
-    expected = 0.995 * np.array(spline_correlation(2.4, 0.0))
-    np.testing.assert_allclose(RVS_NOISE_CORRELATION[1:], expected[1:])
+    np.testing.assert_allclose(measured, SplineCorrelation(width, 0.0)(np.arange(8)), atol=0.01)
+    np.testing.assert_allclose(RVS_NOISE(0.1 * np.arange(8)), measured, atol=0.01)
+    np.testing.assert_allclose(RVS_NOISE_CORRELATION, RVS_NOISE(0.1 * np.arange(5)))
+    assert RVS_NOISE(0.5) == 0
+
+
+@pytest.mark.parametrize("correlation", [RVS_NOISE, EMULATOR_ERROR, LagCorrelation((1.0, 0.4, 0.1), 0.1)])
+def test_correlation_is_by_distance(correlation):
+    """Rows dropped from a spectrum take their rows and columns of the matrix with them, and nothing else changes."""
+    rng, wave = np.random.default_rng(2), 8460 + 0.1 * np.arange(300)
+    kept = np.flatnonzero(rng.random(300) > 0.4)
+    ones = np.ones(300), np.ones(300, dtype=bool)
+    full = dense(banded(correlation_band(correlation, wave), *ones))
+    some = dense(banded(correlation_band(correlation, wave[kept]), *(x[kept] for x in ones)))
+    np.testing.assert_allclose(some, full[np.ix_(kept, kept)], atol=1e-9)
+    np.testing.assert_allclose(full, correlation(np.abs(wave[:, None] - wave)), atol=1e-9)
+    assert np.linalg.eigvalsh(some).min() > 0
 
 
 def test_model_error():
     error = ModelError(base=0.003, depth=0.04, reach=1.8)
     np.testing.assert_allclose(error.sigma(np.array([1.0, 0.5])), [0.003, np.hypot(0.003, 0.02)])
-    rho = error.correlation(0.1)
-    assert (
-        len(rho) == 18
-        and rho[1] == pytest.approx(np.exp(-0.5 * (0.1 / (1.8 / 4.3)) ** 2), abs=0.01)
-        and rho[0] == 1
-        and np.all(np.diff(rho) < 0)
-    )
-    assert np.linalg.eigvalsh(dense(banded(rho, np.ones(200), np.ones(200, dtype=bool)))).min() > 0
+    rho = error.correlation(0.1 * np.arange(20))
+    assert rho[1] == pytest.approx(np.exp(-0.5 * (0.1 / (1.8 / 4.3)) ** 2), abs=0.01)
+    assert rho[0] == 1 and np.all(np.diff(rho[:18]) < 0) and np.all(rho[18:] == 0)
+    band = correlation_band(error.correlation, 0.1 * np.arange(200))
+    assert len(band) == 18
+    assert np.linalg.eigvalsh(dense(banded(band, np.ones(200), np.ones(200, dtype=bool)))).min() > 0
 
 
 # ---------------------------------------------------------------- priors

@@ -26,7 +26,7 @@ from tqdm import tqdm
 import rvsemu
 from rvsemu.fitting import DEFAULT_PRIORS
 from rvsemu.observing import ForwardModel
-from rvsemu.observing.noise import EMULATOR_REACH, smooth_correlation
+from rvsemu.observing.noise import EMULATOR_ERROR
 from rvsemu.physics.continuum import chebyshev_basis
 from rvsemu.physics.wavelengths import vacuum_to_air
 
@@ -58,7 +58,7 @@ def simulate(number) -> tuple[Spectrum, dict, int]:
     model = ForwardModel(emulator, vacuum_to_air(WAVELENGTH))
     theta = np.array([*truth.values()])
     variance, low_rank = model.error(theta)
-    smooth = correlated(rng, smooth_correlation(0.1, EMULATOR_REACH))
+    smooth = correlated(rng, EMULATOR_ERROR(0.1 * np.arange(16)))
     error = np.sqrt(variance) * smooth + rng.normal(size=len(low_rank)) @ low_rank
     coefficients = np.array([1.0, *(0.02 * rng.normal(size=3))])
     level = chebyshev_basis(vacuum_to_air(WAVELENGTH), 3) @ coefficients

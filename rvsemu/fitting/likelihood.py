@@ -83,6 +83,11 @@ class Likelihood:
         return self._weighted.covariance
 
     @property
+    def doubt(self):
+        """`Doubt` of the pixels: what was added to their variance, in units of the median flux squared."""
+        return self._weighted.doubt
+
+    @property
     def level(self) -> np.ndarray:
         """Continuum (n_pixels,) by which the errors of emulator and models were multiplied, in the unit of the flux."""
         return self._weighted.level[0] * self.observation.scale

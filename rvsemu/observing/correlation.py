@@ -140,7 +140,7 @@ def correlation_band(correlation, wavelength) -> np.ndarray:
     n, rows = len(wavelength), []
     for lag in range(n):
         distance = np.abs(wavelength[lag:] - wavelength[: n - lag])
-        if lag and distance.min() >= correlation.reach:
+        if lag and distance.min() >= correlation.reach * (1 - 1e-9):
             break
         rows.append(np.pad(correlation(distance), (0, lag)))
     return np.array(rows)

@@ -10,7 +10,7 @@ __all__ = ["SHARE", "doubtful"]
 SHARE = 1e-3
 """Of the pixels are expected to be outliers."""
 _WIDTH = 10.0  # standard deviations: of the outliers
-_LEAST = 1e-3  # probability: less is none
+_LEAST = 0.01  # probability: less is none
 _MEDIAN = 0.6745  # of |x| for a normal distribution
 
 
@@ -33,7 +33,7 @@ def doubtful(deviation, used, neighbours) -> tuple[np.ndarray, np.ndarray]:
     Returns
     -------
     probability : ndarray, shape (n,)
-        Zero below a thousandth: that is where the deviation is below 2.9.
+        Zero where the deviation is below 3.05.
     growth : ndarray, shape (n,)
         What to add to the variance, in units of it.
     """
