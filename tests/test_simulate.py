@@ -270,6 +270,7 @@ def test_errors_spikes_and_gaps_leave_the_noise_as_it_is():
         ({"signal_to_noise": np.nan}, "signal_to_noise=nan"),
         ({"signal_to_noise": "high"}, "signal_to_noise='high'"),
         ({"ccds": 1}, "ccds=1: give a whole number from 2"),
+        ({"ccds": 1001}, "ccds=1001: give a whole number from 2 to 1000"),
         ({"ccds": 7.5}, "ccds=7.5"),
         ({"true_errors": "yes"}, "true_errors='yes': give True or False"),
         ({"release": "Gaia DR2"}, "release='Gaia DR2': use 'Gaia DR3' or 'Gaia DR4'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ _FRAMES = ("rest", "barycentric")
 _WIDEST = 0.3  # Angstrom: points of a star further apart than a native pixel do not show what the instrument does
 _MARGIN = 10  # points of the star on either side of the range that the interpolation sees
 _RUN = 20  # pixels; typical length of a gap
-_MOST_CCDS = 5000
+_MOST_CCDS = 1000
 
 
 def simulate(
@@ -91,7 +91,7 @@ def simulate(
     seed : int or numpy.random.Generator
         Seed of everything random. The same number gives the same noise whatever `true_errors`, `spikes` and `gaps` are.
     ccds : int
-        Number of CCD spectra whose mean is the spectrum, at least 2. Stars of Gaia DR3 have some 5 to 100.
+        Number of CCD spectra whose mean is the spectrum, 2-1000. Stars of Gaia DR3 have some 5 to 100.
     true_errors : bool
         State the true standard deviation of the noise, instead of the error that the release states.
     release : {'Gaia DR3', 'Gaia DR4'}
@@ -309,7 +309,8 @@ def _gaps(rng: np.random.Generator, pixels: int, share: float) -> np.ndarray:
 # ------------------------------------------------------------------ the arguments
 def _meta(star: Spectrum, settings: dict[str, Any]) -> dict[str, Any]:
     labels = getattr(star, "meta", {}).get("labels")
-    return ({} if labels is None else {"labels": dict(labels)}) | {"medium": "vacuum", "simulated": settings}
+    known = {"labels": dict(labels)} if isinstance(labels, Mapping) else {}
+    return known | {"medium": "vacuum", "simulated": settings}
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
