@@ -14,10 +14,10 @@ to ``docs/_static/coverage.png``; the exit status is 1 where an interval is furt
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
+from results import add, read, rst
 from scipy import stats
 from simulated import WAVELENGTH, correlated, observed
 from specutils import Spectrum
@@ -89,21 +89,6 @@ def measure(number) -> dict:
     }
 
 
-def read() -> dict[int, dict]:
-    """What is there of the emulator of today."""
-    lines = RESULTS.read_text(encoding="utf-8").splitlines() if RESULTS.exists() else []
-    rows = (json.loads(line) for line in lines if line.endswith("}"))  # not the half of a line
-    return {row["star"]: row for row in rows if row["emulator"] == rvsemu.shipped().info["version"]}
-
-
-def add(row) -> None:
-    """Append a star."""
-    text = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
-    begin = "\n" if text and not text.endswith("\n") else ""
-    with open(RESULTS, "a", encoding="utf-8") as file:
-        file.write(f"{begin}{json.dumps(row)}\n")
-
-
 def covered(rows, name, level) -> dict[str, np.ndarray]:
     """Of each star, whether its true label is in the central interval of each method."""
     deviation = np.array([(row["truth"][name] - row["fit"][name][0]) / row["fit"][name][1] for row in rows])
@@ -142,14 +127,7 @@ def table(rows) -> str:
     ranks = {n: stats.kstest([row["rank"][n] for row in rows], "uniform").pvalue for n in names}
     by_label = [line(f"``{n}``", rows, [n], f"{ranks[n]:.2f}") for n in names]
     by_noise = [line(f"S/N {s}", [r for r in rows if r["snr"] == s], names) for s in NOISES if s in noises]
-    return text + _rst([*head, "ranks uniform: p"], by_label) + "\n" + _rst(head, by_noise)
-
-
-def _rst(head, rows) -> str:
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: auto", ""]
-    for row in [head, *rows]:
-        lines += [f"   {'*' if i == 0 else ' '} - {cell}" for i, cell in enumerate(row)]
-    return "\n".join(lines) + "\n"
+    return text + rst([*head, "ranks uniform: p"], by_label) + "\n" + rst(head, by_noise)
 
 
 def figure(plt, rows):
@@ -200,12 +178,11 @@ def main(arguments=None) -> int:
     parser.add_argument("--first", type=int, default=FIRST, help=f"number of the first star (default: {FIRST})")
     parser.add_argument("--report", action="store_true", help="only write table and figure of what is there")
     options = parser.parse_args(arguments)
-    RESULTS.parent.mkdir(exist_ok=True)
-    done = read()
+    done = {row["star"]: row for row in read(RESULTS)}
     numbers = range(options.first, options.first + options.stars)
     for number in tqdm([n for n in numbers if n not in done and not options.report], unit="star"):
         done[number] = measure(number)
-        add(done[number])
+        add(RESULTS, done[number])
     if not done:
         raise SystemExit("nothing has been measured yet: leave --report out")
     return 0 if report([done[n] for n in sorted(done)]) else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ class Release:
     pixels : int
     step : float
         Distance of pixels, Angstrom.
+    white : float
+        Share of the variance of the noise that is independent from pixel to pixel.
     propagated : bool
         Whether errors are propagated from the variances of the CCD spectra; else they are the empirical standard
         errors of their mean.
@@ -38,6 +40,7 @@ class Release:
 
     pixels: int
     step: float
+    white: float
     propagated: bool
 
     @property
@@ -46,7 +49,7 @@ class Release:
         return 8460.0 + self.step * np.arange(self.pixels)
 
 
-RELEASES = {"Gaia DR3": Release(2401, 0.1, False), "Gaia DR4": Release(961, 0.25, True)}
+RELEASES = {"Gaia DR3": Release(2401, 0.1, 0.005, False), "Gaia DR4": Release(961, 0.25, 0.0, True)}
 """Releases that can be simulated."""
 
 _SCATTER = np.sqrt(2.0 / 3.0)
@@ -55,7 +58,7 @@ _FRAMES = ("rest", "barycentric")
 _WIDEST = 0.3  # Angstrom: points of a star further apart than a native pixel do not show what the instrument does
 _MARGIN = 10  # points of the star on either side of the range that the interpolation sees
 _RUN = 20  # pixels; typical length of a gap
-_MOST_CCDS = 5000
+_MOST_CCDS = 1000
 
 
 def simulate(
@@ -88,7 +91,7 @@ def simulate(
     seed : int or numpy.random.Generator
         Seed of everything random. The same number gives the same noise whatever `true_errors`, `spikes` and `gaps` are.
     ccds : int
-        Number of CCD spectra whose mean is the spectrum, at least 2. Stars of Gaia DR3 have some 5 to 100.
+        Number of CCD spectra whose mean is the spectrum, 2-1000. Stars of Gaia DR3 have some 5 to 100.
     true_errors : bool
         State the true standard deviation of the noise, instead of the error that the release states.
     release : {'Gaia DR3', 'Gaia DR4'}
@@ -133,7 +136,8 @@ def simulate(
     The noise of each CCD spectrum is independent in pixels of 0.245 A, and has the same variance in all of them, as for
     faint stars. The first pixel begins anywhere. The spectrum is interpolated linearly to the pixels of the release,
     and the result is the mean of all n. Interpolation lowers the variance, by 1/3 on average, and correlates
-    the pixels: in Gaia DR3 by `rvsemu.observing.RVS_NOISE_CORRELATION`, which was measured on real spectra.
+    the pixels. In Gaia DR3 a share of 0.005 of the variance is independent from pixel to pixel besides; the correlation
+    is then `rvsemu.observing.RVS_NOISE_CORRELATION`, which was measured on a real spectrum, within 0.02.
 
     The errors of Gaia DR3 are here the standard error ``std / sqrt(n)`` of the n values of a pixel. They scatter by
     1 / sqrt(2 (n - 1)), as those of real spectra do, and most are too small: their median is below the true one
@@ -158,16 +162,16 @@ def simulate(
     kind = RELEASES[_one_of("release", release, tuple(RELEASES))]
     velocity = _velocity(radial_velocity)
     rng = _generator(seed)
-    shares = {name: _number(name, value, 0.0, 0.9) for name, value in (("spikes", spikes), ("gaps", gaps))}
     settings: dict[str, Any] = {
         "radial_velocity": velocity * u.km / u.s,
         "signal_to_noise": _number("signal_to_noise", signal_to_noise, 1e-6, 1e9),
-        "seed": None if seed is rng else int(seed),  # type: ignore[arg-type]
+        "seed": None if isinstance(seed, np.random.Generator) else int(seed),
         "true_errors": _flag("true_errors", true_errors),
         "continuum": _coefficients(continuum),
-        **shares,
+        "spikes": _number("spikes", spikes, 0.0, 0.9),
         "spike_size": _number("spike_size", spike_size, -1e6, 1e6),
         "tails": None if tails is None else _number("tails", tails, 2.01, 1e6),
+        "gaps": _number("gaps", gaps, 0.0, 0.9),
     }
     meta = _meta(star, settings) | {
         "frame": _one_of("frame", frame, _FRAMES),
@@ -261,7 +265,9 @@ def _noise(rng: np.random.Generator, release: Release, n: int, settings: dict[st
     position = np.arange(release.pixels) * (release.step / NATIVE_PIXEL)
     native = int(position[-1]) + 3
     values = _white(rng, (n, native), settings["tails"])
-    each = _interpolated(values, rng.random(n), position) * (propagated * np.sqrt(n))
+    each = _interpolated(values, rng.random(n), position) * np.sqrt(1.0 - release.white)
+    each += rng.standard_normal(each.shape) * (_SCATTER * np.sqrt(release.white))
+    each *= propagated * np.sqrt(n)
     noise = each.mean(axis=0)
     if settings["true_errors"]:
         error = np.full(release.pixels, propagated * _SCATTER)
@@ -294,7 +300,7 @@ def _interpolated(values: np.ndarray, phase: np.ndarray, position: np.ndarray) -
 
 def _gaps(rng: np.random.Generator, pixels: int, share: float) -> np.ndarray:
     """Mask (pixels,) of a share of the pixels, in runs: where smoothed noise is highest."""
-    smooth = np.convolve(rng.standard_normal(pixels + _RUN - 1), np.ones(_RUN), "valid")
+    smooth = np.convolve(rng.standard_normal(pixels + 2 * _RUN - 1), np.hanning(2 * _RUN), "valid")
     missing = np.zeros(pixels, dtype=bool)
     missing[np.argsort(smooth)[pixels - round(share * pixels) :]] = True
     return missing
@@ -303,7 +309,8 @@ def _gaps(rng: np.random.Generator, pixels: int, share: float) -> np.ndarray:
 # ------------------------------------------------------------------ the arguments
 def _meta(star: Spectrum, settings: dict[str, Any]) -> dict[str, Any]:
     labels = getattr(star, "meta", {}).get("labels")
-    return ({} if labels is None else {"labels": dict(labels)}) | {"medium": "vacuum", "simulated": settings}
+    known = {"labels": dict(labels)} if isinstance(labels, Mapping) else {}
+    return known | {"medium": "vacuum", "simulated": settings}
 
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
