@@ -80,7 +80,8 @@ def measure(number, snr) -> dict:
     runs, (truth, _) = [], draw(number)
     for kind, spectrum in spectra(number, snr):
         for errors in ERRORS:
-            fit = rvsemu.fit(spectrum, emulator=emulator(), model_error=None, errors=errors)
+            smooth = False if kind["true"] else None
+            fit = rvsemu.fit(spectrum, emulator=emulator(), model_error=None, errors=errors, smooth_sigma=smooth)
             runs.append({**kind, "errors": errors, **_told(fit, truth)})
     return {"star": number, "snr": snr, "emulator": rvsemu.shipped().info["version"], "truth": truth, "runs": runs}
 

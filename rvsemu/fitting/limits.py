@@ -19,6 +19,8 @@ _SHARE = 0.05
 def piled_up(x: np.ndarray, weights: ArrayLike | None, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
     """Flags ``at-bound:<label>`` of the labels whose weighted samples are `crowded`.
 
+    Nothing lies beyond a lower limit of 0, as that of v sin i: there the result has an upper limit instead.
+
     Parameters
     ----------
     x : ndarray, shape (n, m)
@@ -30,7 +32,7 @@ def piled_up(x: np.ndarray, weights: ArrayLike | None, ranges: Mapping[str, tupl
     return [
         f"{AT_BOUND}:{n}"
         for (n, limits), column in zip(ranges.items(), x.T, strict=True)
-        if crowded(column, weights, *limits)
+        if crowded(column, weights, limits[0] or -np.inf, limits[1])
     ]
 
 

@@ -95,6 +95,9 @@ class Posterior(Result):
     def _central(self) -> dict[str, u.Quantity]:
         return self.interval()
 
+    def _from_zero(self) -> list[str]:
+        return [name for name, (low, _) in self.meta.get("ranges", {}).items() if low == 0]
+
     @property
     def _units(self) -> dict[str, str]:
         return self.meta.get("units", {}) | dict(zip(self.names, self.units, strict=True))

@@ -13,7 +13,7 @@ from .levenberg_marquardt import Minimum, minimise
 from .likelihood import Likelihood
 from .objective import objective
 from .proposals import Mixture
-from .result import FitResult, covariance_of, make_result
+from .result import LEAST_SQUARED, FitResult, covariance_of, make_result
 from .start import first_minima
 
 __all__ = ["Minima", "Problem"]
@@ -22,7 +22,6 @@ _ROUGH = 0.02  # of chi2 / 2: enough to take the covariance there once more
 _TOLERANCE = 0.0003  # the last step gains less: where labels are degenerate many small ones make a large one
 _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
-_AWAY = 0.02  # of the range of a label
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
 _APART = 2.0  # sigma: minima that are nearer are one
 _SECOND = 0.05  # share of the posterior from which a second minimum counts
@@ -106,7 +105,7 @@ class Problem:
         At v sin i = 0 the slope says that neither v sin i nor what resembles it, the resolution, matters.
         """
         box, found = self.parameters.box, minima.found
-        least = np.where(box.lower == 0, _AWAY * (box.upper - box.lower), -np.inf)
+        least = np.where(box.lower == 0, LEAST_SQUARED * (box.upper - box.lower), -np.inf)
         rows = np.flatnonzero(np.any(found.x < least, axis=1))
         if len(rows):
             found.hessian[rows] = self._evaluate(minima.weighted)(rows, np.maximum(found.x[rows], least))[2]

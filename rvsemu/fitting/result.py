@@ -9,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from .._compat import Spectrum
 from ..errors import RvsemuError
@@ -33,16 +33,21 @@ from ..observing.results import Result, identity_columns, identity_of, normal_in
 from .importance import Draws
 from .limits import piled_up
 from .priors import Uniform
+from .unmodelled import unmodelled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["FitFailure", "FitResult", "at_bounds", "covariance_of", "make_result"]
+__all__ = ["LEAST_SQUARED", "FitFailure", "FitResult", "at_bounds", "covariance_of", "make_result"]
+
+LEAST_SQUARED = 0.02
+"""Of the range of a label that acts by its square: nearer to zero its slope says nothing."""
 
 _BOUND = 1e-3  # of the range of a label
 _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
 _FEW_CCDS = 10
+_CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
 _FEW_DRAWS = 50
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
@@ -137,6 +142,18 @@ class FitResult(Result):
             ends = self.draws.quantiles(tails(level)).T
             return {n: u.Quantity(x, self.labels[n].unit) for n, x in zip(self.ranges, ends, strict=True)}
         return {n: normal_interval(self.labels[n], self.errors[n], r, level) for n, r in self.ranges.items()}
+
+    def _highest(self, name, level) -> u.Quantity:
+        """One-sided limit; of Gaussian errors, that of the square of the label, by which it acts."""
+        if self.draws is not None:
+            return super()._highest(name, level)
+        value, error = self.labels[name].value, self.errors[name].value
+        low, high = self.ranges[name]
+        slope = 2 * max(value, LEAST_SQUARED * (high - low)) * error
+        return u.Quantity(min(np.sqrt(value**2 + ndtri(level) * slope), high), self.labels[name].unit)
+
+    def _from_zero(self) -> list[str]:
+        return [name for name, (low, _) in self.ranges.items() if low == 0]
 
     def sampled(self, draws: Draws) -> FitResult:
         """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged."""
@@ -250,7 +267,7 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
     errors[free] = np.sqrt(np.diag(covariance))
     level = continuum * observation.scale
     flags = [
-        *at_bounds(parameters, x),
+        *at_bounds(parameters, x, errors[free]),
         *([] if minima.found.converged[row] else [NOT_CONVERGED]),
         *([SECOND_MINIMUM] if second_minimum else []),
         *([] if stack.model.emulator.labels.inside(theta[: parameters.velocity]) else [OUTSIDE_DOMAIN]),
@@ -260,6 +277,7 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         *([FEW_CCDS] if observation.ccds is not None and observation.ccds < _FEW_CCDS else []),
         *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
         *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
+        *unmodelled(stack, minima.weighted.take(row), star, stack.flux[star] / continuum - flux[0], theta[parameters.velocity]),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
     ]
     return FitResult(
@@ -335,8 +353,14 @@ def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
     return inverse @ (scale**2 * data + prior) @ inverse
 
 
-def at_bounds(parameters, x) -> list[str]:
-    """Flags of the free parameters `x` (m,) that are at a limit."""
+def at_bounds(parameters, x, errors) -> list[str]:
+    """Flags of the free parameters `x` (m,) with `errors` (m,) that are at a limit, by the rule of `crowded`.
+
+    Nothing lies beyond a lower limit of 0.
+    """
     lower, upper = parameters.lower[parameters.free], parameters.upper[parameters.free]
-    near = np.minimum(x - lower, upper - x) < _BOUND * (upper - lower)
+    width = upper - lower
+    known = errors < _NOTHING * width / np.sqrt(12)
+    margin = np.maximum(_BOUND * width, np.where(known, _CROWDED * errors, 0.0))
+    near = np.minimum(np.where(lower == 0, np.inf, x - lower), upper - x) < margin
     return [f"{AT_BOUND}:{name}" for name, there in zip(parameters.free_names, near, strict=True) if there]

@@ -14,6 +14,8 @@ from ..errors import RvsemuError
 
 __all__ = [
     "AT_BOUND",
+    "DIFFUSE_BAND",
+    "EMISSION",
     "ERRORS_TOO_LARGE",
     "FAILED",
     "FEW_CCDS",
@@ -46,6 +48,8 @@ NEGATIVE_CONTINUUM = "negative-continuum"
 ERRORS_TOO_LARGE = "errors-too-large"
 FAILED = "failed"
 OUTLIERS = "outliers"
+EMISSION = "emission"
+DIFFUSE_BAND = "diffuse-band"
 FEW_CCDS = "few-ccds"
 
 FLAGS: dict[str, str] = {
@@ -62,6 +66,8 @@ FLAGS: dict[str, str] = {
     ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
     FAILED: "No fit was possible; the column error says why.",
     OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
+    EMISSION: "The cores of the Ca II triplet are brighter than those of models by a quarter of the continuum or more.",
+    DIFFUSE_BAND: "The interstellar band at 862 nm is seen, which no model has; see the mask of this name.",
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""

@@ -9,7 +9,7 @@ from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 
 from ..errors import SettingsError, SpectrumError
-from ..physics.lines import MAIN_LINES
+from ..physics.lines import CALCIUM_TRIPLET, DIFFUSE_BAND_AT
 from ..physics.wavelengths import check_medium, convert_medium, doppler
 from .noise import PixelNoise, noise_for
 from .uncertainty import smoothed_sigma
@@ -19,14 +19,18 @@ __all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "parse
 MASKS = {
     "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
     "departures from LTE fill or deepen the cores, and synthetic spectra do not know them",
+    "diffuse-band": "within 6 A of 8620.4 A (in air) in the frame of the spectrum: an interstellar band, which stars behind "
+    "much dust have; it is up to 6 % deep and shifted by as much as the clouds and the star move against each other",
     "edges": "the outermost 1 A of the measured range at either end: fewer CCDs, larger errors, spikes",
 }
 """Masks that go by a name, and what they leave out."""
 
-DEFAULT_MASK = ("calcium-cores", "edges")
+DEFAULT_MASK = ("calcium-cores", "diffuse-band", "edges")
 CORE_HALF_WIDTH = 1.5
 """Angstrom."""
 EDGE_WIDTH = 1.0
+"""Angstrom."""
+BAND_HALF_WIDTH = 6.0
 """Angstrom."""
 MIN_PIXELS = 50
 """Fewer good pixels than this are refused."""
@@ -145,7 +149,7 @@ class Observation:
         _check_some(measured, covered, native, medium, emulator)
         masks = parse_mask(mask, extra_mask)
         cores = _calcium_cores(emulator.medium) if "calcium-cores" in masks.names else ()
-        usable = covered & measured & ~masks.fixed(native, measured)
+        usable = covered & measured & ~masks.fixed(native, measured, medium)
         scale = _scale(flux[usable] if usable.any() else flux[covered & measured])
         with np.errstate(invalid="ignore", over="ignore"):
             usable &= (np.abs(flux) < _HUGE * scale) & (error < _HUGE * scale)
@@ -314,8 +318,8 @@ class Masks:
     names: frozenset
     ranges: tuple
 
-    def fixed(self, native, measured) -> np.ndarray:
-        """Pixels (n,) masked at any velocity, at wavelengths `native` (n,) of which some are `measured`."""
+    def fixed(self, native, measured, medium) -> np.ndarray:
+        """Pixels (n,) masked at any velocity, at wavelengths `native` (n,) in `medium`; some are `measured`."""
         out = np.zeros(len(native), dtype=bool)
         for low, high in self.ranges:
             inside = (native >= low) & (native <= high)
@@ -325,6 +329,8 @@ class Masks:
                     f"to {native.max():.1f} Angstrom. Ranges are in Angstrom unless they have a unit."
                 )
             out |= inside
+        if "diffuse-band" in self.names:
+            out |= np.abs(native - convert_medium(DIFFUSE_BAND_AT, "air", medium)) < BAND_HALF_WIDTH
         if "edges" in self.names:
             ends = native[measured]
             out |= (native <= ends.min() + EDGE_WIDTH) | (native >= ends.max() - EDGE_WIDTH)
@@ -377,5 +383,5 @@ def _range(item) -> tuple[float, float]:
 
 
 def _calcium_cores(medium) -> tuple:
-    centres = convert_medium([w for name, w in MAIN_LINES if name == "Ca II"], "air", medium)
+    centres = convert_medium(list(CALCIUM_TRIPLET), "air", medium)
     return tuple((float(c) - CORE_HALF_WIDTH, float(c) + CORE_HALF_WIDTH) for c in centres)

@@ -104,6 +104,24 @@ class Result(ABC):
         It never leaves the range of the label.
         """
 
+    def upper_limits(self, level: float = 0.95) -> dict[str, u.Quantity]:
+        """What labels that cannot be negative are below with the probability `level`, if they may be zero.
+
+        Those whose value is less than two of its errors, such as v sin i below the resolution.
+        """
+        if not (isinstance(level, int | float | np.number) and 0.5 < level < 1):
+            raise RvsemuError(f"level={level!r}: give a probability between 0.5 and 1, e.g. 0.95.")
+        names = [name for name in self._from_zero() if self.labels[name] < 2 * self.errors[name]]
+        return {name: self._highest(name, level) for name in names}
+
+    def _from_zero(self) -> list[str]:
+        """Free labels whose lowest possible value is 0."""
+        return []
+
+    def _highest(self, name, level) -> u.Quantity:
+        """What a label is below with the probability `level`."""
+        return self.interval(2 * level - 1)[name][1]
+
     def __getattr__(self, name: str) -> u.Quantity:
         if name.startswith("_") or name == "labels":  # also while a copy is being made, which has no labels yet
             raise AttributeError(name)
@@ -155,6 +173,9 @@ class Result(ABC):
                 table[column] = u.Quantity(np.broadcast_to(np.atleast_1d(spread), rows, subok=True))
         for name, values in self._columns().items():
             table[name] = np.atleast_1d(values)
+        highest = self.upper_limits() if self._from_zero() else {}
+        for name in self._from_zero():
+            table[f"{name}_upper_limit"] = np.atleast_1d(highest.get(name, np.nan * self.labels[name].unit))
         table["flags"] = [",".join(one) or "none" for one in flags]
         table["flag_bits"] = np.array([to_bits(one) for one in flags], dtype="i4")
         for name in self._origin:

@@ -49,7 +49,7 @@ class Release:
         return 8460.0 + self.step * np.arange(self.pixels)
 
 
-RELEASES = {"Gaia DR3": Release(2401, 0.1, 0.005, False), "Gaia DR4": Release(961, 0.25, 0.0, True)}
+RELEASES = {"Gaia DR3": Release(2401, 0.1, 0.002, False), "Gaia DR4": Release(961, 0.25, 0.0, True)}
 """Releases that can be simulated."""
 
 _SCATTER = np.sqrt(2.0 / 3.0)
@@ -136,7 +136,7 @@ def simulate(
     The noise of each CCD spectrum is independent in pixels of 0.245 A, and has the same variance in all of them, as for
     faint stars. The first pixel begins anywhere. The spectrum is interpolated linearly to the pixels of the release,
     and the result is the mean of all n. Interpolation lowers the variance, by 1/3 on average, and correlates
-    the pixels. In Gaia DR3 a share of 0.005 of the variance is independent from pixel to pixel besides; the correlation
+    the pixels. In Gaia DR3 a share of 0.002 of the variance is independent from pixel to pixel besides; the correlation
     is then `rvsemu.observing.RVS_NOISE_CORRELATION`, which was measured on a real spectrum, within 0.02.
 
     The errors of Gaia DR3 are here the standard error ``std / sqrt(n)`` of the n values of a pixel. They scatter by

@@ -183,6 +183,12 @@ class Weighted:
         out = -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
         return out + self.doubt.log_odds[:, None]
 
+    def take(self, row) -> Weighted:
+        """One row of them."""
+        one = np.array([row])
+        projection, covariance = self.projection.take(one), self.covariance.take(one)
+        return Weighted(projection, covariance, self.used[one], self.level[one], self.doubt.take(one))
+
     def prepared(self, row) -> Weighted:
         """One row of them, ready for many models."""
         one = np.array([row])

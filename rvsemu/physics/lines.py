@@ -1,6 +1,6 @@
 """The strongest and best known lines of RVS spectra."""
 
-__all__ = ["MAIN_LINES"]
+__all__ = ["CALCIUM_TRIPLET", "DIFFUSE_BAND_AT", "MAIN_LINES"]
 
 MAIN_LINES = (
     ("Ca II", 8498.02),
@@ -25,3 +25,9 @@ MAIN_LINES = (
     ("Al I", 8772.87),
 )
 """(species, wavelength in Angstrom in air), NIST Atomic Spectra Database; P is the hydrogen Paschen series."""
+
+CALCIUM_TRIPLET = tuple(wavelength for name, wavelength in MAIN_LINES if name == "Ca II")
+"""Angstrom, in air."""
+
+DIFFUSE_BAND_AT = 8620.4
+"""Angstrom, in air: the interstellar band at 862 nm (Munari et al. 2008, A&A 488, 969)."""
