@@ -7,10 +7,9 @@ from emulator_fixtures import in_double_precision
 from fit_fixtures import RVS, SUN, fit, observe, replace, values, with_error
 
 import rvsemu
-from rvsemu.errors import SpectrumError
 from rvsemu.fitting import Likelihood, Settings, fit_many
 from rvsemu.fitting.problem import Problem
-from rvsemu.observing import ForwardModel, Observation
+from rvsemu.observing import ForwardModel
 from rvsemu.observing.continuum import Projection, White
 
 

@@ -72,7 +72,9 @@ def test_kind_of_noise_is_that_of_the_spectrum(wave, meta, medium, kind):
     assert noise_for(wave, meta, medium, (1, 0.4)).correlation == LagCorrelation((1, 0.4), np.diff(wave).min())
 
 
-@pytest.mark.parametrize("wave", [DR3[::2], DR3[::2] + 0.05, 8460 + 0.25 * np.arange(961), 8460 + 0.02 * np.arange(9000)])
+@pytest.mark.parametrize(
+    "wave", [DR3[::2], DR3[::2] + 0.05, 8460 + 0.25 * np.arange(961), 8460 + 0.02 * np.arange(9000)]
+)
 def test_resampled_spectra_are_refused(wave):
     with pytest.raises(SpectrumError, match=r"of Gaia DR3 by meta.*resampling changes.*noise_correlation="):
         noise_for(wave, {"release": "Gaia DR3"}, "vacuum")

@@ -46,7 +46,7 @@ def periodogram(result):
 
 
 def measure_correlation(result):
-    """Variance, width in pixels and floor of `SplineCorrelation`: Whittle's likelihood of the periodogram above `LOWEST`."""
+    """Variance, width in pixels and floor of `SplineCorrelation`, by Whittle's likelihood above `LOWEST`."""
     frequency, measured = periodogram(result)
     some = (frequency > LOWEST) & (frequency < 0.5)
 

@@ -254,7 +254,8 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
     reduced = chi2 / max(1, n_pixels - doubted.sum() - spent)
     scale = np.sqrt(max(1.0, reduced)) if problem.settings.scale_errors else 1.0
     covariance = covariance_of(parameters, x, minima.found.hessian[row], scale)
-    deviation = (stack.flux[star] / continuum - flux[0])[used]
+    residual = stack.flux[star] / continuum - flux[0]
+    deviation = residual[used]
     noise = (stack.sigma[star] / continuum)[used]
 
     def everywhere(values, fill=np.nan):
@@ -277,7 +278,7 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         *([FEW_CCDS] if observation.ccds is not None and observation.ccds < _FEW_CCDS else []),
         *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
         *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
-        *unmodelled(stack, minima.weighted.take(row), star, stack.flux[star] / continuum - flux[0], theta[parameters.velocity]),
+        *unmodelled(stack, minima.weighted.take(row), star, residual, theta[parameters.velocity]),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
     ]
     return FitResult(

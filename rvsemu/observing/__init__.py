@@ -9,8 +9,8 @@ covariance of the pixels: correlated noise, the emulator's own error, and what s
 from .forward import ForwardModel
 from .noise import MODEL_ERRORS, NOISES, RVS_NOISE_CORRELATION, ModelError, NoiseModel, PixelNoise
 from .observation import DEFAULT_MASK, MASKS, Observation
-from .uncertainty import smoothed_sigma
 from .simulate import simulate
+from .uncertainty import smoothed_sigma
 
 __all__ = [
     "DEFAULT_MASK",
@@ -23,6 +23,6 @@ __all__ = [
     "NoiseModel",
     "Observation",
     "PixelNoise",
-    "smoothed_sigma",
     "simulate",
+    "smoothed_sigma",
 ]

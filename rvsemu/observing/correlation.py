@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import SpectrumError
 
-__all__ = ["Correlation", "LagCorrelation", "SmoothCorrelation", "SplineCorrelation", "WHITE", "correlation_band"]
+__all__ = ["WHITE", "Correlation", "LagCorrelation", "SmoothCorrelation", "SplineCorrelation", "correlation_band"]
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ FLAGS: dict[str, str] = {
     OUTSIDE_DOMAIN: "A label is outside the range that the networks were trained for.",
     FEW_GOOD_PIXELS: "Less than half of the pixels in the range of the networks were used.",
     FEW_DRAWS: "The weighted draws are worth less than 50 independent ones.",
-    POOR_FIT: "Reduced chi2 is above 1.2 by five of its standard deviations: a binary, emission, peculiar abundances, spikes, or errors that are too small.",
+    POOR_FIT: "Reduced chi2 is five standard deviations above 1.2: a binary, peculiar abundances, or errors too small.",
     UNLIKE_TRAINING: "The spectrum is unlike those that the networks learnt from, and its labels are a guess.",
     SECOND_MINIMUM: "Another set of labels fits nearly as well.",
     NO_INFORMATION: "The errors of the spectrum are so large that the data say nothing, or next to nothing.",

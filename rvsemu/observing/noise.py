@@ -114,8 +114,8 @@ def _check_pixels(wavelength, release, noise):
     near = steps[steps < 1 / _NEAR]
     if not len(near) or np.any(np.abs(near - np.rint(near)) > _NEAR) or np.rint(near.min()) != 1:
         raise SpectrumError(
-            f"The spectrum is of {release} by meta['release'], whose pixels are {noise.step:g} A apart, and its own are "
-            f"{np.median(steps) * noise.step:.3g} A apart: resampling changes errors and their correlation. Fit the "
+            f"The spectrum is of {release} by meta['release'], whose pixels are {noise.step:g} A apart, and its own "
+            f"are {np.median(steps) * noise.step:.3g} A apart: resampling changes errors and their correlation. Fit the "
             "spectrum as published, or say what they are with noise_correlation= (and sigma=)."
         )
 
@@ -162,7 +162,7 @@ class ModelError:
         return SmoothCorrelation(self.reach)
 
 
-MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0089, depth=0.054, reach=1.6)}
+MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0079, depth=0.084, reach=1.75)}
 """Model errors that go by a name."""
 
 
@@ -200,7 +200,7 @@ class NoiseModel:
     jitter: float = 0.0
 
     def bands(self, wavelength) -> tuple[np.ndarray, ...]:
-        """Correlations of noise, emulator's error and model error in pixels at `wavelength` (n,): `correlation_band`."""
+        """`correlation_band` of the noise, the emulator's error and the model error, in pixels at `wavelength` (n,)."""
         parts = [self.correlation, EMULATOR_ERROR]
         parts += [] if self.model_error is None else [self.model_error.correlation]
         return tuple(correlation_band(part, wavelength) for part in parts)

@@ -19,8 +19,8 @@ __all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "parse
 MASKS = {
     "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
     "departures from LTE fill or deepen the cores, and synthetic spectra do not know them",
-    "diffuse-band": "within 6 A of 8620.4 A (in air) in the frame of the spectrum: an interstellar band, which stars behind "
-    "much dust have; it is up to 6 % deep and shifted by as much as the clouds and the star move against each other",
+    "diffuse-band": "within 6 A of 8620.4 A (in air) in the frame of the spectrum: an interstellar band, which stars "
+    "behind much dust have; it is up to 6 % deep and shifted by as much as the clouds and the star move against each other",
     "edges": "the outermost 1 A of the measured range at either end: fewer CCDs, larger errors, spikes",
 }
 """Masks that go by a name, and what they leave out."""

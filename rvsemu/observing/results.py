@@ -107,11 +107,12 @@ class Result(ABC):
     def upper_limits(self, level: float = 0.95) -> dict[str, u.Quantity]:
         """What labels that cannot be negative are below with the probability `level`, if they may be zero.
 
-        Those whose value is less than two of its errors, such as v sin i below the resolution.
+        Those whose value is less than four of its errors, such as v sin i below the resolution: spectra change with the
+        square of these labels, which is then less than two of its own errors from zero.
         """
         if not (isinstance(level, int | float | np.number) and 0.5 < level < 1):
             raise RvsemuError(f"level={level!r}: give a probability between 0.5 and 1, e.g. 0.95.")
-        names = [name for name in self._from_zero() if self.labels[name] < 2 * self.errors[name]]
+        names = [name for name in self._from_zero() if self.labels[name] < 4 * self.errors[name]]
         return {name: self._highest(name, level) for name in names}
 
     def _from_zero(self) -> list[str]:

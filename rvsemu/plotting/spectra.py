@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_fit", "plot_spectrum", "spread_apart"]
 
-DATA, MODEL, _SHADE, NOISE = "0.15", "#c1272d", "0.9", "#7da7d9"
+DATA, MODEL, _SHADE, NOISE, OUTLIER = "0.15", "#c1272d", "0.9", "#7da7d9", "#e08a00"
 _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
 SMALL = 8  # points
 
@@ -101,6 +101,9 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     ax.plot(wave, continuum, color=MODEL, lw=0.7, ls=":")
     below.fill_between(wave, -sigma, sigma, color=NOISE, alpha=0.5, lw=0, label="noise, 1 sigma")
     below.plot(wave, residual, color=DATA, lw=0.7)
+    if result.n_outliers:
+        doubted = np.where(result.doubted, residual, np.nan)
+        below.plot(wave, doubted, ".", color=OUTLIER, ms=3, clip_on=False, label=f"{result.n_outliers} outliers")
     below.axhline(0, color=MODEL, lw=0.7)
     for panel in (ax, below):
         shade(panel, wave, ~good)
@@ -115,6 +118,7 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     limits(ax, observed[good], model, continuum)
     ax.legend(**legend_style())
     text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
+    text += f"   {result.n_outliers} outliers" if result.n_outliers else ""
     flags = f"   flags: {', '.join(result.flags)}" if result.flags else ""
     below.text(0.01, 0.95, text + flags, fontsize=SMALL, va="top", transform=below.transAxes)
     teff = result.labels["teff"].value if "teff" in result.labels else np.inf
