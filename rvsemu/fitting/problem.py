@@ -76,9 +76,14 @@ class Problem:
         self.stack = Stack(observations, settings.emulator, velocities, degree)
         self.noise = settings.noise(self.stack.observations[0])
 
+    @property
+    def _inflation(self) -> float:
+        """By how much the correlation of the noise makes the variance of a mean over many pixels larger."""
+        return float(2.0 * self.noise.correlation.sum() - 1.0)
+
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
-        first = self._followed(*first_minima(self.stack, self.parameters), _ROUGH)
+        first = self._followed(*first_minima(self.stack, self.parameters, self._inflation), _ROUGH)
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS
         found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
