@@ -124,11 +124,12 @@ class Binned:
             Numbers of the spectra; default: all of them.
         """
         shares, offsets, first = _shares(stack, bins, shifts)
-        weight = np.where(used, 1.0 / stack.sigma[which] ** 2, 0.0)
+        flux = np.where(used, stack.flux[which], 0.0)
+        weight = 1.0 / np.where(used, stack.sigma[which], np.inf) ** 2
         total = (shares @ weight.T).T
         known = total > 0
         per_weight = np.divide(1.0, total, where=known, out=np.zeros_like(total))
-        flux = (shares @ np.where(used, weight * stack.flux[which], 0.0).T).T * per_weight
+        flux = (shares @ (weight * flux).T).T * per_weight
         away = (offsets @ weight.T).T * per_weight
         sigma = np.sqrt(inflation * per_weight + _MISFIT**2 + (_SLOPE * away) ** 2)
         return cls(bins, first, flux, np.where(known, sigma, np.inf), stack.basis.shape[0] - 1)

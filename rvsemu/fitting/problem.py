@@ -7,6 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
+from ..observing.observation import Observation, covered_at
 from ..observing.stack import Stack, Weighted
 from .importance import Draws, weighted_draws
 from .levenberg_marquardt import Minimum, minimise
@@ -14,7 +15,7 @@ from .likelihood import Likelihood
 from .objective import objective
 from .proposals import Mixture
 from .result import FitResult, covariance_of, make_result
-from .start import first_minima
+from .start import first_minima, likely_velocity
 
 __all__ = ["Minima", "Problem"]
 
@@ -24,6 +25,7 @@ _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
 _AWAY = 0.02  # of the range of a label
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
+_AROUND = 100.0  # km/s: range of velocities that are left where more would cost pixels
 _APART = 2.0  # sigma: minima that are nearer are one
 _SECOND = 0.05  # share of the posterior from which a second minimum counts
 
@@ -66,15 +68,34 @@ class Problem:
     Parameters
     ----------
     observations : sequence of Observation
-        Equal in wavelength and covered.
+        Equal in wavelength, covered and velocities.
     settings : Settings
     """
 
     def __init__(self, observations, settings):
-        self.settings, self.parameters = settings, settings.parameters
-        velocities, degree = self.parameters.velocities, settings.continuum_degree
-        self.stack = Stack(observations, settings.emulator, velocities, degree)
-        self.noise = settings.noise(self.stack.observations[0])
+        first = observations[0]
+        self.settings = settings
+        self.parameters = settings.parameters(first.meta.get("frame")).within(first.velocities)
+        self.stack = Stack(observations, settings.emulator, first.velocities, settings.continuum_degree)
+        self.noise = settings.noise(first)
+
+    @classmethod
+    def observe(cls, spectrum, settings) -> Observation:
+        """Observation of a spectrum.
+
+        A pixel can be compared at all velocities or at none. Where a wide range of velocities would cost pixels near
+        the ends of the emulator, the range is that around the likely velocity instead.
+        """
+        out = settings.observe(spectrum)
+        low, high = out.velocities
+        if high - low <= 2 * _AROUND or not _loses_pixels(out, settings.emulator):
+            return out
+        velocity = cls([out], settings).likely_velocity()
+        return settings.observe(spectrum, (max(low, velocity - _AROUND), min(high, velocity + _AROUND)))
+
+    def likely_velocity(self) -> float:
+        """Radial velocity of the first spectrum, km/s, before anything else is known; a multiple of 10."""
+        return round(likely_velocity(self.stack, self.parameters, self._inflation), -1)
 
     @property
     def _inflation(self) -> float:
@@ -147,3 +168,13 @@ class Problem:
                 covariances.append(covariance_of(self.parameters, x[i], minima.found.hessian[i], scale))
                 shares.append(log_density + 0.5 * np.linalg.slogdet(covariances[-1])[1])
         return Mixture(np.exp(np.array(shares) - max(shares)), x[kept], covariances)
+
+
+def _loses_pixels(observation, emulator) -> bool:
+    """Whether a narrower range of velocities, at some place in that of the observation, would have more pixels."""
+    low, high = observation.velocities
+    for velocity in np.linspace(low + _AROUND, high - _AROUND, 9):
+        near = covered_at(observation.wavelength, emulator, (velocity - _AROUND, velocity + _AROUND))
+        if near.sum() > observation.covered.sum():
+            return True
+    return False

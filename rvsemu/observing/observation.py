@@ -12,7 +12,7 @@ from ..errors import SettingsError, SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import check_medium, convert_medium, doppler
 
-__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "parse_mask"]
+__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "covered_at", "parse_mask"]
 
 MASKS = {
     "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
@@ -53,8 +53,10 @@ class Observation:
         Where a pixel is unusable they may be NaN.
     scale : float
         Median flux of the usable pixels.
+    velocities : (float, float)
+        Lowest and highest radial velocity that will be tried, km/s.
     covered : ndarray of bool, shape (n,)
-        Inside the emulator's range at every allowed radial velocity.
+        Inside the emulator's range at all of them.
     usable : ndarray of bool, shape (n,)
         Covered, finite, sigma > 0, and outside of the masks that do not move with the star.
     cores : tuple of (float, float)
@@ -71,6 +73,7 @@ class Observation:
     flux: np.ndarray
     sigma: np.ndarray
     scale: float
+    velocities: tuple[float, float]
     covered: np.ndarray
     usable: np.ndarray
     cores: tuple
@@ -108,10 +111,7 @@ class Observation:
         native = _wavelength(spectrum)
         wavelength = convert_medium(native, medium, emulator.medium)
         flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
-        covered = np.ones(len(flux), dtype=bool)
-        for velocity in velocities:
-            rest = doppler(wavelength, -velocity)
-            covered &= (rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1])
+        covered = covered_at(wavelength, emulator, velocities)
         measured = _measured(spectrum, flux, error)
         _check_some(measured, covered, native, medium, emulator)
         masks = parse_mask(mask, extra_mask)
@@ -127,6 +127,7 @@ class Observation:
             flux=flux,
             sigma=error,
             scale=scale,
+            velocities=tuple(map(float, velocities)),
             covered=covered,
             usable=usable,
             cores=cores,
@@ -156,6 +157,12 @@ class Observation:
     def step(self) -> float:
         """Median distance of pixels, Angstrom."""
         return float(np.median(np.abs(np.diff(self.wavelength))))
+
+
+def covered_at(wavelength, emulator, velocities) -> np.ndarray:
+    """Pixels (n,) inside the emulator's range at all velocities (km/s) from the lowest to the highest."""
+    rest = doppler(wavelength, -np.array(velocities)[:, None])
+    return np.all((rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1]), axis=0)
 
 
 def _check_shape(spectrum):
