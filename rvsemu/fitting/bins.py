@@ -14,7 +14,7 @@ from ..physics.continuum import chebyshev_basis
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["Binned", "Bins"]
+__all__ = ["WIDTH", "Binned", "Bins", "shares_of"]
 
 WIDTH = 10.0
 """Width of a bin, km/s: a third of a line at the resolution of the RVS."""
@@ -123,7 +123,7 @@ class Binned:
         which : ndarray of int, shape (s,), optional
             Numbers of the spectra; default: all of them.
         """
-        shares, offsets, first = _shares(stack, bins, shifts)
+        shares, offsets, first = shares_of(stack, bins, shifts)
         flux = np.where(used, stack.flux[which], 0.0)
         weight = 1.0 / np.where(used, stack.sigma[which], np.inf) ** 2
         total = (shares @ weight.T).T
@@ -150,7 +150,7 @@ class Binned:
         return Projection(self.flux, self.basis(self.degree) * used[:, None], White(self.sigma))
 
 
-def _shares(stack, bins, shifts):
+def shares_of(stack, bins, shifts):
     """Matrices (n, n_pixels) of the share of each pixel that each bin has, and of the same times the distance of the
     pixel from the middle of the bin; and the number of the first bin."""
     key = ("shares", stack.wavelength.tobytes(), shifts)

@@ -98,16 +98,16 @@ class Problem:
 
     def likely_velocity(self) -> float:
         """Radial velocity of the first spectrum, km/s, before anything else is known; a multiple of 10."""
-        return round(likely_velocity(self.stack, self.parameters, self._inflation), -1)
+        return round(likely_velocity(self.stack, self.parameters, self.inflation), -1)
 
     @property
-    def _inflation(self) -> float:
+    def inflation(self) -> float:
         """By how much the correlation of the noise makes the variance of a mean over many pixels larger."""
         return float(2.0 * self.noise.correlation.sum() - 1.0)
 
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
-        rough = first_minima(self.stack, self.parameters, self._inflation)
+        rough = first_minima(self.stack, self.parameters, self.inflation)
         first = self._followed(*rough, self.stack.model, _ROUGH)
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS

@@ -14,6 +14,7 @@ from ..errors import RvsemuError
 
 __all__ = [
     "AT_BOUND",
+    "DOUBLE_LINED",
     "ERRORS_TOO_LARGE",
     "FAILED",
     "FEW_DRAWS",
@@ -43,6 +44,7 @@ NO_INFORMATION = "no-information"
 NEGATIVE_CONTINUUM = "negative-continuum"
 ERRORS_TOO_LARGE = "errors-too-large"
 FAILED = "failed"
+DOUBLE_LINED = "double-lined"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -57,6 +59,7 @@ FLAGS: dict[str, str] = {
     NEGATIVE_CONTINUUM: "The polynomial of the continuum is negative somewhere: the fluxes are not those of a star.",
     ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
     FAILED: "No fit was possible; the column error says why.",
+    DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
