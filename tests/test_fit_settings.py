@@ -64,7 +64,7 @@ def test_a_label_without_effect_gets_the_error_of_its_range():
     )
     spectrum = observe(default, seed=5)
     found = fit(spectrum, emulator=blank, priors={}, scale_errors=False)
-    expected = np.append(default.labels.upper - default.labels.lower, 200) / np.sqrt(12)
+    expected = np.append(default.labels.upper - default.labels.lower, 2000) / np.sqrt(12)
     np.testing.assert_allclose([found.errors[n].value for n in found.free_names], expected, rtol=1e-3)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -90,6 +90,14 @@ class Parameters:
             upper[:n] += beyond[:n]
             lower[:n] = np.where(lower == 0, 0, lower - beyond)[:n]  # what starts at 0 cannot be negative
         return cls(space, values, *_priors(space, values, lower, upper, priors))
+
+    def within(self, velocities) -> Parameters:
+        """The same where the radial velocity, if it is free, has narrower bounds (lowest, highest) in km/s."""
+        if velocities == self.velocities:
+            return self
+        lower, upper = self.lower.copy(), self.upper.copy()
+        lower[self.velocity], upper[self.velocity] = velocities
+        return replace(self, lower=lower, upper=upper)
 
     @property
     def free(self) -> np.ndarray:

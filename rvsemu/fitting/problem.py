@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from zlib import crc32
 
 import numpy as np
 
+from ..observing.correlation import correlation_band
+from ..observing.forward import ForwardModel
+from ..observing.memory import remembered
+from ..observing.observation import Observation, covered_at
 from ..observing.stack import Doubt, Stack, Weighted
 from .importance import Draws, weighted_draws
 from .levenberg_marquardt import Minimum, minimise
@@ -14,15 +19,16 @@ from .likelihood import Likelihood
 from .objective import objective
 from .proposals import Mixture
 from .result import LEAST_SQUARED, FitResult, covariance_of, make_result
-from .start import first_minima
+from .start import first_minima, likely_velocity
 
 __all__ = ["Minima", "Problem"]
 
 _ROUGH = 0.02  # of chi2 / 2: enough to take the covariance there once more
-_TOLERANCE = 0.0003  # the last step gains less: where labels are degenerate many small ones make a large one
+_TOLERANCE = 1e-5  # the last step gains less: where labels are degenerate many small ones make a large one
 _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
+_AROUND = 100.0  # km/s: range of velocities that are left where more would cost pixels
 _APART = 2.0  # sigma: minima that are nearer are one
 _SECOND = 0.05  # share of the posterior from which a second minimum counts
 
@@ -65,39 +71,72 @@ class Problem:
     Parameters
     ----------
     observations : sequence of Observation
-        Equal in wavelength and covered.
+        Equal in wavelength, covered and velocities.
     settings : Settings
     """
 
     def __init__(self, observations, settings):
-        self.settings, self.parameters = settings, settings.parameters
-        velocities, degree = self.parameters.velocities, settings.continuum_degree
-        self.stack = Stack(observations, settings.emulator, velocities, degree)
-        self.noise = settings.noise(self.stack.observations[0])
+        first = observations[0]
+        self.settings = settings
+        self.parameters = settings.parameters(first.meta.get("frame")).within(first.velocities)
+        self.stack = Stack(observations, settings.emulator, first.velocities, settings.continuum_degree)
+        self.noise = settings.noise(first)
+
+    @classmethod
+    def observe(cls, spectrum, settings) -> Observation:
+        """Observation of a spectrum.
+
+        A pixel can be compared at all velocities or at none. Where a wide range of velocities would cost pixels near
+        the ends of the emulator, the range is that around the likely velocity instead.
+        """
+        out = settings.observe(spectrum)
+        low, high = out.velocities
+        if high - low <= 2 * _AROUND or not _loses_pixels(out, settings.emulator):
+            return out
+        velocity = cls([out], settings).likely_velocity()
+        return settings.observe(spectrum, (max(low, velocity - _AROUND), min(high, velocity + _AROUND)))
+
+    def likely_velocity(self) -> float:
+        """Radial velocity of the first spectrum, km/s, before anything else is known; a multiple of 10."""
+        return round(likely_velocity(self.stack, self.parameters, self.inflation), -1)
+
+    @property
+    def inflation(self) -> float:
+        """By how much the correlation of the noise makes the variance of a mean over many pixels larger."""
+        band = correlation_band(self.noise.correlation, self.stack.wavelength)
+        return float((2.0 * band.sum() - band[0].sum()) / band.shape[1])
 
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
-        first = self._followed(*first_minima(self.stack, self.parameters), _ROUGH, robust=False)
+        rough = first_minima(self.stack, self.parameters, self.inflation)
+        first = self._followed(*rough, self.stack.model, _ROUGH, robust=False)
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS
-        found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
+        found = self._followed(first.star[kept], first.found.x[kept], self._exact, _TOLERANCE)
         if np.any(found.weighted.doubt.log_odds < 0):
-            found = self._followed(found.star, found.found.x, _TOLERANCE)
+            found = self._followed(found.star, found.found.x, self._exact, _TOLERANCE)
         self._widen(found)
         return found
 
-    def _followed(self, star, x, tolerance, robust=True) -> Minima:
+    @cached_property
+    def _exact(self) -> ForwardModel:
+        """The model in double precision: in single precision the last steps of a good spectrum are lost in rounding."""
+        single = self.stack.model
+        emulator = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
+        return ForwardModel(emulator, single.wavelength)
+
+    def _followed(self, star, x, model, tolerance, robust=True) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
         doubt = None if robust and self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
         weighted = self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
-        found = minimise(self._evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
-        models = self.stack.model.flux(self.parameters.full(found.x))
+        found = minimise(self._evaluate(weighted, model), x, self.parameters.box, tolerance, _STEPS)
+        models = model.flux(self.parameters.full(found.x))
         likelihood = weighted.log_likelihood(models[:, None])[:, 0]
         return Minima(star, x, weighted, found, likelihood + self.parameters.log_prior(found.x))
 
-    def _evaluate(self, weighted):
+    def _evaluate(self, weighted, model):
         """Objective of rows that each have a covariance of their own."""
-        return objective(self.parameters, self.stack.model, weighted.projection, np.arange(len(weighted.used)))
+        return objective(self.parameters, model, weighted.projection, np.arange(len(weighted.used)))
 
     def _widen(self, minima) -> None:
         """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.
@@ -108,7 +147,9 @@ class Problem:
         least = np.where(box.lower == 0, LEAST_SQUARED * (box.upper - box.lower), -np.inf)
         rows = np.flatnonzero(np.any(found.x < least, axis=1))
         if len(rows):
-            found.hessian[rows] = self._evaluate(minima.weighted)(rows, np.maximum(found.x[rows], least))[2]
+            found.hessian[rows] = self._evaluate(minima.weighted, self._exact)(rows, np.maximum(found.x[rows], least))[
+                2
+            ]
 
     def result(self, minima, star=0) -> FitResult:
         """Labels at the best minimum of a spectrum, with errors as if the posterior were Gaussian there."""
@@ -144,3 +185,13 @@ class Problem:
                 covariances.append(covariance_of(self.parameters, x[i], minima.found.hessian[i], scale))
                 shares.append(log_density + 0.5 * np.linalg.slogdet(covariances[-1])[1])
         return Mixture(np.exp(np.array(shares) - max(shares)), x[kept], covariances)
+
+
+def _loses_pixels(observation, emulator) -> bool:
+    """Whether a narrower range of velocities, at some place in that of the observation, would have more pixels."""
+    low, high = observation.velocities
+    for velocity in np.linspace(low + _AROUND, high - _AROUND, 9):
+        near = covered_at(observation.wavelength, emulator, (velocity - _AROUND, velocity + _AROUND))
+        if near.sum() > observation.covered.sum():
+            return True
+    return False

@@ -15,6 +15,7 @@ from .._compat import Spectrum
 from ..errors import RvsemuError
 from ..observing.flags import (
     AT_BOUND,
+    DOUBLE_LINED,
     ERRORS_TOO_LARGE,
     FAILED,
     FEW_CCDS,
@@ -30,6 +31,7 @@ from ..observing.flags import (
     to_bits,
 )
 from ..observing.results import Result, identity_columns, identity_of, normal_interval, tails
+from .double_lined import double_lined
 from .importance import Draws
 from .limits import piled_up
 from .priors import Uniform
@@ -279,6 +281,7 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
         *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
         *unmodelled(stack, minima.weighted.take(row), star, residual, theta[parameters.velocity]),
+        *([DOUBLE_LINED] if double_lined(problem, minima, row, continuum) else []),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
     ]
     return FitResult(

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property, wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,17 @@ from astropy import units as u
 
 from ..emulator.model import Emulator, resolve
 from ..errors import SettingsError
+from ..observing.memory import remembered
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation, parse_mask
 from .parameters import Parameters
 
 __all__ = ["Settings", "check_whole", "described", "takes_settings"]
 
+NEAR_REST = (-100.0, 100.0)
+"""Radial velocities, km/s, that spectra in the rest frame of the star may have: some are wrong, or not single."""
+ANYWHERE = (-1000.0, 1000.0)
+"""Radial velocities, km/s, of other spectra: the escape velocity of the Galaxy, and more."""
 _MOST_DEGREE = 20
 
 
@@ -42,8 +47,9 @@ class Settings:
         and `Function`, and any function from values to log densities; ``{}`` is none. Default:
         `rvsemu.fitting.DEFAULT_PRIORS` for those of its labels that are neither absent nor fixed. Labels without one
         are uniform in their domain.
-    radial_velocity : (float, float) or float or Quantity
-        Bounds of the radial velocity in km/s, or the value to hold it at.
+    radial_velocity : (float, float) or float or Quantity, optional
+        Bounds of the radial velocity in km/s, or the value to hold it at; by default -100 to 100 for spectra whose
+        ``meta["frame"]`` is ``"rest"``, as that of Gaia's mean spectra is, and -1000 to 1000 for others.
     continuum_degree : int
         Degree of the polynomial that is the continuum, 0-20.
     mask : str, (low, high), sequence of these, or None
@@ -91,7 +97,7 @@ class Settings:
     emulator: Emulator | str | os.PathLike | None = None
     fixed: Mapping[str, Any] | None = None
     priors: Mapping[str, Any] | None = None
-    radial_velocity: tuple[float, float] | float | u.Quantity = (-100.0, 100.0)
+    radial_velocity: tuple[float, float] | float | u.Quantity | None = None
     continuum_degree: int = 3
     mask: Any = DEFAULT_MASK
     extra_mask: Any = ()
@@ -121,24 +127,29 @@ class Settings:
         parse_mask(self.mask, self.extra_mask)
         if not self.free_jitter and not (_is_number(self.jitter) and 0 <= self.jitter < np.inf):
             raise SettingsError(f"jitter={self.jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
-        _ = self.parameters  # names and values of labels, checked now and not at the first spectrum
+        self.parameters()  # names and values of labels, checked now and not at the first spectrum
 
     @property
     def free_jitter(self) -> bool:
         """Whether the jitter is one of the labels."""
         return isinstance(self.jitter, str) and self.jitter == "free"
 
-    @cached_property
-    def parameters(self) -> Parameters:
-        """What is free, with bounds and priors."""
-        labels = (self.emulator.labels, self.fixed, self.priors, self.radial_velocity, self.extrapolate)
-        return Parameters.make(*labels, free_jitter=self.free_jitter)
+    def parameters(self, frame: str | None = None) -> Parameters:
+        """What is free, with bounds and priors, in spectra of a `frame`: see `radial_velocity`."""
+        bounds = self.radial_velocity
+        if bounds is None:
+            bounds = NEAR_REST if frame == "rest" else ANYWHERE
+        given = (self.emulator.labels, self.fixed, self.priors, bounds, self.extrapolate)
+        make = partial(Parameters.make, *given, free_jitter=self.free_jitter)
+        return remembered(self, ("parameters", frame == "rest"), make)
 
-    def observe(self, spectrum) -> Observation:
-        """A spectrum as plain floats."""
+    def observe(self, spectrum, velocities=None) -> Observation:
+        """A spectrum as plain floats, in the pixels that can be compared at all `velocities`; default: all allowed."""
         names = ("medium", "sigma", "noise_correlation", "smooth_sigma", "mask", "extra_mask")
         given = {name: getattr(self, name) for name in names}
-        return Observation.from_spectrum(spectrum, self.emulator, velocities=self.parameters.velocities, **given)
+        if velocities is None:
+            velocities = self.parameters(getattr(spectrum, "meta", {}).get("frame")).velocities
+        return Observation.from_spectrum(spectrum, self.emulator, velocities=velocities, **given)
 
     def noise(self, observation) -> NoiseModel:
         """What the pixels of an observation may differ by from the best model."""

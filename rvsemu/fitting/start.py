@@ -6,13 +6,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..emulator.network import DenseNetwork
-from ..observing.forward import ForwardModel
 from ..observing.memory import remembered
+from .bins import Binned
+from .coarse import CoarseModel
 from .levenberg_marquardt import minimise
 from .objective import objective
+from .templates import Templates
 
-__all__ = ["STARTS", "CoarseModel", "Grid", "first_minima", "label_grid", "unit_points"]
+__all__ = ["STARTS", "Grid", "first_minima", "label_grid", "likely_velocity", "unit_points"]
 
 STARTS = 8
 """Places, far from each other, from which minima are looked for."""
@@ -21,9 +22,9 @@ _CANDIDATES = 64  # of these, the best, to choose different ones from
 _ZONES = 6  # of Teff, equal in its logarithm
 _PART = 0.15  # of the range of a label: what is further apart is different
 _FEW = 64  # of these, to look for the velocity
-_COARSE = 15.0  # km/s, half the width of a line at the resolution of the RVS
-_SAMPLING = 0.3  # Angstrom between the pixels looked at: still samples the lines
-_KEPT = 32  # of the things that are made for a velocity
+_PEAKS = 3  # velocities that share the starts
+_APART = 6  # bins: velocities that are nearer are one
+_CLOSE = 15.0  # of chi2 / 2, above the best velocity: what may be as good when labels have been fitted
 _FIRST_STEPS, _STEPS = 2, 24
 _TOLERANCE = 0.02  # of chi2 / 2: what is left is a tenth of a standard deviation
 _SAME = 0.5  # sigma: starts that are nearer to each other have come together
@@ -31,7 +32,7 @@ _HOPELESS = 30.0  # above the lowest chi2 / 2, and not falling fast
 
 
 class Grid:
-    """Emulator spectra over the label box, in every few of the pixels that many stars have in common.
+    """Emulator spectra over the label box, in logarithmic bins, for spectra on any pixels.
 
     Parameters
     ----------
@@ -40,32 +41,42 @@ class Grid:
     """
 
     def __init__(self, model, theta):
-        self.model, self.theta, self.velocities = model, theta, model.velocities
-        few = theta[:: max(1, len(theta) // _FEW)]
-        self._few = _with_squares(np.concatenate(model.flux(few, range(len(self.velocities)))))
-        self._all = lru_cache(maxsize=_KEPT)(lambda i: _with_squares(model.flux(theta, [i])[0]))
+        self.model, self.theta = model, theta
+        self._templates = Templates(model.flux(theta))
+        self._few = np.arange(0, len(theta), max(1, len(theta) // _FEW))
         upper, lower = theta.max(axis=0), theta.min(axis=0)
         teff = theta[:, model.labels.names.index("teff")]
         self._zone = np.searchsorted(np.geomspace(teff.min(), teff.max(), _ZONES + 1)[1:-1], teff)
         self._place = theta / np.where(upper > lower, _PART * (upper - lower), 1.0)
 
-    def starts(self, flux, weight, basis, count) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of `theta` (s, count), the best first, and velocities (s,) for each of s spectra.
+    @classmethod
+    def of(cls, emulator, parameters) -> Grid:
+        """The one of an emulator and priors; kept with the emulator."""
+        theta = parameters.full(label_grid(parameters))[:, : len(emulator.labels)]
+        return remembered(emulator, ("grid", theta.tobytes()), lambda: cls(CoarseModel.of(emulator), theta))
+
+    def starts(self, binned, star, shifts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of `theta` (8,) to start from, their shifts in bins (8,), and the whole ones (8,) of the peaks of
+        likelihood that they belong to; those of the best peak first.
 
         Parameters
         ----------
-        flux, weight : ndarray, shape (s, n_pixels)
-            Weights are inverse variances, zero for pixels not used.
-        basis : ndarray, shape (p, n_pixels)
+        binned : Binned
+        star : int
+        shifts : (int, int)
+            Lowest and highest.
         """
-        chi2 = _chi2(*self._few, flux, weight, basis)
-        best = np.argmin(chi2.reshape(len(flux), len(self.velocities), -1).min(axis=2), axis=1)
-        rows = np.empty((len(flux), count), dtype=int)
-        for i in np.unique(best):
-            stars = best == i
-            chi2 = _chi2(*self._all(int(i)), flux[stars], weight[stars], basis)
-            rows[stars] = [self._different(one, count) for one in chi2]
-        return rows, self.velocities[best]
+        search = self._templates.search(binned, star, shifts)
+        peaks = _peaks(search.chi2(self._few))
+        rows, moved, whole = [], [], []
+        for number, peak in enumerate(peaks):
+            chi2 = self._templates.look(binned, star, search.first + peak)
+            count = len(range(number, STARTS, len(peaks)))
+            chosen = self._different(chi2, count)
+            rows.append(chosen)
+            moved.append(search.refined(chosen, peak))
+            whole.append(np.full(count, search.first + peak))
+        return np.concatenate(rows), np.concatenate(moved), np.concatenate(whole)
 
     def _different(self, chi2, count) -> np.ndarray:
         """Rows to start from: the best of each zone of Teff, then the best that differ from all before.
@@ -84,120 +95,37 @@ class Grid:
         chosen += [i for i in order[:_CANDIDATES] if i not in chosen][: count - len(chosen)]
         return np.array(chosen[:count])
 
-    def velocity(self, labels, own, flux, weight, basis) -> np.ndarray:
-        """The best of the velocities `own` (s,) and all of the grid for stars of plain `labels` (s, n_labels)."""
-        own_flux = self.model.jacobian(np.column_stack([labels, own]))[0]
-        models = np.stack([own_flux, *self.model.flux(labels, range(len(self.velocities)))], axis=1)
-        best = np.argmin(_chi2(*_with_squares(models), flux, weight, basis), axis=1)
-        return np.where(best == 0, own, np.append(np.nan, self.velocities)[best])
 
-
-def _with_squares(models):
-    models = models.astype(float)
-    return models, models**2
-
-
-def _chi2(models, squares, flux, weight, basis) -> np.ndarray:
-    """chi2 (s, k) of models (k, n), or others (s, k, n) for each star, for spectra (s, n): each pair with its
-    own best continuum. Double precision: which models are the best must not depend on rounding."""
-    size, n = basis.shape
-    pairs = [(i, j) for i in range(size) for j in range(i, size)]
-    products = np.array([basis[i] * basis[j] for i, j in pairs])
-    target = weight * flux
-
-    def sums(factors, values, of):
-        """Sum over pixels of factors (q, n) times values (s, n) times each model: (q, s, k)."""
-        if of.ndim == 3:
-            return np.moveaxis((of * values[:, None]) @ factors.T, -1, 0)
-        return ((factors[:, None] * values).reshape(-1, n) @ of.T).reshape(len(factors), len(values), -1)
-
-    normal = dict(zip(pairs, sums(products, weight, squares), strict=True))
-    right = list(sums(basis, target, models))
-    out = np.sum(weight * flux**2, axis=1, dtype=float)[:, None] - np.zeros(right[0].shape)
-    for i in range(size):  # Gaussian elimination, all systems side by side
-        out -= right[i] ** 2 / normal[i, i]
-        for j in range(i + 1, size):
-            factor = normal[i, j] / normal[i, i]
-            right[j] = right[j] - factor * right[i]
-            for k in range(j, size):
-                normal[j, k] = normal[j, k] - factor * normal[i, k]
-    return out
-
-
-class CoarseModel:
-    """The emulator with Doppler shift and sampling merged into its last layer.
-
-    The last layer is linear, and so is sampling: at each of a few velocities their product is computed once, with
-    its first two derivatives by the velocity. In between, the flux is the Taylor polynomial around the nearest of
-    them, and its derivatives by the labels are those at that velocity. At 7.5 km/s from it, a fifth of a pixel, the
-    flux is within some 1e-4.
+def _peaks(chi2) -> list[int]:
+    """Shifts, counted from the lowest, to follow: the best, and others as good that are far from it.
 
     Parameters
     ----------
-    model : ForwardModel
-        Of the pixels to look at.
-    velocities : ndarray, shape (v,)
-        km/s.
+    chi2 : ndarray, shape (n_shifts, k)
+        Of k templates.
     """
-
-    def __init__(self, model, velocities):
-        self.velocities, self.labels = velocities, model.emulator.labels
-        *hidden, self._last = (*model.emulator.label_network.layers, *model.emulator.decoder.layers)
-        if self._last.activation != "linear":
-            raise ValueError("the last layer must be linear")
-        self._hidden, self._model = DenseNetwork(hidden), model
-        self._merged = lru_cache(maxsize=_KEPT)(self._merge)
-
-    def _merge(self, i):
-        """Last layer at velocity `i`: (3, inputs + 1, n_pixels), the weights and below them the bias; value,
-        first and half the second derivative by the velocity."""
-        rows = np.vstack([self._last.weights, self._last.bias])
-        low, here, high = (self._model.sample(rows[None], [self.velocities[i] + dv])[0] for dv in (-1.0, 0.0, 1.0))
-        return np.array([here, (high - low) / 2, (high + low) / 2 - here])
-
-    def flux(self, labels, which) -> np.ndarray:
-        """Normalised flux (v, n, n_pixels) for plain labels (n, n_labels) at the velocities numbered `which` (v,)."""
-        hidden = self._hidden(self.labels.scaled(labels))
-        merged = (self._merged(int(i))[0] for i in which)
-        return np.array([hidden @ part[:-1] + part[-1] for part in merged])
-
-    def jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
-        """Like `ForwardModel.jacobian`."""
-        labels = theta[:, : len(self.labels)]
-        velocity = theta[:, len(self.labels)]
-        hidden, tangents = self._hidden.value_and_jacobian(self.labels.scaled(labels))
-        tangents = tangents * self.labels.slope(labels)[:, :, None].astype(tangents.dtype)
-        nearest = np.argmin(np.abs(velocity[:, None] - self.velocities), axis=1)
-        n, m, size = tangents.shape
-        flux = np.empty((n, len(self._model.wavelength)), dtype=hidden.dtype)
-        slopes = np.empty((n, m + 1, flux.shape[1]), dtype=hidden.dtype)
-        for i in np.unique(nearest):
-            rows = nearest == i
-            merged = self._merged(int(i))
-            value, first, second = (hidden[rows] @ part[:-1] + part[-1] for part in merged)
-            away = (velocity[rows] - self.velocities[i])[:, None].astype(hidden.dtype)
-            flux[rows] = value + away * (first + away * second)
-            slopes[rows, :m] = (tangents[rows].reshape(-1, size) @ merged[0, :-1]).reshape(-1, m, flux.shape[1])
-            slopes[rows, m] = first + 2 * away * second
-        return flux, slopes
+    best = chi2.min(axis=1)
+    limit = best.min() + 2 * _CLOSE
+    peaks = []
+    for i in np.argsort(best, kind="stable"):
+        if best[i] > limit or len(peaks) == _PEAKS:
+            break
+        lowest = best[max(0, i - 1) : i + 2].min() == best[i]
+        if lowest and all(abs(i - other) >= _APART for other in peaks):
+            peaks.append(int(i))
+    return peaks
 
 
-def grid_for(model, parameters) -> Grid:
-    """`Grid` for the pixels of a `ForwardModel`; kept with its emulator."""
-    theta = parameters.full(label_grid(parameters))[:, : len(model.emulator.labels)]
-    velocities = _steps(*parameters.velocities, _COARSE)
-    key = ("grid", model.wavelength.tobytes(), theta.tobytes(), velocities.tobytes())
-    return remembered(model.emulator, key, lambda: Grid(CoarseModel(model, velocities), theta))
-
-
-def first_minima(stack, parameters) -> tuple[np.ndarray, np.ndarray]:
-    """Minima of chi2 with white noise in every few pixels, from several starts, the best of each spectrum first.
+def first_minima(stack, parameters, inflation=1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Minima of chi2 with white noise in logarithmic bins, from several starts, the best of each spectrum first.
 
     Parameters
     ----------
     stack : Stack
         Of s spectra.
     parameters : Parameters
+    inflation : float
+        By how much the correlation of the noise makes the variance of a mean over many pixels larger.
 
     Returns
     -------
@@ -206,23 +134,25 @@ def first_minima(stack, parameters) -> tuple[np.ndarray, np.ndarray]:
     x : ndarray, shape (k, m)
         Free parameters.
     """
-    every = max(1, round(_SAMPLING / stack.observations[0].step))
-    grid = grid_for(ForwardModel(stack.model.emulator, stack.wavelength[::every]), parameters)
-    basis = stack.basis[:, ::every]
-    used = np.array([o.usable[stack.pixels] for o in stack.observations])
-    flux, sigma, _ = stack.rough(used, every)
-    weight = 1.0 / sigma**2
-    rows, velocity = grid.starts(flux, weight, basis, STARTS)
-    star = np.repeat(np.arange(len(flux)), STARTS)
-    x = parameters.from_labels(grid.theta[rows].reshape(len(star), -1), velocity[star])
-    used = np.array([o.good(v)[stack.pixels] for o, v in zip(stack.observations, velocity, strict=True)])
-    projection = stack.rough(used, every)[2]
-    evaluate = objective(parameters, grid.model, projection, star)
-    x = minimise(evaluate, x, parameters.box, _TOLERANCE, _FIRST_STEPS).x
-    theta = parameters.full(x)
-    labels, own = theta[:, : parameters.velocity], theta[:, parameters.velocity]
-    theta[:, parameters.velocity] = grid.velocity(labels, own, flux[star], weight[star], basis)
+    grid = Grid.of(stack.emulator, parameters)
+    bins = grid.model.bins
+    shifts = bins.shifts(parameters.velocities)
+    usable = np.array([o.usable[stack.pixels] for o in stack.observations])
+    binned = Binned.of(stack, bins, usable, inflation, shifts)
+    found = [grid.starts(binned, star, shifts) for star in range(len(usable))]
+    rows, shift, whole = (np.concatenate(part) for part in zip(*found, strict=True))
+    star = np.repeat(np.arange(len(usable)), STARTS)
+    seen, which = np.unique(np.column_stack([star, whole]), axis=0, return_inverse=True)
+    used = [stack.observations[i].good(float(bins.velocity(at)))[stack.pixels] for i, at in seen]
+    masked = Binned.of(stack, bins, np.array(used), inflation, shifts, seen[:, 0])
+    x = parameters.from_labels(grid.theta[rows], np.clip(bins.velocity(shift), *parameters.velocities))
+    window = grid.model.window(masked.first, masked.flux.shape[1])
+    evaluate = objective(parameters, window, masked.projection, which.ravel())
+    return _followed(evaluate, star, x, parameters.box)
 
+
+def _followed(evaluate, star, x, box):
+    """Minima that starts `x` (k, m) of the spectra `star` (k,) lead to."""
     alive = np.arange(len(star))
 
     def prune(x, cost, hessian, last):
@@ -231,9 +161,18 @@ def first_minima(stack, parameters) -> tuple[np.ndarray, np.ndarray]:
         alive = alive[worth_following(*(part[alive] for part in (star, x, cost, hessian, falling)))]
         return alive
 
-    found = minimise(evaluate, theta[:, parameters.free], parameters.box, _TOLERANCE, _STEPS, prune)
+    found = minimise(evaluate, x, box, _TOLERANCE, _STEPS, prune)
     prune(found.x, found.cost, found.hessian, found.cost)
     return star[alive], found.x[alive]
+
+
+def likely_velocity(stack, parameters, inflation=1.0) -> float:
+    """Radial velocity of the first spectrum of a `Stack`, km/s, to a bin."""
+    grid = Grid.of(stack.emulator, parameters)
+    shifts = grid.model.bins.shifts(parameters.velocities)
+    usable = np.array([stack.observations[0].usable[stack.pixels]])
+    binned = Binned.of(stack, grid.model.bins, usable, inflation, shifts, [0])
+    return float(grid.model.bins.velocity(grid.starts(binned, 0, shifts)[1][0]))
 
 
 def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
@@ -286,9 +225,3 @@ def unit_points(n, dimensions):
     for _ in range(50):  # the root of x^(m + 1) = x + 1
         ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
     return (0.5 + np.outer(np.arange(1, n + 1), ratio ** -np.arange(1.0, dimensions + 1))) % 1.0
-
-
-def _steps(lowest, highest, step) -> np.ndarray:
-    """Multiples of `step` within the bounds, or their middle."""
-    out = np.arange(np.ceil(lowest / step), np.floor(highest / step) + 1) * step
-    return out if len(out) else np.array([(lowest + highest) / 2])

@@ -60,8 +60,9 @@ def fit(spectrum: Spectrum, **settings: Any) -> FitResult:
     -----
     chi2 = (y - model)^T C^-1 (y - model) with the covariance C of noise, emulator and models
     (`rvsemu.fitting.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts are
-    eight of a fixed grid of 2048 emulator spectra: the best of each range of Teff, and others that differ. They are
-    followed with white noise in every third pixel until they have ended in minima. All minima that differ are followed
+    eight of a fixed grid of 2048 emulator spectra, at the velocity that cross-correlation finds: the best of each range
+    of Teff, and others that differ. Where several velocities are nearly as good, they share the eight. They are
+    followed with white noise in logarithmic bins of wavelength until they have ended in minima. All minima that differ are followed
     further, each with the covariance C of its own neighbourhood and the mask of the calcium cores, which moves with the
     star. The most probable is the result.
 
@@ -76,7 +77,7 @@ def fit(spectrum: Spectrum, **settings: Any) -> FitResult:
     True
     """
     checked = _for_least_squares(settings)
-    return _fit_together([checked.observe(spectrum)], checked)[0]
+    return _fit_together([Problem.observe(spectrum, checked)], checked)[0]
 
 
 @takes_settings()
@@ -156,7 +157,7 @@ def prepare(spectrum: Spectrum, **settings: Any) -> Likelihood:
         As `fit`.
     """
     checked = Settings(**settings)
-    problem = Problem([checked.observe(spectrum)], checked)
+    problem = Problem([Problem.observe(spectrum, checked)], checked)
     return problem.likelihood(problem.minima())
 
 
@@ -183,7 +184,7 @@ def _stream(spectra, skip, settings):
         groups: dict[tuple, list[int]] = {}
         for i, one in enumerate(out):
             if not isinstance(one, FitFailure):
-                groups.setdefault((one.wavelength.tobytes(), one.covered.tobytes()), []).append(i)
+                groups.setdefault(_alike(one), []).append(i)
         for rows in groups.values():
             for start in range(0, len(rows), _AT_ONCE):
                 some = rows[start : start + _AT_ONCE]
@@ -193,10 +194,15 @@ def _stream(spectra, skip, settings):
         first += len(block)
 
 
+def _alike(observation) -> tuple:
+    """What observations that are fitted together have in common."""
+    return observation.wavelength.tobytes(), observation.covered.tobytes(), observation.velocities
+
+
 def _observed(spectrum, number, skip, settings):
     """Observation of a spectrum, or what is wrong with it."""
     try:
-        return settings.observe(spectrum)
+        return Problem.observe(spectrum, settings)
     except RvsemuError as e:
         return _failed(getattr(spectrum, "meta", {}), number, e, skip)
 
@@ -297,7 +303,7 @@ def sample(
     checked = Settings(**settings)
     sampler = Sampler(checked.generator(), walkers, steps, stop, resume, progress)
     kept = None if file is None else ChainFile(file)
-    problem = Problem([checked.observe(spectrum)], checked)
+    problem = Problem([Problem.observe(spectrum, checked)], checked)
     minima = problem.minima()
     likelihood, result = problem.likelihood(minima), problem.result(minima)
     return run(

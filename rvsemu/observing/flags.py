@@ -15,6 +15,7 @@ from ..errors import RvsemuError
 __all__ = [
     "AT_BOUND",
     "DIFFUSE_BAND",
+    "DOUBLE_LINED",
     "EMISSION",
     "ERRORS_TOO_LARGE",
     "FAILED",
@@ -51,6 +52,7 @@ OUTLIERS = "outliers"
 EMISSION = "emission"
 DIFFUSE_BAND = "diffuse-band"
 FEW_CCDS = "few-ccds"
+DOUBLE_LINED = "double-lined"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -66,9 +68,10 @@ FLAGS: dict[str, str] = {
     ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
     FAILED: "No fit was possible; the column error says why.",
     OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
-    EMISSION: "The cores of the Ca II triplet are brighter than those of models by a quarter of the continuum or more.",
+    EMISSION: "The cores of the Ca II triplet are brighter than those of models by a fifth of the continuum or more.",
     DIFFUSE_BAND: "The interstellar band at 862 nm is seen, which no model has; see the mask of this name.",
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
+    DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

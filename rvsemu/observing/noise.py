@@ -115,8 +115,8 @@ def _check_pixels(wavelength, release, noise):
     if not len(near) or np.any(np.abs(near - np.rint(near)) > _NEAR) or np.rint(near.min()) != 1:
         raise SpectrumError(
             f"The spectrum is of {release} by meta['release'], whose pixels are {noise.step:g} A apart, and its own "
-            f"are {np.median(steps) * noise.step:.3g} A apart: resampling changes errors and their correlation. Fit the "
-            "spectrum as published, or say what they are with noise_correlation= (and sigma=)."
+            f"are {np.median(steps) * noise.step:.3g} A apart: resampling changes errors and their correlation. Fit "
+            "the spectrum as published, or say what they are with noise_correlation= (and sigma=)."
         )
 
 

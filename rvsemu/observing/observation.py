@@ -14,13 +14,13 @@ from ..physics.wavelengths import check_medium, convert_medium, doppler
 from .noise import PixelNoise, noise_for
 from .uncertainty import smoothed_sigma
 
-__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "parse_mask"]
+__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "covered_at", "parse_mask"]
 
 MASKS = {
     "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
     "departures from LTE fill or deepen the cores, and synthetic spectra do not know them",
     "diffuse-band": "within 6 A of 8620.4 A (in air) in the frame of the spectrum: an interstellar band, which stars "
-    "behind much dust have; it is up to 6 % deep and shifted by as much as the clouds and the star move against each other",
+    "behind much dust have; it is up to 6 % deep, and moved by the velocity of the clouds",
     "edges": "the outermost 1 A of the measured range at either end: fewer CCDs, larger errors, spikes",
 }
 """Masks that go by a name, and what they leave out."""
@@ -59,8 +59,10 @@ class Observation:
         Where a pixel is unusable they may be NaN.
     scale : float
         Median flux of the usable pixels.
+    velocities : (float, float)
+        Lowest and highest radial velocity that will be tried, km/s.
     covered : ndarray of bool, shape (n,)
-        Inside the emulator's range at every allowed radial velocity.
+        Inside the emulator's range at all of them.
     usable : ndarray of bool, shape (n,)
         Covered, finite, sigma > 0, and outside of the masks that do not move with the star.
     cores : tuple of (float, float)
@@ -81,6 +83,7 @@ class Observation:
     flux: np.ndarray
     sigma: np.ndarray
     scale: float
+    velocities: tuple[float, float]
     covered: np.ndarray
     usable: np.ndarray
     cores: tuple
@@ -136,10 +139,7 @@ class Observation:
         wavelength = convert_medium(native, medium, emulator.medium)
         flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
         noise = noise_for(native, spectrum.meta, medium, noise_correlation)
-        covered = np.ones(len(flux), dtype=bool)
-        for velocity in velocities:
-            rest = doppler(wavelength, -velocity)
-            covered &= (rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1])
+        covered = covered_at(wavelength, emulator, velocities)
         measured = _measured(spectrum, flux, error)
         smoothed = bool(noise.estimated and sigma is None) if smooth_sigma is None else bool(smooth_sigma)
         if smoothed:
@@ -160,6 +160,7 @@ class Observation:
             flux=flux,
             sigma=error,
             scale=scale,
+            velocities=tuple(map(float, velocities)),
             covered=covered,
             usable=usable,
             cores=cores,
@@ -196,6 +197,12 @@ class Observation:
     def step(self) -> float:
         """Median distance of pixels, Angstrom."""
         return float(np.median(np.abs(np.diff(self.wavelength))))
+
+
+def covered_at(wavelength, emulator, velocities) -> np.ndarray:
+    """Pixels (n,) inside the emulator's range at all velocities (km/s) from the lowest to the highest."""
+    rest = doppler(wavelength, -np.array(velocities)[:, None])
+    return np.all((rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1]), axis=0)
 
 
 def _check_shape(spectrum):

@@ -46,7 +46,7 @@ class Stack:
     """
 
     def __init__(self, observations, emulator, velocities, continuum_degree):
-        self.observations = list(observations)
+        self.observations, self.emulator = list(observations), emulator
         first = self.observations[0]
         self.pixels = pixels_of(first)
         self.wavelength = first.wavelength[self.pixels]

@@ -1,0 +1,203 @@
+"""Is there a second star in the spectrum? Its lines in the residual of a fit, at another velocity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+from ..observing.memory import remembered
+from ..physics.continuum import chebyshev_basis
+from .bins import WIDTH, shares_of
+from .coarse import CoarseModel
+
+__all__ = ["SecondLines", "double_lined"]
+
+_TEMPLATES = {  # of the lines looked for
+    "teff": (4200.0, 5200.0, 6000.0, 6000.0, 6600.0, 7500.0, 8700.0, 10500.0),
+    "logg": (4.5, 4.4, 4.2, 4.2, 4.2, 4.1, 4.0, 4.0),
+    "vsini": (10.0, 10.0, 10.0, 50.0, 15.0, 30.0, 30.0, 30.0),
+    "mh": (0.0,),
+    "vmic": (1.5,),
+    "resolution": (11900.0,),
+}
+_BESIDE = np.arange(4, 51)  # bins from the velocity of the fit, where it is that of one of the stars
+_AROUND = np.arange(2, 11)  # where it is between those of both
+_BEST = 4  # of the shifts beside it, for each template
+_BEYOND = 400  # bins around those of the emulator, without lines: more than any shift
+_TOGETHER = 2.0  # errors of models are alike in neighbouring bins: factor of their variance
+_LEAST = 1e-3  # part of the lines that must be left when what else may change is taken out
+_SCORE, _SHARE = 5.0, 0.08  # sigma, and share of the light, of one star beside the fit
+_PAIR_SCORE, _PAIR_SHARE = 4.5, 0.15  # of each of two around it
+_PAIR_REACH = 10.0  # km/s: two stars that were taken for one of v sin i are nearer to it than that and this
+
+
+class SecondLines:
+    """Lines 1 - m of a few kinds of stars in logarithmic bins.
+
+    Parameters
+    ----------
+    model : CoarseModel
+    """
+
+    def __init__(self, model):
+        labels = model.labels.labels
+        columns = [np.clip(_TEMPLATES.get(x.name, [x.lower]), x.lower, x.upper) for x in labels]
+        lines = 1.0 - model.flux(np.stack(np.broadcast_arrays(*columns), axis=1)).astype(float)
+        self.model = model
+        self._lines = np.pad(lines, ((0, 0), (_BEYOND, _BEYOND)))
+        self._size = next_fast_len(self._lines.shape[1], real=True)
+        self._transformed = [rfft(part, self._size).conj() for part in (lines, lines**2)]
+
+    @classmethod
+    def of(cls, emulator) -> SecondLines:
+        """The one of an emulator; kept with it."""
+        return remembered(emulator, ("second lines",), lambda: cls(CoarseModel.of(emulator)))
+
+    def likely(self, residual) -> np.ndarray:
+        """Shifts (k, 4) beside that of the fit at which a `Residual` looks most like the lines of each template."""
+        shifts = residual.shift + np.concatenate([-_BESIDE[::-1], _BESIDE])
+        vectors = rfft(np.array([residual.weight * residual.missing, residual.weight]), self._size)
+        products = zip(vectors, self._transformed, strict=True)
+        strength, power = (irfft(v * t, self._size)[:, shifts - residual.first] for v, t in products)
+        score = strength / np.sqrt(np.maximum(power, 1e-6 * power.max() + 1e-300))
+        return shifts[np.argsort(-score, axis=1, kind="stable")[:, :_BEST]]
+
+    def rows(self, shifts, first, count) -> np.ndarray:
+        """Lines (k, v, count) of each template at its shifts (k, v), from the observed bin `first` on."""
+        windows = np.lib.stride_tricks.sliding_window_view(self._lines, count, axis=1)
+        return windows[np.arange(len(shifts))[:, None], _BEYOND + first - shifts]
+
+
+@dataclass(frozen=True)
+class Residual:
+    """What a fit leaves in n bins, as if they were independent.
+
+    Parameters
+    ----------
+    missing, weight : ndarray, shape (n,)
+        Model - observed / continuum, and inverse variances with the errors of noise, emulator and models.
+    nuisance : ndarray, shape (p, n)
+        What else may change, and pass for lines: labels, velocity and continuum of the fit, and how deep its lines are.
+    first, shift : int
+        Numbers of the first bin and of the whole bins by which the star is shifted.
+    broad : float
+        Half of the width in bins, about, of what the lines of the fit may consist of.
+    """
+
+    missing: np.ndarray
+    weight: np.ndarray
+    nuisance: np.ndarray
+    first: int
+    shift: int
+    broad: float
+
+    @classmethod
+    def of(cls, problem, minima, row, continuum) -> Residual:
+        """The one of a minimum of a `Problem`, with its `continuum` (n_pixels,)."""
+        stack, star, parameters = problem.stack, minima.star[row], problem.parameters
+        model = CoarseModel.of(stack.emulator)
+        theta = parameters.full(minima.found.x[row])
+        shares, _, first = shares_of(stack, model.bins, model.bins.shifts(parameters.velocities))
+        used = minima.weighted.used[row] & (continuum > 0)
+        level = np.where(used, continuum, 1.0)
+        weight = np.where(used, level / stack.sigma[star], 0.0) ** 2
+        parts = np.array([stack.flux[star] / level, stack.model.sigma(theta) ** 2])
+        total, flux, emulator = (shares @ np.vstack([weight, weight * np.where(used, parts, 0.0)]).T).T
+        known = total > 0
+        per_weight = np.divide(1.0, total, where=known, out=np.zeros_like(total))
+        coarse, slopes = (x[0].astype(float) for x in model.window(first, len(total)).jacobian(theta[None]))
+        variance = (problem.inflation + emulator) * per_weight
+        if problem.noise.model_error is not None:
+            variance += _TOGETHER * problem.noise.model_error.sigma(coarse) ** 2
+        basis = chebyshev_basis(np.arange(len(total), dtype=float), len(stack.basis) - 1).T
+        return cls(
+            missing=np.where(known, coarse - flux * per_weight, 0.0),
+            weight=np.divide(1.0, variance, where=known, out=np.zeros_like(total)),
+            nuisance=np.vstack([slopes, 1.0 - coarse, basis * coarse]),
+            first=first,
+            shift=round(float(model.bins.shift(theta[parameters.velocity]))),
+            broad=_broad(parameters.space.names, theta),
+        )
+
+
+def double_lined(problem, minima, row, continuum) -> bool:
+    """Whether lines of a second star are in the spectrum.
+
+    Parameters
+    ----------
+    problem : Problem
+    minima : Minima
+    row : int
+        Of the minima: the best of a spectrum.
+    continuum : ndarray, shape (n_pixels,)
+        Of the fit, over the `scale` of the spectrum.
+
+    Notes
+    -----
+    The fit is either that of the brighter star, and lines of another one are missing beside it; or stars of similar
+    light were taken for one that rotates fast, and its lines are too shallow at two velocities around its own. The
+    first is looked for from 40 to 500 km/s away, by cross-correlation, the second from 20 to 100 km/s to either side, if
+    the lines of the fit are as broad, both with the lines of eight kinds of stars. Strengths are those of least squares, after all that labels, continuum
+    and the depth of the fitted lines could make up for has been projected out. They are shares of the light.
+    """
+    residual = Residual.of(problem, minima, row, continuum)
+    lines = SecondLines.of(problem.stack.emulator)
+    around = residual.shift + np.concatenate([-_AROUND[::-1], _AROUND])
+    likely = lines.likely(residual)
+    shifts = np.concatenate([np.broadcast_to(around, (len(likely), len(around))), likely], axis=1)
+    strength, gram = _projected(residual, lines.rows(shifts, residual.first, len(residual.weight)))
+    beside = slice(len(around), None)
+    score, share = _alone(strength[:, beside], np.einsum("kii->ki", gram)[:, beside])
+    alone = (score > _SCORE) & (share > _SHARE)
+    score, share = _in_pairs(strength, gram, len(_AROUND))
+    apart = around[len(_AROUND) :] - around[: len(_AROUND), None]
+    pairs = (score > _PAIR_SCORE) & (share > _PAIR_SHARE) & (apart < 2 * residual.broad)
+    return bool(np.any(alone) or np.any(pairs))
+
+
+def _broad(names, theta) -> float:
+    """See `Residual`; where v sin i is not known, no limit."""
+    return (theta[names.index("vsini")] + _PAIR_REACH) / WIDTH if "vsini" in names else np.inf
+
+
+def _projected(residual, rows) -> tuple[np.ndarray, np.ndarray]:
+    """Products of lines (k, v, n) with the residual, (k, v), and with each other, (k, v, v), less what is within the
+    span of the nuisance."""
+    root = np.sqrt(residual.weight)
+    nuisance = _orthonormal(residual.nuisance * root)
+    missing, rows = root * residual.missing, root * rows
+    overlap = rows @ nuisance.T
+    strength = rows @ missing - overlap @ (nuisance @ missing)
+    gram = rows @ rows.swapaxes(1, 2)
+    diagonal = np.arange(gram.shape[1])
+    floor = _LEAST * gram[:, diagonal, diagonal] + 1e-300
+    gram -= overlap @ overlap.swapaxes(1, 2)
+    gram[:, diagonal, diagonal] = np.maximum(gram[:, diagonal, diagonal], floor)
+    return strength, gram
+
+
+def _orthonormal(rows) -> np.ndarray:
+    """Orthonormal rows that span the same space as `rows` (p, n)."""
+    scale = np.sqrt(np.sum(rows**2, axis=1))
+    rows = rows[scale > 0] / scale[scale > 0, None]
+    power, vectors = np.linalg.eigh(rows @ rows.T)
+    kept = power > 1e-9
+    return (vectors[:, kept] / np.sqrt(power[kept])).T @ rows
+
+
+def _alone(strength, power) -> tuple[np.ndarray, np.ndarray]:
+    """Significance and share of the light of single sets of lines."""
+    return strength / np.sqrt(power), strength / power
+
+
+def _in_pairs(strength, gram, half) -> tuple[np.ndarray, np.ndarray]:
+    """Significance (k, half, half) of lines at two shifts, one of the first `half` and one of the next, and the
+    smaller of their shares of the light."""
+    a, b = strength[:, :half, None], strength[:, None, half : 2 * half]
+    power = np.einsum("kii->ki", gram)
+    aa, bb, ab = power[:, :half, None], power[:, None, half : 2 * half], gram[:, :half, half : 2 * half]
+    determinant = np.maximum(aa * bb - ab**2, _LEAST * aa * bb)
+    first, second = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
+    return np.sqrt(np.maximum(a * first + b * second, 0.0)), np.minimum(first, second)
