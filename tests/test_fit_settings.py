@@ -76,12 +76,12 @@ def test_masks(emulator, sun, result):
         assert used[(np.abs(wave - centre) > 1.6) & (np.abs(wave - centre) < 3)].all()
     assert not used[:10].any()
     assert not used[-10:].any()
-    assert set(MASKS) == {"calcium-cores", "edges"}
+    assert set(MASKS) == {"calcium-cores", "diffuse-band", "edges"}
 
     everything = fit(sun, emulator=emulator, mask=None)
     assert everything.n_pixels == 2401
     band = fit(sun, emulator=emulator, mask=["edges", (855.005, 856.005) * u.nm])
-    assert band.n_pixels == result.n_pixels + 90 - 100
+    assert band.n_pixels == result.n_pixels + 90 + 120 - 100
     assert fit(sun, emulator=emulator, mask=(8550.05, 8560.05)).n_pixels == 2301
     both = fit(sun, emulator=emulator, extra_mask=(8580.05, 8590.05))
     assert both.n_pixels == result.n_pixels - 100

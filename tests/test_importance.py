@@ -148,7 +148,7 @@ def test_flags_of_the_draws_are_added_to_those_of_the_best_fit():
     even = np.full(1000, 1e-3)
     begun = replace(result, flags=("at-bound:logg", "few-good-pixels"))
     assert begun.sampled(Draws(x, even)).flags == ("at-bound:logg", "few-good-pixels")
-    x[:, 2] = rng.exponential(1.0, 1000)
+    x[:, 2] = upper[2] - rng.exponential(1.0, 1000)
     assert set(begun.sampled(Draws(x, even)).flags) == {"at-bound:logg", "at-bound:vsini", "few-good-pixels"}
 
 

@@ -12,7 +12,7 @@ import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.errors import RvsemuError
 from rvsemu.inversion import fit_coefficients, invert
-from rvsemu.observing.noise import ModelError
+from rvsemu.observing.noise import ModelError, NoiseModel
 from rvsemu.observing.observation import Observation
 from rvsemu.physics.wavelengths import air_to_vacuum, doppler
 
@@ -105,7 +105,8 @@ def real(name="kepler-93", velocity=0.0, frame="barycentric", flux=lambda x: x):
 @pytest.mark.parametrize(("name", "velocity"), [("kepler-93", 500.0), ("hd176650", -87.0)])
 def test_velocities_of_real_stars(name, velocity):
     """The labels do not depend on the velocity, which comes out."""
-    rest, moving = invert(real(name, frame="rest")), invert(real(name, velocity))
+    mask = ("calcium-cores", "edges")  # the diffuse band does not move with the star
+    rest, moving = invert(real(name, frame="rest"), mask=mask), invert(real(name, velocity), mask=mask)
     assert moving.radial_velocity.value == pytest.approx(velocity + rest.radial_velocity.value, abs=0.1)
     assert abs(rest.radial_velocity.value) < 1
     for label in ("teff", "logg", "mh"):
@@ -175,13 +176,13 @@ def test_bad_pixels_have_no_part(exact, stars):
     )
     np.testing.assert_allclose(scaled(again), scaled(result), rtol=0, atol=1e-9)
     default = invert(clean, inversion=exact)
-    assert 2401 - 3 * 31 - 25 < default.n_pixels < 2401 - 3 * 29 - 15
+    assert 2401 - 3 * 31 - 121 - 25 < default.n_pixels < 2401 - 3 * 29 - 119 - 15
     assert np.all(np.abs(scaled(default) - stars[2]) < 0.2)
 
 
 def coefficients_of(exact, spectrum, correlation=(1.0,), model_error=None, degree=3):
-    observation = Observation.from_spectrum(spectrum, exact, mask=None)
-    return fit_coefficients(exact, observation, 0.0, degree, np.array(correlation), model_error)
+    observation = Observation.from_spectrum(spectrum, exact, mask=None, noise_correlation=correlation)
+    return fit_coefficients(exact, observation, 0.0, degree, NoiseModel(observation.noise.correlation, model_error))
 
 
 def test_whole_spectra_are_projected(exact, stars):

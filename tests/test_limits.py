@@ -68,6 +68,8 @@ def test_flags_name_the_label():
     rng = np.random.default_rng(1)
     ranges = {"teff": (3600.0, 15000.0), "vsini": (0.0, 300.0), "mh": (-1.5, 1.5)}
     x = np.column_stack([rng.normal(5800, 80, 1000), rng.exponential(2.0, 1000), 1.5 - rng.exponential(0.01, 1000)])
-    assert piled_up(x, None, ranges) == ["at-bound:vsini", "at-bound:mh"]
+    assert piled_up(x, None, ranges) == ["at-bound:mh"]  # nothing is beyond v sin i = 0
     away = np.where(x[:, 2] < 1.49, 1.0, 0.0)  # weights that leave nothing at the upper limit of [M/H]
+    assert piled_up(x, away, ranges) == []
+    x[:, 1] = 300 - x[:, 1]
     assert piled_up(x, away, ranges) == ["at-bound:vsini"]

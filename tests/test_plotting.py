@@ -93,7 +93,7 @@ def test_plot_fit_shows_data_model_residual_and_masks(result):
     residual = next(line for line in below.lines if len(line.get_xdata()) == 2401)
     assert np.nanstd(residual.get_ydata()) == pytest.approx(1 / 200, rel=0.1)
     shaded = [(p.get_x(), p.get_x() + p.get_width()) for p in ax.patches]
-    assert len(shaded) == 6  # two edges, three cores, the gap
+    assert len(shaded) == 7  # two edges, three cores, the diffuse band, the gap
     assert any(low < 8560.1 and high > 8564.8 for low, high in shaded)
     assert "reduced" in below.texts[0].get_text()
     assert below.get_xlim() == ax.get_xlim()

@@ -102,7 +102,7 @@ class Residual:
         shares, _, first = shares_of(stack, model.bins, model.bins.shifts(parameters.velocities))
         used = minima.weighted.used[row] & (continuum > 0)
         level = np.where(used, continuum, 1.0)
-        weight = np.where(used, level / stack.sigma[star], 0.0) ** 2
+        weight = np.where(used, level / np.where(used, stack.sigma[star], 1.0), 0.0) ** 2
         parts = np.array([stack.flux[star] / level, stack.model.sigma(theta) ** 2])
         total, flux, emulator = (shares @ np.vstack([weight, weight * np.where(used, parts, 0.0)]).T).T
         known = total > 0

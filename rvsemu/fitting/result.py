@@ -206,7 +206,7 @@ class FitResult(Result):
 
     def _columns(self) -> dict[str, Any]:
         names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")
-        return {name: getattr(self, name) for name in names} | {"errors_smoothed": self.meta["errors_smoothed"]}
+        return {name: getattr(self, name) for name in names} | {"errors_smoothed": int(self.meta["errors_smoothed"])}
 
 
 @dataclass(frozen=True)
