@@ -10,7 +10,7 @@ from .astropy_model import RVSModel
 from .likelihood import Likelihood
 from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
-from .priors import Function, Normal, TruncatedNormal, Uniform
+from .priors import Function, Microturbulence, Normal, TruncatedNormal, Uniform
 from .result import FitFailure, FitResult
 from .settings import Settings
 from .verbs import fit, fit_many, fit_stream, prepare, sample
@@ -21,6 +21,7 @@ __all__ = [
     "FitResult",
     "Function",
     "Likelihood",
+    "Microturbulence",
     "Normal",
     "Posterior",
     "RVSModel",
