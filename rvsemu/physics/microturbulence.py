@@ -17,8 +17,8 @@ _GIANT = (1.25, 4.01e-4, 3.1e-7)
 _HIGHEST, _HOTTEST, _WIDTH = 3.31, 8071.03, 0.01045  # km/s, K, dex2: Gebran et al. (2014)
 _JOIN = 6600.0  # K
 _SMOOTH = {"teff": 150.0, "coolest": 100.0, "logg": 0.1}  # half widths of the joins, in K, K and dex
-_SCATTER = 0.3  # km/s, of F, G and K stars
-_WIDER = ((4000.0, -150.0, 0.2), (_JOIN, 200.0, 0.4), (10000.0, 500.0, 0.3))  # at K, over K, by km/s
+_SCATTER = 0.2  # km/s, of F, G and K stars
+_WIDER = ((4100.0, -150.0, 0.3), (_JOIN, 200.0, 0.5), (10000.0, 500.0, 0.3))  # at K, over K, by km/s
 
 
 @dataclass(frozen=True)
