@@ -10,13 +10,14 @@ from .astropy_model import RVSModel
 from .likelihood import Likelihood
 from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
-from .priors import Function, Microturbulence, Normal, TruncatedNormal, Uniform
+from .priors import NAMED_PRIORS, Function, Microturbulence, Normal, TruncatedNormal, Uniform
 from .result import FitFailure, FitResult
 from .settings import Settings
 from .verbs import fit, fit_many, fit_stream, prepare, sample
 
 __all__ = [
     "DEFAULT_PRIORS",
+    "NAMED_PRIORS",
     "FitFailure",
     "FitResult",
     "Function",

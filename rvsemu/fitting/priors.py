@@ -13,7 +13,7 @@ from scipy.special import log_ndtr, ndtr, ndtri
 from ..errors import LabelError
 from ..physics.microturbulence import microturbulence
 
-__all__ = ["Function", "Microturbulence", "Normal", "Prior", "TruncatedNormal", "Uniform"]
+__all__ = ["NAMED_PRIORS", "Function", "Microturbulence", "Normal", "Prior", "TruncatedNormal", "Uniform"]
 
 _STEP = 1e-4  # of the range of a label, for the derivatives of a user's function
 _SCAN = 2001  # values of a label at which a user's function is looked at
@@ -348,20 +348,18 @@ def _log_share(low, high):
     return log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
 
 
-NAMED = {
+NAMED_PRIORS: dict[str, dict[str, Prior]] = {
     "vmic": {"relation": Microturbulence(), "wide": Normal(1.5, 0.8)},
     "resolution": {"gaia-rvs": Normal(11900.0, 450.0)},
 }
-"""Priors by label that are known by a name."""
+"""Priors that go by a name, of each label."""
 
 
 def _named(name, label) -> Prior:
-    known = NAMED.get(label.name, {})
+    known = NAMED_PRIORS.get(label.name, {})
     if name not in known:
-        names = f"{' and '.join(map(repr, known))}" if known else "none has a name"
-        raise LabelError(
-            f"prior {label.name}={name!r} is unknown: of this label there are {names}; or give (mean, sigma)."
-        )
+        names = f"there are {' and '.join(map(repr, known))}" if known else "none of this label has a name"
+        raise LabelError(f"prior {label.name}={name!r} is unknown: {names}; or give (mean, sigma).")
     return known[name]
 
 

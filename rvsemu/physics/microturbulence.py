@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import expit, log_expit
 
 __all__ = ["Expected", "microturbulence"]
@@ -41,26 +42,25 @@ class Expected:
     scatter_slope: np.ndarray
 
 
-def microturbulence(teff, logg, mh=0.0) -> Expected:
+def microturbulence(teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0) -> Expected:
     """Microturbulence of stars by relations of the literature, with derivatives.
 
-    Below 6600 K it is the relation of the Gaia-ESO survey for F, G and K stars (M. Bergemann and V. Hill; from its first
-    internal release, the Gaia benchmark stars of Jofre et al. 2014, A&A 564, A133, and globular clusters; iSpec of
-    Blanco-Cuaresma et al. 2014, A&A 569, A111, uses it, too). With t = Teff - 5500 and g = log g - 4, in km/s,
+    Below 6600 K it is the relation that M. Bergemann made for the Gaia-ESO survey, from stars of its first internal
+    release, the Gaia benchmark stars (Jofre et al. 2014, A&A 564, A133) and globular clusters. It is that of iSpec, too
+    (Blanco-Cuaresma et al. 2014, A&A 569, A111). With t = Teff - 5500 and g = log g - 4, in km/s,
 
         dwarfs, log g > 3.5:  1.05 + 2.51e-4 t + 1.5e-7 t^2 - 0.14 g - 0.005 g^2 + 0.05 [M/H] + 0.01 [M/H]^2
         giants, log g < 3.5:  1.25 + 4.01e-4 t + 3.1e-7 t^2 - ... the same
 
-    where dwarfs cooler than 5000 K are taken as they are at 5000 K. Above 6600 K it is that of A and F dwarfs by Gebran
-    et al. (2014, arXiv:1312.0442), ``3.31 exp(-log10(Teff / 8071.03)^2 / 0.01045)``. The two cross there: 1.4 km/s at
-    6500 K and log g = 4.3. All changes from one to another are logistic functions, so that derivatives are continuous.
+    and dwarfs cooler than 5000 K are taken as they are at 5000 K. Above 6600 K it is that of A and F dwarfs by Gebran
+    et al. (2014, arXiv:1312.0442), ``3.31 exp(-log10(Teff / 8071.03)^2 / 0.01045)``; they cross at 6500 K
+    for dwarfs. All changes from one to another are logistic functions, so that derivatives are continuous.
 
-    The scatter is 0.3 km/s for F, G and K stars, by as much as relations and single stars differ: Bruntt et al. (2010,
-    MNRAS 405, 1907), Tsantaki et al. (2013, A&A 555, A150) and Adibekyan et al. (2015, A&A 583, A94) are within it for
-    dwarfs of 5000-6500 K and giants of 4500-5000 K. It is 0.5 km/s for M stars, to which no relation applies and for
-    which hydrodynamic models have 0.1-0.6 km/s (Wende et al. 2009, A&A 508, 1429), 0.7 km/s for A stars, which differ
-    by a quarter, and 1 km/s for B stars: those hotter than 10,000 K show none (Landstreet et al. 2009, A&A 503, 973) or
-    up to 2 km/s. **The scatters are judgements**, not measurements of one study.
+    The scatter is a **judgement**, not a measurement. F, G and K stars: 0.2 km/s, by which other relations differ, too
+    (Bruntt et al. 2010, MNRAS 405, 1907; Tsantaki et al. 2013, A&A 555, A150, for dwarfs hotter than 5300 K; that of
+    the GALAH survey in Buder et al. 2021, MNRAS 506, 150). Cooler than 4100 K: 0.5 km/s, as none applies; hydrodynamic
+    models of M stars have 0.1-0.6 km/s (Wende et al. 2009, A&A 508, 1429). A stars: 0.7 km/s, a quarter of what they
+    have. Hotter than 10,000 K: 1 km/s, as many stars there show none (Landstreet et al. 2009, A&A 503, 973).
 
     Parameters
     ----------
