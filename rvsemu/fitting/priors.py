@@ -333,18 +333,18 @@ class Microturbulence(Prior):
         z, slope = scaled(np.asarray(x, dtype=float), True)
         first = z[:, None] * slope
         first[:, 1] += by_teff / sigma
-        ends = [scaled(end, False) for end in (self.lower, self.upper) if np.isfinite(end)]
         share = _log_share(*((end - about.mean) / sigma for end in (self.lower, self.upper)))
-        for sign, (at, moved) in zip((-1, 1), ends, strict=False):
-            density = np.exp(-0.5 * at**2 - share) / np.sqrt(2 * np.pi)
-            first += sign * density[:, None] * moved
+        for sign, end in ((-1, self.lower), (1, self.upper)):
+            if np.isfinite(end):
+                at, moved = scaled(end, False)
+                first += sign * (np.exp(-0.5 * at**2 - share) / np.sqrt(2 * np.pi))[:, None] * moved
         return first, slope[:, :, None] * slope[:, None, :]
 
 
 def _log_share(low, high):
     """Logarithm of the part of a Gaussian between `low` and `high` standard deviations, however far out they are."""
-    below = low + high > 0  # then both as seen from the other side, where the differences are not of two ones
-    low, high = np.where(below, -high, low), np.where(below, -low, high)
+    other = low + high > 0  # seen from the other side, so that none is the difference of two numbers next to 1
+    low, high = np.where(other, -high, low), np.where(other, -low, high)
     return log_ndtr(high) + np.log1p(-np.exp(log_ndtr(low) - log_ndtr(high)))
 
 
