@@ -60,6 +60,8 @@ def test_generate_writes_text(tmp_path, suffix):
         (["fit", "missing.csv", "--fix", "vmic"], ["--fix", "vmic", "LABEL=VALUE"]),
         (["fit", "missing.csv", "--fix", "vmic=low"], ["--fix", "'low'", "not a number"]),
         (["fit", "missing.csv", "--prior", "vmic=1"], ["--prior", "two numbers"]),
+        (["fit", "missing.csv", "--prior", "vmic=narrow"], ["'narrow'", "'relation' and 'wide'"]),
+        (["fit", "missing.csv", "--prior", "resolution=relation"], ["'relation'", "'gaia-rvs'"]),
         (["fit", "missing.csv", "-o", "t.doc"], ["t.doc", ".ecsv"]),
         (["fit", "missing.csv", "--fix", "vmic=1", "--fix", "vmic=2"], ["--fix vmic", "given twice"]),
         (["fit", "missing.csv", "--prior", "vmic=1,1", "--prior", "vmic=2,1"], ["--prior vmic", "given twice"]),

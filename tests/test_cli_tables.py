@@ -123,6 +123,16 @@ def test_a_reader_that_has_gone_is_no_error():
     assert said == ""
 
 
+def test_priors_by_name_or_numbers(tmp_path):
+    found = []
+    for vmic in ("relation", "wide", "1.5,0.8"):
+        table = tmp_path / "t.ecsv"
+        options = ["--prior", f"vmic={vmic}", "--prior", "resolution=gaia-rvs", "-o", str(table), "--overwrite"]
+        assert main(["fit", KEPLER, *options]) == 0
+        found.append(QTable.read(table)["vmic"].value[0])
+    assert found[1] == found[2] < found[0] - 0.1
+
+
 def test_every_setting_has_an_option(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])

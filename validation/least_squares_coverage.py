@@ -6,7 +6,8 @@ Simulated stars are spectra of the emulator, with noise of the correlation of th
 velocity. Two draws of labels:
 
 interior  away from the bounds of all labels, where posteriors are nearly Gaussian
-prior     from the prior of the fit itself: uniform in all of the domain, Gaussian for resolution and vmic
+prior     from the prior of the fit itself: uniform in all of the domain, Gaussian for the resolution, and for vmic
+          about what Teff, log g and [M/H] let expect
 
 Both are fitted twice, with ``errors="gaussian"`` and with ``errors="sampled"``; measured are the true labels within the
 intervals of 68 and 95 %, the RMS of the pulls, and the fits that end in a wrong minimum. Makes

@@ -83,7 +83,7 @@ def measure(number, snr) -> dict:
             smooth = False if kind["true"] else None
             fit = rvsemu.fit(spectrum, emulator=emulator(), model_error=None, errors=errors, smooth_sigma=smooth)
             runs.append({**kind, "errors": errors, **_told(fit, truth)})
-    return {"star": number, "snr": snr, "emulator": rvsemu.shipped().info["version"], "truth": truth, "runs": runs}
+    return {"star": number, "snr": snr, "truth": truth, "runs": runs}
 
 
 def _told(fit, truth) -> dict:

@@ -6,15 +6,20 @@ import json
 from pathlib import Path
 
 import rvsemu
+from rvsemu.fitting import DEFAULT_PRIORS
 
 __all__ = ["add", "read", "rst"]
 
 
 def read(path: Path) -> list[dict]:
-    """The rows of a file that were made with the emulator of today."""
+    """The rows of a file that were made with the emulator and the priors of today."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = (json.loads(line) for line in lines if line.endswith("}"))  # not the half of a line
-    return [row for row in rows if row["emulator"] == rvsemu.shipped().info["version"]]
+    return [row for row in rows if _today().items() <= row.items()]
+
+
+def _today() -> dict:
+    return {"emulator": rvsemu.shipped().info["version"], "priors": repr(DEFAULT_PRIORS)}
 
 
 def add(path: Path, row: dict) -> None:
@@ -23,7 +28,7 @@ def add(path: Path, row: dict) -> None:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     begin = "\n" if text and not text.endswith("\n") else ""
     with open(path, "a", encoding="utf-8") as file:
-        file.write(f"{begin}{json.dumps(row)}\n")
+        file.write(f"{begin}{json.dumps(row | _today())}\n")
 
 
 def rst(head: list, rows: list[list], title: str = "") -> str:

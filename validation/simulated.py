@@ -12,7 +12,7 @@ from scipy.stats import truncnorm
 
 from rvsemu._compat import Spectrum
 from rvsemu.emulator import Emulator
-from rvsemu.fitting import DEFAULT_PRIORS
+from rvsemu.fitting import DEFAULT_PRIORS, Microturbulence
 from rvsemu.observing import RVS_NOISE_CORRELATION
 
 __all__ = ["WAVELENGTH", "correlated", "draw_labels", "exact", "observed", "simulate"]
@@ -30,13 +30,17 @@ def exact(emulator: Emulator) -> Emulator:
 def draw_labels(emulator, rng, count, velocities=(-30.0, 30.0), **ranges) -> dict[str, np.ndarray]:
     """Labels and radial velocities of `count` stars, uniform in their ranges.
 
-    Resolution and microturbulence come from their default priors; `ranges` narrows the range of any other label.
+    Resolution and microturbulence come from their default priors, the latter once the labels that it depends on are
+    known; `ranges` narrows the range of any other label.
     """
-    out = {}
-    for label in emulator.labels.labels:
+    out = dict.fromkeys(emulator.labels.names)
+    for label in sorted(emulator.labels.labels, key=lambda x: isinstance(DEFAULT_PRIORS.get(x.name), Microturbulence)):
         low, high = ranges.get(label.name, (label.lower, label.upper))
-        if label.name in DEFAULT_PRIORS and label.name not in ranges:
-            mean, sigma = DEFAULT_PRIORS[label.name]
+        prior = None if label.name in ranges else DEFAULT_PRIORS.get(label.name)
+        if isinstance(prior, Microturbulence):
+            out[label.name] = prior.within(low, high).draw(rng, **{name: out[name] for name in prior.given})
+        elif prior is not None:
+            mean, sigma = prior
             limits = (low - mean) / sigma, (high - mean) / sigma
             out[label.name] = truncnorm.rvs(*limits, mean, sigma, size=count, random_state=rng)
         else:

@@ -18,6 +18,10 @@ def _mask(text):
     return limits(text) if "," in text else text
 
 
+def _prior(text):
+    return pair(text) if "," in text or text[:1] in "+-.0123456789" else text
+
+
 def _numbers(text):
     return text if text in ("auto", *NOISES) else tuple(real(-1, 1)(part) for part in text.split(","))
 
@@ -30,7 +34,7 @@ _REPEATED = {"action": "append", "default": None}
 _OPTIONS: dict[str, tuple[str, dict]] = {
     "emulator": ("--emulator", {"metavar": "NAME|FILE"}),
     "fixed": ("--fix", {"type": label_is(real(-1e6, 1e6)), "metavar": "LABEL=X", **_REPEATED}),
-    "priors": ("--prior", {"type": label_is(pair), "metavar": "LABEL=MEAN,SIGMA", **_REPEATED}),
+    "priors": ("--prior", {"type": label_is(_prior), "metavar": "LABEL=MEAN,SIGMA|NAME", **_REPEATED}),
     "radial_velocity": ("--radial-velocity", {"type": one_or_two, "metavar": "V|LOW,HIGH"}),
     "continuum_degree": ("--continuum-degree", {"type": whole(0, 20), "metavar": "N"}),
     "mask": ("--mask", {"type": _mask, "metavar": "NAME|LOW,HIGH|none", **_REPEATED}),

@@ -10,17 +10,19 @@ from .astropy_model import RVSModel
 from .likelihood import Likelihood
 from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
-from .priors import Function, Normal, TruncatedNormal, Uniform
+from .priors import NAMED_PRIORS, Function, Microturbulence, Normal, TruncatedNormal, Uniform
 from .result import FitFailure, FitResult
 from .settings import Settings
 from .verbs import fit, fit_many, fit_stream, prepare, sample
 
 __all__ = [
     "DEFAULT_PRIORS",
+    "NAMED_PRIORS",
     "FitFailure",
     "FitResult",
     "Function",
     "Likelihood",
+    "Microturbulence",
     "Normal",
     "Posterior",
     "RVSModel",

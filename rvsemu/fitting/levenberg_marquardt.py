@@ -9,6 +9,7 @@ import numpy as np
 __all__ = ["Box", "Minimum", "minimise"]
 
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
+_NOISE = 2e-6  # of a cost: what single precision cannot resolve
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
 
 
@@ -68,7 +69,8 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     box : Box
         Bounds, and the longest steps.
     tolerance : float
-        A problem is done when a step is expected to lower its cost by less than this; it is the last one.
+        A problem is done when a step is expected to lower its cost by less than this; it is the last one. Or when it
+        did not, and was expected to do so by less than the rounding of the cost.
     steps : int
         Maximum number of steps.
     prune : callable, optional
@@ -97,6 +99,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         with np.errstate(invalid="ignore"):  # infinite costs, where a prior is zero
             ratio = (cost[active] - new[0]) / np.maximum(gain, 1e-300)
         better = ratio > 1e-3
+        done |= ~better & (gain >= 0) & (gain * (1.0 + damping[active]) < _NOISE * np.abs(cost[active]))
         taken = active[better]
         x[taken], cost[taken], gradient[taken], hessian[taken] = (v[better] for v in (trial, *new))
         worse = np.maximum(_MORE * damping[active], _POOR)

@@ -37,8 +37,6 @@ def objective(parameters, model, projection, star):
         parts = some.normal_equations(solution, slopes[:, None, moved])
         gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
         first, second = parameters.prior_slopes(x)
-        diagonal = np.arange(x.shape[1])
-        hessian[:, diagonal, diagonal] += second
-        return 0.5 * solution.chi2[:, 0] - parameters.log_prior(x), gradient + first, hessian
+        return 0.5 * solution.chi2[:, 0] - parameters.log_prior(x), gradient + first, hessian + second
 
     return evaluate

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..emulator.labels import Label, LabelSpace
 from ..errors import LabelError
 from .levenberg_marquardt import Box
-from .priors import Normal, Prior, Uniform, as_prior
+from .priors import Microturbulence, Normal, Prior, Uniform, as_prior
 
 __all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters"]
 
 RADIAL_VELOCITY = "radial_velocity"
 LOG_JITTER = "log_jitter"
 
-DEFAULT_PRIORS = {"resolution": (11900.0, 450.0), "vmic": (1.5, 0.8)}
-"""Mean and sigma of the Gaussian priors used unless told otherwise, for Gaia RVS spectra.
+DEFAULT_PRIORS: dict[str, Any] = {"resolution": (11900.0, 450.0), "vmic": Microturbulence()}
+"""Priors used unless told otherwise, for Gaia RVS spectra.
 
-Resolution and microturbulence are nearly degenerate with each other and with the strength of all
-lines. The resolution of the RVS was measured to be 10,983-12,587 over the field of view, mean 11,891
-(on the instrument see Cropper et al. 2018, A&A 616, A5; nominal 11,500); microturbulence is 0.5-3 km/s
-for most stars of spectral types A to K. All other labels are uniform in their bounds.
+Resolution and microturbulence are nearly degenerate with each other and with the strength of all lines. The resolution
+of the RVS was measured to be 10,983-12,587 over the field of view, mean 11,891 (on the instrument see Cropper et al.
+2018, A&A 616, A5; nominal 11,500): the prior is a Gaussian of this mean and sigma. Microturbulence follows published
+relations with Teff, log g and [M/H], with their scatter: see `Microturbulence`. For an emulator without Teff or log g
+it is a Gaussian, 1.5 +- 0.8 km/s. All other labels are uniform in their bounds.
 """
 
 _FASTEST = 3000.0  # km/s: beyond, nothing of the emulator's range is left in the pixels of the RVS
@@ -135,19 +137,46 @@ class Parameters:
         free = self.free
         inside = np.all((x >= self.lower[free]) & (x <= self.upper[free]), axis=1)
         out = np.where(inside, 0.0, -np.inf)
-        for j, i in enumerate(free):
+        theta = self.full(x[inside])
+        for i in free:
             prior = self.priors[i]
             if type(prior) is Uniform:
                 out -= np.log(prior.upper - prior.lower)
             else:
-                out[inside] += prior.log_density(x[inside, j])
+                out[inside] += prior.log_density(theta[:, i], *theta[:, self._given(prior)].T)
         return out
 
     def prior_slopes(self, x) -> tuple[np.ndarray, np.ndarray]:
-        """First and second derivatives (n, m) of -log prior at free values (n, m), inside of the bounds."""
-        slopes = [self.priors[i].slope(x[:, j]) for j, i in enumerate(self.free)]
-        first, second = np.array(slopes).transpose(1, 2, 0)
-        return first, second
+        """Derivatives of -log prior at free values (n, m) inside of the bounds: first (n, m), and second (n, m, m).
+
+        The latter are without what could make them negative.
+        """
+        theta, n = self.full(x), len(self.fixed)
+        first, second = np.zeros((len(theta), n)), np.zeros((len(theta), n, n))
+        for i in self.free:
+            prior = self.priors[i]
+            if given := self._given(prior):
+                which = np.array([i, *given])
+                by, twice = prior.slopes(theta[:, i], *theta[:, given].T)
+                first[:, which] += by[:, : len(which)]
+                second[:, which[:, None], which] += twice[:, : len(which), : len(which)]
+            else:
+                by, twice = prior.slope(theta[:, i])
+                first[:, i] += by
+                second[:, i, i] += twice
+        return first[:, self.free], second[:, self.free[:, None], self.free]
+
+    def expected(self, x) -> np.ndarray:
+        """Free values (n, m) with labels whose prior depends on others where it expects them to be."""
+        theta = self.full(x)
+        for i in self.free:
+            if given := self._given(self.priors[i]):
+                theta[:, i] = self.priors[i].expected(*theta[:, given].T)
+        return theta[:, self.free]
+
+    def _given(self, prior) -> list[int]:
+        """Indices of the labels that a prior depends on."""
+        return _present(prior, self.space)
 
     @property
     def informative(self) -> dict:
@@ -212,32 +241,57 @@ def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
     return out
 
 
-def _priors(space, fixed, lower, upper, given):
-    """Bounds and a prior for each free parameter; without any other it is uniform."""
-    default = given is None
-    chosen = dict(DEFAULT_PRIORS if default else given)
+def _present(prior, space) -> list[int]:
+    """Indices of the labels that a prior depends on, as far as there are such."""
+    return [space.names.index(name) for name in prior.given if name in space.names]
+
+
+def _chosen(space, fixed, given) -> dict:
+    """What was asked for by label; of the default ones those that make sense."""
+    chosen = dict(DEFAULT_PRIORS if given is None else given)
     for name in list(chosen):
-        if default and (name not in space.names or not np.isnan(fixed[space.names.index(name)])):
+        if given is None and (name not in space.names or not np.isnan(fixed[space.names.index(name)])):
             del chosen[name]
         elif not np.isnan(fixed[space.names.index(space[name].name)]):
             raise LabelError(f"{name} is fixed and has a prior: choose one.")
-    priors = []
+    if given is None and "vmic" in chosen and not {"teff", "logg"} <= set(space.names):
+        chosen["vmic"] = "wide"
+    return chosen
+
+
+def _priors(space, fixed, lower, upper, given):
+    """Bounds and a prior for each free parameter; without any other it is uniform."""
+    chosen = _chosen(space, fixed, given)
+    priors: list[Prior | None] = []
     for i, label in enumerate(space.labels):
         if not np.isnan(fixed[i]):
             priors.append(None)
-            continue
-        if label.name in chosen:
+        elif label.name in chosen:
             prior = as_prior(chosen[label.name], label)
-            low, high = max(lower[i], prior.lower), min(upper[i], prior.upper)
-            if type(prior) is Normal and not lower[i] <= prior.mean <= upper[i]:
-                raise LabelError(
-                    f"prior of {label.name}: the mean {prior.mean:g} is outside {lower[i]:g} to {upper[i]:g}; give one "
-                    "inside, or a Function or TruncatedNormal if only the tail is meant."
-                )
-            if not low < high:
-                raise LabelError(f"prior of {label.name}, {prior!r}: nothing of {lower[i]:g} to {upper[i]:g} is left.")
-            lower[i], upper[i] = low, high
+            lower[i], upper[i] = _bounded(prior, label, lower[i], upper[i])
+            priors.append(_conditional(prior, label, space, (lower[i], upper[i])))
         else:
-            prior = Uniform(lower[i], upper[i])
-        priors.append(prior)
+            priors.append(Uniform(lower[i], upper[i]))
     return lower, upper, tuple(priors)
+
+
+def _bounded(prior, label, lower, upper) -> tuple[float, float]:
+    """What a prior leaves of the bounds of its label."""
+    low, high = max(lower, prior.lower), min(upper, prior.upper)
+    if type(prior) is Normal and not lower <= prior.mean <= upper:
+        raise LabelError(
+            f"prior of {label.name}: the mean {prior.mean:g} is outside {lower:g} to {upper:g}; give one "
+            "inside, or a Function or TruncatedNormal if only the tail is meant."
+        )
+    if not low < high:
+        raise LabelError(f"prior of {label.name}, {prior!r}: nothing of {lower:g} to {upper:g} is left.")
+    return low, high
+
+
+def _conditional(prior, label, space, bounds) -> Prior:
+    """The same; one that depends on other labels is normalised within the bounds."""
+    if not prior.given:
+        return prior
+    if missing := [name for name in prior.given[: prior.required] if name not in space.names]:
+        raise LabelError(f"prior of {label.name}, {prior!r}: it needs {' and '.join(missing)}, which is no label here.")
+    return prior.within(*bounds)

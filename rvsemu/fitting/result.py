@@ -350,7 +350,7 @@ def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
     label without any effect on the spectrum gets the error of knowing nothing.
     """
     free = parameters.free
-    known = np.diag(parameters.prior_slopes(x[None])[1][0])
+    known = parameters.prior_slopes(x[None])[1][0]
     prior = known + np.diag(12.0 / (parameters.upper[free] - parameters.lower[free]) ** 2)
     data = hessian - known
     inverse = np.linalg.inv(data + prior)

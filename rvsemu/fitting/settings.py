@@ -43,10 +43,12 @@ class Settings:
         Labels held at a value. Floats or Quantities by name, e.g. ``{"vmic": 1.0}``; also ``radial_velocity``.
     priors : dict, optional
         Priors by label, which replace all of the default ones. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
-        sigma; others are frozen distributions of scipy.stats, `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`
-        and `Function`, and any function from values to log densities; ``{}`` is none. Default:
-        `rvsemu.fitting.DEFAULT_PRIORS` for those of its labels that are neither absent nor fixed. Labels without one
-        are uniform in their domain.
+        sigma; others are names (`rvsemu.fitting.NAMED_PRIORS`: for vmic ``"relation"``, for what other labels let
+        expect, or ``"wide"``, for resolution ``"gaia-rvs"``), frozen distributions of scipy.stats,
+        `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`, `Function` and `Microturbulence`, and any function from
+        values to log densities; ``{}`` is none. Default: `rvsemu.fitting.DEFAULT_PRIORS`, which are ``{"vmic":
+        "relation", "resolution": "gaia-rvs"}``, for those of these labels that are neither absent nor fixed. Labels
+        without one are uniform in their domain.
     radial_velocity : (float, float) or float or Quantity, optional
         Bounds of the radial velocity in km/s, or the value to hold it at; by default -100 to 100 for spectra whose
         ``meta["frame"]`` is ``"rest"``, as that of Gaia's mean spectra is, and -1000 to 1000 for others.

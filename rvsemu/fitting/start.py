@@ -209,13 +209,15 @@ def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
 def label_grid(parameters) -> np.ndarray:
     """Free parameters, shape (2048, m), spread evenly over their priors; those with a Gaussian one stay at its mean.
 
+    Where the mean depends on other labels it is that of each point.
+
     Points of the additive recurrence of Roberts (2018, "The unreasonable effectiveness of quasirandom
     sequences"), the same each time.
     """
     free = parameters.free
     unit = unit_points(_GRID, len(free))
     columns = [parameters.priors[i].spread(column) for i, column in zip(free, unit.T, strict=True)]
-    return np.clip(np.array(columns).T, parameters.lower[free], parameters.upper[free])
+    return parameters.expected(np.clip(np.array(columns).T, parameters.lower[free], parameters.upper[free]))
 
 
 @lru_cache(maxsize=32)
