@@ -23,11 +23,12 @@ _ZONES = 6  # of Teff, equal in its logarithm
 _PART = 0.15  # of the range of a label: what is further apart is different
 _FEW, _SOME = 64, 256  # of these, to look for the velocity, and to compare some
 _LOOKED_AT = 8  # minima of chi2 as a function of the velocity, the best, to compare
+_FIRST_DEGREE, _DEGREE = 1, 2  # of what is left of the continuum: while the velocity is open, and then
 _NEAR = 3  # bins: templates of other labels may be best at a neighbouring velocity
 _PEAKS = 3  # velocities that share the starts
 _APART = 6  # bins: velocities that are nearer are one
 _CLOSE = 15.0  # of chi2 / 2, above the best velocity: what may be as good when labels have been fitted
-_FIRST_STEPS, _STEPS = 2, 24
+_STEPS = 24
 _TOLERANCE = 0.02  # of chi2 / 2: what is left is a tenth of a standard deviation
 _SAME = 0.5  # sigma: starts that are nearer to each other have come together
 _HOPELESS = 30.0  # above the lowest chi2 / 2, and not falling fast
@@ -68,21 +69,22 @@ class Grid:
             Lowest and highest.
         """
         spectrum = Normalised.of(binned, star)
-        some = shifts[0] + _lowest(self._templates.search(spectrum, shifts).min(axis=0))
+        some = shifts[0] + _lowest(self._templates.search(spectrum.sums(_FIRST_DEGREE), shifts).min(axis=0))
+        sums = spectrum.sums(_DEGREE)
         part = slice(None, None, max(1, len(self.theta) // _SOME))
-        peaks = _peaks(some, np.array([self._templates.look(spectrum, shift, part).min() for shift in some]))
+        peaks = _peaks(some, np.array([self._templates.look(sums, shift, part).min() for shift in some]))
         rows, moved = [], []
         for number, peak in enumerate(peaks):
             count = len(range(number, STARTS, len(peaks)))
-            rows.append(self._different(self._templates.look(spectrum, peak), count))
-            moved.append(self._refined(spectrum, rows[-1], peak, shifts))
+            rows.append(self._different(self._templates.look(sums, peak), count))
+            moved.append(self._refined(sums, rows[-1], peak, shifts))
         return np.concatenate(rows), np.concatenate(moved), np.repeat(peaks, [len(one) for one in rows])
 
-    def _refined(self, spectrum, rows, peak, shifts) -> np.ndarray:
+    def _refined(self, sums, rows, peak, shifts) -> np.ndarray:
         """Shift (k,), in fractions of bins, of each of the templates `rows` (k,): the vertex of a parabola through the
         lowest chi2 near the `peak` and its neighbours."""
         near = np.arange(max(shifts[0], peak - _NEAR), min(shifts[1], peak + _NEAR) + 1)
-        chi2 = np.array([self._templates.look(spectrum, shift, rows) for shift in near])
+        chi2 = np.array([self._templates.look(sums, shift, rows) for shift in near])
         best = np.argmin(chi2, axis=0)
         inside = (best > 0) & (best < len(near) - 1)
         below, here, above = (np.take_along_axis(chi2, (best + d * inside)[None], 0)[0] for d in (-1, 0, 1))

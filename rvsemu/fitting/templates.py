@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -13,7 +14,6 @@ __all__ = ["Normalised", "Templates"]
 
 _COMPONENTS = 24  # principal ones, of the few templates that are tried at all shifts
 _NEGLIGIBLE = 1e-6  # sum of squares: rounding
-_DEGREE, _FIRST_DEGREE = 2, 1  # of what is left of the continuum; while the velocity is open
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,58 @@ class Normalised:
         level = np.where(np.min(level[weight > 0]) > 0, level, 1.0)
         return cls(flux / level - 1.0, weight * level**2, binned.first)
 
-    def vectors(self, degree) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors (q, n) whose products with lines and their squares chi2 is made of: see `_chi2`."""
-        basis = chebyshev_basis(np.arange(len(self.weight), dtype=float), degree).T
-        pairs = [basis[i] * basis[j] for i in range(len(basis)) for j in range(i, len(basis))]
-        squares = self.weight * np.array(pairs)
-        return squares, np.concatenate([self.weight * self.excess * basis, squares])
+    def sums(self, degree) -> Sums:
+        """What chi2 of lines is made of, with what is left of the continuum a polynomial."""
+        basis, pairs = _polynomials(len(self.weight), degree)
+        squares = self.weight * pairs
+        lines = np.concatenate([self.weight * self.excess * basis, squares])
+        total = float(np.sum(self.weight * self.excess**2))
+        return Sums(self.first, total, squares.astype("f4"), lines.astype("f4"), lines.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over n bins that chi2 of a template is made of: see `Templates`.
+
+    Parameters
+    ----------
+    first : int
+        Number of the first bin.
+    total : float
+        chi2 without lines and continuum.
+    squares, lines : ndarray, shape (q, n)
+        Vectors to be multiplied with squares of lines, and with lines.
+    ones : ndarray, shape (q,)
+        Products of the latter with ones.
+    """
+
+    first: int
+    total: float
+    squares: np.ndarray
+    lines: np.ndarray
+    ones: np.ndarray
+
+    def chi2(self, squares, lines) -> np.ndarray:
+        """chi2 (...) from products of the vectors with squares of lines and with lines, each (q, ...)."""
+        size = len(lines) - len(squares)
+        ones = self.ones.reshape(-1, *[1] * (lines.ndim - 1))
+        excess, pairs, squares = lines[:size].astype(float), lines[size:].astype(float), squares.astype(float)
+        normal = ones[size:] - 2.0 * pairs + squares
+        right = ones[:size] - excess + pairs[:size] - squares[:size]  # the first polynomial is 1
+        return self.total + 2.0 * excess[0] + squares[0] - _explained(normal, right)
+
+
+@lru_cache(maxsize=32)
+def _polynomials(count, degree) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev polynomials (p, count) and products of all pairs of them, those with the first one first."""
+    basis = chebyshev_basis(np.arange(count, dtype=float), degree).T
+    return basis, np.array([basis[i] * basis[j] for i in range(len(basis)) for j in range(i, len(basis))])
 
 
 class Templates:
     """Lines, 1 - m, of template spectra in bins.
 
-    With L = 1 - m, a continuum 1 + B d and the excess e = flux - 1, chi2 is that of e + L - (1 - L) B d, least in d. Its
+    With L = 1 - m, the excess e = flux - 1 and a continuum 1 + B d, chi2 is that of e + L - (1 - L) B d, least in d. Its
     sums are linear in L and in L squared, and, as functions of the shift, cross-correlations. Sums over lines, and not
     over models, lose nothing in single precision.
 
@@ -71,19 +111,18 @@ class Templates:
         self._size = next_fast_len(flux.shape[1], real=True)
         self._few = [_Compressed(part[few], self._size) for part in (self._squares, self._lines)]
 
-    def look(self, spectrum, shift, rows=slice(None)) -> np.ndarray:
+    def look(self, sums, shift, rows=slice(None)) -> np.ndarray:
         """chi2 (k,) of the templates `rows` at a whole shift."""
-        start = spectrum.first - shift
-        window = slice(start, start + len(spectrum.weight))
-        squares, lines = (x.astype("f4") for x in spectrum.vectors(_DEGREE))
-        products = [squares @ self._squares[rows, window].T, lines @ self._lines[rows, window].T]
-        return _chi2(spectrum, _DEGREE, *products)
+        start = sums.first - shift
+        window = slice(start, start + sums.lines.shape[1])
+        squares, lines = self._squares[:, window][rows], self._lines[:, window][rows]
+        return sums.chi2(sums.squares @ squares.T, sums.lines @ lines.T)
 
-    def search(self, spectrum, shifts) -> np.ndarray:
+    def search(self, sums, shifts) -> np.ndarray:
         """chi2 (k, v) of the few templates at all whole shifts from the lowest to the highest."""
-        moved = np.arange(shifts[0], shifts[1] + 1) - spectrum.first
-        vectors = zip(self._few, spectrum.vectors(_FIRST_DEGREE), strict=True)
-        return _chi2(spectrum, _FIRST_DEGREE, *(part.correlations(x, moved) for part, x in vectors))
+        moved = np.arange(shifts[0], shifts[1] + 1) - sums.first
+        squares, lines = self._few
+        return sums.chi2(squares.correlations(sums.squares, moved), lines.correlations(sums.lines, moved))
 
 
 class _Compressed:
@@ -107,19 +146,8 @@ class _Compressed:
 
     def correlations(self, vectors, shifts) -> np.ndarray:
         """Sums over n of vectors (q, n) times rows moved by whole shifts (v,): (q, k, v)."""
-        products = rfft(vectors.astype("f4"), self._size)[:, None] * self._transformed
+        products = rfft(vectors, self._size)[:, None] * self._transformed
         return self._coefficients @ irfft(products, self._size)[..., shifts]
-
-
-def _chi2(spectrum, degree, squares, lines) -> np.ndarray:
-    """chi2 from the products of `Normalised.vectors` with squares of lines and with lines, each (q, ...)."""
-    (plain_squares, plain), size = spectrum.vectors(degree), degree + 1
-    ones = [x.sum(axis=1).reshape(-1, *[1] * (squares.ndim - 1)) for x in (plain_squares, plain)]
-    excess, pairs, squares = lines[:size].astype(float), lines[size:].astype(float), squares.astype(float)
-    normal = ones[0] - 2.0 * pairs + squares
-    right = ones[1][:size] - excess + pairs[:size] - squares[:size]  # the first basis vector is 1
-    total = np.sum(spectrum.weight * spectrum.excess**2) + 2.0 * excess[0] + squares[0]
-    return total - _explained(normal, right)
 
 
 def _explained(normal, right) -> np.ndarray:
