@@ -27,6 +27,7 @@ _AROUND = np.arange(2, 11)  # where it is between those of both
 _BEST = 4  # of the shifts beside it, for each template
 _BEYOND = 400  # bins around those of the emulator, without lines: more than any shift
 _TOGETHER = 2.0  # errors of models are alike in neighbouring bins: factor of their variance
+_TINY = 1e-12
 _LEAST = 1e-3  # part of the lines that must be left when what else may change is taken out
 _SCORE, _SHARE = 5.0, 0.08  # sigma, and share of the light, of one star beside the fit
 _PAIR_SCORE, _PAIR_SHARE = 4.5, 0.15  # of each of two around it
@@ -44,7 +45,7 @@ class SecondLines:
     def __init__(self, model):
         labels = model.labels.labels
         columns = [np.clip(_TEMPLATES.get(x.name, [x.lower]), x.lower, x.upper) for x in labels]
-        lines = 1.0 - model.flux(np.stack(np.broadcast_arrays(*columns), axis=1)).astype(float)
+        lines = 1.0 - model.flux(np.stack(np.broadcast_arrays(*columns), axis=1)).astype("f4")
         self.model = model
         self._lines = np.pad(lines, ((0, 0), (_BEYOND, _BEYOND)))
         self._size = next_fast_len(self._lines.shape[1], real=True)
@@ -58,10 +59,10 @@ class SecondLines:
     def likely(self, residual) -> np.ndarray:
         """Shifts (k, 4) beside that of the fit at which a `Residual` looks most like the lines of each template."""
         shifts = residual.shift + np.concatenate([-_BESIDE[::-1], _BESIDE])
-        vectors = rfft(np.array([residual.weight * residual.missing, residual.weight]), self._size)
+        vectors = rfft(np.array([residual.weight * residual.missing, residual.weight], dtype="f4"), self._size)
         products = zip(vectors, self._transformed, strict=True)
         strength, power = (irfft(v * t, self._size)[:, shifts - residual.first] for v, t in products)
-        score = strength / np.sqrt(np.maximum(power, 1e-6 * power.max() + 1e-300))
+        score = strength / np.sqrt(np.maximum(power, 1e-6 * power.max() + _TINY))
         return shifts[np.argsort(-score, axis=1, kind="stable")[:, :_BEST]]
 
     def rows(self, shifts, first, count) -> np.ndarray:
@@ -167,12 +168,12 @@ def _projected(residual, rows) -> tuple[np.ndarray, np.ndarray]:
     span of the nuisance."""
     root = np.sqrt(residual.weight)
     nuisance = _orthonormal(residual.nuisance * root)
-    missing, rows = root * residual.missing, root * rows
+    missing, nuisance, rows = (root * residual.missing).astype("f4"), nuisance.astype("f4"), root.astype("f4") * rows
     overlap = rows @ nuisance.T
     strength = rows @ missing - overlap @ (nuisance @ missing)
     gram = rows @ rows.swapaxes(1, 2)
     diagonal = np.arange(gram.shape[1])
-    floor = _LEAST * gram[:, diagonal, diagonal] + 1e-300
+    floor = _LEAST * gram[:, diagonal, diagonal] + _TINY
     gram -= overlap @ overlap.swapaxes(1, 2)
     gram[:, diagonal, diagonal] = np.maximum(gram[:, diagonal, diagonal], floor)
     return strength, gram

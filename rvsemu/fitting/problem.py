@@ -24,7 +24,7 @@ from .start import first_minima, likely_velocity
 __all__ = ["Minima", "Problem"]
 
 _ROUGH = 0.02  # of chi2 / 2: enough to take the covariance there once more
-_TOLERANCE = 1e-5  # the last step gains less: where labels are degenerate many small ones make a large one
+_TOLERANCE = 1e-4  # the last step gains less: where labels are degenerate many small ones make a large one
 _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior

@@ -11,7 +11,7 @@ from .bins import Binned
 from .coarse import CoarseModel
 from .levenberg_marquardt import minimise
 from .objective import objective
-from .templates import Templates
+from .templates import Normalised, Templates
 
 __all__ = ["STARTS", "Grid", "first_minima", "label_grid", "likely_velocity", "unit_points"]
 
@@ -21,11 +21,14 @@ _GRID = 2048  # spectra of the coarse grid
 _CANDIDATES = 64  # of these, the best, to choose different ones from
 _ZONES = 6  # of Teff, equal in its logarithm
 _PART = 0.15  # of the range of a label: what is further apart is different
-_FEW = 64  # of these, to look for the velocity
+_FEW, _SOME = 64, 256  # of these, to look for the velocity, and to compare some
+_LOOKED_AT = 8  # minima of chi2 as a function of the velocity, the best, to compare
+_FIRST_DEGREE, _DEGREE = 1, 2  # of what is left of the continuum: while the velocity is open, and then
+_NEAR = 3  # bins: templates of other labels may be best at a neighbouring velocity
 _PEAKS = 3  # velocities that share the starts
 _APART = 6  # bins: velocities that are nearer are one
 _CLOSE = 15.0  # of chi2 / 2, above the best velocity: what may be as good when labels have been fitted
-_FIRST_STEPS, _STEPS = 2, 24
+_STEPS = 24
 _TOLERANCE = 0.02  # of chi2 / 2: what is left is a tenth of a standard deviation
 _SAME = 0.5  # sigma: starts that are nearer to each other have come together
 _HOPELESS = 30.0  # above the lowest chi2 / 2, and not falling fast
@@ -42,8 +45,7 @@ class Grid:
 
     def __init__(self, model, theta):
         self.model, self.theta = model, theta
-        self._templates = Templates(model.flux(theta))
-        self._few = np.arange(0, len(theta), max(1, len(theta) // _FEW))
+        self._templates = Templates(model.flux(theta), slice(None, None, max(1, len(theta) // _FEW)))
         upper, lower = theta.max(axis=0), theta.min(axis=0)
         teff = theta[:, model.labels.names.index("teff")]
         self._zone = np.searchsorted(np.geomspace(teff.min(), teff.max(), _ZONES + 1)[1:-1], teff)
@@ -66,17 +68,29 @@ class Grid:
         shifts : (int, int)
             Lowest and highest.
         """
-        search = self._templates.search(binned, star, shifts)
-        peaks = _peaks(search.chi2(self._few))
-        rows, moved, whole = [], [], []
+        spectrum = Normalised.of(binned, star)
+        some = shifts[0] + _lowest(self._templates.search(spectrum.sums(_FIRST_DEGREE), shifts).min(axis=0))
+        sums = spectrum.sums(_DEGREE)
+        part = slice(None, None, max(1, len(self.theta) // _SOME))
+        peaks = _peaks(some, np.array([self._templates.look(sums, shift, part).min() for shift in some]))
+        rows, moved = [], []
         for number, peak in enumerate(peaks):
-            chi2 = self._templates.look(binned, star, search.first + peak)
             count = len(range(number, STARTS, len(peaks)))
-            chosen = self._different(chi2, count)
-            rows.append(chosen)
-            moved.append(search.refined(chosen, peak))
-            whole.append(np.full(count, search.first + peak))
-        return np.concatenate(rows), np.concatenate(moved), np.concatenate(whole)
+            rows.append(self._different(self._templates.look(sums, peak), count))
+            moved.append(self._refined(sums, rows[-1], peak, shifts))
+        return np.concatenate(rows), np.concatenate(moved), np.repeat(peaks, [len(one) for one in rows])
+
+    def _refined(self, sums, rows, peak, shifts) -> np.ndarray:
+        """Shift (k,), in fractions of bins, of each of the templates `rows` (k,): the vertex of a parabola through the
+        lowest chi2 near the `peak` and its neighbours."""
+        near = np.arange(max(shifts[0], peak - _NEAR), min(shifts[1], peak + _NEAR) + 1)
+        chi2 = np.array([self._templates.look(sums, shift, rows) for shift in near])
+        best = np.argmin(chi2, axis=0)
+        inside = (best > 0) & (best < len(near) - 1)
+        below, here, above = (np.take_along_axis(chi2, (best + d * inside)[None], 0)[0] for d in (-1, 0, 1))
+        bend = below - 2.0 * here + above
+        vertex = np.divide(below - above, 2.0 * bend, where=bend > 0, out=np.zeros(len(rows)))
+        return near[best] + np.clip(vertex, -0.5, 0.5)
 
     def _different(self, chi2, count) -> np.ndarray:
         """Rows to start from: the best of each zone of Teff, then the best that differ from all before.
@@ -96,24 +110,21 @@ class Grid:
         return np.array(chosen[:count])
 
 
-def _peaks(chi2) -> list[int]:
-    """Shifts, counted from the lowest, to follow: the best, and others as good that are far from it.
+def _lowest(chi2) -> np.ndarray:
+    """Indices of the lowest of the local minima of chi2 (v,)."""
+    padded = np.pad(chi2, 1, constant_values=np.inf)
+    minima = np.flatnonzero((chi2 <= padded[:-2]) & (chi2 <= padded[2:]))
+    return minima[np.argsort(chi2[minima], kind="stable")[:_LOOKED_AT]]
 
-    Parameters
-    ----------
-    chi2 : ndarray, shape (n_shifts, k)
-        Of k templates.
-    """
-    best = chi2.min(axis=1)
-    limit = best.min() + 2 * _CLOSE
-    peaks = []
-    for i in np.argsort(best, kind="stable"):
-        if best[i] > limit or len(peaks) == _PEAKS:
-            break
-        lowest = best[max(0, i - 1) : i + 2].min() == best[i]
-        if lowest and all(abs(i - other) >= _APART for other in peaks):
-            peaks.append(int(i))
-    return peaks
+
+def _peaks(shifts, chi2) -> list[int]:
+    """Of `shifts` (v,), those to follow: that of the lowest `chi2` (v,), and others as good that are far from it."""
+    chosen: list[int] = []
+    for i in np.argsort(chi2, kind="stable"):
+        near = chi2[i] < chi2.min() + 2 * _CLOSE
+        if near and len(chosen) < _PEAKS and all(abs(shifts[i] - other) >= _APART for other in chosen):
+            chosen.append(int(shifts[i]))
+    return chosen
 
 
 def first_minima(stack, parameters, inflation=1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -3,141 +3,151 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 
-__all__ = ["Search", "Templates"]
+from ..physics.continuum import chebyshev_basis
 
-_COMPONENTS = 40  # principal ones, and the mean: enough for what differs by more than the misfit allowed for
-_FEW_COMPONENTS = 20  # of these, while the velocity is open
-_DEGREE = 2  # of the continuum, while the velocity is open
+__all__ = ["Normalised", "Templates"]
+
+_COMPONENTS = 24  # principal ones, of the few templates that are tried at all shifts
 _NEGLIGIBLE = 1e-6  # sum of squares: rounding
-_SAMPLE = 512  # templates that the components are made of
-
-
-class _Compressed:
-    """Rows (k, n) as sums of a mean and principal components, with coefficients."""
-
-    def __init__(self, rows):
-        rows = rows.astype(float)
-        mean = rows.mean(axis=0)
-        sample = rows[:: max(1, len(rows) // _SAMPLE)] - mean
-        power, vectors = np.linalg.eigh(sample @ sample.T)
-        count = min(_COMPONENTS, int(np.sum(power > _NEGLIGIBLE)))
-        leading = slice(-1, -count - 1, -1)
-        components = (vectors[:, leading] / np.sqrt(power[leading])).T @ sample
-        self.parts = np.vstack([mean, components])
-        self.coefficients = np.column_stack([np.ones(len(rows)), (rows - mean) @ components.T])
-        size = next_fast_len(rows.shape[1], real=True)
-        self._size, self._transformed = size, rfft(self.parts[: _FEW_COMPONENTS + 1], size).conj()
-
-    def correlations(self, vectors, shifts) -> np.ndarray:
-        """Sums over n of vectors (q, n) times the leading parts moved by whole shifts (v,): (q, r, v)."""
-        products = rfft(vectors, self._size)[:, None] * self._transformed
-        return irfft(products, self._size)[..., shifts]
-
-    def at(self, vectors, first) -> np.ndarray:
-        """Sums over n of vectors (q, n) times rows from column `first` on: (q, k)."""
-        return (vectors @ self.parts[:, first : first + vectors.shape[1]].T) @ self.coefficients.T
 
 
 @dataclass(frozen=True)
-class Search:
-    """chi2 at all shifts, not worked out yet.
+class Normalised:
+    """A spectrum in n bins, divided by a polynomial that was fitted to it as if it had no lines.
+
+    What is left of the continuum is then of low degree.
+
+    Parameters
+    ----------
+    excess, weight : ndarray, shape (n,)
+        Flux - 1, and inverse variances.
+    first : int
+        Number of the first bin.
+    """
+
+    excess: np.ndarray
+    weight: np.ndarray
+    first: int
+
+    @classmethod
+    def of(cls, binned, star) -> Normalised:
+        """One of the spectra of a `Binned`."""
+        flux, weight = binned.flux[star], binned.weight[star]
+        basis, root = binned.basis(binned.degree), np.sqrt(weight)
+        level = np.linalg.lstsq((basis * root).T, root * flux, rcond=None)[0] @ basis
+        level = np.where(np.min(level[weight > 0]) > 0, level, 1.0)
+        return cls(flux / level - 1.0, weight * level**2, binned.first)
+
+    def sums(self, degree) -> Sums:
+        """What chi2 of lines is made of, with what is left of the continuum a polynomial."""
+        basis, pairs = _polynomials(len(self.weight), degree)
+        squares = self.weight * pairs
+        lines = np.concatenate([self.weight * self.excess * basis, squares])
+        total = float(np.sum(self.weight * self.excess**2))
+        return Sums(self.first, total, squares.astype("f4"), lines.astype("f4"), lines.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums over n bins that chi2 of a template is made of: see `Templates`.
 
     Parameters
     ----------
     first : int
-        Lowest shift.
-    normal, right : (ndarray, ndarray)
-        Correlations with the leading parts of squares and templates, and coefficients of all templates.
+        Number of the first bin.
     total : float
-        chi2 without a model.
+        chi2 without lines and continuum.
+    squares, lines : ndarray, shape (q, n)
+        Vectors to be multiplied with squares of lines, and with lines.
+    ones : ndarray, shape (q,)
+        Products of the latter with ones.
     """
 
     first: int
-    normal: tuple
-    right: tuple
     total: float
+    squares: np.ndarray
+    lines: np.ndarray
+    ones: np.ndarray
 
-    def chi2(self, rows, some=slice(None)) -> np.ndarray:
-        """chi2 (v, k) of the templates `rows` (k,), at some of the shifts."""
-        normal, right = (
-            np.moveaxis(sums[..., some], 1, 2) @ coefficients[rows].T
-            for sums, coefficients in (self.normal, self.right)
-        )
-        return self.total - _explained(normal, right)
-
-    def refined(self, rows, peak) -> np.ndarray:
-        """Shift (k,) of each of the templates `rows` (k,), in fractions of bins: the vertex of a parabola through
-        the lowest chi2 near the `peak` and its neighbours."""
-        low, high = max(0, peak - _NEAR), min(self.right[0].shape[2], peak + _NEAR + 1)
-        chi2 = self.chi2(rows, slice(low, high))
-        best = np.argmin(chi2, axis=0)
-        column = np.arange(len(rows))
-        inside = np.clip(best, 1, max(1, len(chi2) - 2))
-        if len(chi2) < 3:
-            return self.first + low + best.astype(float)
-        below, here, above = (chi2[inside + step, column] for step in (-1, 0, 1))
-        bend = below - 2 * here + above
-        vertex = np.divide(below - above, 2 * bend, where=bend > 0, out=np.zeros(len(rows)))
-        fraction = np.where(inside == best, np.clip(vertex, -0.5, 0.5), 0.0)
-        return self.first + low + best + fraction
+    def chi2(self, squares, lines) -> np.ndarray:
+        """chi2 (...) from products of the vectors with squares of lines and with lines, each (q, ...)."""
+        size = len(lines) - len(squares)
+        ones = self.ones.reshape(-1, *[1] * (lines.ndim - 1))
+        excess, pairs, squares = lines[:size].astype(float), lines[size:].astype(float), squares.astype(float)
+        normal = ones[size:] - 2.0 * pairs + squares
+        right = ones[:size] - excess + pairs[:size] - squares[:size]  # the first polynomial is 1
+        return self.total + 2.0 * excess[0] + squares[0] - _explained(normal, right)
 
 
-_NEAR = 3  # bins: templates of other labels may be best at a neighbouring shift
+@lru_cache(maxsize=32)
+def _polynomials(count, degree) -> tuple[np.ndarray, np.ndarray]:
+    """Chebyshev polynomials (p, count) and products of all pairs of them, those with the first one first."""
+    basis = chebyshev_basis(np.arange(count, dtype=float), degree).T
+    return basis, np.array([basis[i] * basis[j] for i in range(len(basis)) for j in range(i, len(basis))])
 
 
 class Templates:
-    """Template spectra in bins, compressed to principal components.
+    """Lines, 1 - m, of template spectra in bins.
 
-    chi2 of a template with its best continuum needs sums over the bins: of weight times polynomials times its square,
-    and of weight times flux times polynomials times the template. Both are linear in what they are compressed to, and,
-    as functions of the shift, cross-correlations.
+    With L = 1 - m, the excess e = flux - 1 and a continuum 1 + B d, chi2 is that of e + L - (1 - L) B d, least in d. Its
+    sums are linear in L and in L squared, and, as functions of the shift, cross-correlations. Sums over lines, and not
+    over models, lose nothing in single precision.
 
     Parameters
     ----------
     flux : ndarray, shape (k, n)
+    few : slice
+        Of them, the few that are tried at all shifts.
     """
 
-    def __init__(self, flux):
-        self._flux, self._squares = _Compressed(flux), _Compressed(np.square(flux, dtype=float))
+    def __init__(self, flux, few):
+        self._lines = 1.0 - flux
+        self._squares = self._lines**2
+        self._size = next_fast_len(flux.shape[1], real=True)
+        self._few = [_Compressed(part[few], self._size) for part in (self._squares, self._lines)]
 
-    def look(self, binned, star, shift) -> np.ndarray:
-        """chi2 (k,) of all templates at a whole shift."""
-        weight, flux, basis = binned.weight[star], binned.flux[star], binned.basis(binned.degree)
-        first = binned.first - shift
-        normal = self._squares.at(weight * _products(basis), first)
-        right = self._flux.at(weight * flux * basis, first)
-        return np.sum(weight * flux**2) - _explained(normal, right)
+    def look(self, sums, shift, rows=slice(None)) -> np.ndarray:
+        """chi2 (k,) of the templates `rows` at a whole shift."""
+        start = sums.first - shift
+        window = slice(start, start + sums.lines.shape[1])
+        squares, lines = self._squares[:, window][rows], self._lines[:, window][rows]
+        return sums.chi2(sums.squares @ squares.T, sums.lines @ lines.T)
 
-    def search(self, binned, star, shifts) -> Search:
-        """chi2 at all shifts from the lowest to the highest, with a continuum of low degree."""
-        weight, flux = binned.weight[star], binned.flux[star]
-        degree = min(binned.degree, _DEGREE)
-        if binned.degree > degree:  # what is left when the flux has been divided by a polynomial can be of low degree
-            level = _level(flux, weight, binned.basis(binned.degree))
-            flux, weight = flux / level, weight * level**2
-        basis = binned.basis(degree)
-        moved = np.arange(shifts[0], shifts[1] + 1) - binned.first
-        parts = []
-        for part, vectors in ((self._squares, weight * _products(basis)), (self._flux, weight * flux * basis)):
-            sums = part.correlations(vectors, moved)
-            parts.append((sums, part.coefficients[:, : sums.shape[1]]))
-        return Search(shifts[0], *parts, float(np.sum(weight * flux**2)))
+    def search(self, sums, shifts) -> np.ndarray:
+        """chi2 (k, v) of the few templates at all whole shifts from the lowest to the highest."""
+        moved = np.arange(shifts[0], shifts[1] + 1) - sums.first
+        squares, lines = self._few
+        return sums.chi2(squares.correlations(sums.squares, moved), lines.correlations(sums.lines, moved))
 
 
-def _level(flux, weight, basis) -> np.ndarray:
-    """Polynomial (n,) of a spectrum without lines; 1 where it is not positive everywhere."""
-    design = basis * np.sqrt(weight)
-    level = np.linalg.lstsq(design.T, np.sqrt(weight) * flux, rcond=None)[0] @ basis
-    return np.where(np.min(level[weight > 0]) > 0, level, 1.0)
+class _Compressed:
+    """Rows (k, n) as sums of a mean and principal components, ready for cross-correlation.
 
+    Parameters
+    ----------
+    rows : ndarray, shape (k, n)
+    size : int
+        Of the transform: at least n.
+    """
 
-def _products(basis) -> np.ndarray:
-    """Products of all pairs of rows (p, n): (p (p + 1) / 2, n), those of the first row first."""
-    return np.array([basis[i] * basis[j] for i in range(len(basis)) for j in range(i, len(basis))])
+    def __init__(self, rows, size):
+        rows = rows.astype(float)
+        mean = rows.mean(axis=0)
+        left, power, right = np.linalg.svd(rows - mean, full_matrices=False)
+        count = min(_COMPONENTS, int(np.sum(power**2 > _NEGLIGIBLE)))
+        parts = np.vstack([mean, right[:count]])
+        self._coefficients = np.column_stack([np.ones(len(rows)), left[:, :count] * power[:count]]).astype("f4")
+        self._size, self._transformed = size, rfft(parts.astype("f4"), size).conj()
+
+    def correlations(self, vectors, shifts) -> np.ndarray:
+        """Sums over n of vectors (q, n) times rows moved by whole shifts (v,): (q, k, v)."""
+        products = rfft(vectors, self._size)[:, None] * self._transformed
+        return self._coefficients @ irfft(products, self._size)[..., shifts]
 
 
 def _explained(normal, right) -> np.ndarray:

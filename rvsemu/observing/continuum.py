@@ -77,8 +77,8 @@ class Projection:
 
     Notes
     -----
-    The columns of A are whitened in single precision, the residual in that of `flux`. One more step from there, towards
-    the minimum, makes chi2 as good as the residual, and coefficients to 1e-6 of their errors.
+    The columns of A are whitened in the precision of the models, the residual in that of `flux`. One more step from
+    there, towards the minimum, makes chi2 as good as the residual, and coefficients to 1e-6 of their errors.
     """
 
     def __init__(self, flux, basis, covariance):
@@ -107,7 +107,7 @@ class Projection:
         """Best coefficients for models (s, r, n)."""
         s, r, n = models.shape
         p = self._basis.shape[1]
-        columns = models.astype("f4", copy=False)[:, :, None] * self._basis.astype("f4")[:, None]
+        columns = models[:, :, None] * self._basis.astype(models.dtype)[:, None]
         white = tuple(part.reshape(s, r, p, -1) for part in self._whitened(columns.reshape(s, r * p, n)))
         normal = _product(white, white)
         data = tuple(part[:, None] for part in self._data)
@@ -134,7 +134,7 @@ class Projection:
             Derivatives of the models.
         """
         s, r, q, n = slopes.shape
-        slopes = slopes.astype("f4", copy=False) * -self.continuum(solution)[:, :, None].astype("f4")
+        slopes = slopes * -self.continuum(solution)[:, :, None].astype(slopes.dtype)
         white = tuple(part.reshape(s, r, q, -1) for part in self._whitened(slopes.reshape(s, r * q, n)))
         mixed = _product(solution.white, white)
         hessian = _product(white, white) - mixed.swapaxes(-1, -2) @ np.linalg.solve(solution.normal, mixed)
