@@ -109,7 +109,7 @@ class Problem:
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
         rough = first_minima(self.stack, self.parameters, self.inflation)
-        first = self._followed(*rough, self.stack.model, _ROUGH, robust=False)
+        first = self._followed(*rough, self.stack.model, _ROUGH)
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS
         found = self._followed(first.star[kept], first.found.x[kept], self._exact, _TOLERANCE)
@@ -125,9 +125,9 @@ class Problem:
         emulator = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
         return ForwardModel(emulator, single.wavelength)
 
-    def _followed(self, star, x, model, tolerance, robust=True) -> Minima:
+    def _followed(self, star, x, model, tolerance) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
-        doubt = None if robust and self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
+        doubt = None if self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
         weighted = self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
         found = minimise(self._evaluate(weighted, model), x, self.parameters.box, tolerance, _STEPS)
         models = model.flux(self.parameters.full(found.x))
