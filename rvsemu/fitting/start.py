@@ -184,6 +184,8 @@ def likely_velocity(stack, parameters, inflation=1.0) -> float:
     usable = np.array([stack.observations[0].usable[stack.pixels]])
     binned = Binned.of(stack, grid.model.bins, usable, inflation, shifts, [0])
     return float(grid.model.bins.velocity(grid.starts(binned, 0, shifts)[1][0]))
+
+
 def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
     """Minimisations to go on with: those that have hope, and of those that have come together the best.
 
@@ -234,5 +236,3 @@ def unit_points(n, dimensions):
     for _ in range(50):  # the root of x^(m + 1) = x + 1
         ratio = (1.0 + ratio) ** (1.0 / (dimensions + 1))
     return (0.5 + np.outer(np.arange(1, n + 1), ratio ** -np.arange(1.0, dimensions + 1))) % 1.0
-
-

@@ -15,7 +15,6 @@ from .memory import remembered
 
 __all__ = ["Stack", "Weighted", "pixels_of"]
 
-_MISFIT = 0.01  # of the continuum: what to allow for before anything is known of the star
 _MARGIN = 2.0  # Angstrom beyond the pixels: interpolation needs some, and a few make for fewer versions
 
 
@@ -56,26 +55,6 @@ class Stack:
         self.scale = np.array([o.scale for o in self.observations])
         self.flux = np.array([o.flux[self.pixels] for o in self.observations]) / self.scale[:, None]
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
-
-    def rough(self, used, every):
-        """Every few pixels, with independent noise.
-
-        Parameters
-        ----------
-        used : ndarray of bool, shape (s, n)
-            The mask of the other pixels.
-        every : int
-
-        Returns
-        -------
-        flux, sigma : ndarray, shape (s, m)
-            Sigma has what emulator and models may err in addition; 0 and infinite in pixels not used.
-        projection : Projection
-        """
-        used, flux, sigma = (part[:, ::every] for part in (used, self.flux, self.sigma))
-        flux, sigma = np.where(used, flux, 0.0), np.where(used, np.hypot(sigma, _MISFIT), np.inf)
-        basis = self.basis[:, ::every] * used[:, None]
-        return flux, sigma, Projection(flux, basis, White(sigma))
 
     def weighted(self, theta, noise, which=None, jitter=0.0) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
