@@ -3,8 +3,8 @@
     python validation/velocities.py
 
 fits stars of all labels, simulated with the noise of the RVS at S/N 20 and radial velocities of -980 to 980 km/s, with
-the defaults of `rvsemu.fit` for spectra in no known frame. Prints those whose velocity is wrong by more than five of its
-errors and 10 km/s, and how many there are. Takes half a minute for 300 stars.
+the defaults of `rvsemu.fit` for spectra in no known frame. Prints those whose velocity is wrong by more than five of
+its errors and 10 km/s, and how many are right. Takes half a minute for 300 stars.
 """
 
 from __future__ import annotations
