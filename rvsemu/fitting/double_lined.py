@@ -103,9 +103,9 @@ class Residual:
         shares, _, first = shares_of(stack, model.bins, model.bins.shifts(parameters.velocities))
         used = minima.weighted.used[row] & (continuum > 0)
         level = np.where(used, continuum, 1.0)
-        weight = np.where(used, level / stack.sigma[star], 0.0) ** 2
-        parts = np.array([stack.flux[star] / level, stack.model.sigma(theta) ** 2])
-        total, flux, emulator = (shares @ np.vstack([weight, weight * np.where(used, parts, 0.0)]).T).T
+        weight = (level / np.where(used, stack.sigma[star], np.inf)) ** 2
+        parts = np.array([np.where(used, stack.flux[star] / level, 0.0), stack.model.sigma(theta) ** 2])
+        total, flux, emulator = (shares @ np.vstack([weight, weight * parts]).T).T
         known = total > 0
         per_weight = np.divide(1.0, total, where=known, out=np.zeros_like(total))
         coarse, slopes = (x[0].astype(float) for x in model.window(first, len(total)).jacobian(theta[None]))
