@@ -73,6 +73,21 @@ def test_fit(benchmark, emulator):
     benchmark.pedantic(rvsemu.fit, (spectrum,), {"emulator": emulator}, rounds=20, warmup_rounds=1)
 
 
+def test_fit_anywhere(benchmark, emulator):
+    """With radial velocities of -1000 to 1000 km/s; beside it, how many times as long as with -100 to 100."""
+    (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    settings = {"emulator": emulator, "radial_velocity": (-1000.0, 1000.0)}
+    seconds = {}
+    for most in (100.0, 1000.0):
+        rvsemu.fit(spectrum, emulator=emulator, radial_velocity=(-most, most))
+        start = time.process_time()
+        for _ in range(8):
+            rvsemu.fit(spectrum, emulator=emulator, radial_velocity=(-most, most))
+        seconds[most] = time.process_time() - start
+    benchmark.pedantic(rvsemu.fit, (spectrum,), settings, rounds=20, warmup_rounds=1)
+    benchmark.extra_info["times that with -100 to 100"] = round(seconds[1000.0] / seconds[100.0], 2)
+
+
 def test_fit_many(benchmark, emulator):
     (spectrum,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
     spectra = [spectrum] * 32

@@ -70,10 +70,10 @@ def simulate(emulator, rng, snr, radial_velocity, **labels) -> np.ndarray:
 
 
 def observed(flux, snr) -> Spectrum:
-    """A spectrum as the readers of `rvsemu` make them, with the same error in each pixel."""
+    """A mean spectrum as the readers of `rvsemu` make them, with the same error in each pixel."""
     return Spectrum(
         spectral_axis=WAVELENGTH * u.AA,
         flux=flux * u.dimensionless_unscaled,
         uncertainty=StdDevUncertainty(np.full(len(flux), 1 / snr)),
-        meta={"medium": "vacuum"},
+        meta={"medium": "vacuum", "frame": "rest"},
     )

@@ -42,7 +42,7 @@ class Bins:
 
     def __init__(self, emulator):
         grid = emulator.wavelength
-        self._grid = grid[0], grid[1] - grid[0], len(grid)
+        self._grid: tuple[float, float, int] = grid[0], grid[1] - grid[0], len(grid)
         self.width = WIDTH / SPEED_OF_LIGHT
         self._start = np.log(grid[0]) + _MARGIN * self.width
         self.count = int((np.log(grid[-1]) - self._start) / self.width - _MARGIN) + 1
@@ -81,7 +81,7 @@ class Bins:
         return sum(w * interpolation_matrix(*self._grid, x) for w, x in zip(weights, points, strict=True))
 
     def merged(self, rows) -> np.ndarray:
-        """Rows (k, n_grid) in the bins, and their first and half their second derivative by the shift: (3, k, count)."""
+        """Rows (k, n_grid) in the bins, their first, and half their second derivative by the shift: (3, k, count)."""
         low, here, high = (self.averaged(rows, -offset) for offset in (-_OFFSET, 0.0, _OFFSET))
         return np.array([here, (high - low) / (2 * _OFFSET), ((high + low) / 2 - here) / _OFFSET**2])
 

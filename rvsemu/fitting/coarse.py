@@ -26,10 +26,11 @@ class CoarseModel:
 
     def __init__(self, emulator):
         self.bins, self.labels = Bins(emulator), emulator.labels
-        *hidden, last = (*emulator.label_network.layers, *emulator.decoder.layers)
+        layers = [*emulator.label_network.layers, *emulator.decoder.layers]
+        hidden, last = layers[:-1], layers[-1]
         if last.activation != "linear":
             raise ValueError("the last layer must be linear")
-        self._hidden = DenseNetwork(hidden)
+        self._hidden = DenseNetwork(tuple(hidden))
         rows = np.vstack([last.weights, last.bias])  # the bias below the weights
         self._merged = self.bins.merged(rows.astype(float)).astype(rows.dtype)
 

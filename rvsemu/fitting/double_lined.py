@@ -31,7 +31,7 @@ _TINY = 1e-12
 _LEAST = 1e-3  # part of the lines that must be left when what else may change is taken out
 _SCORE, _SHARE = 5.0, 0.08  # sigma, and share of the light, of one star beside the fit
 _PAIR_SCORE, _PAIR_SHARE = 4.5, 0.15  # of each of two around it
-_PAIR_REACH = 10.0  # km/s: two stars that were taken for one of v sin i are nearer to it than that and this
+_PAIR_REACH = 1.2, 10.0  # times v sin i, and km/s: two stars that were taken for one are not further from each other
 
 
 class SecondLines:
@@ -83,8 +83,8 @@ class Residual:
         What else may change, and pass for lines: labels, velocity and continuum of the fit, and how deep its lines are.
     first, shift : int
         Numbers of the first bin and of the whole bins by which the star is shifted.
-    broad : float
-        Half of the width in bins, about, of what the lines of the fit may consist of.
+    reach : float
+        Distance in bins of two sets of lines of which those of the fit may consist.
     """
 
     missing: np.ndarray
@@ -92,7 +92,7 @@ class Residual:
     nuisance: np.ndarray
     first: int
     shift: int
-    broad: float
+    reach: float
 
     @classmethod
     def of(cls, problem, minima, row, continuum) -> Residual:
@@ -103,9 +103,9 @@ class Residual:
         shares, _, first = shares_of(stack, model.bins, model.bins.shifts(parameters.velocities))
         used = minima.weighted.used[row] & (continuum > 0)
         level = np.where(used, continuum, 1.0)
-        weight = np.where(used, level / np.where(used, stack.sigma[star], 1.0), 0.0) ** 2
-        parts = np.array([stack.flux[star] / level, stack.model.sigma(theta) ** 2])
-        total, flux, emulator = (shares @ np.vstack([weight, weight * np.where(used, parts, 0.0)]).T).T
+        weight = (level / np.where(used, stack.sigma[star], np.inf)) ** 2
+        parts = np.array([np.where(used, stack.flux[star] / level, 0.0), stack.model.sigma(theta) ** 2])
+        total, flux, emulator = (shares @ np.vstack([weight, weight * parts]).T).T
         known = total > 0
         per_weight = np.divide(1.0, total, where=known, out=np.zeros_like(total))
         coarse, slopes = (x[0].astype(float) for x in model.window(first, len(total)).jacobian(theta[None]))
@@ -119,7 +119,7 @@ class Residual:
             nuisance=np.vstack([slopes, 1.0 - coarse, basis * coarse]),
             first=first,
             shift=round(float(model.bins.shift(theta[parameters.velocity]))),
-            broad=_broad(parameters.space.names, theta),
+            reach=_reach(parameters.space.names, theta),
         )
 
 
@@ -139,9 +139,10 @@ def double_lined(problem, minima, row, continuum) -> bool:
     -----
     The fit is either that of the brighter star, and lines of another one are missing beside it; or stars of similar
     light were taken for one that rotates fast, and its lines are too shallow at two velocities around its own. The
-    first is looked for from 40 to 500 km/s away, by cross-correlation, the second from 20 to 100 km/s to either side, if
-    the lines of the fit are as broad, both with the lines of eight kinds of stars. Strengths are those of least squares, after all that labels, continuum
-    and the depth of the fitted lines could make up for has been projected out. They are shares of the light.
+    first is looked for from 40 to 500 km/s away, by cross-correlation, the second from 20 to 100 km/s to either side
+    where the lines of the fit are as broad, both with the lines of eight kinds of stars. Strengths are those of least
+    squares, after all that labels, continuum and the depth of the fitted lines could make up for has been projected
+    out. They are shares of the light.
     """
     residual = Residual.of(problem, minima, row, continuum)
     lines = SecondLines.of(problem.stack.emulator)
@@ -154,13 +155,14 @@ def double_lined(problem, minima, row, continuum) -> bool:
     alone = (score > _SCORE) & (share > _SHARE)
     score, share = _in_pairs(strength, gram, len(_AROUND))
     apart = around[len(_AROUND) :] - around[: len(_AROUND), None]
-    pairs = (score > _PAIR_SCORE) & (share > _PAIR_SHARE) & (apart < 2 * residual.broad)
+    pairs = (score > _PAIR_SCORE) & (share > _PAIR_SHARE) & (apart < residual.reach)
     return bool(np.any(alone) or np.any(pairs))
 
 
-def _broad(names, theta) -> float:
+def _reach(names, theta) -> float:
     """See `Residual`; where v sin i is not known, no limit."""
-    return (theta[names.index("vsini")] + _PAIR_REACH) / WIDTH if "vsini" in names else np.inf
+    factor, more = _PAIR_REACH
+    return (factor * theta[names.index("vsini")] + more) / WIDTH if "vsini" in names else np.inf
 
 
 def _projected(residual, rows) -> tuple[np.ndarray, np.ndarray]:

@@ -166,13 +166,13 @@ class Parameters:
                 second[:, i, i] += twice
         return first[:, self.free], second[:, self.free[:, None], self.free]
 
-    def expected(self, x) -> np.ndarray:
-        """Free values (n, m) with labels whose prior depends on others where it expects them to be."""
-        theta = self.full(x)
+    def expected(self, theta) -> np.ndarray:
+        """Labels (n, k), and what may follow, with those whose prior depends on others where it expects them to be."""
+        theta = theta.copy()
         for i in self.free:
             if given := self._given(self.priors[i]):
                 theta[:, i] = self.priors[i].expected(*theta[:, given].T)
-        return theta[:, self.free]
+        return theta
 
     def _given(self, prior) -> list[int]:
         """Indices of the labels that a prior depends on."""

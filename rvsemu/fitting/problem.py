@@ -109,34 +109,34 @@ class Problem:
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
         rough = first_minima(self.stack, self.parameters, self.inflation)
-        first = self._followed(*rough, self.stack.model, _ROUGH)
+        first = self._followed(*rough, _ROUGH)
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS
-        found = self._followed(first.star[kept], first.found.x[kept], self._exact, _TOLERANCE)
+        found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
         if np.any(found.weighted.doubt.log_odds < 0):
-            found = self._followed(found.star, found.found.x, self._exact, _TOLERANCE)
+            found = self._followed(found.star, found.found.x, _TOLERANCE)
         self._widen(found)
         return found
 
     @cached_property
-    def _exact(self) -> ForwardModel:
-        """The model in double precision: in single precision the last steps of a good spectrum are lost in rounding."""
+    def _model(self) -> ForwardModel:
+        """The model in double precision: in single precision rounding decides on steps along degenerate labels."""
         single = self.stack.model
         emulator = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
         return ForwardModel(emulator, single.wavelength)
 
-    def _followed(self, star, x, model, tolerance) -> Minima:
+    def _followed(self, star, x, tolerance) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
         doubt = None if self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
         weighted = self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
-        found = minimise(self._evaluate(weighted, model), x, self.parameters.box, tolerance, _STEPS)
-        models = model.flux(self.parameters.full(found.x))
+        found = minimise(self._evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
+        models = self._model.flux(self.parameters.full(found.x))
         likelihood = weighted.log_likelihood(models[:, None])[:, 0]
         return Minima(star, x, weighted, found, likelihood + self.parameters.log_prior(found.x))
 
-    def _evaluate(self, weighted, model):
+    def _evaluate(self, weighted):
         """Objective of rows that each have a covariance of their own."""
-        return objective(self.parameters, model, weighted.projection, np.arange(len(weighted.used)))
+        return objective(self.parameters, self._model, weighted.projection, np.arange(len(weighted.used)))
 
     def _widen(self, minima) -> None:
         """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.
@@ -147,9 +147,7 @@ class Problem:
         least = np.where(box.lower == 0, LEAST_SQUARED * (box.upper - box.lower), -np.inf)
         rows = np.flatnonzero(np.any(found.x < least, axis=1))
         if len(rows):
-            found.hessian[rows] = self._evaluate(minima.weighted, self._exact)(rows, np.maximum(found.x[rows], least))[
-                2
-            ]
+            found.hessian[rows] = self._evaluate(minima.weighted)(rows, np.maximum(found.x[rows], least))[2]
 
     def result(self, minima, star=0) -> FitResult:
         """Labels at the best minimum of a spectrum, with errors as if the posterior were Gaussian there."""

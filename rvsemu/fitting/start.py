@@ -54,7 +54,7 @@ class Grid:
     @classmethod
     def of(cls, emulator, parameters) -> Grid:
         """The one of an emulator and priors; kept with the emulator."""
-        theta = parameters.full(label_grid(parameters))[:, : len(emulator.labels)]
+        theta = label_grid(parameters)
         return remembered(emulator, ("grid", theta.tobytes()), lambda: cls(CoarseModel.of(emulator), theta))
 
     def starts(self, binned, star, shifts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -218,17 +218,18 @@ def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
 
 
 def label_grid(parameters) -> np.ndarray:
-    """Free parameters, shape (2048, m), spread evenly over their priors; those with a Gaussian one stay at its mean.
+    """Labels, shape (2048, n_labels), spread evenly over their priors; those with a Gaussian one stay at its mean.
 
     Where the mean depends on other labels it is that of each point.
 
     Points of the additive recurrence of Roberts (2018, "The unreasonable effectiveness of quasirandom
     sequences"), the same each time.
     """
-    free = parameters.free
-    unit = unit_points(_GRID, len(free))
-    columns = [parameters.priors[i].spread(column) for i, column in zip(free, unit.T, strict=True)]
-    return parameters.expected(np.clip(np.array(columns).T, parameters.lower[free], parameters.upper[free]))
+    free = parameters.free[parameters.free < parameters.velocity]
+    out = np.tile(parameters.fixed[: parameters.velocity], (_GRID, 1))
+    for i, column in zip(free, unit_points(_GRID, len(free)).T, strict=True):
+        out[:, i] = np.clip(parameters.priors[i].spread(column), parameters.lower[i], parameters.upper[i])
+    return parameters.expected(out)
 
 
 @lru_cache(maxsize=32)

@@ -94,9 +94,9 @@ def _polynomials(count, degree) -> tuple[np.ndarray, np.ndarray]:
 class Templates:
     """Lines, 1 - m, of template spectra in bins.
 
-    With L = 1 - m, the excess e = flux - 1 and a continuum 1 + B d, chi2 is that of e + L - (1 - L) B d, least in d. Its
-    sums are linear in L and in L squared, and, as functions of the shift, cross-correlations. Sums over lines, and not
-    over models, lose nothing in single precision.
+    With L = 1 - m, the excess e = flux - 1 and a continuum 1 + B d, chi2 is that of e + L - (1 - L) B d, least in d.
+    Its sums are linear in L and in L squared, and, as functions of the shift, cross-correlations. Sums over lines, and
+    not over models, lose nothing in single precision.
 
     Parameters
     ----------

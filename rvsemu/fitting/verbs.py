@@ -62,9 +62,9 @@ def fit(spectrum: Spectrum, **settings: Any) -> FitResult:
     (`rvsemu.fitting.Likelihood`) is minimised by Levenberg-Marquardt with the analytic Jacobian. Starts are
     eight of a fixed grid of 2048 emulator spectra, at the velocity that cross-correlation finds: the best of each range
     of Teff, and others that differ. Where several velocities are nearly as good, they share the eight. They are
-    followed with white noise in logarithmic bins of wavelength until they have ended in minima. All minima that differ are followed
-    further, each with the covariance C of its own neighbourhood and the mask of the calcium cores, which moves with the
-    star. The most probable is the result.
+    followed with white noise in logarithmic bins of wavelength until they have ended in minima. All minima that differ
+    are followed further, each with the covariance C of its own neighbourhood and the mask of the calcium cores, which
+    moves with the star. The most probable is the result.
 
     Examples
     --------

@@ -160,7 +160,7 @@ class Observation:
             flux=flux,
             sigma=error,
             scale=scale,
-            velocities=tuple(map(float, velocities)),
+            velocities=(float(velocities[0]), float(velocities[-1])),
             covered=covered,
             usable=usable,
             cores=cores,

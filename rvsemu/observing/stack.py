@@ -17,7 +17,6 @@ from .outliers import SHARE, doubtful
 
 __all__ = ["Doubt", "Stack", "Weighted", "pixels_of"]
 
-_MISFIT = 0.01  # of the continuum: what to allow for before anything is known of the star
 _MARGIN = 2.0  # Angstrom beyond the pixels: interpolation needs some, and a few make for fewer versions
 
 
@@ -59,26 +58,6 @@ class Stack:
         self.flux = np.array([o.flux[self.pixels] for o in self.observations]) / self.scale[:, None]
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
         self._bands = lru_cache(maxsize=2)(lambda noise: noise.bands(self.wavelength))
-
-    def rough(self, used, every):
-        """Every few pixels, with independent noise.
-
-        Parameters
-        ----------
-        used : ndarray of bool, shape (s, n)
-            The mask of the other pixels.
-        every : int
-
-        Returns
-        -------
-        flux, sigma : ndarray, shape (s, m)
-            Sigma has what emulator and models may err in addition; 0 and infinite in pixels not used.
-        projection : Projection
-        """
-        used, flux, sigma = (part[:, ::every] for part in (used, self.flux, self.sigma))
-        flux, sigma = np.where(used, flux, 0.0), np.where(used, np.hypot(sigma, _MISFIT), np.inf)
-        basis = self.basis[:, ::every] * used[:, None]
-        return flux, sigma, Projection(flux, basis, White(sigma))
 
     def weighted(self, theta, noise, which=None, jitter=0.0, doubt=None) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
