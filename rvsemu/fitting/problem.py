@@ -113,7 +113,7 @@ class Problem:
         best = np.array([first.log_posterior[first.best(one)] for one in range(len(self.stack.flux))])
         kept = first.log_posterior > best[first.star] - _HOPELESS
         found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
-        if np.any(found.weighted.doubt.log_odds < 0):
+        if np.any(found.weighted.doubt.probability > 0.5):  # taken at places that outliers had pulled at
             found = self._followed(found.star, found.found.x, _TOLERANCE)
         self._widen(found)
         return found

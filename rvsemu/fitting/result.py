@@ -13,6 +13,7 @@ from scipy.special import ndtr, ndtri
 
 from .._compat import Spectrum
 from ..errors import RvsemuError
+from ..observing.covariance import Covariance
 from ..observing.flags import (
     AT_BOUND,
     DOUBLE_LINED,
@@ -311,10 +312,13 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
 
 def _noise_chi2(problem, minima, row, flux) -> float:
     """Least chi2 of the best model with the errors of noise and emulator alone, the continuum fitted anew."""
-    theta, star = problem.parameters.full(minima.found.x[[row]]), minima.star[[row]]
-    noise, doubt = replace(problem.noise, model_error=None), minima.weighted.doubt.take([row])
-    weighted = problem.stack.weighted(theta, noise, star, doubt=doubt)
-    return float(weighted.projection.solve(flux[None, None]).chi2[0, 0])
+    stack, weighted = problem.stack, minima.weighted.take(row)
+    noise, theta = replace(problem.noise, model_error=None), problem.parameters.full(minima.found.x[row])
+    about = (stack.sigma[minima.star[row]], stack.model, theta, flux, weighted.level[0], weighted.used[0])
+    band, low_rank = noise.parts(stack.bands(noise), *about)
+    band[0] += weighted.doubt.variance[0]
+    projection = weighted.projection.with_covariance(Covariance(band[None], low_rank[None]))
+    return float(projection.solve(flux[None, None]).chi2[0, 0])
 
 
 def _meta(problem, observation, scale) -> dict:

@@ -16,8 +16,8 @@ _ABOVE, _WINDOW, _RUN = 0.1, 4.0, 4  # of the continuum, Angstrom, pixels
 _LINES = 2  # of the triplet
 _SIGNIFICANT = 5.0  # standard deviations
 _SIGMA = 2.0  # Angstrom: of the band, whose width at half its depth is 4.7 A
-_MOVES = np.arange(-9.0, 9.1, 0.5)  # Angstrom: the frame of the band is that of interstellar clouds
-_NEAR = 4.0  # sigma of the band
+_MOVES = np.arange(-9.0, 9.1, 1.0)  # Angstrom: the frame of the band is that of interstellar clouds
+_SEEN = 0.6  # of the band: what is left when the rest is masked
 _FEWEST = 3  # pixels
 
 
@@ -66,10 +66,11 @@ def _in_a_row(true) -> int:
 def _band(wavelength, weighted, residual, centre) -> float:
     """Depth of the band over its standard deviation, at the place where that is largest; 0 without pixels."""
     used = weighted.used[0] & np.isfinite(residual)
-    near = used & (np.abs(wavelength - centre) < _NEAR * _SIGMA)
-    if near.sum() < _FEWEST:
+    shapes = np.exp(-0.5 * ((wavelength - centre - _MOVES[:, None]) / _SIGMA) ** 2)
+    seen = (shapes * used).sum(axis=1) > _SEEN * shapes.sum(axis=1)
+    if not np.any(shapes[seen]):
         return 0.0
-    shapes = -np.exp(-0.5 * ((wavelength - centre - _MOVES[:, None]) / _SIGMA) ** 2)
+    shapes = -shapes[seen]
     level = np.where(used, weighted.level[0], 0.0)
     rows = np.concatenate([shapes, np.where(used, residual, 0.0)[None]]) * level
     products = weighted.covariance.solve_pairs(rows[None], rows[None])[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -57,7 +56,11 @@ class Stack:
         self.scale = np.array([o.scale for o in self.observations])
         self.flux = np.array([o.flux[self.pixels] for o in self.observations]) / self.scale[:, None]
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
-        self._bands = lru_cache(maxsize=2)(lambda noise: noise.bands(self.wavelength))
+
+    def bands(self, noise) -> tuple[np.ndarray, ...]:
+        """`NoiseModel.bands` of the pixels; kept with the emulator."""
+        key = ("bands", noise.correlation, noise.model_error, self.wavelength.tobytes())
+        return remembered(self.emulator, key, lambda: noise.bands(self.wavelength))
 
     def weighted(self, theta, noise, which=None, jitter=0.0, doubt=None) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
@@ -86,7 +89,7 @@ class Stack:
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
         level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
-        bands, rows = self._bands(noise), zip(sigma, theta, models, level, used, strict=True)
+        bands, rows = self.bands(noise), zip(sigma, theta, models, level, used, strict=True)
         parts = [noise.parts(bands, s, self.model, t, m, x, u) for s, t, m, x, u in rows]
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
