@@ -23,6 +23,7 @@ _ZONES = 6  # of Teff, equal in its logarithm
 _PART = 0.15  # of the range of a label: what is further apart is different
 _FEW, _SOME = 64, 256  # of these, to look for the velocity, and to compare some
 _LOOKED_AT = 8  # minima of chi2 as a function of the velocity, the best, to compare
+_HIGH, _MORE = 1.5, 200.0  # times the lowest chi2, and this: other labels do not make up for more
 _FIRST_DEGREE, _DEGREE = 1, 2  # of what is left of the continuum: while the velocity is open, and then
 _NEAR = 3  # bins: templates of other labels may be best at a neighbouring velocity
 _PEAKS = 3  # velocities that share the starts
@@ -71,14 +72,24 @@ class Grid:
         spectrum = Normalised.of(binned, star)
         some = shifts[0] + _lowest(self._templates.search(spectrum.sums(_FIRST_DEGREE), shifts).min(axis=0))
         sums = spectrum.sums(_DEGREE)
-        part = slice(None, None, max(1, len(self.theta) // _SOME))
-        peaks = _peaks(some, np.array([self._templates.look(sums, shift, part).min() for shift in some]))
+        peaks = [int(some[0])] if len(some) == 1 else self._compared(sums, some)
         rows, moved = [], []
         for number, peak in enumerate(peaks):
             count = len(range(number, STARTS, len(peaks)))
             rows.append(self._different(self._templates.look(sums, peak), count))
             moved.append(self._refined(sums, rows[-1], peak, shifts))
         return np.concatenate(rows), np.concatenate(moved), np.repeat(peaks, [len(one) for one in rows])
+
+    def _compared(self, sums, shifts) -> list[int]:
+        """Of `shifts`, those to follow: that of the lowest chi2, and others as good that are far from it."""
+        part = slice(None, None, max(1, len(self.theta) // _SOME))
+        chi2 = np.array([self._templates.look(sums, shift, part).min() for shift in shifts])
+        chosen: list[int] = []
+        for i in np.argsort(chi2, kind="stable"):
+            near = chi2[i] < chi2.min() + 2 * _CLOSE
+            if near and len(chosen) < _PEAKS and all(abs(shifts[i] - other) >= _APART for other in chosen):
+                chosen.append(int(shifts[i]))
+        return chosen
 
     def _refined(self, sums, rows, peak, shifts) -> np.ndarray:
         """Shift (k,), in fractions of bins, of each of the templates `rows` (k,): the vertex of a parabola through the
@@ -111,20 +122,11 @@ class Grid:
 
 
 def _lowest(chi2) -> np.ndarray:
-    """Indices of the lowest of the local minima of chi2 (v,)."""
+    """Indices of the local minima of chi2 (v,) that are not far above the lowest of them, the best first."""
     padded = np.pad(chi2, 1, constant_values=np.inf)
     minima = np.flatnonzero((chi2 <= padded[:-2]) & (chi2 <= padded[2:]))
+    minima = minima[chi2[minima] < _HIGH * chi2.min() + _MORE]
     return minima[np.argsort(chi2[minima], kind="stable")[:_LOOKED_AT]]
-
-
-def _peaks(shifts, chi2) -> list[int]:
-    """Of `shifts` (v,), those to follow: that of the lowest `chi2` (v,), and others as good that are far from it."""
-    chosen: list[int] = []
-    for i in np.argsort(chi2, kind="stable"):
-        near = chi2[i] < chi2.min() + 2 * _CLOSE
-        if near and len(chosen) < _PEAKS and all(abs(shifts[i] - other) >= _APART for other in chosen):
-            chosen.append(int(shifts[i]))
-    return chosen
 
 
 def first_minima(stack, parameters, inflation=1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ __all__ = ["Normalised", "Templates"]
 
 _COMPONENTS = 24  # principal ones, of the few templates that are tried at all shifts
 _NEGLIGIBLE = 1e-6  # sum of squares: rounding
+_LEAST = 0.01  # mean square of a template's flux, and more than errors of the compression
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ class Sums:
         excess, pairs, squares = lines[:size].astype(float), lines[size:].astype(float), squares.astype(float)
         normal = ones[size:] - 2.0 * pairs + squares
         right = ones[:size] - excess + pairs[:size] - squares[:size]  # the first polynomial is 1
-        return self.total + 2.0 * excess[0] + squares[0] - _explained(normal, right)
+        out = self.total + 2.0 * excess[0] + squares[0] - _explained(normal, right, _LEAST * self.ones[size:])
+        return np.maximum(out, 0.0)
 
 
 @lru_cache(maxsize=32)
@@ -150,19 +152,21 @@ class _Compressed:
         return self._coefficients @ irfft(products, self._size)[..., shifts]
 
 
-def _explained(normal, right) -> np.ndarray:
+def _explained(normal, right, least) -> np.ndarray:
     """b^T N^-1 b for matrices N, by the rows of their upper halves (p (p + 1) / 2, ...), and vectors b (p, ...).
 
-    Gaussian elimination, all systems side by side.
+    Gaussian elimination, all systems side by side, with pivots not below those of a matrix `least` (p (p + 1) / 2,):
+    templates without light, beyond the domain, would be singular.
     """
     size = len(right)
     pairs = [(i, j) for i in range(size) for j in range(i, size)]
-    matrix, vector = dict(zip(pairs, normal, strict=True)), list(right)
+    matrix, vector, floor = dict(zip(pairs, normal, strict=True)), list(right), dict(zip(pairs, least, strict=True))
     out = np.zeros(right.shape[1:])
     for i in range(size):
-        out += vector[i] ** 2 / matrix[i, i]
+        pivot = np.maximum(matrix[i, i], floor[i, i])
+        out += vector[i] ** 2 / pivot
         for j in range(i + 1, size):
-            factor = matrix[i, j] / matrix[i, i]
+            factor = matrix[i, j] / pivot
             vector[j] = vector[j] - factor * vector[i]
             for k in range(j, size):
                 matrix[j, k] = matrix[j, k] - factor * matrix[i, k]
