@@ -23,7 +23,7 @@ from .start import first_minima, likely_velocity
 
 __all__ = ["Minima", "Problem"]
 
-_ROUGH = 0.02  # of chi2 / 2: enough to take the covariance there once more
+_ROUGH = 0.2  # of chi2 / 2: enough to take the covariance there once more
 _TOLERANCE = 1e-4  # the last step gains less: where labels are degenerate many small ones make a large one
 _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
