@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike
 from .._compat import Spectrum
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
-from ..observing.flags import AT_BOUND
+from ..observing.flags import AT_BOUND, LABELS_CONTRADICT
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation
 from ..observing.results import identity_of
@@ -178,18 +179,17 @@ def _refuse(**given):
 
 
 def _result_of_spectrum(inversion, observation, found, limits, meta) -> InversionResult:
-    values, slopes = inversion.jacobian(found.values.astype("f4"))
-    noise = inversion.propagated(slopes[0], found.covariance * meta["errors_scaled_by"] ** 2)
+    estimate = _estimate(inversion, found, meta["errors_scaled_by"])
     unlike = (
         found.reduced_chi2 > _POOR
         or found.residual_rms > _UNEXPECTED * found.expected_rms
         or np.mean(found.values**2) > inversion.limits.distance
         or _in_emission(inversion, found.values)[0]
     )
-    errors = np.hypot(inversion.sigma(values)[0], noise)
     few = found.used.sum() < _FEW * observation.covered.sum()
-    parts = _quantities(inversion, values[0], errors, noise)
-    flags = flags_of(inversion, values[0], errors, noise, unlike, few)
+    parts = _quantities(inversion, estimate.values, estimate.errors, estimate.noise)
+    flags = flags_of(inversion, estimate.values, estimate.errors, estimate.propagated, unlike, few)
+    flags += (LABELS_CONTRADICT,) * estimate.contradiction
     velocity_error = found.velocity_error * meta["errors_scaled_by"]
     if limits[0] < limits[1]:
         nothing = (limits[1] - limits[0]) / np.sqrt(12.0)
@@ -209,6 +209,39 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
         coefficients=found.values,
         meta={**_names(inversion), **meta},
     )
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """Labels of one spectrum, each array (n_labels,)."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    noise: np.ndarray  # the part of the errors that is due to noise
+    propagated: np.ndarray  # what noise does to the networks that do not expect any
+    contradiction: bool = False
+
+
+def _estimate(inversion, found, scale) -> _Estimate:
+    """Labels of observed coefficients, whose stated errors are too small by a factor of `scale`."""
+    values, slopes = inversion.jacobian(found.values.astype("f4"))
+    propagated = inversion.propagated(slopes[0], found.covariance * scale**2)
+    if inversion.noisy is None:
+        return _Estimate(values[0], np.hypot(inversion.sigma(values)[0], propagated), propagated, propagated)
+    return _noisy_estimate(inversion, found, scale, propagated)
+
+
+def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
+    """The same by the networks for noise, with errors as wide as the contradiction with the spectrum."""
+    space, noisy = inversion.labels, inversion.noisy
+    values, errors = noisy.labels(space, found.values, found.covariance)
+    nothing = (space.upper - space.lower) / np.sqrt(12.0)
+    errors = scale * errors / np.sqrt(1.0 + (scale**2 - 1.0) * (errors / nothing) ** 2)
+    slope = space.slope(values)
+    agreement = noisy.agreement(space.scaled(values), slope * errors, found.values, found.covariance * scale**2)
+    if agreement.contradiction:
+        errors = np.minimum(errors * np.hypot(1.0, agreement.steps), nothing)
+    return _Estimate(values, errors, np.minimum(propagated, errors), propagated, agreement.contradiction)
 
 
 def _invert_fluxes(inversion, flux, sigma) -> InversionResult:

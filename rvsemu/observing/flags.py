@@ -20,6 +20,7 @@ __all__ = [
     "FEW_DRAWS",
     "FEW_GOOD_PIXELS",
     "FLAGS",
+    "LABELS_CONTRADICT",
     "NEGATIVE_CONTINUUM",
     "NOT_CONVERGED",
     "NO_INFORMATION",
@@ -47,6 +48,7 @@ ERRORS_TOO_LARGE = "errors-too-large"
 FAILED = "failed"
 OUTLIERS = "outliers"
 FEW_CCDS = "few-ccds"
+LABELS_CONTRADICT = "labels-contradict"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -63,6 +65,7 @@ FLAGS: dict[str, str] = {
     FAILED: "No fit was possible; the column error says why.",
     OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
+    LABELS_CONTRADICT: "The labels that were found do not imply the spectrum: other labels do so better, or none do.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
