@@ -83,7 +83,11 @@ class NoiseNetworks:
 
     def scaled_labels(self, coefficients: ArrayLike, variance: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Scaled labels and their errors, each (n, n_labels), of coefficients and their variances, each (n, k)."""
-        out = self.posterior(network_inputs(coefficients, variance)).astype(float)
+        return self.of_inputs(network_inputs(coefficients, variance))
+
+    def of_inputs(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same of `network_inputs` (n, 2 k)."""
+        out = self.posterior(inputs).astype(float)
         values, logarithms = np.split(out, 2, axis=1)
         return values, np.exp(np.clip(logarithms, _SMALLEST, _MOST))
 

@@ -143,7 +143,7 @@ def _observed(inversion, flux, rng) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validation, conditions, work: Work):
-    """Networks for noise, and their loss curves by name.
+    """Networks for noise, trained.
 
     Parameters
     ----------
@@ -164,6 +164,9 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
     -------
     NoiseNetworks
     dict of dict
+        Loss curves.
+    dict of dict
+        How far off labels of validation spectra with noise are.
     """
     from .networks import build_noisy, compiled, compiled_gaussian, to_numpy
     from .stages import run_stage
@@ -184,7 +187,19 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
     history["forward"] = run_stage(forward, recipe.forward_schedule, *(s[::-1] for s in sets), work, "forward")
     first, second = (rounded(to_numpy(model), recipe.weights) for model in (noisy, forward))
     error = np.sqrt(np.mean((second(sets[1][1]) - sets[1][0]) ** 2, axis=0, dtype="f8"))
-    return NoiseNetworks(first, second, error), history
+    networks = NoiseNetworks(first, second, error)
+    return networks, history, _measured(space, networks, *seen)
+
+
+def _measured(space, networks, inputs, scaled) -> dict[str, dict[str, float]]:
+    """RMS errors of labels of observed validation spectra, and the same in stated errors."""
+    found, error = networks.of_inputs(inputs)
+    deviation = space.unscaled(found) - space.unscaled(scaled)
+    parts = {"validation_observed": deviation, "validation_observed_over_stated": (found - scaled) / error}
+    return {
+        key: dict(zip(space.names, np.sqrt(np.mean(part**2, axis=0)).tolist(), strict=True))
+        for key, part in parts.items()
+    }
 
 
 def _likely(space, labels, rng) -> np.ndarray:
