@@ -4,12 +4,12 @@
 
 draws dwarfs and giants of types F to K, and A stars, makes their spectra with the emulator, adds an error of the model
 as the default ``model_error`` has it, and observes them with `rvsemu.simulate` at signal to noise 20, 50, 100 and 300.
-Measured are, for each label, the RMS of (found - true) / stated error, which is 1 if errors are right, the RMS of found -
-true, the share of true labels within the intervals of 68 and 95 %, and how many of the stars with a label that is wrong
-by more than three errors are flagged. The shipped real stars follow, with the least-squares fit beside.
+Measured are, for each label, the RMS of (found - true) / stated error, which is 1 if errors are right, the RMS of
+found - true, the share of true labels within the intervals of 68 and 95 %, and how many of the stars with a label that
+is wrong by more than three errors are flagged. The shipped real stars follow, with the least-squares fit beside.
 
-The tables are printed, and with ``--write`` go to ``docs/_generated/inversion_stars.rst``. Takes half a second of one core
-for a simulated star; set OMP_NUM_THREADS=1.
+The tables are printed, and with ``--write`` go to ``docs/_generated/inversion_stars.rst``. Takes half a second of one
+core for a simulated star; set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations

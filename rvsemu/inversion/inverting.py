@@ -121,10 +121,12 @@ def invert(
 
     Notes
     -----
-    The networks were trained on spectra without noise, or with little. Noise reaches the labels through the
-    coefficients, whose covariance is that of a least-squares fit (`rvsemu.inversion.fit_coefficients`), and the
-    network's Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit:
-    for noisy spectra the errors of `rvsemu.fit` are smaller.
+    Coefficients of an observed spectrum, and their covariance, are those of a least-squares fit
+    (`rvsemu.inversion.fit_coefficients`). An inversion with networks for noise, as the default one, turns them into
+    the labels that are likely in noise like this, and into errors (`rvsemu.inversion.noisy.NoiseNetworks`); the flag
+    ``labels-contradict`` says that these labels do not imply the spectrum. Others, and fluxes, go through networks
+    that were trained on spectra without noise, or with little: noise reaches the labels through the network's
+    Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit.
 
     Examples
     --------

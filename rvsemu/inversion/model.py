@@ -213,8 +213,8 @@ def _read(file: h5py.File) -> dict[str, Any]:
 
 
 def _read_noisy(group: h5py.Group) -> NoiseNetworks:
-    networks = (read_network(group[name]) for name in ("posterior", "forward"))
-    return NoiseNetworks(*networks, np.asarray(group.attrs["forward_error"], dtype=float))
+    posterior, forward = (read_network(group[name]) for name in ("posterior", "forward"))
+    return NoiseNetworks(posterior, forward, np.asarray(group.attrs["forward_error"], dtype=float))
 
 
 def _batches(x: np.ndarray) -> Iterator[np.ndarray]:

@@ -29,10 +29,11 @@ class InversionResult(Result):
         Scalars for one spectrum, arrays (n,) for n; within the training domain. Of observed spectra, the radial
         velocity is among them.
     errors : dict of Quantity
-        One standard deviation of each: the error on validation spectra with similar labels and that of the noise,
-        added in quadrature; 0 for a radial velocity that was given.
+        One standard deviation of each; 0 for a radial velocity that was given. Of observed spectra it is what the
+        network for noise says, if the inversion has one; else the error on validation spectra with similar labels and
+        that of the noise, added in quadrature.
     noise_errors : dict of Quantity
-        The second of these alone.
+        What noise does to labels through the networks for spectra without noise, never more than the error.
     limits : dict of (float, float)
         Range of each label, in its unit.
     flags : tuple of str, or list of n of them

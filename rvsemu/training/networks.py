@@ -31,13 +31,14 @@ def build(recipe: Recipe, n_labels: int, n_flux: int, seed: int) -> dict[str, ke
     }
 
 
-def build_noisy(recipe: InversionRecipe, components: int, labels: int, seed: int) -> tuple[keras.Model, keras.Model]:
+def build_noisy(
+    plans: tuple[NetworkPlan, NetworkPlan], components: int, labels: int, seed: int
+) -> tuple[keras.Model, keras.Model]:
     """Networks for noise, with fresh weights drawn from `seed`: to labels with errors, and from labels."""
-    assert recipe.noisy_network and recipe.forward_network
     keras.utils.set_random_seed(seed)
     return (
-        _dense("noisy", 2 * components, 2 * labels, recipe.noisy_network, recipe.initializer),
-        _dense("forward", labels, components, recipe.forward_network, recipe.initializer),
+        _dense("noisy", 2 * components, 2 * labels, plans[0]),
+        _dense("forward", labels, components, plans[1]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from astropy import units as u
@@ -11,14 +12,14 @@ from tqdm import tqdm
 
 from .._compat import Spectrum
 from .._storage import replacing
-from ..errors import SpectrumError
+from ..errors import SpectrumError, TrainingError
 from ..inversion import Inversion, fit_coefficients
 from ..inversion.noisy import NoiseNetworks, network_inputs
 from ..observing.noise import MODEL_ERRORS, NoiseModel
 from ..observing.observation import DEFAULT_MASK, Observation
 from ..observing.simulate import RELEASES, simulate
 from .export import rounded
-from .recipes import InversionRecipe, Work
+from .recipes import InversionRecipe, NetworkPlan, Schedule, Work
 
 __all__ = ["Conditions", "make_conditions", "train_noisy"]
 
@@ -100,7 +101,8 @@ def make_conditions(inversion: Inversion, flux: np.ndarray, count: int, work: Wo
     """
     file = work.folder / "conditions.npz"
     if not file.exists():
-        rng, found = np.random.default_rng([work.seed, count]), []
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        rng = np.random.default_rng([work.seed, count])
         with tqdm(total=count, desc="conditions", disable=not work.progress, mininterval=1.0) as bar:
             while len(found) < count:
                 try:
@@ -172,7 +174,8 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
     from .stages import run_stage
 
     space, rng, history = inversion.labels, np.random.default_rng([work.seed, 1]), {}
-    noisy, forward = build_noisy(recipe, training[0].shape[1], len(space), work.seed)
+    plans, schedules = _plans(recipe)
+    noisy, forward = build_noisy(plans, training[0].shape[1], len(space), work.seed)
     sets = [(c.astype("f4"), space.scaled(x).astype("f4")) for c, x in (training, validation)]
     picked = []
     for (c, z), (_, x) in zip(sets, (training, validation), strict=True):
@@ -181,14 +184,23 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
     observe, observe_validation = (conditions.noise(c) for c, _ in picked)
     c_val, z_val = picked[1]
     seen = observe_validation(rng, c_val, np.arange(len(c_val))), z_val
-    compiled_gaussian(noisy, recipe.noisy_schedule)
-    history["noisy"] = run_stage(noisy, recipe.noisy_schedule, picked[0], seen, work, "noisy", observe)
-    compiled(forward, recipe.forward_schedule)
-    history["forward"] = run_stage(forward, recipe.forward_schedule, *(s[::-1] for s in sets), work, "forward")
+    compiled_gaussian(noisy, schedules[0])
+    history["noisy"] = run_stage(noisy, schedules[0], picked[0], seen, work, "noisy", observe)
+    compiled(forward, schedules[1])
+    (c, z), (c_val, z_val) = sets
+    history["forward"] = run_stage(forward, schedules[1], (z, c), (z_val, c_val), work, "forward")
     first, second = (rounded(to_numpy(model), recipe.weights) for model in (noisy, forward))
-    error = np.sqrt(np.mean((second(sets[1][1]) - sets[1][0]) ** 2, axis=0, dtype="f8"))
+    error = np.sqrt(np.mean((second(z_val) - c_val) ** 2, axis=0, dtype="f8"))
     networks = NoiseNetworks(first, second, error)
     return networks, history, _measured(space, networks, *seen)
+
+
+def _plans(recipe: InversionRecipe) -> tuple[tuple[NetworkPlan, NetworkPlan], tuple[Schedule, Schedule]]:
+    """Networks and schedules, from coefficients and to them."""
+    plans, schedules = (recipe.noisy_network, recipe.forward_network), (recipe.noisy_schedule, recipe.forward_schedule)
+    if None in plans or None in schedules:
+        raise TrainingError(f"recipe {recipe.name} has conditions, but not all networks and schedules for noise.")
+    return cast(tuple[NetworkPlan, NetworkPlan], plans), cast(tuple[Schedule, Schedule], schedules)
 
 
 def _measured(space, networks, inputs, scaled) -> dict[str, dict[str, float]]:
