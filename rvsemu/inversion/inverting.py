@@ -36,6 +36,7 @@ _NEAR_REST = 100.0  # km/s
 _MARGIN = 15.0  # km/s: how far the velocity can still move from where it was found
 _EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
+_SHARE = 0.5  # of what two ways to a label differ by: another part of its error
 
 
 def shipped_inversion(name: str = DEFAULT) -> Inversion:
@@ -234,16 +235,18 @@ def _estimate(inversion, found, scale) -> _Estimate:
 
 
 def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
-    """The same by the networks for noise, with errors as wide as the contradiction with the spectrum."""
+    """The same by the networks for noise, and least squares from there."""
     space, noisy = inversion.labels, inversion.noisy
-    values, errors = noisy.labels(space, found.values, found.covariance)
+    raw, errors = noisy.labels(space, found.values, found.covariance)
     nothing = (space.upper - space.lower) / np.sqrt(12.0)
     errors = scale * errors / np.sqrt(1.0 + (scale**2 - 1.0) * (errors / nothing) ** 2)
-    slope = space.slope(values)
-    agreement = noisy.agreement(space.scaled(values), slope * errors, found.values, found.covariance * scale**2)
-    if agreement.contradiction:
-        errors = np.minimum(errors * np.hypot(1.0, agreement.steps), nothing)
-    return _Estimate(values, errors, np.minimum(propagated, errors), propagated, agreement.contradiction)
+    polished = noisy.polished(space.scaled(raw), space.slope(raw) * errors, found.values, found.covariance * scale**2)
+    values = space.unscaled(polished.scaled)
+    beyond = ((raw < space.lower) & (values <= space.lower)) | ((raw > space.upper) & (values >= space.upper))
+    apart = (1.0 if polished.contradiction else _SHARE) * errors * polished.steps
+    errors = np.minimum(np.hypot(polished.errors / space.slope(values), apart), nothing)
+    values = np.where(beyond, raw, values)  # how far beyond, for flags
+    return _Estimate(values, errors, np.minimum(propagated, errors), propagated, polished.contradiction)
 
 
 def _invert_fluxes(inversion, flux, sigma) -> InversionResult:

@@ -184,7 +184,8 @@ class Inversion:
             if self.noisy is not None:
                 for name in ("posterior", "forward"):
                     write_network(file.create_group(f"noisy/{name}"), getattr(self.noisy, name), dtype)
-                file["noisy"].attrs["forward_error"] = self.noisy.forward_error
+                for name in ("forward_error", "prior"):
+                    file["noisy"].attrs[name] = getattr(self.noisy, name)
 
     @classmethod
     def load(cls, path: str | PathLike) -> Inversion:
@@ -214,7 +215,8 @@ def _read(file: h5py.File) -> dict[str, Any]:
 
 def _read_noisy(group: h5py.Group) -> NoiseNetworks:
     posterior, forward = (read_network(group[name]) for name in ("posterior", "forward"))
-    return NoiseNetworks(posterior, forward, np.asarray(group.attrs["forward_error"], dtype=float))
+    numbers = (np.asarray(group.attrs[name], dtype=float) for name in ("forward_error", "prior"))
+    return NoiseNetworks(posterior, forward, *numbers)
 
 
 def _batches(x: np.ndarray) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from .._frozen import frozen
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
 
-__all__ = ["Agreement", "NoiseNetworks", "network_inputs"]
+__all__ = ["NoiseNetworks", "Polished", "network_inputs"]
 
 _LEAST = 1e-8  # variance of a coefficient
 _MOST = np.log(1.0 / np.sqrt(3.0))  # logarithm of the error of knowing nothing, labels scaled to [-1, 1]
@@ -25,23 +25,27 @@ _RARE = 1e-4  # probability of a chi2
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """How labels agree with observed coefficients.
+class Polished:
+    """Scaled labels after steps of least squares, and how they agree with where these began.
 
     Parameters
     ----------
+    scaled, errors : ndarray, shape (n_labels,)
+        Scaled labels, and one standard deviation of each.
     steps : ndarray, shape (n_labels,)
-        What least squares would add to the scaled labels, held near to them, in their errors.
+        From the network's labels to these, in errors of the network.
     probability : float
-        Of a chi2 as large as what is left then.
+        Of a chi2 as large as what is left of the coefficients.
     """
 
+    scaled: np.ndarray
+    errors: np.ndarray
     steps: np.ndarray
     probability: float
 
     @property
     def contradiction(self) -> bool:
-        """Whether another set of labels, or none, implies the coefficients."""
+        """Whether network and spectrum contradict each other, or no labels imply the spectrum."""
         return bool(np.any(np.abs(self.steps) > _FAR) or self.probability < _RARE)
 
 
@@ -58,6 +62,8 @@ class NoiseNetworks:
         Scaled labels to coefficients.
     forward_error : ndarray, shape (k,)
         RMS error of the second.
+    prior : ndarray, shape (2, n_labels)
+        Median and spread of the scaled labels of training spectra.
 
     Raises
     ------
@@ -68,6 +74,7 @@ class NoiseNetworks:
     posterior: DenseNetwork
     forward: DenseNetwork
     forward_error: np.ndarray
+    prior: np.ndarray
 
     def __post_init__(self):
         k, n = len(self.forward_error), len(self.forward.layers[0].weights)
@@ -75,6 +82,8 @@ class NoiseNetworks:
             raise ValueError("the forward network does not fit its errors")
         if len(self.posterior.layers[0].weights) != 2 * k or len(self.posterior.layers[-1].bias) != 2 * n:
             raise ValueError("the network for noise does not fit the components or the labels")
+        if self.prior.shape != (2, n) or not np.isfinite(self.prior).all() or not np.all(self.prior[1] > 0):
+            raise ValueError("the prior of the labels does not fit them")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -97,13 +106,13 @@ class NoiseNetworks:
         values = space.unscaled(scaled)
         return values[0], errors[0] / space.slope(values)[0]
 
-    def agreement(self, scaled: ArrayLike, errors: ArrayLike, found: np.ndarray, covariance: np.ndarray) -> Agreement:
-        """Compare the coefficients that labels imply with those that were found.
+    def polished(self, scaled: ArrayLike, errors: ArrayLike, found: np.ndarray, covariance: np.ndarray) -> Polished:
+        """Steps of least squares from the network's labels to those that imply the coefficients found.
 
         Parameters
         ----------
         scaled, errors : array_like, shape (n_labels,)
-            Scaled labels and their errors.
+            Scaled labels and their errors, of the network.
         found : ndarray, shape (k,)
         covariance : ndarray, shape (k, k)
 
@@ -111,29 +120,36 @@ class NoiseNetworks:
         -----
         The coefficients c of a spectrum with covariance S, prior N(0, 1) included, were found from data that know
         them with the information S^-1 - 1. Along the eigenvectors of S, of eigenvalues s, what these data say is
-        normalised by sqrt(s (1 - s)); directions of s near 1 are left out. Labels, held within three errors by a
-        Gaussian prior, then take steps of least squares; labels and errors that are right do not move by more than
-        an error or so.
+        normalised by sqrt(s (1 - s)); directions of s near 1 are left out. Labels have a Gaussian prior, that of
+        the training spectra, and are held within three errors of the network: where the spectrum does not change with
+        a label, as with v sin i near zero, the network knows more than derivatives do.
         """
         start, errors = np.array(scaled, dtype=float), np.array(errors, dtype=float)
+        to, target = self._whitened(found, covariance)
+        mean, sigma = self.prior
+        held, prior = 1.0 / (_HELD * errors) ** 2, 1.0 / sigma**2
+        x, left, normal = np.clip(start, -1.0, 1.0), np.inf, np.diag(held)
+        for _ in range(_STEPS):
+            implied, slopes = self.forward.value_and_jacobian(x[None])
+            residual, slope = target - to @ implied[0], to @ slopes[0].T
+            normal = slope.T @ slope + np.diag(held + prior)
+            step = np.linalg.solve(normal, slope.T @ residual - held * (x - start) - prior * (x - mean))
+            left, x = float(residual @ residual), np.clip(x + step, -1.0, 1.0)
+            if np.all(np.abs(step) < _SETTLED * errors):
+                break
+        freedom = max(1, len(target) - len(start))
+        found_errors = np.sqrt(np.diag(np.linalg.inv(normal)))
+        return Polished(x, found_errors, (x - start) / errors, float(chi2.sf(left, freedom)))
+
+    def _whitened(self, found, covariance) -> tuple[np.ndarray, np.ndarray]:
+        """What makes numbers with independent errors of one out of coefficients, (m, k), and these numbers (m,)."""
         s, vectors = np.linalg.eigh(covariance)
         known = s < _UNKNOWN
         s, vectors = np.clip(s[known], _LEAST, None), vectors[:, known]
         to = np.sqrt((1.0 - s) / s)[:, None] * vectors.T
         noise = np.linalg.cholesky(np.eye(len(s)) + (to * self.forward_error**2) @ to.T)
-        to = np.linalg.solve(noise, to)
-        target = np.linalg.solve(noise, vectors.T @ found / np.sqrt(s * (1.0 - s)))
-        held, x, left = 1.0 / (_HELD * errors) ** 2, np.clip(start, -1.0, 1.0), np.inf
-        for _ in range(_STEPS):
-            implied, slopes = self.forward.value_and_jacobian(x[None])
-            residual, slope = target - to @ implied[0], to @ slopes[0].T
-            normal = slope.T @ slope + np.diag(held)
-            step = np.linalg.solve(normal, slope.T @ residual - held * (x - start))
-            left, x = float(residual @ residual), np.clip(x + step, -1.0, 1.0)
-            if np.all(np.abs(step) < _SETTLED * errors):
-                break
-        freedom = max(1, len(s) - len(start))
-        return Agreement((x - start) / errors, float(chi2.sf(left, freedom)))
+        target = vectors.T @ found / np.sqrt(s * (1.0 - s))
+        return np.linalg.solve(noise, to), np.linalg.solve(noise, target)
 
 
 def network_inputs(coefficients: ArrayLike, variance: ArrayLike) -> np.ndarray:

@@ -33,6 +33,7 @@ _LEADING = 8  # components that tell which spectra are alike
 _NEAR = 32  # conditions of a spectrum
 _RESOLUTION = (11900.0, 450.0)  # of the RVS
 _OTHERS = 0.1  # of the spectra: any resolution
+_TO_SIGMA = 1.4826  # of a normal distribution, from the median of absolute deviations
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,9 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
     history["forward"] = run_stage(forward, schedules[1], (z, c), (z_val, c_val), work, "forward")
     first, second = (rounded(to_numpy(model), recipe.weights) for model in (noisy, forward))
     error = np.sqrt(np.mean((second(z_val) - c_val) ** 2, axis=0, dtype="f8"))
-    networks = NoiseNetworks(first, second, error)
+    middle = np.median(picked[0][1], axis=0)
+    spread = _TO_SIGMA * np.median(np.abs(picked[0][1] - middle), axis=0)
+    networks = NoiseNetworks(first, second, error, np.array([middle, spread], dtype=float))
     return networks, history, _measured(space, networks, *seen)
 
 
