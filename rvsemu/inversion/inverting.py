@@ -124,8 +124,9 @@ def invert(
     -----
     Coefficients of an observed spectrum, and their covariance, are those of a least-squares fit
     (`rvsemu.inversion.fit_coefficients`). An inversion with networks for noise, as the default one, turns them into
-    the labels that are likely in noise like this, and into errors (`rvsemu.inversion.noisy.NoiseNetworks`); the flag
-    ``labels-contradict`` says that these labels do not imply the spectrum. Others, and fluxes, go through networks
+    the labels that are likely in noise like this, and takes steps of least squares from these to the labels that imply
+    the coefficients (`rvsemu.inversion.NoiseNetworks`); the flag ``labels-contradict`` says that the two contradict
+    each other, or that no labels imply the spectrum. Others, and fluxes, go through networks
     that were trained on spectra without noise, or with little: noise reaches the labels through the network's
     Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit.
 

@@ -29,9 +29,9 @@ class InversionResult(Result):
         Scalars for one spectrum, arrays (n,) for n; within the training domain. Of observed spectra, the radial
         velocity is among them.
     errors : dict of Quantity
-        One standard deviation of each; 0 for a radial velocity that was given. Of observed spectra it is what the
-        network for noise says, if the inversion has one; else the error on validation spectra with similar labels and
-        that of the noise, added in quadrature.
+        One standard deviation of each; 0 for a radial velocity that was given. With networks for noise it is that of
+        least squares and half of what the network differs by, added in quadrature; else the error on
+        validation spectra with similar labels and that of the noise.
     noise_errors : dict of Quantity
         What noise does to labels through the networks for spectra without noise, never more than the error.
     limits : dict of (float, float)

@@ -65,7 +65,7 @@ FLAGS: dict[str, str] = {
     FAILED: "No fit was possible; the column error says why.",
     OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
-    LABELS_CONTRADICT: "The labels that were found do not imply the spectrum: other labels do so better, or none do.",
+    LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
