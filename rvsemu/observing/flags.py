@@ -128,9 +128,10 @@ def _table() -> str:
     """The registry as a table of reStructuredText."""
     names = [f"``{name}``" for name in FLAGS]
     wide, long = max(map(len, names)), max(map(len, FLAGS.values()))
-    rule = f"{'=' * 4}  {'=' * wide}  {'=' * long}\n"
-    rows = "".join(f"{1 << i:<4}  {name:<{wide}}  {FLAGS[name.strip('`')]}\n" for i, name in enumerate(names))
-    return f"{rule}{'Bit':<4}  {'Flag':<{wide}}  Meaning\n{rule}{rows}{rule}"
+    bits = len(str(1 << len(FLAGS)))
+    rule = f"{'=' * bits}  {'=' * wide}  {'=' * long}\n"
+    rows = "".join(f"{1 << i:<{bits}}  {name:<{wide}}  {FLAGS[name.strip('`')]}\n" for i, name in enumerate(names))
+    return f"{rule}{'Bit':<{bits}}  {'Flag':<{wide}}  Meaning\n{rule}{rows}{rule}"
 
 
 __doc__ += _table()
