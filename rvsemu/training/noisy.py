@@ -54,6 +54,12 @@ class Conditions:
     coefficients: np.ndarray
     covariance: np.ndarray
 
+    @property
+    def weights(self) -> np.ndarray:
+        """How much an error of each coefficient (k,) matters: the better it is known, the more; 1 on average."""
+        known = 1.0 / np.median(np.diagonal(self.covariance, axis1=1, axis2=2), axis=0)
+        return known / known.mean()
+
     def noise(self, coefficients: np.ndarray) -> Observed:
         """What observes spectra with true `coefficients` (n, k), each under conditions of spectra like it."""
         near = min(_NEAR, len(self.coefficients))
@@ -187,7 +193,7 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
     seen = observe_validation(rng, c_val, np.arange(len(c_val))), z_val
     compiled_gaussian(noisy, schedules[0])
     history["noisy"] = run_stage(noisy, schedules[0], picked[0], seen, work, "noisy", observe)
-    compiled(forward, schedules[1])
+    compiled(forward, schedules[1], conditions.weights)
     (c, z), (c_val, z_val) = sets
     history["forward"] = run_stage(forward, schedules[1], (z, c), (z_val, c_val), work, "forward")
     first, second = (rounded(to_numpy(model), recipe.weights) for model in (noisy, forward))

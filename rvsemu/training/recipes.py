@@ -268,8 +268,8 @@ INVERSION = InversionRecipe(
     conditions=800,
     noisy_network=NetworkPlan((256, 256, 256), "silu"),
     noisy_schedule=_cosine(40, 2e-3),
-    forward_network=NetworkPlan((256, 256), "silu"),
-    forward_schedule=_cosine(30, 4e-3),
+    forward_network=NetworkPlan((256, 256, 256), "silu"),
+    forward_schedule=_cosine(40, 4e-3),
 )
 """One smaller, smooth network for all labels, which sees more components: what distinguishes slow rotators,
 resolutions and microturbulences is in line profiles, whose share of the variance of the flux is below that of the
