@@ -181,8 +181,8 @@ def test_real_stars_agree_with_fits(real):
     for label, most in zip(MAIN, (400.0, 0.6, 0.4), strict=True):
         assert inverted.errors[label].value < most
         assert abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
-    assert abs(inverted.labels["vsini"] - fitted.labels["vsini"]) < 2 * inverted.errors["vsini"]
-    assert 10_500 < inverted.resolution.value < 13_300
+    for label in ("vsini", "resolution"):
+        assert abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
 
 
 @pytest.mark.parametrize("snr", [20, 100])
@@ -211,8 +211,8 @@ def test_errors_grow_with_noise():
         assert errors[0][name] > errors[1][name] > errors[2][name]
 
 
-def test_another_star_contradicts(exact):
-    """Labels that are those of another star are flagged, by the networks that come with the package."""
+def test_another_star_contradicts():
+    """Labels of another star are flagged by the spectrum, which leads home, and errors reach from one to the other."""
     inversion = rvsemu.inversion.shipped_inversion()
     bias = inversion.noisy.posterior.layers[-1].bias.copy()
     bias[inversion.labels.names.index("teff")] -= 0.3
@@ -221,5 +221,5 @@ def test_another_star_contradicts(exact):
     star = rvsemu.generate(teff=5777, logg=4.44, vsini=3, mh=0, vmic=1.2, resolution=11900)
     spectrum = rvsemu.simulate(star, signal_to_noise=100, seed=1)
     result = invert(spectrum, inversion=replace(inversion, noisy=wrong))
-    assert result.teff < 5300 * u.K
+    assert abs(result.teff - 5777 * u.K) < 300 * u.K and result.errors["teff"] > 300 * u.K
     assert "labels-contradict" in result.flags
