@@ -49,7 +49,7 @@ def scaled_errors(result):
 # ---------------------------------------------------------------- labels that contradict the spectrum
 def test_right_labels_do_not_contradict(exact, stars):
     """The networks for noise give labels and errors of an observed spectrum, and nothing is flagged."""
-    noisy = replace(exact, noisy=linear())
+    noisy = replace(exact, noisy=linear(error=0.004))
     for z in stars[:4]:
         result = invert(observed(exact, z, sigma=0.002), inversion=noisy, **PLAIN)
         np.testing.assert_allclose(scaled(result.labels), z, atol=0.02)
@@ -57,6 +57,15 @@ def test_right_labels_do_not_contradict(exact, stars):
         assert np.all(scaled_errors(result) < 0.05)  # the spectrum knows more than the network
         assert all(result.noise_errors[n] <= result.errors[n] for n in SPACE.names)
         assert result.flags == ()
+
+
+def test_a_network_that_is_much_less_sure_is_kept(exact, stars):
+    """Least squares see one of the sets of labels that a network with large errors may know of."""
+    networks = linear(shift=0.1, error=0.3)
+    result = invert(observed(exact, stars[1], sigma=0.002), inversion=replace(exact, noisy=networks), **PLAIN)
+    np.testing.assert_allclose(scaled(result.labels), stars[1] + 0.1, atol=0.02)
+    np.testing.assert_allclose(scaled_errors(result), 0.3, rtol=0.05)
+    assert result.flags == ()
 
 
 @pytest.mark.parametrize("label", range(K), ids=SPACE.names)

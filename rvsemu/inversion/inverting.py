@@ -36,6 +36,7 @@ _NEAR_REST = 100.0  # km/s
 _MARGIN = 15.0  # km/s: how far the velocity can still move from where it was found
 _EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
+_SURE = 2.5  # times: least squares that are so much surer of Teff than the network do not see other labels that it does
 _SHARE = 0.5  # of what two ways to a label differ by: another part of its error
 
 
@@ -241,11 +242,15 @@ def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
     raw, errors = noisy.labels(space, found.values, found.covariance)
     nothing = (space.upper - space.lower) / np.sqrt(12.0)
     errors = scale * errors / np.sqrt(1.0 + (scale**2 - 1.0) * (errors / nothing) ** 2)
-    polished = noisy.polished(space.scaled(raw), space.slope(raw) * errors, found.values, found.covariance * scale**2)
-    values = space.unscaled(polished.scaled)
+    slope = space.slope(raw)
+    polished = noisy.polished(space.scaled(raw), slope * errors, found.values, found.covariance * scale**2)
+    i = space.names.index("teff")
+    kept = slope[i] * errors[i] > _SURE * polished.errors[i]
+    values = raw if kept else space.unscaled(polished.scaled)
+    own = errors if kept else polished.errors / space.slope(values)
+    apart = (1.0 if polished.contradiction else 0.0 if kept else _SHARE) * errors * polished.steps
+    errors = np.minimum(np.hypot(own, apart), nothing)
     beyond = ((raw < space.lower) & (values <= space.lower)) | ((raw > space.upper) & (values >= space.upper))
-    apart = (1.0 if polished.contradiction else _SHARE) * errors * polished.steps
-    errors = np.minimum(np.hypot(polished.errors / space.slope(values), apart), nothing)
     values = np.where(beyond, raw, values)  # how far beyond, for flags
     return _Estimate(values, errors, np.minimum(propagated, errors), propagated, polished.contradiction)
 
