@@ -37,6 +37,7 @@ _MARGIN = 15.0  # km/s: how far the velocity can still move from where it was fo
 _EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
 _SURE = 2.5  # times: least squares that are so much surer of Teff than the network do not see other labels that it does
+_ROUNDED = 1.0 + 1e-4  # limits were measured in float32, in other batches
 _SHARE = 0.5  # of what two ways to a label differ by: another part of its error
 
 
@@ -270,7 +271,8 @@ def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
         noise = np.array([inversion.propagated(one, covariance) for _, slopes in parts for one in slopes])
     errors = np.hypot(inversion.sigma(values), noise)
     left = np.hypot(inversion.limits.residual, 0.0 if sigma is None else np.sqrt(np.mean(sigma**2)))
-    unlike = (residual > left) | (np.mean(c.astype(float) ** 2, axis=1) > _reach(inversion, sigma))
+    distance = np.mean(c.astype(float) ** 2, axis=1)
+    unlike = (residual > _ROUNDED * left) | (distance > _ROUNDED * _reach(inversion, sigma))
     unlike |= _in_emission(inversion, c)
     flags = [flags_of(inversion, *one) for one in zip(values, errors, noise, unlike, strict=True)]
     chi2, pixels = np.full(len(rows), np.nan), np.full(len(rows), rows.shape[1])
