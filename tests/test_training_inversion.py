@@ -275,3 +275,46 @@ def test_command(keras, tmp_path, monkeypatch, capsys):
     assert re.search(r"^note: its R2 is \S+, below 0.9: no fit with it is to be trusted$", said, re.MULTILINE)
     assert main(["info", "inversion.h5"]) == 0
     assert "test: teff" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- networks for noise
+NOISY = replace(
+    INVERTING,
+    name="noisy",
+    conditions=6,
+    noisy_network=NetworkPlan((32,), "silu"),
+    noisy_schedule=Schedule("adam", 32, 15, 15, 5e-3, cosine=True),
+    forward_network=NetworkPlan((32,), "silu"),
+    forward_schedule=Schedule("adam", 32, 15, 15, 1e-2, cosine=True),
+)
+
+
+def test_networks_for_noise_are_trained(keras, tmp_path):
+    """Errors are about right on noisy validation spectra, larger than without noise, and written to the file."""
+    inversion = train(LIBRARY, NOISY, tmp_path / "noisy.h5", seed=3, least_r2=None, progress=False)
+    assert inversion.noisy.shape == (20, 6)
+    measured = inversion.info["metrics"]
+    for name, pull in measured["validation_observed_over_stated"].items():
+        assert 0.4 < pull < 3.0, name  # of spectra of a dozen stars
+        assert measured["validation_observed"][name] > 0
+    curves = inversion.history["noisy"]["val_loss"]
+    assert min(curves) < curves[0] and len(inversion.history["forward"]["loss"]) == 15
+    again = train(LIBRARY, NOISY, tmp_path / "noisy.h5", seed=3, least_r2=None, progress=False)
+    np.testing.assert_allclose(again.noisy.forward_error, inversion.noisy.forward_error, rtol=1e-3)
+
+
+def test_conditions_scatter_as_least_squares_does():
+    """Coefficients found are those of the normal equations with prior, and their scatter theirs."""
+    from rvsemu.training.noisy import Conditions
+
+    rng, k, n = np.random.default_rng(4), 3, 60_000
+    root = rng.normal(size=(k, k))
+    information = root @ root.T * 5
+    covariance = np.linalg.inv(information + np.eye(k))
+    observe = Conditions(np.zeros((1, k)), covariance[None]).noise(np.zeros((n, k)))
+    true = np.array([1.0, -0.5, 2.0])
+    seen = observe(rng, np.tile(true, (n, 1)).astype("f4"), np.arange(n))[:, :k]
+    data = true + np.linalg.solve(np.linalg.cholesky(information).T, rng.normal(size=(k, n))).T
+    expected = data @ information @ covariance  # c^ of each: S A (c + noise)
+    np.testing.assert_allclose(seen.mean(axis=0), expected.mean(axis=0), atol=0.02)
+    np.testing.assert_allclose(np.cov(seen.T), np.cov(expected.T), atol=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike
 from .._compat import Spectrum
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
-from ..observing.flags import AT_BOUND
+from ..observing.flags import AT_BOUND, LABELS_CONTRADICT
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import DEFAULT_MASK, Observation
 from ..observing.results import identity_of
@@ -35,6 +36,9 @@ _NEAR_REST = 100.0  # km/s
 _MARGIN = 15.0  # km/s: how far the velocity can still move from where it was found
 _EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
+_SURE = 2.5  # times: least squares that are so much surer of Teff than the network do not see other labels that it does
+_ROUNDED = 1.0 + 1e-4  # limits were measured in float32, in other batches
+_SHARE = 0.5  # of what two ways to a label differ by: another part of its error
 
 
 def shipped_inversion(name: str = DEFAULT) -> Inversion:
@@ -120,10 +124,13 @@ def invert(
 
     Notes
     -----
-    The networks were trained on spectra without noise, or with little. Noise reaches the labels through the
-    coefficients, whose covariance is that of a least-squares fit (`rvsemu.inversion.fit_coefficients`), and the
-    network's Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit:
-    for noisy spectra the errors of `rvsemu.fit` are smaller.
+    Coefficients of an observed spectrum, and their covariance, are those of a least-squares fit
+    (`rvsemu.inversion.fit_coefficients`). An inversion with networks for noise, as the default one, turns them into
+    the labels that are likely in noise like this, and takes steps of least squares from these to the labels that imply
+    the coefficients (`rvsemu.inversion.NoiseNetworks`); the flag ``labels-contradict`` says that the two contradict
+    each other, or that no labels imply the spectrum. Others, and fluxes, go through networks
+    that were trained on spectra without noise, or with little: noise reaches the labels through the network's
+    Jacobian, to first order. It is not weighed against what each pixel tells of a label, as in a fit.
 
     Examples
     --------
@@ -178,18 +185,17 @@ def _refuse(**given):
 
 
 def _result_of_spectrum(inversion, observation, found, limits, meta) -> InversionResult:
-    values, slopes = inversion.jacobian(found.values.astype("f4"))
-    noise = inversion.propagated(slopes[0], found.covariance * meta["errors_scaled_by"] ** 2)
+    estimate = _estimate(inversion, found, meta["errors_scaled_by"])
     unlike = (
         found.reduced_chi2 > _POOR
         or found.residual_rms > _UNEXPECTED * found.expected_rms
         or np.mean(found.values**2) > inversion.limits.distance
         or _in_emission(inversion, found.values)[0]
     )
-    errors = np.hypot(inversion.sigma(values)[0], noise)
     few = found.used.sum() < _FEW * observation.covered.sum()
-    parts = _quantities(inversion, values[0], errors, noise)
-    flags = flags_of(inversion, values[0], errors, noise, unlike, few)
+    parts = _quantities(inversion, estimate.values, estimate.errors, estimate.noise)
+    flags = flags_of(inversion, estimate.values, estimate.errors, estimate.propagated, unlike, few)
+    flags += (LABELS_CONTRADICT,) * estimate.contradiction
     velocity_error = found.velocity_error * meta["errors_scaled_by"]
     if limits[0] < limits[1]:
         nothing = (limits[1] - limits[0]) / np.sqrt(12.0)
@@ -211,6 +217,45 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
     )
 
 
+@dataclass(frozen=True)
+class _Estimate:
+    """Labels of one spectrum, each array (n_labels,)."""
+
+    values: np.ndarray
+    errors: np.ndarray
+    noise: np.ndarray  # the part of the errors that is due to noise
+    propagated: np.ndarray  # what noise does to the networks that do not expect any
+    contradiction: bool = False
+
+
+def _estimate(inversion, found, scale) -> _Estimate:
+    """Labels of observed coefficients, whose stated errors are too small by a factor of `scale`."""
+    values, slopes = inversion.jacobian(found.values.astype("f4"))
+    propagated = inversion.propagated(slopes[0], found.covariance * scale**2)
+    if inversion.noisy is None:
+        return _Estimate(values[0], np.hypot(inversion.sigma(values)[0], propagated), propagated, propagated)
+    return _noisy_estimate(inversion, found, scale, propagated)
+
+
+def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
+    """The same by the networks for noise, and least squares from there."""
+    space, noisy = inversion.labels, inversion.noisy
+    raw, errors = noisy.labels(space, found.values, found.covariance)
+    nothing = (space.upper - space.lower) / np.sqrt(12.0)
+    errors = scale * errors / np.sqrt(1.0 + (scale**2 - 1.0) * (errors / nothing) ** 2)
+    slope = space.slope(raw)
+    polished = noisy.polished(space.scaled(raw), slope * errors, found.values, found.covariance * scale**2)
+    i = space.names.index("teff")
+    kept = slope[i] * errors[i] > _SURE * polished.errors[i]
+    values = raw if kept else space.unscaled(polished.scaled)
+    own = errors if kept else polished.errors / space.slope(values)
+    apart = (1.0 if polished.contradiction else 0.0 if kept else _SHARE) * errors * polished.steps
+    errors = np.minimum(np.hypot(own, apart), nothing)
+    beyond = ((raw < space.lower) & (values <= space.lower)) | ((raw > space.upper) & (values >= space.upper))
+    values = np.where(beyond, raw, values)  # how far beyond, for flags
+    return _Estimate(values, errors, np.minimum(propagated, errors), propagated, polished.contradiction)
+
+
 def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
     flux, sigma = _fluxes(inversion, flux), _noise(inversion, sigma)
     rows = np.atleast_2d(flux)
@@ -226,7 +271,8 @@ def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
         noise = np.array([inversion.propagated(one, covariance) for _, slopes in parts for one in slopes])
     errors = np.hypot(inversion.sigma(values), noise)
     left = np.hypot(inversion.limits.residual, 0.0 if sigma is None else np.sqrt(np.mean(sigma**2)))
-    unlike = (residual > left) | (np.mean(c.astype(float) ** 2, axis=1) > _reach(inversion, sigma))
+    distance = np.mean(c.astype(float) ** 2, axis=1)
+    unlike = (residual > _ROUNDED * left) | (distance > _ROUNDED * _reach(inversion, sigma))
     unlike |= _in_emission(inversion, c)
     flags = [flags_of(inversion, *one) for one in zip(values, errors, noise, unlike, strict=True)]
     chi2, pixels = np.full(len(rows), np.nan), np.full(len(rows), rows.shape[1])

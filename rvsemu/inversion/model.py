@@ -19,6 +19,7 @@ from ..emulator.network import DenseNetwork
 from ..emulator.pca import PrincipalComponents
 from ..errors import InversionFileError
 from .label_errors import LabelErrors
+from .noisy import NoiseNetworks
 
 __all__ = ["Inversion", "Limits"]
 
@@ -62,6 +63,8 @@ class Inversion:
     residual : ndarray, shape (n_pixels,)
         RMS of what the components leave of training spectra.
     limits : Limits
+    noisy : NoiseNetworks or None
+        What observed spectra are inverted with, instead of `networks`.
     info : dict
         recipe, version, metrics, fingerprint of the library, package versions ...
     history : dict of dict of ndarray
@@ -81,6 +84,7 @@ class Inversion:
     error: LabelErrors
     residual: np.ndarray
     limits: Limits
+    noisy: NoiseNetworks | None = None
     info: dict[str, Any] = field(default_factory=dict)
     history: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
@@ -99,6 +103,8 @@ class Inversion:
             raise ValueError("teff or vsini is not among the labels")
         if self.error.sigma.shape[-1] != n:
             raise ValueError("the errors do not fit the labels")
+        if self.noisy is not None and self.noisy.shape != (k, n):
+            raise ValueError("the networks for noise do not fit the components or the labels")
 
     def __repr__(self):
         low, high = self.wavelength[[0, -1]]
@@ -175,6 +181,11 @@ class Inversion:
                 write_network(file.create_group(f"networks/{i:02d}"), network, dtype)
             for name, values in vars(self.error).items():
                 file[f"error/{name}"] = values
+            if self.noisy is not None:
+                for name in ("posterior", "forward"):
+                    write_network(file.create_group(f"noisy/{name}"), getattr(self.noisy, name), dtype)
+                for name in ("forward_error", "prior"):
+                    file["noisy"].attrs[name] = getattr(self.noisy, name)
 
     @classmethod
     def load(cls, path: str | PathLike) -> Inversion:
@@ -198,7 +209,14 @@ def _read(file: h5py.File) -> dict[str, Any]:
         "error": LabelErrors(*(error[name][:] for name in ("teff", "vsini", "sigma"))),
         "residual": group["residual"][:].astype("f8"),
         "limits": Limits(float(group.attrs["distance"]), float(group.attrs["residual"])),
+        "noisy": _read_noisy(file["noisy"]) if "noisy" in file else None,
     }
+
+
+def _read_noisy(group: h5py.Group) -> NoiseNetworks:
+    posterior, forward = (read_network(group[name]) for name in ("posterior", "forward"))
+    numbers = (np.asarray(group.attrs[name], dtype=float) for name in ("forward_error", "prior"))
+    return NoiseNetworks(posterior, forward, *numbers)
 
 
 def _batches(x: np.ndarray) -> Iterator[np.ndarray]:

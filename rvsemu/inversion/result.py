@@ -29,10 +29,11 @@ class InversionResult(Result):
         Scalars for one spectrum, arrays (n,) for n; within the training domain. Of observed spectra, the radial
         velocity is among them.
     errors : dict of Quantity
-        One standard deviation of each: the error on validation spectra with similar labels and that of the noise,
-        added in quadrature; 0 for a radial velocity that was given.
+        One standard deviation of each; 0 for a radial velocity that was given. With networks for noise it is that of
+        least squares and half of what the network differs by, added in quadrature; else the error on
+        validation spectra with similar labels and that of the noise.
     noise_errors : dict of Quantity
-        The second of these alone.
+        What noise does to labels through the networks for spectra without noise, never more than the error.
     limits : dict of (float, float)
         Range of each label, in its unit.
     flags : tuple of str, or list of n of them
@@ -86,7 +87,7 @@ def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, 
     out = []
     for label, value, error in zip(inversion.labels.labels, values, errors, strict=True):
         beyond = max(label.lower - value, value - label.upper)
-        if beyond > 0:
+        if beyond >= 0:
             out.append(f"{AT_BOUND}:{label.name}")
         if beyond > _BEYOND * error:
             out.append(f"{OUTSIDE_DOMAIN}:{label.name}")

@@ -23,6 +23,7 @@ __all__ = [
     "FEW_DRAWS",
     "FEW_GOOD_PIXELS",
     "FLAGS",
+    "LABELS_CONTRADICT",
     "NEGATIVE_CONTINUUM",
     "NOT_CONVERGED",
     "NO_INFORMATION",
@@ -53,6 +54,7 @@ EMISSION = "emission"
 DIFFUSE_BAND = "diffuse-band"
 FEW_CCDS = "few-ccds"
 DOUBLE_LINED = "double-lined"
+LABELS_CONTRADICT = "labels-contradict"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -72,6 +74,7 @@ FLAGS: dict[str, str] = {
     DIFFUSE_BAND: "The interstellar band at 862 nm is seen, which no model has; see the mask of this name.",
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
+    LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

@@ -16,6 +16,7 @@ from .accuracy import TEFF_EDGES, metrics
 from .domain import constant_labels, label_space_of
 from .draws import make_test_set, make_training_set, split_library
 from .export import provenance, rounded
+from .noisy import make_conditions, train_noisy
 from .recipes import InversionRecipe, Work
 
 __all__ = ["train_inversion"]
@@ -58,7 +59,11 @@ def train_inversion(recipe: InversionRecipe, library: Library, work: Work) -> In
     )
     estimated = inversion.from_coefficients(c_val)
     error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
-    inversion = replace(inversion, error=error)
+    inversion, observed = replace(inversion, error=error), {}
+    if recipe.conditions:
+        conditions = make_conditions(inversion, flux_val, recipe.conditions, work)
+        noisy, curves, observed = train_noisy(recipe, inversion, (c, x), (c_val, x_val), conditions, work)
+        inversion = replace(inversion, noisy=noisy, history=inversion.history | curves)
     full = replace(inversion, networks=networks).from_coefficients(c_val)
     tested = make_test_set(library.subset(test), space, max(100, round(recipe.draws * recipe.test)), work.seed)
     info = {
@@ -66,6 +71,7 @@ def train_inversion(recipe: InversionRecipe, library: Library, work: Work) -> In
         "metrics": {
             "training": _rms(space.names, inversion.from_coefficients(c[some]) - x[some]),
             "validation": _rms(space.names, estimated - x_val),
+            **observed,
             **_measured(inversion, *tested),
             "components_training": _rebuilding(principal, flux[some]),
             "components_test": _rebuilding(principal, tested[1]),

@@ -8,7 +8,7 @@ import numpy as np
 from ..emulator.network import DenseNetwork, Layer
 from .recipes import InversionRecipe, NetworkPlan, Recipe, Schedule
 
-__all__ = ["build", "build_inversion", "compiled", "linked", "to_numpy"]
+__all__ = ["build", "build_inversion", "build_noisy", "compiled", "compiled_gaussian", "linked", "to_numpy"]
 
 
 def _dense(name, n_in, n_out, plan: NetworkPlan, initializer="glorot_uniform"):
@@ -29,6 +29,17 @@ def build(recipe: Recipe, n_labels: int, n_flux: int, seed: int) -> dict[str, ke
         "decoder": _dense("decoder", recipe.latent, n_flux, recipe.decoder),
         "label_network": _dense("label_network", n_labels, recipe.latent, recipe.label_network),
     }
+
+
+def build_noisy(
+    plans: tuple[NetworkPlan, NetworkPlan], components: int, labels: int, seed: int
+) -> tuple[keras.Model, keras.Model]:
+    """Networks for noise, with fresh weights drawn from `seed`: to labels with errors, and from labels."""
+    keras.utils.set_random_seed(seed)
+    return (
+        _dense("noisy", 2 * components, 2 * labels, plans[0]),
+        _dense("forward", labels, components, plans[1]),
+    )
 
 
 def build_inversion(recipe: InversionRecipe, name: str, n_in: int, n_out: int, seed: int) -> keras.Model:
@@ -52,6 +63,19 @@ def compiled(model: keras.Model, schedule: Schedule, weights: np.ndarray | None 
     loss = "mse" if weights is None else _weighted_mse(weights)
     model.compile(optimizer(learning_rate=schedule.learning_rate, epsilon=schedule.epsilon), loss=loss)
     return model
+
+
+def compiled_gaussian(model: keras.Model, schedule: Schedule) -> keras.Model:
+    """`model`, half of whose outputs are logarithms of errors of the others, with the loss -log of a Gaussian."""
+    compiled(model, schedule)
+    model.compile(model.optimizer, loss=_gaussian)
+    return model
+
+
+def _gaussian(true, predicted):
+    values, logarithms = keras.ops.split(predicted, 2, axis=-1)
+    logarithms = keras.ops.clip(logarithms, -9.0, 2.0)
+    return keras.ops.mean(0.5 * keras.ops.square((true - values) * keras.ops.exp(-logarithms)) + logarithms, axis=-1)
 
 
 def _weighted_mse(weights):

@@ -202,6 +202,12 @@ class InversionRecipe(_Common):
         Keras' name for how first weights are drawn.
     weights : {'float16', 'float32'}
         How the inversion file holds them.
+    conditions : int
+        Observations of validation spectra with noise, which say how observed coefficients scatter (see
+        `rvsemu.training.noisy`); 0 for an inversion that has no networks for noise.
+    noisy_network, forward_network : NetworkPlan or None
+        Observed coefficients and their errors to labels and theirs, and labels to coefficients.
+    noisy_schedule, forward_schedule : Schedule or None
     """
 
     name: str
@@ -219,6 +225,11 @@ class InversionRecipe(_Common):
     noise: float = 0.0
     initializer: str = "glorot_uniform"
     weights: str = "float32"
+    conditions: int = 0
+    noisy_network: NetworkPlan | None = None
+    noisy_schedule: Schedule | None = None
+    forward_network: NetworkPlan | None = None
+    forward_schedule: Schedule | None = None
 
     makes: ClassVar[str] = "inversion"
 
@@ -254,6 +265,11 @@ INVERSION = InversionRecipe(
     slow_share=0.5,
     log_labels=("teff", "resolution"),
     noise=0.002,
+    conditions=800,
+    noisy_network=NetworkPlan((256, 256, 256), "silu"),
+    noisy_schedule=_cosine(40, 2e-3),
+    forward_network=NetworkPlan((256, 256, 256), "silu"),
+    forward_schedule=_cosine(40, 4e-3),
 )
 """One smaller, smooth network for all labels, which sees more components: what distinguishes slow rotators,
 resolutions and microturbulences is in line profiles, whose share of the variance of the flux is below that of the

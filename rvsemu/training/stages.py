@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -13,7 +15,10 @@ from .._storage import replacing
 from ..errors import TrainingError
 from .recipes import Schedule, Work
 
-__all__ = ["Batches", "run_stage"]
+__all__ = ["Batches", "Noise", "run_stage"]
+
+Noise: TypeAlias = Callable[[np.random.Generator, np.ndarray, np.ndarray], np.ndarray]
+"""Noisy inputs of a generator, inputs (m, k) and their rows (m,)."""
 
 
 class Batches(keras.utils.PyDataset):
@@ -26,7 +31,7 @@ class Batches(keras.utils.PyDataset):
         batch: int,
         seed: int,
         first_epoch: int,
-        noise: np.ndarray | None = None,
+        noise: np.ndarray | Noise | None = None,
     ):
         super().__init__(workers=1)
         self.noise = noise
@@ -43,12 +48,14 @@ class Batches(keras.utils.PyDataset):
         rows = np.sort(self.order[i * self.batch : (i + 1) * self.batch])  # sorted: a memory map reads forwards
         inputs = self.inputs[rows]
         targets = inputs if self.targets is self.inputs else self.targets[rows]
-        return (inputs if self.noise is None else inputs + self._random(i, inputs.shape)), targets
+        return (inputs if self.noise is None else self._noisy(i, inputs, rows)), targets
 
-    def _random(self, i, shape):
-        """Noise of a level that is uniform from 0 to `noise`, spectrum by spectrum."""
+    def _noisy(self, i, inputs, rows):
+        """Inputs with noise: of a level that is uniform from 0 to `noise`, spectrum by spectrum, or as it makes it."""
         rng = np.random.default_rng([self.seed, self.epoch, i])
-        return (rng.random((shape[0], 1)) * self.noise * rng.normal(size=shape)).astype("f4")
+        if callable(self.noise):
+            return self.noise(rng, inputs, rows)
+        return inputs + (rng.random((len(rows), 1)) * self.noise * rng.normal(size=inputs.shape)).astype("f4")
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
@@ -138,7 +145,7 @@ def run_stage(
     validation: tuple[np.ndarray, np.ndarray],
     work: Work,
     name: str,
-    noise: np.ndarray | None = None,
+    noise: np.ndarray | Noise | None = None,
 ) -> dict[str, list[float]]:
     """Train a compiled `model` as `schedule` says; it ends with its best weights.
 
@@ -151,9 +158,10 @@ def run_stage(
         Its folder gets the checkpoint ``NAME.npz`` after each epoch; the stage goes on from one that is there.
     name : str
         Name of the stage.
-    noise : ndarray, shape (n_inputs,), optional
+    noise : ndarray, shape (n_inputs,), or callable, optional
         Normally distributed noise is added to the inputs of training, anew in every epoch, of a standard deviation
-        that is this times a number between 0 and 1 for each row.
+        that is this times a number between 0 and 1 for each row. Or what makes noisy inputs of a generator, the
+        inputs of some rows, and the numbers of these rows.
 
     Returns
     -------

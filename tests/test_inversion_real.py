@@ -1,0 +1,234 @@
+"""Inversions of noisy spectra: networks that expect noise, labels that contradict the spectrum, real stars."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy import units as u
+from inversion_fixtures import PLAIN, SPACE, K, exact_inversion, observed, star_labels
+
+import rvsemu
+from rvsemu.emulator import DenseNetwork, Layer
+from rvsemu.errors import InversionFileError
+from rvsemu.inversion import Inversion, invert
+from rvsemu.inversion.noisy import NoiseNetworks, network_inputs
+
+REAL = ("kepler-93", "hd176650", "gaia-1535964555128078720", "gaia-3174658066485297152")
+MAIN = ("teff", "logg", "mh")
+PRIOR = np.array([np.zeros(K), np.full(K, 0.7)])  # uniform from -1 to 1
+
+
+def linear(shift=0.0, error=0.05):
+    """Networks that know the truth of `exact_inversion`, c = 2 z, but for a `shift` of the scaled labels."""
+    posterior = np.zeros((2 * K, 2 * K), "f4")
+    posterior[:K, :K] = 0.5 * np.eye(K)
+    bias = np.concatenate([np.broadcast_to(shift, K), np.full(K, np.log(error))]).astype("f4")
+    forward = Layer(2 * np.eye(K, dtype="f4"), np.zeros(K, "f4"))
+    return NoiseNetworks(DenseNetwork([Layer(posterior, bias)]), DenseNetwork([forward]), np.full(K, 1e-3), PRIOR)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return exact_inversion()
+
+
+@pytest.fixture(scope="module")
+def stars():
+    return star_labels()
+
+
+def scaled(labels):
+    return SPACE.scaled(np.array([labels[name].value for name in SPACE.names]).T)
+
+
+def scaled_errors(result):
+    values, errors = (np.array([x[n].value for n in SPACE.names]) for x in (result.labels, result.errors))
+    return SPACE.slope(values) * errors
+
+
+# ---------------------------------------------------------------- labels that contradict the spectrum
+def test_right_labels_do_not_contradict(exact, stars):
+    """The networks for noise give labels and errors of an observed spectrum, and nothing is flagged."""
+    noisy = replace(exact, noisy=linear(error=0.004))
+    for z in stars[:4]:
+        result = invert(observed(exact, z, sigma=0.002), inversion=noisy, **PLAIN)
+        np.testing.assert_allclose(scaled(result.labels), z, atol=0.02)
+        assert np.all(np.abs(scaled(result.labels) - z) < 3 * scaled_errors(result))
+        assert np.all(scaled_errors(result) < 0.05)  # the spectrum knows more than the network
+        assert all(result.noise_errors[n] <= result.errors[n] for n in SPACE.names)
+        assert result.flags == ()
+
+
+def test_a_network_that_is_much_less_sure_is_kept(exact, stars):
+    """Least squares see one of the sets of labels that a network with large errors may know of."""
+    networks = linear(shift=0.1, error=0.3)
+    result = invert(observed(exact, stars[1], sigma=0.002), inversion=replace(exact, noisy=networks), **PLAIN)
+    np.testing.assert_allclose(scaled(result.labels), stars[1] + 0.1, atol=0.02)
+    np.testing.assert_allclose(scaled_errors(result), 0.3, rtol=0.05)
+    assert result.flags == ()
+
+
+@pytest.mark.parametrize("label", range(K), ids=SPACE.names)
+def test_wrong_labels_are_flagged_and_widened(exact, stars, label):
+    """A label that is off by six errors is flagged, and its error reaches the truth."""
+    noisy = replace(exact, noisy=linear(shift=0.3 * (np.arange(K) == label)))
+    z = np.minimum(stars[1], 0.6)
+    result = invert(observed(exact, z, sigma=0.002), inversion=noisy, **PLAIN)
+    assert "labels-contradict" in result.flags
+    name = SPACE.names[label]
+    true = SPACE.quantity(name, SPACE.unscaled(z)[label])
+    assert abs(result.labels[name] - true) < 1.5 * result.errors[name]
+
+
+def test_noise_excuses_wrong_labels(exact, stars):
+    """Where the pixels say nothing of a label, they do not contradict it."""
+    noisy = replace(exact, noisy=linear(shift=0.3, error=0.4))
+    assert "labels-contradict" not in invert(observed(exact, stars[1], sigma=0.5), inversion=noisy, **PLAIN).flags
+
+
+def test_steps_are_blind_to_what_is_unknown():
+    """A coefficient with its prior for covariance does not count, whatever it is."""
+    networks, covariance = linear(), np.diag([1e-4] * (K - 1) + [1.0])
+    z = np.linspace(-0.5, 0.5, K)
+    found = 2 * z * (1 - np.diag(covariance))
+    right = networks.polished(z, np.full(K, 0.05), found, covariance)
+    assert not right.contradiction and np.abs(right.steps[:-1]).max() < 0.1
+    assert abs(right.steps[-1]) < 1  # the prior's
+    other = networks.polished(z + 0.3 * (np.arange(K) == K - 1), np.full(K, 0.05), found, covariance)
+    assert not other.contradiction
+    wrong = networks.polished(z + 0.3 * (np.arange(K) == 0), np.full(K, 0.05), found, covariance)
+    assert wrong.contradiction and wrong.steps[0] == pytest.approx(-6, rel=0.05)
+
+
+def test_no_labels_imply_what_is_unlike_any_spectrum():
+    """More coefficients than labels: what no labels make is improbable."""
+    rng = np.random.default_rng(3)
+    basis = np.linalg.qr(rng.normal(size=(20, K)))[0].T
+    posterior = Layer(np.zeros((40, 2 * K), "f4"), np.zeros(2 * K, "f4"))
+    networks = NoiseNetworks(
+        DenseNetwork([posterior]),
+        DenseNetwork([Layer(basis.astype("f4"), np.zeros(20, "f4"))]),
+        np.full(20, 1e-3),
+        PRIOR,
+    )
+    z, covariance = np.full(K, 0.2), 1e-4 * np.eye(20)
+    found = z @ basis + 0.01 * rng.normal(size=20)
+    assert 1e-3 < networks.polished(z, np.full(K, 0.05), found, covariance).probability < 1
+    odd = found + 0.2 * np.linalg.svd(basis)[2][-1]
+    assert networks.polished(z, np.full(K, 0.05), odd, covariance).contradiction
+
+
+def test_errors_of_polished_labels_are_their_scatter(exact):
+    """Realisations of noise: labels scatter as stated where the spectrum knows more than prior and network."""
+    networks, rng, pulls = linear(error=0.3), np.random.default_rng(8), []
+    information = np.diag(rng.uniform(200, 2000, K))
+    covariance = np.linalg.inv(information + np.eye(K))
+    z = np.linspace(-0.5, 0.5, K)
+    for _ in range(300):
+        data = 2 * z + rng.normal(size=K) / np.sqrt(np.diag(information))
+        found = covariance @ information @ data
+        polished = networks.polished(z, np.full(K, 0.3), found, covariance)
+        pulls.append((polished.scaled - z) / polished.errors)
+    assert 0.9 < np.std(pulls) < 1.1 and np.all(np.abs(np.mean(pulls, axis=0)) < 0.25)
+
+
+# ---------------------------------------------------------------- inputs and files
+def test_inputs_say_how_well_coefficients_are_known():
+    inputs = network_inputs([[0.5, -1.0, 0.0]], [[1.0, 0.01, 0.0]])
+    np.testing.assert_allclose(inputs, [[0.5, -1.0, 0.0, 1.0, 0.0, -3.0]], atol=1e-6)
+
+
+def test_networks_must_fit(exact):
+    good = linear()
+    with pytest.raises(ValueError, match="forward network"):
+        replace(good, forward_error=np.zeros(K - 1))
+    with pytest.raises(ValueError, match="network for noise"):
+        replace(good, posterior=good.forward)
+    with pytest.raises(ValueError, match="prior"):
+        replace(good, prior=0 * PRIOR)
+    few = NoiseNetworks(
+        DenseNetwork([Layer(np.zeros((4, 2 * K), "f4"), np.zeros(2 * K, "f4"))]),
+        DenseNetwork([Layer(np.zeros((K, 2), "f4"), np.zeros(2, "f4"))]),
+        np.zeros(2),
+        PRIOR,
+    )
+    with pytest.raises(ValueError, match="networks for noise do not fit"):
+        replace(exact, noisy=few)
+
+
+def test_file_round_trip(exact, stars, tmp_path):
+    noisy = replace(exact, noisy=linear())
+    noisy.save(tmp_path / "noisy.h5")
+    again = Inversion.load(tmp_path / "noisy.h5")
+    spectrum = observed(exact, stars[2], sigma=0.002)
+    first, second = (invert(spectrum, inversion=one, **PLAIN) for one in (noisy, again))
+    np.testing.assert_allclose(scaled(first.labels), scaled(second.labels), atol=1e-4)
+    exact.save(tmp_path / "plain.h5")
+    assert Inversion.load(tmp_path / "plain.h5").noisy is None
+
+
+def test_damaged_file(exact, tmp_path):
+    import h5py
+
+    replace(exact, noisy=linear()).save(tmp_path / "noisy.h5")
+    with h5py.File(tmp_path / "noisy.h5", "r+") as file:
+        del file["noisy/forward"]
+    with pytest.raises(InversionFileError):
+        Inversion.load(tmp_path / "noisy.h5")
+
+
+# ---------------------------------------------------------------- real and simulated stars
+@pytest.fixture(scope="module", params=REAL)
+def real(request):
+    star = rvsemu.read_rvs(rvsemu.example_path(request.param))[0]
+    return request.param, invert(star), rvsemu.fit(star)
+
+
+def test_real_stars_agree_with_fits(real):
+    """Within two of the stated errors, which are not so large that they always are."""
+    _, inverted, fitted = real
+    for label, most in zip(MAIN, (400.0, 0.6, 0.4), strict=True):
+        assert inverted.errors[label].value < most
+        assert abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
+    for label in ("vsini", "resolution"):
+        assert abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
+
+
+@pytest.mark.parametrize("snr", [20, 100])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"teff": 5777, "logg": 4.44, "vsini": 3, "mh": 0.0, "vmic": 1.2},
+        {"teff": 4600, "logg": 2.4, "vsini": 3, "mh": -0.3, "vmic": 1.5},
+        {"teff": 8500, "logg": 4.0, "vsini": 80, "mh": 0.0, "vmic": 2.0},
+    ],
+    ids=["sun", "giant", "A star"],
+)
+def test_simulated_stars(labels, snr):
+    """Labels within three errors, at any signal to noise."""
+    star = rvsemu.generate(**labels, resolution=11900)
+    result = invert(rvsemu.simulate(star, signal_to_noise=snr, seed=5))
+    for name, value in labels.items():
+        assert abs(result.labels[name].value - value) < 3 * result.errors[name].value, name
+    assert "labels-contradict" not in result.flags
+
+
+def test_errors_grow_with_noise():
+    star = rvsemu.generate(teff=5777, logg=4.44, vsini=3, mh=0, vmic=1.2, resolution=11900)
+    errors = [invert(rvsemu.simulate(star, signal_to_noise=s, seed=1)).errors for s in (10, 40, 200)]
+    for name in MAIN:
+        assert errors[0][name] > errors[1][name] > errors[2][name]
+
+
+def test_another_star_contradicts():
+    """Labels of another star are flagged by the spectrum, which leads home, and errors reach from one to the other."""
+    inversion = rvsemu.inversion.shipped_inversion()
+    bias = inversion.noisy.posterior.layers[-1].bias.copy()
+    bias[inversion.labels.names.index("teff")] -= 0.3
+    *layers, last = inversion.noisy.posterior.layers
+    wrong = replace(inversion.noisy, posterior=DenseNetwork([*layers, replace(last, bias=bias)]))
+    star = rvsemu.generate(teff=5777, logg=4.44, vsini=3, mh=0, vmic=1.2, resolution=11900)
+    spectrum = rvsemu.simulate(star, signal_to_noise=100, seed=1)
+    result = invert(spectrum, inversion=replace(inversion, noisy=wrong))
+    assert abs(result.teff - 5777 * u.K) < 300 * u.K and result.errors["teff"] > 300 * u.K
+    assert "labels-contradict" in result.flags
