@@ -87,7 +87,7 @@ def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, 
     out = []
     for label, value, error in zip(inversion.labels.labels, values, errors, strict=True):
         beyond = max(label.lower - value, value - label.upper)
-        if beyond >= 0:
+        if beyond >= 0 and (label.lower != 0 or value > label.upper):  # nothing lies beyond a lower limit of 0
             out.append(f"{AT_BOUND}:{label.name}")
         if beyond > _BEYOND * error:
             out.append(f"{OUTSIDE_DOMAIN}:{label.name}")
