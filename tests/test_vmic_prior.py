@@ -166,11 +166,11 @@ def test_with_teff_fixed_it_is_a_plain_gaussian():
 
 def test_fits_begin_where_it_expects_them():
     parameters = Parameters.make(LabelSpace(), fixed={"mh": 0.1})
-    theta = parameters.full(label_grid(parameters))
+    theta = label_grid(parameters)
     np.testing.assert_allclose(theta[:, 4], np.clip(microturbulence(*theta.T[[0, 1, 3]]).mean, 0, 4))
     assert np.all(theta[:, 5] == 11900)
     wide = Parameters.make(LabelSpace(), priors=DEFAULT_PRIORS | {"vmic": "wide"})
-    assert np.all(wide.full(label_grid(wide))[:, 4] == 1.5)
+    assert np.all(label_grid(wide)[:, 4] == 1.5)
 
 
 def test_without_its_labels_it_is_the_wide_one():
@@ -227,7 +227,7 @@ def test_a_star_of_no_information_is_as_the_relation_says(emulator):
     assert found.errors["vmic"].value == pytest.approx(0.2, abs=0.03)
 
 
-@pytest.mark.parametrize(("snr", "count"), [(60, 60)])
+@pytest.mark.parametrize(("snr", "count"), [(100, 100)])
 def test_intervals_hold_labels_drawn_from_the_joint_prior(emulator, snr, count):
     """Labels first, then vmic given them: least squares must hold the truth as often as it says."""
     rng = np.random.default_rng(7)
@@ -243,8 +243,8 @@ def test_intervals_hold_labels_drawn_from_the_joint_prior(emulator, snr, count):
     found = rvsemu.fitting.fit_many(stars, **settings)
     for name in ("teff", "logg", "mh", "vmic"):
         pull = [(r.labels[name].value - t[name]) / r.errors[name].value for r, t in zip(found, truth, strict=True)]
-        assert 0.7 < np.sqrt(np.mean(np.square(pull))) < 1.35, name
-        assert 0.5 < np.mean(np.abs(pull) < 1) < 0.86, name  # 0.68, within three chance errors
+        assert 0.79 < np.sqrt(np.mean(np.square(pull))) < 1.21, name  # three chance errors
+        assert 0.54 < np.mean(np.abs(pull) < 1) < 0.82, name  # 0.68, within three chance errors
 
 
 def test_draws_and_chains_have_the_same_prior(emulator, tmp_path):

@@ -18,7 +18,7 @@ import numpy as np
 import package_tables
 from emulator_tables import STAGES, shipped_names, trained
 from package_tables import LIBRARY
-from star_tables import LITERATURE, SAMPLING_SEED, STARS, posterior_table, stars_tables
+from star_tables import LITERATURE, SAMPLING_SEED, STARS, posterior_table, settings_table, stars_tables
 
 import rvsemu
 from rvsemu.library import Library
@@ -190,7 +190,11 @@ def main(arguments=None):
     plt.rcParams["font.size"] = 10
     results = {key: rvsemu.fit(rvsemu.read_rvs(rvsemu.example_path(key))[0]) for key in STARS}
     posterior = rvsemu.sample(rvsemu.read_rvs(rvsemu.example_path("kepler-93"))[0], seed=SAMPLING_SEED)
-    fitted = {"stars.rst": stars_tables(results), "posterior.rst": posterior_table(posterior, results["kepler-93"])}
+    fitted = {
+        "stars.rst": stars_tables(results),
+        "stars_settings.rst": settings_table(),
+        "posterior.rst": posterior_table(posterior, results["kepler-93"]),
+    }
     write(options.tables, fitted)
     save(plt, options.out, figures_of_emulators(plt))
     save(plt, options.out, figures_of_stars(plt, results, posterior))

@@ -9,7 +9,19 @@ from rvsemu.emulator import DEFAULT
 from rvsemu.reproduction.report import rst_table
 
 SAMPLING_SEED = 1
-STARS = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
+STARS = {
+    "kepler-93": "Kepler-93",
+    "hd176650": "HD 176650",
+    "gaia-1535964555128078720": "K dwarf",
+    "gaia-3174658066485297152": "G dwarf",
+}
+UNDONE = {
+    "defaults": {},
+    "microturbulence 1.5 ± 0.8 km/s": {"priors": {"vmic": "wide", "resolution": "gaia-rvs"}},
+    "and the band at 862 nm not masked": {"mask": ("calcium-cores", "edges")},
+    "and outliers as good as others": {"robust": False},
+    "and errors as given": {"smooth_sigma": False},
+}
 LITERATURE = {"kepler-93": {"teff": (5669, 75), "logg": (4.468, 0.032), "mh": (-0.18, "0.10")}}  # Huber et al. 2013
 
 
@@ -33,6 +45,8 @@ def stars_tables(results) -> str:
         rows.append(row)
     quality = {
         "reduced chi2": lambda r: f"{r.reduced_chi2:.2f}",
+        "reduced chi2, noise alone": lambda r: f"{r.noise_chi2:.2f}",
+        "v sin i below (95 %, km/s)": lambda r: f"{r.upper_limits()['vsini'].value:.1f}",
         "residual rms": lambda r: f"{r.residual_rms:.4f}",
         "median sigma / flux of the data": lambda r: f"{_noise(r):.4f}",
         "pixels used": lambda r: f"{r.n_pixels:,}",
@@ -44,6 +58,20 @@ def stars_tables(results) -> str:
             row += [of(result), *[""] * (key in LITERATURE)]
         rows.append(row)
     return f"Emulator ``{DEFAULT}``, version {rvsemu.shipped().info['version']}.\n\n" + rst_table(head, rows)
+
+
+def settings_table() -> str:
+    """What the defaults have changed: labels of each star as one of them after the other is undone."""
+    undone, rows = {}, []
+    for text, settings in UNDONE.items():
+        undone |= settings
+        for i, key in enumerate(STARS):
+            fit = rvsemu.fit(rvsemu.read_rvs(rvsemu.example_path(key))[0], **undone)
+            labels = (_with_error(fit.labels[n].value, fit.errors[n].value) for n in ("teff", "logg", "mh", "vmic"))
+            quality = f"{fit.resolution.value:.0f}", f"{fit.reduced_chi2:.2f}", f"{fit.noise_chi2:.2f}"
+            rows.append(("" if i else text, STARS[key], *labels, *quality))
+    head = ("", "", "Teff (K)", "log g", "[M/H]", "vmic (km/s)", "R", "reduced chi2", "noise alone")
+    return rst_table(head, rows)
 
 
 def posterior_table(posterior, result) -> str:

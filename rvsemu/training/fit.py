@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import contextlib
 import logging
 import math
 import os
@@ -155,9 +156,23 @@ def _need_tensorflow():
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when it is imported: its messages are not for users
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        import tensorflow  # noqa: F401
+        with _silent():
+            import tensorflow  # noqa: F401
     except ImportError as e:
         raise TrainingError(f"TensorFlow is needed to train: pip install 'rvsemu[train]' ({e}).") from None
+
+
+@contextlib.contextmanager
+def _silent():
+    """Nothing on the standard error: what libraries say there before their own settings are read is not for users."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _check_known(library, recipe, seed):
