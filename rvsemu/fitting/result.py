@@ -203,7 +203,8 @@ class FitResult(Result):
     def _quality(self) -> list[str]:
         chi2 = f"reduced chi2 {self.reduced_chi2:.2f} ({self.noise_chi2:.2f} from noise alone)"
         outliers = f", {self.n_outliers} outliers" if self.n_outliers else ""
-        return [f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
+        limits = [f"{name} below {limit:.2g} (95 %)" for name, limit in self.upper_limits().items()]
+        return [*limits, f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
 
     def _columns(self) -> dict[str, Any]:
         names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")
