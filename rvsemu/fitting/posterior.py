@@ -13,7 +13,7 @@ from astropy import units as u
 from astropy.table import QTable, Table
 
 from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
-from ..observing.results import Result, tails
+from ..observing.results import LIMITED, Result, tails
 from .chain_file import read_chain
 from .convergence import Convergence
 from .limits import piled_up
@@ -96,7 +96,7 @@ class Posterior(Result):
         return self.interval()
 
     def _from_zero(self) -> list[str]:
-        return [name for name, (low, _) in self.meta.get("ranges", {}).items() if low == 0]
+        return [name for name in LIMITED if name in self.meta.get("ranges", {})]
 
     @property
     def _units(self) -> dict[str, str]:

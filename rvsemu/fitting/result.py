@@ -31,7 +31,7 @@ from ..observing.flags import (
     SECOND_MINIMUM,
     to_bits,
 )
-from ..observing.results import Result, identity_columns, identity_of, normal_interval, tails
+from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
 from .double_lined import double_lined
 from .importance import Draws
 from .limits import piled_up
@@ -156,7 +156,7 @@ class FitResult(Result):
         return u.Quantity(min(np.sqrt(value**2 + ndtri(level) * slope), high), self.labels[name].unit)
 
     def _from_zero(self) -> list[str]:
-        return [name for name, (low, _) in self.ranges.items() if low == 0]
+        return [name for name in LIMITED if name in self.ranges]
 
     def sampled(self, draws: Draws) -> FitResult:
         """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged."""

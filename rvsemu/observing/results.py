@@ -16,7 +16,10 @@ from .._frozen import same
 from ..errors import RvsemuError
 from .flags import describe, to_bits
 
-__all__ = ["IDENTITY", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
+__all__ = ["IDENTITY", "LIMITED", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
+
+LIMITED = ("vsini",)
+"""Labels that have an upper limit where they may be zero; others that begin at zero have priors."""
 
 IDENTITY: dict[str, tuple[type, str, Any]] = {
     "file": (str, "", ""),
@@ -105,10 +108,10 @@ class Result(ABC):
         """
 
     def upper_limits(self, level: float = 0.95) -> dict[str, u.Quantity]:
-        """What labels that cannot be negative are below with the probability `level`, if they may be zero.
+        """What v sin i is below with the probability `level`, if it may be zero; empty if it is not, or held.
 
-        Those whose value is less than four of its errors, such as v sin i below the resolution: spectra change with the
-        square of these labels, which is then less than two of its own errors from zero.
+        It may be zero where it is less than four of its errors: spectra change with its square, which is then less
+        than two of its own errors from zero.
         """
         if not (isinstance(level, int | float | np.number) and 0.5 < level < 1):
             raise RvsemuError(f"level={level!r}: give a probability between 0.5 and 1, e.g. 0.95.")
@@ -116,7 +119,7 @@ class Result(ABC):
         return {name: self._highest(name, level) for name in names}
 
     def _from_zero(self) -> list[str]:
-        """Free labels whose lowest possible value is 0."""
+        """Free labels of `LIMITED`."""
         return []
 
     def _highest(self, name, level) -> u.Quantity:
