@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from varied_lines import CENTRES, Lines, Runs, groups, seen, sets
+from varied_lines import CENTRES, Lines, Runs, groups, hidden, seen, sets
 
 import rvsemu
 from rvsemu.fitting import FitResult
@@ -51,6 +51,10 @@ DEGREE = 3
 REMAINS = ModelError(base=0.003, depth=0.04, reach=1.75)
 PRIOR = 0.15  # dex
 CHANGE = 0.1  # dex
+WEAK_PRIOR = 0.3  # in units of gf times 10
+WEAK_CHANGE = 1.0  # dex
+WEAK_APART = 3.0  # Angstrom
+SIGNIFICANT = 2.5  # standard deviations
 SHALLOWEST = 0.08  # of the continuum
 WINDOW = 2.0  # Angstrom around a line: further away, a change of the spectrum is another line's
 DEPTHS = (0.0, 0.02, 0.05, 0.1, 0.2)
@@ -179,10 +183,10 @@ def compared(star: Star, flux: np.ndarray) -> Comparison:
     return Comparison(star, star.observed() - model, model)
 
 
-def solved(comparisons, slopes) -> tuple[np.ndarray, np.ndarray]:
-    """Corrections in dex and their standard deviations, from some of the stars."""
+def solved(comparisons, slopes, prior) -> tuple[np.ndarray, np.ndarray]:
+    """Coefficients and their standard deviations, from some of the stars."""
     parts = [one.normal_equations(slope) for one, slope in zip(comparisons, slopes, strict=True)]
-    matrix = sum(m for m, _ in parts) + np.eye(len(parts[0][1])) / PRIOR**2
+    matrix = sum(m for m, _ in parts) + np.diag(prior**-2.0)
     inverse = np.linalg.inv(matrix)
     return inverse @ sum(r for _, r in parts), np.sqrt(np.diag(inverse))
 
@@ -205,19 +209,32 @@ class Study:
             }
             for star in self.stars
         ]
-        self.groups = groups(self.lines, known, self.base, SHALLOWEST)
+        strong = groups(self.lines, known, self.base, SHALLOWEST)
+        weak = hidden(self.lines, known, strong)
+        self.groups, self.strong = strong + weak, np.arange(len(strong) + len(weak)) < len(strong)
         self.before = [compared(star, flux) for star, flux in zip(self.stars, self.base, strict=True)]
 
     def changed(self, dex: np.ndarray) -> str:
         """The list of atoms with each group changed by so many dex."""
         return self.lines.strengthened({a.row: x for group, x in zip(self.groups, dex, strict=True) for a in group})
 
+    @property
+    def prior(self) -> np.ndarray:
+        """Standard deviation of each coefficient."""
+        return np.where(self.strong, PRIOR, WEAK_PRIOR)
+
+    def dex(self, coefficients: np.ndarray, errors: np.ndarray) -> np.ndarray:
+        """Corrections: of strong lines they are the coefficients; a weak line grows in proportion to gf, its
+        coefficient is 1 where gf is ten times as large, and it counts where it is significant."""
+        grown = np.where(coefficients > SIGNIFICANT * errors, coefficients, 0.0)
+        return np.where(self.strong, coefficients, np.log10(1 + (10**WEAK_CHANGE - 1) * np.maximum(grown, 0.0)))
+
     def slopes(self) -> list[np.ndarray]:
-        """Derivatives (groups, n) of the spectrum of each star by log gf, per dex."""
-        together = sets(self.groups)
-        lists = [
-            self.changed(np.where(np.isin(np.arange(len(self.groups)), some), CHANGE, 0.0)) for some in together
-        ]
+        """Derivatives (groups, n) of the spectrum of each star by the coefficients."""
+        n = self.strong.sum()
+        together = sets(self.groups[:n]) + [[n + i for i in some] for some in sets(self.groups[n:], WEAK_APART)]
+        step = np.where(self.strong, CHANGE, WEAK_CHANGE)
+        lists = [self.changed(np.where(np.isin(np.arange(len(step)), some), step, 0.0)) for some in together]
         fluxes = self.runs([(star.labels, text) for star in self.stars for text in lists])
         fluxes = fluxes.reshape(len(self.stars), len(lists), -1)
         return [self._slopes(*parts, together) for parts in zip(self.stars, self.base, fluxes, strict=True)]
@@ -227,8 +244,9 @@ class Study:
         for flux, some in zip(fluxes, together, strict=True):
             for i in some:
                 where = [a.wavelength for a in self.groups[i]]
-                near = (CENTRES > min(where) - WINDOW) & (CENTRES < max(where) + WINDOW)
-                out[i, near] = ((flux - base) / CHANGE)[near]
+                reach = WINDOW if self.strong[i] else WEAK_APART / 2
+                near = (CENTRES > min(where) - reach) & (CENTRES < max(where) + reach)
+                out[i, near] = (flux - base)[near] / (CHANGE if self.strong[i] else 1.0)
         return star.seen(out)
 
     def corrected(self, dex: np.ndarray, which: int) -> Comparison:

@@ -17,12 +17,15 @@ from rvsemu.physics.broadening import broaden
 from rvsemu.physics.lines import CALCIUM_TRIPLET
 from rvsemu.physics.wavelengths import vacuum_to_air
 
-__all__ = ["CENTRES", "Atom", "Lines", "Runs", "Variant", "groups", "seen", "sets"]
+__all__ = ["CENTRES", "Atom", "Lines", "Runs", "Variant", "groups", "hidden", "seen", "sets"]
 
 SETTINGS = Settings(low=8448.0, high=8710.0)
 CENTRES = SETTINGS.edges[:-1] + SETTINGS.bin_width / 2
 RANGE = tuple(vacuum_to_air([8460.0, 8700.0]))
 NEAR_CALCIUM = 2.0  # Angstrom: masked in fits, or not told from the core
+SLOT = 0.35  # Angstrom between hidden lines
+BESIDE = 0.15  # Angstrom: lines that can hardly be told from a stronger one
+FAINTEST = -15.6  # by `expected`: with ten times the strength a few per mille of the continuum
 TOGETHER = 0.5  # Angstrom: lines that the instrument does not separate
 APART = 4.0  # Angstrom between lines that are changed in the same run
 SHOULDER = 0.6  # Angstrom to either side of a line, between which and the centre its depth is measured
@@ -147,11 +150,7 @@ def groups(lines: Lines, stars: list[dict], fluxes: np.ndarray, shallowest: floa
     shallowest : float
         Of the continuum, without rotation and instrument.
     """
-    inside = [a for a in lines.atoms if RANGE[0] < a.wavelength < RANGE[1] and a.element > 2]
-    inside = [a for a in inside if np.min(np.abs(a.wavelength - np.array(CALCIUM_TRIPLET))) > NEAR_CALCIUM]
-    inside.sort(key=lambda a: a.wavelength)
-    where = np.array([a.wavelength for a in inside])
-    strength = np.max([[expected(a, star) for a in inside] for star in stars], axis=0)
+    inside, where, strength = _candidates(lines, stars)
     depth = np.max([[depth_at(flux, x) for x in where] for flux in fluxes], axis=0)
     out, last = [], -np.inf
     for i in np.flatnonzero(depth > shallowest):
@@ -162,6 +161,29 @@ def groups(lines: Lines, stars: list[dict], fluxes: np.ndarray, shallowest: floa
         out[-1].append(i)
         last = where[i]
     return [[inside[i] for i in sorted(group, key=lambda i: -strength[i])] for group in out]
+
+
+def hidden(lines: Lines, stars: list[dict], known: list[list[Atom]]) -> list[list[Atom]]:
+    """Lines that the synthetic spectra hardly show, the strongest of each interval, and none next to `known` ones."""
+    inside, where, strength = _candidates(lines, stars)
+    taken = np.array([a.wavelength for group in known for a in group])
+    chosen: list[int] = []
+    for i in np.argsort(-strength):
+        beside = [where[k] for k in chosen]
+        if strength[i] < FAINTEST:
+            break
+        if np.abs(taken - where[i]).min() > BESIDE and np.all(np.abs(np.array(beside) - where[i]) > SLOT):
+            chosen.append(i)
+    return [[inside[i]] for i in sorted(chosen)]
+
+
+def _candidates(lines, stars):
+    """Lines in the range of the spectra, away from calcium, their wavelengths, and their greatest strengths."""
+    inside = [a for a in lines.atoms if RANGE[0] < a.wavelength < RANGE[1] and a.element > 2]
+    inside = [a for a in inside if np.min(np.abs(a.wavelength - np.array(CALCIUM_TRIPLET))) > NEAR_CALCIUM]
+    inside.sort(key=lambda a: a.wavelength)
+    strength = np.max([[expected(a, star) for a in inside] for star in stars], axis=0)
+    return inside, np.array([a.wavelength for a in inside]), strength
 
 
 def expected(atom: Atom, star: dict) -> float:
@@ -184,12 +206,12 @@ def depth_at(flux: np.ndarray, wavelength: float) -> float:
     return min(flux[left].max(), flux[right].max()) - near
 
 
-def sets(found: list[list[Atom]]) -> list[list[int]]:
-    """Numbers of groups that are changed together, as few sets as keep them `APART`."""
+def sets(found: list[list[Atom]], apart: float = APART) -> list[list[int]]:
+    """Numbers of groups that are changed together, as few sets as keep them `apart`."""
     out, ends = [], []
     for i, group in enumerate(found):
         low, high = (pick(a.wavelength for a in group) for pick in (min, max))
-        free = [k for k, end in enumerate(ends) if low - end >= APART]
+        free = [k for k, end in enumerate(ends) if low - end >= apart]
         if free:
             out[free[0]].append(i)
             ends[free[0]] = high
