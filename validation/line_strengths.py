@@ -1,14 +1,15 @@
-"""Can log gf of the strongest lines be corrected from real spectra?
+"""Can log gf of lines be corrected from real spectra?
 
     python validation/line_strengths.py --runs FOLDER
 
 fits the four shipped spectra of real stars, computes each star anew with SYNSPEC at the labels of its fit, and again
-with log gf of the strongest lines changed by 0.1 dex, many lines at a time that are far enough from each other. What
-then explains the residuals are corrections that are the same in all stars, changes of the labels of each star, and its
-continuum: generalised least squares, with the noise of the spectra, a small error of models that remains, and a prior
-of each correction. The corrections are judged by the star that they were not made from: its spectrum is computed once
-more with them, and labels and continuum are fitted again. Then damping and abundances are changed, to see what that
-does to the residuals of strong and of weak lines.
+with other log gf: 0.1 dex more for the strongest lines, and 1 dex more for lines that are hardly seen, many at a time
+that are far enough from each other. What then explains the residuals are corrections that are the same in all stars,
+changes of the labels of each star, and its continuum: generalised least squares, with the noise of the spectra, a small
+error of models that remains, and a prior of each correction. The corrections are judged by the star that they were not
+made from: its spectrum is computed once more with them, and labels and continuum are fitted again. All this is done
+with microturbulence held where others find it in such stars, and once more with that of the default fits. Then damping
+and abundances are changed, to see what that does to the residuals of strong and of weak lines.
 
 Writes ``docs/_generated/line_strengths.rst``. Spectra that are in FOLDER are not computed again, so the command can be
 stopped and repeated. Takes a quarter of an hour of one core. Needs ``rvsemu synthesize setup``.
@@ -17,7 +18,8 @@ stopped and repeated. Takes a quarter of an hour of one core. Needs ``rvsemu syn
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,32 +39,43 @@ from rvsemu.physics.wavelengths import doppler, vacuum_to_air
 from rvsemu.reproduction.report import rst_table
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "_generated" / "line_strengths.rst"
-STARS = {  # name, microturbulence (km/s) that is held
+STARS = {  # name, and microturbulence (km/s) that is expected
     "kepler-93": ("Kepler-93", 1.0),
     "gaia-3174658066485297152": ("G dwarf", 1.0),
     "gaia-1535964555128078720": ("K dwarf", 1.0),
     "hd176650": ("HD 176650", 1.4),
 }
-FREEDOM = {  # how far labels may go from the fit, standard deviations
-    **{"teff": 200.0, "logg": 0.3, "vsini": 2.0, "mh": 0.2, "vmic": 0.2, "resolution": 500.0, "radial_velocity": 1.0},
+GIANT = "HD 176650"
+EXPERIMENTS_ON = ("Kepler-93", GIANT)
+FREEDOM = {  # standard deviations by which labels may go from the fit
+    "teff": 200.0,
+    "logg": 0.3,
+    "vsini": 2.0,
+    "mh": 0.2,
+    "vmic": 0.2,
+    "resolution": 500.0,
+    "radial_velocity": 1.0,
 }
 CONTINUUM = 0.05  # standard deviation of each coefficient
 DEGREE = 3
 REMAINS = ModelError(base=0.003, depth=0.04, reach=1.75)
 PRIOR = 0.15  # dex
 CHANGE = 0.1  # dex
-WEAK_PRIOR = 0.3  # in units of gf times 10
-WEAK_CHANGE = 1.0  # dex
-WEAK_APART = 3.0  # Angstrom
-SIGNIFICANT = 2.5  # standard deviations
 SHALLOWEST = 0.08  # of the continuum
 WINDOW = 2.0  # Angstrom around a line: further away, a change of the spectrum is another line's
+WEAK_PRIOR = 0.3  # in units of ten times the gf
+WEAK_CHANGE = 1.0  # dex
+WEAK_APART = 3.0  # Angstrom
+SIGNIFICANT = 2.5  # standard deviations, of a weak line
+SHOWN = 3.0  # standard deviations
+KNOWN = 0.8  # of the prior's standard deviation: corrections with larger errors are not known
 DEPTHS = (0.0, 0.02, 0.05, 0.1, 0.2)
 NEXT_TO_CALCIUM = 8.0  # Angstrom: not counted among the other lines
 GREVESSE_TO_ASPLUND = (  # Asplund et al. (2009) - Grevesse & Sauval (1998), dex
     *((6, -0.09), (7, -0.09), (8, -0.14), (11, -0.09), (12, 0.02), (13, -0.02), (14, -0.04), (16, -0.21)),
     *((20, -0.02), (22, -0.07), (23, -0.07), (24, -0.03), (25, 0.04), (27, 0.07), (28, -0.03)),
 )
+DREDGED_UP = ((6, -0.2), (7, 0.4))
 
 
 @dataclass(frozen=True)
@@ -77,19 +90,22 @@ class Star:
         Those used, of the fit's.
     rest : ndarray
         Wavelength of the star at rest, Angstrom, air.
+    held : tuple of str
+        Labels that are not refitted.
     """
 
     name: str
     fit: FitResult
     pixels: np.ndarray
     rest: np.ndarray
+    held: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, key: str) -> Star:
-        """One of `STARS`."""
+    def of(cls, key: str, held: bool) -> Star:
+        """One of `STARS`; `held` says whether its microturbulence is the expected one."""
         name, vmic = STARS[key]
         spectrum = rvsemu.read_rvs(rvsemu.example_path(key))[0]
-        fit = rvsemu.fit(spectrum, fixed={"vmic": vmic})
+        fit = rvsemu.fit(spectrum, fixed={"vmic": vmic} if held else None)
         pixels = fit.used & ~fit.doubted
         velocity = fit.labels["radial_velocity"].value
         return cls(name, fit, pixels, doppler(vacuum_to_air(fit.spectral_axis.to_value("AA")[pixels]), -velocity))
@@ -115,25 +131,21 @@ class Star:
 
     def freedom(self, model: np.ndarray) -> np.ndarray:
         """Changes of the spectrum (p, n) by one standard deviation of each label, and of the continuum."""
-        wavelength = vacuum_to_air(self.fit.spectral_axis.to_value("AA"))
-        forward = ForwardModel(rvsemu.shipped().astype("f8"), wavelength)
-        theta = np.array([self.fit.labels[name].value for name in FREEDOM_ORDER])
-        slopes = forward.jacobian(theta)[1][0][:, self.pixels]
-        labels = slopes * np.array([FREEDOM[name] for name in FREEDOM_ORDER])[:, None]
-        basis = chebyshev_basis(self.rest, DEGREE).T
-        return np.vstack([labels, CONTINUUM * basis * model])
+        emulator = rvsemu.shipped().astype("f8")
+        names = (*emulator.labels.names, "radial_velocity")
+        free = [i for i, name in enumerate(names) if name not in self.held]
+        forward = ForwardModel(emulator, vacuum_to_air(self.fit.spectral_axis.to_value("AA")))
+        slopes = forward.jacobian(np.array([self.fit.labels[name].value for name in names]))[1][0]
+        spread = np.array([FREEDOM[name] for name in names])
+        labels = (slopes[:, self.pixels] * spread[:, None])[free]
+        return np.vstack([labels, CONTINUUM * chebyshev_basis(self.rest, DEGREE).T * model])
 
     def covariance(self, model: np.ndarray) -> np.ndarray:
         """Of noise and what remains of the error of models, (n, n)."""
         all_pixels, wavelength = np.ones(len(self.rest), dtype=bool), self.rest
         noise = correlation_band(self.fit.meta["noise_correlation"], wavelength)
         error = correlation_band(REMAINS.correlation, wavelength)
-        return dense(banded(noise, self.noise(), all_pixels)) + dense(
-            banded(error, REMAINS.sigma(model), all_pixels)
-        )
-
-
-FREEDOM_ORDER = (*rvsemu.shipped().labels.names, "radial_velocity")
+        return dense(banded(noise, self.noise(), all_pixels)) + dense(banded(error, REMAINS.sigma(model), all_pixels))
 
 
 @dataclass(frozen=True)
@@ -183,22 +195,14 @@ def compared(star: Star, flux: np.ndarray) -> Comparison:
     return Comparison(star, star.observed() - model, model)
 
 
-def solved(comparisons, slopes, prior) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients and their standard deviations, from some of the stars."""
-    parts = [one.normal_equations(slope) for one, slope in zip(comparisons, slopes, strict=True)]
-    matrix = sum(m for m, _ in parts) + np.diag(prior**-2.0)
-    inverse = np.linalg.inv(matrix)
-    return inverse @ sum(r for _, r in parts), np.sqrt(np.diag(inverse))
-
-
 class Study:
     """Stars, groups of lines, and runs of SYNSPEC."""
 
-    def __init__(self, runs: Runs):
+    def __init__(self, runs: Runs, held: bool = True):
         self.runs, workspace = runs, runs.workspace
         self.lines = Lines(workspace.atoms())
         self.plain = self.lines.strengthened({})
-        self.stars = [Star.of(key) for key in STARS]
+        self.stars = [Star.of(key, held) for key in STARS]
         self.base = runs([(star.labels, self.plain) for star in self.stars])
         structures = workspace.structures
         known = [
@@ -229,6 +233,15 @@ class Study:
         grown = np.where(coefficients > SIGNIFICANT * errors, coefficients, 0.0)
         return np.where(self.strong, coefficients, np.log10(1 + (10**WEAK_CHANGE - 1) * np.maximum(grown, 0.0)))
 
+    def solved(self, slopes, some) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and their standard deviations, from some of the stars."""
+        matrix, right = np.diag(self.prior**-2.0), np.zeros(len(self.groups))
+        for i in some:
+            more = self.before[i].normal_equations(slopes[i])
+            matrix, right = matrix + more[0], right + more[1]
+        inverse = np.linalg.inv(matrix)
+        return inverse @ right, np.sqrt(np.diag(inverse))
+
     def slopes(self) -> list[np.ndarray]:
         """Derivatives (groups, n) of the spectrum of each star by the coefficients."""
         n = self.strong.sum()
@@ -255,7 +268,8 @@ class Study:
         return compared(star, self.runs([(star.labels, self.changed(dex))])[0])
 
 
-def rms(x):
+def rms(x: np.ndarray) -> float:
+    """Root of the mean square."""
     return float(np.sqrt(np.mean(x**2)))
 
 
@@ -264,109 +278,130 @@ def beyond(comparison: Comparison) -> float:
     return rms(comparison.left()) ** 2 - rms(comparison.star.noise()) ** 2
 
 
-def judgement(study: Study, slopes) -> tuple[list, np.ndarray, np.ndarray]:
-    """A row for each star, and the corrections of all with their errors."""
-    everything, errors = solved(study.before, slopes)
-    rows = []
+def judgement(study: Study, slopes) -> Iterator[tuple]:
+    """How well the corrections of the other stars, and of all, do in each star."""
     for i, before in enumerate(study.before):
         others = [k for k in range(len(slopes)) if k != i]
-        dex, _ = solved([study.before[k] for k in others], [slopes[k] for k in others])
-        foreign, own = study.corrected(dex, i), study.corrected(everything, i)
-        first, *later = (rms(c.left()) for c in (before, foreign, own))
-        rows.append(
-            (
-                before.star.name,
-                f"{100 * rms(before.star.noise()):.2f}",
-                f"{100 * first:.2f}",
-                *(f"{100 * x:.2f} ({100 * (x / first - 1):+.0f} %)" for x in later),
-                *(f"{100 * (beyond(c) / beyond(before) - 1):+.0f} %" for c in (foreign, own)),
-            )
+        later = [study.corrected(study.dex(*study.solved(slopes, some)), i) for some in (others, range(len(slopes)))]
+        first = rms(before.left())
+        yield (
+            before.star.name,
+            f"{100 * rms(before.star.noise()):.2f}",
+            f"{100 * first:.2f}",
+            *(f"{100 * rms(c.left()):.2f} ({100 * (rms(c.left()) / first - 1):+.0f} %)" for c in later),
+            *(f"{100 * (beyond(c) / beyond(before) - 1):+.0f} %" for c in later),
         )
-    return rows, everything, errors
 
 
-def line_rows(study: Study, slopes, dex, errors):
-    """A row for each group of lines that can be told: how deep it is, what it is, its correction."""
-    for group, correction, error, *slope in zip(study.groups, dex, errors, *slopes, strict=True):
-        if error < 0.6 * PRIOR:
-            first = group[0]
-            names = ", ".join(f"{a.species} {a.wavelength:.2f}" for a in group)
-            yield names, f"{first.lower:.2f}", f"{first.log_gf:.2f}", f"{correction:+.2f} ± {error:.2f}"
+def by_star(study: Study, slopes) -> list[tuple]:
+    """Coefficients and errors from the dwarfs, from the giant, and from all."""
+    giant = [i for i, star in enumerate(study.stars) if star.name == GIANT]
+    dwarfs = [i for i in range(len(slopes)) if i not in giant]
+    return [study.solved(slopes, some) for some in (dwarfs, giant, range(len(slopes)))]
 
 
-def species_rows(study: Study, dex, errors):
-    """Mean correction by species, and of iron by the energy of the lower level."""
+def species_rows(study: Study, slopes) -> Iterator[tuple]:
+    """Weighted mean of the corrections from each star alone, by species, and of iron by the lower level's energy."""
+    alone = [study.solved(slopes, [i]) for i in range(len(slopes))]
     first = [group[0] for group in study.groups]
-    known = errors < 0.6 * PRIOR
-    kinds = {name: [a.species == name for a in first] for name in sorted({a.species for a in first})}
+    kinds = {name: [a.species == name for a in first] for name in ("Si I", "Ti I", "Cr I", "Ni I", "Fe I")}
     for low, high in ((0, 3.5), (3.5, 4.7), (4.7, 9)):
-        kinds[f"Fe I from {low:g} to {high:g} eV"] = [a.species == "Fe I" and low <= a.lower < high for a in first]
+        kinds[f"Fe I, {low:g} to {high:g} eV"] = [a.species == "Fe I" and low <= a.lower < high for a in first]
     for name, those in kinds.items():
-        some = np.array(those) & known
-        if some.sum() > 1:
-            scatter = np.std(dex[some], ddof=1)
-            yield name, str(some.sum()), f"{dex[some].mean():+.3f} ± {scatter / some.sum() ** 0.5:.3f}", f"{scatter:.2f}"
+        cells = []
+        for dex, errors in alone:
+            some = np.array(those) & study.strong & (errors < KNOWN * PRIOR)
+            cells.append(_mean(dex[some], errors[some] ** -2.0) if some.any() else "")
+        yield name, *cells
+
+
+def _mean(values, weight) -> str:
+    return f"{np.sum(weight * values) / weight.sum():+.2f} ± {weight.sum() ** -0.5:.2f} ({len(values)})"
+
+
+def line_rows(study: Study, slopes) -> Iterator[tuple]:
+    """Strong lines whose corrections are significant, and what dwarfs and giant alone say."""
+    *parts, (dex, errors) = by_star(study, slopes)
+    for i in np.flatnonzero(study.strong & (np.abs(dex) > SHOWN * errors)):
+        yield *_described(study.groups[i]), *(f"{x[i]:+.2f} ± {e[i]:.2f}" for x, e in (*parts, (dex, errors)))
+
+
+def weak_rows(study: Study, slopes) -> Iterator[tuple]:
+    """Weak lines that are significantly stronger than in the list, by how many dex."""
+    *parts, (coefficients, errors) = by_star(study, slopes)
+    dex = study.dex(coefficients, errors)
+    for i in np.flatnonzero(~study.strong & (coefficients > SHOWN * errors)):
+        yield *_described(study.groups[i]), *(f"{x[i]:.2f} ± {e[i]:.2f}" for x, e in parts), f"{dex[i]:+.1f}"
+
+
+def _described(group) -> tuple[str, str, str]:
+    names = ", ".join(dict.fromkeys(f"{a.species} {a.wavelength:.2f}" for a in group))
+    return names, f"{group[0].lower:.2f}", f"{group[0].log_gf:.2f}"
 
 
 def by_depth(comparison: Comparison) -> list[str]:
-    """Mean of observed - synthetic by depth of the synthetic spectrum, per cent of the continuum, away from calcium;
-    only the continuum is fitted."""
-    rest, model = comparison.star.rest, comparison.model
+    """Mean of observed - synthetic by depth of the synthetic spectrum, per cent of the continuum, away from calcium,
+    and how much light the star would have to have added to it."""
+    rest, residual, depth = comparison.star.rest, comparison.left(), 1 - comparison.model
     away = np.min(np.abs(rest[:, None] - CALCIUM_TRIPLET), axis=1) > NEXT_TO_CALCIUM
-    basis = chebyshev_basis(rest, DEGREE) * model[:, None]
-    residual = comparison.residual
-    residual = residual - basis @ np.linalg.lstsq(basis, residual, rcond=None)[0]
-    depth, cells = 1 - model, [f"{100 * rms(residual):.2f}"]
+    cells = [f"{100 * rms(residual):.2f}"]
     for low, high in zip(DEPTHS, (*DEPTHS[1:], 1.0), strict=True):
         some = away & (depth >= low) & (depth < high)
         cells.append(f"{100 * residual[some].mean():+.2f}" if some.sum() > 4 else "")
-    some = away & (depth >= 0.05)
-    cells.append(f"{100 * np.sum(residual[some] * depth[some]) / np.sum(depth[some] ** 2):+.1f} %")
-    return cells
+    matrix, right = comparison.normal_equations(depth[None])
+    return [*cells, f"{100 * right[0] / matrix[0, 0]:+.1f} ± {100 * matrix[0, 0] ** -0.5:.1f} %"]
 
 
-def experiments(study: Study):
-    """Rows of `by_depth` with damping and abundances changed."""
+def experiments(study: Study) -> Iterator[tuple]:
+    """Rows of `by_depth` with damping and abundances changed, microturbulence held."""
     variants = {
         "as it is": (study.plain, ()),
         "van der Waals widths + 0.2 dex": (study.lines.damped(0.2), ()),
         "van der Waals widths - 0.2 dex": (study.lines.damped(-0.2), ()),
-        "abundances of Asplund et al. (2009)": (study.plain, GREVESSE_TO_ASPLUND),
+        "Asplund et al. (2009)": (study.plain, GREVESSE_TO_ASPLUND),
+        "C - 0.2, N + 0.4 dex": (study.plain, DREDGED_UP),
     }
     for star in study.stars:
-        if star.name in ("Kepler-93", "HD 176650"):
+        if star.name in EXPERIMENTS_ON:
             for name, (text, abundances) in variants.items():
                 flux = study.runs([(star.labels, text, abundances)])[0]
-                yield f"{star.name}, {name}", *by_depth(compared(star, flux))
+                yield f"{star.name}, {name}", *by_depth(compared(replace(star, held=("vmic",)), flux))
 
 
-def report(study: Study) -> str:
+def report(runs: Runs) -> str:
     """All tables."""
-    slopes = study.slopes()
-    rows, dex, errors = judgement(study, slopes)
-    head = ("", "noise", "before", "others' corrections", "all stars' corrections")
-    head += ("beyond noise: others'", "all stars'")
-    from_ = [f"from {low:g}" for low in DEPTHS]
-    return "\n".join(
-        (
-            rst_table(head, rows, "Residual rms, per cent of the continuum, labels and continuum refitted"),
-            rst_table(
-                ("", "groups of lines", "mean (dex)", "scatter (dex)"),
-                species_rows(study, dex, errors),
-                "Corrections of log gf",
-            ),
-            rst_table(
-                ("", "rms", *from_, "of the depth"),
-                experiments(study),
-                "Observed - synthetic, per cent of the continuum, by depth of the synthetic spectrum",
-            ),
-            rst_table(
-                ("lines", "lower level (eV)", "log gf", "correction (dex)"),
-                line_rows(study, slopes, dex, errors),
-                "Corrections of log gf by line",
-            ),
-        )
+    held, free = (Study(runs, held) for held in (True, False))
+    slopes = held.slopes()
+    head = ("", "noise", "before", "with the others' corrections", "with all stars'")
+    head += ("beyond noise: the others'", "all stars'")
+    title = "Residual rms in per cent of the continuum, and change of the variance beyond noise; microturbulence"
+    of_lines = ("lines", "lower level (eV)", "log gf")
+    depths = [f"from {low:g}" for low in DEPTHS]
+    tables = (
+        rst_table(head, judgement(held, slopes), f"{title} held"),
+        rst_table(head, judgement(free, free.slopes()), f"{title} fitted"),
+        rst_table(
+            ("", *(star.name for star in held.stars)),
+            species_rows(held, slopes),
+            "Corrections of log gf from each star alone: mean (dex), and number of groups of lines",
+        ),
+        rst_table(
+            ("", "rms", *depths, "added light"),
+            experiments(held),
+            "Observed - synthetic in per cent of the continuum, by depth of the synthetic spectrum",
+        ),
+        rst_table(
+            (*of_lines, "dwarfs (dex)", "giant (dex)", "all (dex)"),
+            line_rows(held, slopes),
+            "Strong lines: corrections of log gf",
+        ),
+        rst_table(
+            (*of_lines, "dwarfs", "giant", "all (dex)"),
+            weak_rows(held, slopes),
+            "Weak lines: excess in units of a tenfold gf, and correction of log gf",
+        ),
     )
+    return "\n".join(tables)
 
 
 def main(arguments=None):
@@ -377,7 +412,7 @@ def main(arguments=None):
     parser.add_argument("--cache", metavar="DIR", help="of 'rvsemu synthesize setup'")
     parser.add_argument("--table", type=Path, default=TABLE, help="where to write the tables")
     options = parser.parse_args(arguments)
-    text = report(Study(Runs(options.runs, Workspace.open(options.cache), options.jobs)))
+    text = report(Runs(options.runs, Workspace.open(options.cache), options.jobs))
     options.table.write_text(text, encoding="utf-8")
     print(text)
 

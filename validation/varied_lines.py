@@ -30,7 +30,11 @@ TOGETHER = 0.5  # Angstrom: lines that the instrument does not separate
 APART = 4.0  # Angstrom between lines that are changed in the same run
 SHOULDER = 0.6  # Angstrom to either side of a line, between which and the centre its depth is measured
 RIVALS, MUCH_WEAKER = 0.25, 0.7  # Angstrom, dex
-SYMBOLS = ("", *"H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn".split())
+SYMBOLS = (
+    "- H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
+    "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt "
+    "Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
+).split()
 IONISATION = {  # eV
     **{6: 11.26, 7: 14.53, 8: 13.62, 11: 5.14, 12: 7.65, 13: 5.99, 14: 8.15, 16: 10.36, 19: 4.34, 20: 6.11, 21: 6.56},
     **{22: 6.83, 23: 6.75, 24: 6.77, 25: 7.43, 26: 7.90, 27: 7.88, 28: 7.64},
@@ -52,8 +56,7 @@ class Atom:
     @property
     def species(self) -> str:
         """Such as 'Fe I'."""
-        symbol = SYMBOLS[self.element] if self.element < len(SYMBOLS) else f"Z={self.element}"
-        return f"{symbol} {'I' * (self.ion + 1)}"
+        return f"{SYMBOLS[self.element]} {'I' * (self.ion + 1)}"
 
 
 class Lines:
