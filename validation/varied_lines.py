@@ -93,14 +93,19 @@ class Lines:
 
 @dataclass(frozen=True)
 class Variant(Workspace):
-    """A workspace with another list of atoms, and abundances of its own."""
+    """A workspace with other lists of lines, and abundances of its own."""
 
     atomic: Path | None = None
+    cyanogen: Path | None = None
     abundances: tuple[tuple[int, float], ...] = ()
 
     def atoms(self, helium: bool = True) -> Path:
         """The changed list."""
         return self.atomic
+
+    def molecule(self, name: str) -> Path:
+        """The changed list of CN, or that of another molecule."""
+        return self.cyanogen if name == "CN" and self.cyanogen else super().molecule(name)
 
     @cached_property
     def structures(self) -> Structures:
@@ -119,21 +124,30 @@ class Runs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, wanted: list[tuple]) -> np.ndarray:
-        """Fluxes of (labels, text of the list of atoms, abundances)."""
+        """Fluxes of (labels, text of the list of atoms), and abundances and log gf of CN changed by so many dex."""
         with ThreadPoolExecutor(self.jobs) as pool:
             return np.array(list(pool.map(lambda one: self._one(*one), wanted)))
 
-    def _one(self, labels, atoms, abundances=()):
-        key = hashlib.sha256(repr((labels, atoms, abundances, SETTINGS)).encode()).hexdigest()[:20]
+    def _one(self, labels, atoms, abundances=(), cyanogen=0.0):
+        what = (labels, atoms, abundances, SETTINGS, *([cyanogen] if cyanogen else []))
+        key = hashlib.sha256(repr(what).encode()).hexdigest()[:20]
         path = self.folder / f"{key}.npy"
         if not path.exists():
-            atomic = self.folder / f"{key}.atoms"
+            atomic, molecules = self.folder / f"{key}.atoms", self.folder / f"{key}.cn"
             atomic.write_text(atoms)
-            variant = Variant(self.workspace.folder, self.workspace.executable, atomic, abundances)
+            molecules.write_text(strengthened_molecules(self.workspace.molecule("CN"), cyanogen))
+            variant = Variant(self.workspace.folder, self.workspace.executable, atomic, molecules, abundances)
             np.save(self.folder / f"{key}.part.npy", synthesize(labels, SETTINGS, variant).flux)
             (self.folder / f"{key}.part.npy").replace(path)
             atomic.unlink()
+            molecules.unlink()
         return np.load(path)
+
+
+def strengthened_molecules(path: Path, dex: float) -> str:
+    """A list of molecules with every log gf changed."""
+    rows = (row.split() for row in path.read_text().splitlines())
+    return "".join(f"{w[0]:>10} {w[1]:>7} {float(w[2]) + dex:7.3f} {w[3]:>10}\n" for w in rows)
 
 
 def seen(flux: np.ndarray, vsini: float, resolution: float, wavelength: np.ndarray) -> np.ndarray:
