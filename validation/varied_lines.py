@@ -129,7 +129,7 @@ class Runs:
             return np.array(list(pool.map(lambda one: self._one(*one), wanted)))
 
     def _one(self, labels, atoms, abundances=(), cyanogen=0.0):
-        what = (labels, atoms, abundances, SETTINGS, *([cyanogen] if cyanogen else []))
+        what = (labels, atoms, abundances, cyanogen, SETTINGS, self.workspace.manifest["lines"])
         key = hashlib.sha256(repr(what).encode()).hexdigest()[:20]
         path = self.folder / f"{key}.npy"
         if not path.exists():
