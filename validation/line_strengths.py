@@ -7,9 +7,9 @@ with other log gf: 0.1 dex more for the strongest lines, and 1 dex more for line
 that are far enough from each other. What then explains the residuals are corrections that are the same in all stars,
 changes of the labels of each star, and its continuum: generalised least squares, with the noise of the spectra, a small
 error of models that remains, and a prior of each correction. The corrections are judged by the star that they were not
-made from: its spectrum is computed once more with them, and labels and continuum are fitted again. All this is done
-with microturbulence held where others find it in such stars, and once more with that of the default fits. Then damping
-and abundances are changed, to see what that does to the residuals of strong and of weak lines.
+made from: its spectrum is computed once more with them, and labels and continuum are fitted again. Microturbulence is
+held where others find it in such stars. Then lines of CN, damping and abundances are changed, to see what that does to
+the residuals of strong and of weak lines.
 
 Writes ``docs/_generated/line_strengths.rst``. Spectra that are in FOLDER are not computed again, so the command can be
 stopped and repeated. Takes a quarter of an hour of one core. Needs ``rvsemu synthesize setup``.
@@ -171,10 +171,14 @@ class Comparison:
         normal = freedom @ cho_solve(factor, freedom.T) + np.eye(len(freedom))
         object.__setattr__(self, "_parts", (factor, freedom, normal))
 
+    def pulled(self, residual: np.ndarray) -> np.ndarray:
+        """How far a residual (n,) pulls labels and continuum, in units of their freedom."""
+        factor, freedom, normal = self._parts
+        return np.linalg.solve(normal, freedom @ cho_solve(factor, residual))
+
     def labels_changed(self, residual: np.ndarray) -> np.ndarray:
         """What labels and continuum explain of a residual (n,)."""
-        factor, freedom, normal = self._parts
-        return np.linalg.solve(normal, freedom @ cho_solve(factor, residual)) @ freedom
+        return self.pulled(residual) @ self._parts[1]
 
     def normal_equations(self, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Matrix (k, k) and right side (k,) of corrections with `slopes` (k, n), labels and continuum left free."""
@@ -364,9 +368,24 @@ def experiments(study: Study) -> Iterator[tuple]:
         "van der Waals widths - 0.2 dex": (study.lines.damped(-0.2),),
     }
     for star in study.stars:
-        for name, changes in list(variants.items())[: None if star.name in EXPERIMENTS_ON else 2]:
-            flux = study.runs([(star.labels, *changes)])[0]
-            yield f"{star.name}, {name}", *by_depth(compared(replace(star, held=("vmic",)), flux))
+        if star.name in EXPERIMENTS_ON:
+            for name, changes in variants.items():
+                flux = study.runs([(star.labels, *changes)])[0]
+                yield f"{star.name}, {name}", *by_depth(compared(replace(star, held=("vmic",)), flux))
+
+
+def cyanogen_rows(study: Study, settings: str) -> Iterator[tuple]:
+    """Residuals with CN a third as strong and as it is, and where the residuals pull microturbulence from the fit."""
+    vmic = list(rvsemu.shipped().labels.names).index("vmic")
+    for star, now in zip(study.stars, study.before, strict=True):
+        weak = compared(star, study.runs([(star.labels, study.plain, (), THIRD)])[0])
+        yield (
+            f"{star.name}, {settings}",
+            *(f"{100 * rms(c.left()):.2f}" for c in (weak, now)),
+            f"{100 * (beyond(now) / beyond(weak) - 1):+.0f} %",
+            f"{star.labels[3]:.2f}",
+            *(f"{FREEDOM['vmic'] * c.pulled(c.residual)[vmic]:+.2f}" for c in (weak, now)),
+        )
 
 
 def report(runs: Runs) -> str:
@@ -375,12 +394,28 @@ def report(runs: Runs) -> str:
     slopes = held.slopes()
     head = ("", "noise", "before", "with the others' corrections", "with all stars'")
     head += ("beyond noise: the others'", "all stars'")
-    title = "Residual rms in per cent of the continuum, and change of the variance beyond noise; microturbulence"
+    of_cyanogen = (
+        "microturbulence",
+        "rms, CN a third",
+        "rms",
+        "beyond noise",
+        "vmic (km/s)",
+        "pull, CN a third",
+        "pull",
+    )
     of_lines = ("lines", "lower level (eV)", "log gf")
     depths = [f"from {low:g}" for low in DEPTHS]
     tables = (
-        rst_table(head, judgement(held, slopes), f"{title} held"),
-        rst_table(head, judgement(free, free.slopes()), f"{title} fitted"),
+        rst_table(
+            head,
+            judgement(held, slopes),
+            "Residual rms in per cent of the continuum, and change of the variance beyond noise",
+        ),
+        rst_table(
+            of_cyanogen,
+            [*cyanogen_rows(held, "held"), *cyanogen_rows(free, "fitted")],
+            "Lines of CN: residual rms in per cent of the continuum, and where it pulls microturbulence",
+        ),
         rst_table(
             ("", *(star.name for star in held.stars)),
             species_rows(held, slopes),
