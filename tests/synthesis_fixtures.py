@@ -52,7 +52,7 @@ def structures() -> Structures:
 
 def workspace(cache, seconds=0.0) -> Workspace:
     """A folder like the one `Workspace.prepare` makes, with the player as its engine."""
-    folder = Path(cache) / "synthesis-2"
+    folder = Path(cache) / "synthesis-3"
     (folder / "engine").mkdir(parents=True)
     structures().save(folder / "structures.npz")
     for name in ("atoms.19", "atoms-helium.19", "cn.20", "tio.20"):

@@ -182,7 +182,8 @@ def test_molecules_from_moog(tmp_path):
     rows = [[float(x) for x in line.split()] for line in (tmp_path / "cn").read_text().splitlines()]
     assert all(len(r) == 4 for r in rows)  # a fifth column would be read as a width
     assert [r[0] for r in rows] == [839.9, 840.0037, 850.0]
-    assert [r[2] for r in rows] == pytest.approx([-1.0, -2.767 + np.log10(0.0108), -1 + np.log10(0.0037)], abs=6e-4)
+    weighted = np.array([-1.0, -2.767 + np.log10(0.0108), -1 + np.log10(0.0037)]) + np.log10(3)  # states of spin of 14N
+    assert [r[2] for r in rows] == pytest.approx(weighted, abs=6e-4)
     assert rows[0][3] == pytest.approx(8065.544, abs=1e-3)
     with gzip.open(tmp_path / "tio.gz", "wt") as file:
         file.writelines(f"  8400.{iso} 822.016{iso} 1.0 0.0 7.0\n" for iso in (46, 47, 49, 50))

@@ -3,7 +3,8 @@
 Atoms have eleven columns: wavelength (nm, air), element.ion, log gf, lower energy (cm-1) and J, upper energy and J,
 log10 of the radiative, Stark and van der Waals widths (the latter two per perturber, van der Waals at 10^4 K; 0 is
 the classical value), 0. Molecules have four: wavelength, code, log gf, lower energy; with seven, SYNSPEC reads the
-last three as linear widths.
+last three as linear widths. SYNSPEC divides their populations by the partition functions of ExoMol, which count the
+states of nuclear spin; the gf have to do so, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ _MASS_UNIT = constants.atomic_mass * 1000
 
 CARBON13, NITROGEN15 = 0.0108, 0.0037
 """Terrestrial fractions: the list of CN has isotopologues with unscaled gf."""
+
+NITROGEN_SPINS = 3
+"""States of the spin of 14N. The partition function of CN that SYNSPEC takes from ExoMol is three times that of
+astronomers' tables (11111 at 3000 K; Sauval & Tatum 1984, ApJS 56, 193, have 3700), for which the list's gf are. 48Ti
+and 16O have no spin."""
 
 TITANIUM = {"46": 0.0825, "47": 0.0744 + 0.7372 / 2, "49": 0.0541 + 0.7372 / 2, "50": 0.0518}
 """Terrestrial fractions of titanium, those of the missing 48Ti16O shared out between its two neighbours."""
@@ -108,7 +114,8 @@ def _atom(wavelength, element, ion, gf, energies, js, widths):
 
 
 def _carbon_nitrogen(isotopes) -> float:
-    return (CARBON13 if "13" in isotopes else 1.0) * (NITROGEN15 if isotopes.endswith("15") else 1.0)
+    share = (CARBON13 if "13" in isotopes else 1.0) * (NITROGEN15 if isotopes.endswith("15") else 1.0)
+    return NITROGEN_SPINS * share
 
 
 def _titanium(isotopes) -> float:

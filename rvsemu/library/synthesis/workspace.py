@@ -23,7 +23,7 @@ from .structures import Structures, read_grid
 
 __all__ = ["Workspace"]
 
-_VERSION = 2  # of the folder's contents; a change makes a new folder
+_VERSION = 3  # of the folder's contents; a change makes a new folder
 _RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists
 _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
 _CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
