@@ -32,6 +32,7 @@ from specutils import Spectrum
 from tqdm import tqdm
 
 import rvsemu
+from rvsemu.fitting import DEFAULT_PRIORS
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "measured" / "real_noise.jsonl"
@@ -44,7 +45,7 @@ ERRORS = ("gaussian", "sampled")
 LEVELS = (0.68, 0.95)
 SHOWN = {"teff": ("K", 0), "logg": ("dex", 3), "mh": ("dex", 3)}  # units and decimals of the RMS errors
 UNIFORM = {"teff": (5000.0, 7000.0), "logg": (3.5, 4.7), "vsini": (2.0, 30.0), "mh": (-0.8, 0.3)}
-NORMAL = {"vmic": (1.2, 0.3, 0.3, 2.5), "resolution": (11900.0, 450.0, 10500.0, 13300.0)}  # mean, sigma, range
+RESOLUTION = (11900.0, 450.0, 10500.0, 13300.0)  # mean, sigma, range
 VELOCITY = 5.0
 
 
@@ -58,9 +59,12 @@ def draw(number) -> tuple[dict[str, float], np.ndarray]:
     """Labels with radial velocity, and coefficients of the continuum, of a star; its number is the seed."""
     rng = np.random.default_rng([20261126, number])
     truth = {name: float(rng.uniform(*limits)) for name, limits in UNIFORM.items()}
-    for name, (mean, sigma, low, high) in NORMAL.items():
-        limits = (low - mean) / sigma, (high - mean) / sigma
-        truth[name] = float(truncnorm.rvs(*limits, mean, sigma, random_state=rng))
+    vmic = DEFAULT_PRIORS["vmic"].within(0.0, 4.0)
+    truth["vmic"] = float(vmic.draw(rng, **{name: np.array([truth[name]]) for name in vmic.given})[0])
+    mean, sigma, low, high = RESOLUTION
+    truth["resolution"] = float(
+        truncnorm.rvs((low - mean) / sigma, (high - mean) / sigma, mean, sigma, random_state=rng)
+    )
     truth["radial_velocity"] = float(rng.uniform(-VELOCITY, VELOCITY))
     return truth, 0.02 * rng.normal(size=3)
 
