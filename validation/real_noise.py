@@ -175,7 +175,7 @@ def _errors_table(groups) -> str:
 
 
 def _coverage_table(groups) -> str:
-    names = [*UNIFORM, *NORMAL, "radial_velocity"]
+    names = [*UNIFORM, "vmic", "resolution", "radial_velocity"]
     body = [
         [", ".join(kind), *(" / ".join(f"{x:.0f}" for x in covered(pairs, name)) for name in names)]
         for kind, (pairs, _) in groups.items()
