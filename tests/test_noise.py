@@ -168,6 +168,15 @@ def test_smoothing_is_the_default_for_dr3_alone(sun):
         Settings(smooth_sigma="yes")
 
 
+@pytest.mark.parametrize("stated", [None, np.ma.masked, "many", np.nan])
+def test_unknown_number_of_spectra(sun, stated):
+    star = rvsemu.simulate(sun, signal_to_noise=30, seed=1, ccds=9)
+    star.meta["combined_ccds"] = stated
+    seen = Settings().observe(star)
+    assert seen.ccds is None and seen.smoothed
+    np.testing.assert_allclose(seen.sigma, smoothed_sigma(star.uncertainty.array, np.ones(2401, dtype=bool)))
+
+
 def test_estimated_errors_cost_nothing(sun, exact):
     """Errors estimated from 7 spectra lead to labels as good as with the true ones; as they are, twice as bad."""
     settings = {"emulator": exact, "fixed": {"vmic": 1.1, "resolution": 11900, "vsini": 5}, **EXACT}

@@ -221,8 +221,11 @@ def _check_shape(spectrum):
 
 def _combined(meta) -> int | None:
     """Number of CCD spectra that were combined, if `meta` says it."""
+    stated = meta.get("combined_ccds")
+    if stated is None or np.ma.is_masked(stated):
+        return None
     try:
-        return int(u.Quantity(meta.get("combined_ccds", np.nan)).value)
+        return int(u.Quantity(stated).value)
     except (TypeError, ValueError):
         return None
 
