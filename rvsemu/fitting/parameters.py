@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -101,12 +102,12 @@ class Parameters:
         lower[self.velocity], upper[self.velocity] = velocities
         return replace(self, lower=lower, upper=upper)
 
-    @property
+    @cached_property
     def free(self) -> np.ndarray:
         """Indices of the free parameters."""
         return np.flatnonzero(np.isnan(self.fixed))
 
-    @property
+    @cached_property
     def free_names(self) -> tuple[str, ...]:
         """Names of the free parameters, the order of every free vector and of the covariance."""
         return tuple(self.space.names[i] for i in self.free)
@@ -118,7 +119,7 @@ class Parameters:
         out[..., self.free] = free_values
         return out
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """Bounds of the free parameters."""
         return Box(self.lower[self.free], self.upper[self.free])
@@ -189,7 +190,7 @@ class Parameters:
                 out[name] = prior
         return out
 
-    @property
+    @cached_property
     def velocity(self) -> int:
         """Index of the radial velocity."""
         return self.space.names.index(RADIAL_VELOCITY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -296,11 +297,11 @@ class Microturbulence(Prior):
 
     def expected(self, teff, logg, mh=0.0) -> np.ndarray:
         """Most probable value (n,) for stars of these labels, each (n,)."""
-        return np.clip(microturbulence(teff, logg, mh).mean, self.lower, self.upper)
+        return np.clip(_about(teff, logg, mh).mean, self.lower, self.upper)
 
     def draw(self, rng, teff, logg, mh=0.0) -> np.ndarray:
         """A value (n,) for each of n stars of these labels, by a `numpy.random.Generator`."""
-        about = microturbulence(teff, logg, mh)
+        about = _about(teff, logg, mh)
         sigma = self.factor * about.scatter
         low, high = ((end - about.mean) / sigma for end in (self.lower, self.upper))
         unit = rng.uniform(size=len(sigma))
@@ -308,7 +309,7 @@ class Microturbulence(Prior):
 
     def log_density(self, x, teff, logg, mh=0.0):
         """See `Prior.log_density`; of `x` (n,) in stars of labels that are each (n,)."""
-        x, about = np.asarray(x, dtype=float), microturbulence(teff, logg, mh)
+        x, about = np.asarray(x, dtype=float), _about(teff, logg, mh)
         sigma = self.factor * about.scatter
         out = -0.5 * ((x - about.mean) / sigma) ** 2 - np.log(np.sqrt(2 * np.pi) * sigma)
         out = out - _log_share(*((end - about.mean) / sigma for end in (self.lower, self.upper)))
@@ -320,7 +321,7 @@ class Microturbulence(Prior):
         The former are those of all of it. The latter are products of the first derivatives of (x - mean) / scatter,
         which are never negative: what the logarithm of scatter and normalisation add is left out.
         """
-        about = microturbulence(teff, logg, mh)
+        about = _about(teff, logg, mh)
         sigma, by_teff = self.factor * about.scatter, self.factor * about.scatter_slope
 
         def scaled(value, moves):
@@ -339,6 +340,16 @@ class Microturbulence(Prior):
                 at, moved = scaled(end, False)
                 first += sign * (np.exp(-0.5 * at**2 - share) / np.sqrt(2 * np.pi))[:, None] * moved
         return first, slope[:, :, None] * slope[:, None, :]
+
+
+def _about(*labels):
+    """`microturbulence` of Teff, log g and [M/H]; density and slopes ask for the same one after the other."""
+    return _kept(*(np.asarray(x, dtype=float).tobytes() for x in labels))
+
+
+@lru_cache(maxsize=4)
+def _kept(*labels):
+    return microturbulence(*(np.frombuffer(x) for x in labels))
 
 
 def _log_share(low, high):
