@@ -50,7 +50,7 @@ class Likelihood:
         self._stack, self._which = problem.stack, np.array([star])
         self._theta = self.parameters.full(self.start)[None]
         if weighted is None:
-            weighted = self._stack.weighted(self._theta, self.noise, self._which).prepared(0)
+            weighted = problem.weighted(self._which, self.start[None]).prepared(0)
         self._weighted = weighted
         free = weighted.used.sum() - len(problem.stack.basis)
         self._units = free * np.log(self.observation.scale)  # densities are those of fluxes in their own unit

@@ -8,7 +8,6 @@ from zlib import crc32
 
 import numpy as np
 
-from ..observing.correlation import correlation_band
 from ..observing.forward import ForwardModel
 from ..observing.memory import remembered
 from ..observing.observation import Observation, covered_at
@@ -103,7 +102,7 @@ class Problem:
     @property
     def inflation(self) -> float:
         """By how much the correlation of the noise makes the variance of a mean over many pixels larger."""
-        band = correlation_band(self.noise.correlation, self.stack.wavelength)
+        band = self.stack.bands(self.noise)[0]
         return float((2.0 * band.sum() - band[0].sum()) / band.shape[1])
 
     def minima(self) -> Minima:
@@ -125,10 +124,14 @@ class Problem:
         emulator = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
         return ForwardModel(emulator, single.wavelength)
 
+    def weighted(self, star, x) -> Weighted:
+        """Spectra `star` (k,) with the masks, covariances and outliers that they have at free parameters `x` (k, m)."""
+        doubt = None if self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
+        return self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
+
     def _followed(self, star, x, tolerance) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
-        doubt = None if self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
-        weighted = self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
+        weighted = self.weighted(star, x)
         found = minimise(self._evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         models = self._model.flux(self.parameters.full(found.x))
         likelihood = weighted.log_likelihood(models[:, None])[:, 0]
