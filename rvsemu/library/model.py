@@ -20,6 +20,7 @@ from .._storage import check_output, replacing
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
+from .cyanogen import cyanogen_of
 
 __all__ = ["Library", "check_promise"]
 
@@ -278,24 +279,30 @@ def _reading(path):
 
 
 def _read(file) -> dict:
-    wavelength, flux = check_promise(file["wavelength"], MOST_WAVELENGTHS), check_promise(file["flux"])
+    grid, flux = _read_grid(file), check_promise(file["flux"])
     out = _read_labels(file)
-    if flux.shape != (len(out["labels"]), wavelength.size):
+    if flux.shape != (len(out["labels"]), len(grid["wavelength"])):
         raise ValueError(
-            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {wavelength.size} wavelengths"
+            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid['wavelength'])} wavelengths"
         )
-    grid = wavelength[:].astype("f8")
-    if not (np.isfinite(grid).all() and np.all(np.diff(grid) > 0)):
+    if not (np.isfinite(grid["wavelength"]).all() and np.all(np.diff(grid["wavelength"]) > 0)):
         raise ValueError("the wavelengths are not finite and increasing")
-    values = flux[:] * np.float32(flux.attrs["scale"])
+    scale = flux.attrs["scale"]
+    values = flux[:] * np.float32(1.0 / scale if "edges" in file else scale)
     if not np.isfinite(values).all():
         raise ValueError("flux is not finite everywhere")
-    return out | {
-        "wavelength": grid,
-        "flux": values.astype("f4", copy=False),
-        "medium": check_medium(str(wavelength.attrs["medium"])),
-        "bin_width": float(wavelength.attrs["bin_width"]),
-    }
+    return out | grid | {"flux": values.astype("f4", copy=False)}
+
+
+def _read_grid(file) -> dict:
+    """Wavelengths, medium and width of bins; the parts made before the package made them have the edges of bins."""
+    name = "edges" if "edges" in file else "wavelength"
+    dataset = check_promise(file[name], MOST_WAVELENGTHS)
+    values, medium = dataset[:].astype("f8"), check_medium(str(dataset.attrs["medium"]))
+    if name == "wavelength":
+        return {"wavelength": values, "medium": medium, "bin_width": float(dataset.attrs["bin_width"])}
+    centres = np.round((values[1:] + values[:-1]) / 2, 6)
+    return {"wavelength": centres, "medium": medium, "bin_width": round(float(np.mean(np.diff(values))), 6)}
 
 
 def _read_labels(file) -> dict:
@@ -309,13 +316,16 @@ def _read_labels(file) -> dict:
             raise ValueError(
                 f"{name} is of the type {values.dtype} and the shape {values.shape}: one whole number each"
             )
+    info = {k: str(v) for k, v in file.attrs.items()}
+    if (cyanogen := cyanogen_of(info)) is not None:
+        info["cyanogen"] = cyanogen
     return {
         "labels": labels[:].astype("f8"),
         "names": names,
         **columns,
-        "resolution": float(file["wavelength"].attrs.get("resolution", np.inf)),
+        "resolution": np.inf if "edges" in file else float(file["wavelength"].attrs.get("resolution", np.inf)),
         "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
-        "info": {k: str(v) for k, v in file.attrs.items()},
+        "info": info,
     }
 
 
