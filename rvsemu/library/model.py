@@ -20,7 +20,7 @@ from .._storage import check_output, replacing
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
-from .cyanogen import cyanogen_of
+from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_matters, cyanogen_of
 
 __all__ = ["Library", "check_promise"]
 
@@ -177,27 +177,34 @@ class Library:
         rows = {n: getattr(self, n) for n in ("labels", "flux", "extrapolated", "index")}
         return replace(self, **{n: values[chosen] for n, values in rows.items() if values is not None})
 
+    @property
+    def weak_cyanogen(self) -> np.ndarray:
+        """Whether the lines of CN are three times too weak in a spectrum (n,), and it has such that matter."""
+        if self.info.get("cyanogen") != WEAK_CYANOGEN:
+            return np.zeros(len(self), dtype=bool)
+        return cyanogen_matters(*(self.labels[:, self.names.index(name)] for name in ("teff", "mh")))
+
     def merged(self, other: Library) -> Library:
         """This library's spectra, then those of the other whose stars are not in this one (see `stars`).
 
-        Both must be on the same grid, with the same labels. Positions in a sequence are kept where no two are the
-        same. Provenance is this library's; that of the other, and how many of its spectra were left out, is under the
-        name ``merged``.
+        Both must be on the same grid, with the same labels; where only one has the label alpha, it is 0 in the other.
+        Positions in a sequence are kept where no two are the same. Provenance is this library's; that of the others
+        where it differs, and how many of their spectra were left out, is under the name ``merged``, a list.
 
         Raises
         ------
         LibraryFileError
-            The two do not fit together, or the other has no star that this one has not; the message says in what.
+            The two do not fit together; the message says in what. Among that is that the lines of CN are too weak in
+            spectra of one of them, and right in the other: see `weak_cyanogen`.
         """
-        self._check_grid(other)
-        both = replace(self, **{n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("labels", "flux")})
+        first, second = self._with_alpha(other.names), other._with_alpha(self.names)
+        first._check_grid(second)
+        cyanogen = first._common_cyanogen(second)
+        both = replace(
+            first, **{n: np.concatenate([getattr(first, n), getattr(second, n)]) for n in ("labels", "flux")}
+        )
         stars = both.stars
         new = ~np.isin(stars[len(self) :], stars[: len(self)])
-        if not new.any():
-            raise LibraryFileError(
-                f"nothing to merge: all {len(other)} spectra of the second library have the labels of spectra of the "
-                "first (to 1 K and 0.005); leave it out."
-            )
         kept = np.concatenate([np.ones(len(self), dtype=bool), new])
         rows = {"labels": both.labels[kept], "flux": both.flux[kept]}
         for name in ("extrapolated", "index"):
@@ -205,9 +212,29 @@ class Library:
             rows[name] = None if any(values is None for values in pair) else np.concatenate(pair)[kept]
         if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
             rows["index"] = None
-        said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new)), **other.info}
-        info = {**self.info, "merged": json.dumps(said)}
-        return replace(self, **rows, failures=[*self.failures, *other.failures], info=info)
+        said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new))}
+        said |= {name: text for name, text in other.info.items() if self.info.get(name) != text}
+        earlier = json.loads(self.info.get("merged", "[]"))
+        info = {**self.info, **cyanogen, "merged": json.dumps([*earlier, said])}
+        return replace(both, **rows, failures=[*self.failures, *other.failures], info=info)
+
+    def _with_alpha(self, names) -> Library:
+        """The same with the label alpha, which is 0, if it is the one of `names` that is missing."""
+        if "alpha" in self.names or set(names) != {*self.names, "alpha"}:
+            return self
+        columns = {"alpha": np.zeros(len(self)), **dict(zip(self.names, self.labels.T, strict=True))}
+        return replace(self, names=names, labels=np.stack([columns[name] for name in names], axis=1))
+
+    def _common_cyanogen(self, other) -> dict[str, str]:
+        """What two libraries together have of CN, for their provenance."""
+        found = {x.info["cyanogen"] for x in (self, other) if "cyanogen" in x.info}
+        weak = int(self.weak_cyanogen.sum() + other.weak_cyanogen.sum())
+        if len(found) > 1 and weak:
+            raise LibraryFileError(
+                f"the libraries cannot be merged: the lines of CN are three times too weak in {weak} spectra of one, and "
+                "right in the other; leave these spectra out (--drop-weak-cn; Library.weak_cyanogen)."
+            )
+        return {"cyanogen": max(found, key=(WEAK_CYANOGEN, RIGHT_CYANOGEN).index)} if found else {}
 
     def _check_grid(self, other):
         for name in ("names", "medium", "bin_width", "resolution"):
