@@ -231,8 +231,8 @@ class Library:
         weak = int(self.weak_cyanogen.sum() + other.weak_cyanogen.sum())
         if len(found) > 1 and weak:
             raise LibraryFileError(
-                f"the libraries cannot be merged: the lines of CN are three times too weak in {weak} spectra of one, and "
-                "right in the other; leave these spectra out (--drop-weak-cn; Library.weak_cyanogen)."
+                f"the libraries cannot be merged: the lines of CN are three times too weak in {weak} spectra of one, "
+                "and right in the other; leave these spectra out (--drop-weak-cn; Library.weak_cyanogen)."
             )
         return {"cyanogen": max(found, key=(WEAK_CYANOGEN, RIGHT_CYANOGEN).index)} if found else {}
 
