@@ -24,18 +24,19 @@ class Box:
     lower, upper : ndarray, shape (m,)
     edge : (int, int, callable), optional
         Variables i and j, and the lowest value of the latter, ``edge(x_i)``, where that is above its lower bound.
-    from_zero : ndarray of bool, shape (m,), optional
-        Variables that act by their square; default: those whose lower bound is 0.
+    signed : sequence of int
+        Variables that do not act by their square, even if their lower bound is 0, as those of other variables do.
     """
 
     lower: np.ndarray
     upper: np.ndarray
     edge: tuple[int, int, Callable] | None = None
-    from_zero: np.ndarray | None = None
+    signed: tuple[int, ...] = ()
 
-    def __post_init__(self):
-        if self.from_zero is None:
-            object.__setattr__(self, "from_zero", self.lower == 0)
+    @property
+    def from_zero(self) -> np.ndarray:
+        """Variables (m,) that act by their square."""
+        return (self.lower == 0) & ~np.isin(np.arange(len(self.lower)), self.signed)
 
     def floor(self, x) -> np.ndarray:
         """Lower bounds (k, m) at x (k, m)."""

@@ -98,7 +98,8 @@ class Parameters:
         if extrapolate:
             beyond = _BEYOND * (upper - lower)
             upper[:n] += beyond[:n]
-            lower[:n] = np.where(_from_zero(space, lower), 0, lower - beyond)[:n]
+            held = (lower == 0) & (np.array(space.names) != "logg")  # what starts at 0 cannot be negative, but logg can
+            lower[:n] = np.where(held, 0, lower - beyond)[:n]
         _hold_to_edge(space, values, lower, upper, extrapolate)
         return cls(space, values, *_priors(space, values, lower, upper, priors))
 
@@ -135,7 +136,7 @@ class Parameters:
         if self.space.lowest_logg and {"teff", "logg"} <= set(names):
             beyond = max(0.0, self.space["logg"].lower - self.lower[self.space.names.index("logg")])
             edge = names.index("teff"), names.index("logg"), lambda teff: self.space.lowest(teff) - beyond
-        return Box(self.lower[at], self.upper[at], edge, _from_zero(self.space, self.lower)[at])
+        return Box(self.lower[at], self.upper[at], edge, tuple(i for i, name in enumerate(names) if name == "logg"))
 
     def squeezed(self, labels) -> np.ndarray:
         """Labels (k, n_labels) of the box with logg squeezed linearly into what the domain has of it at each teff."""
@@ -264,11 +265,6 @@ def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
             label.check(plain)
         out[space.names.index(name)] = plain
     return out
-
-
-def _from_zero(space, lower) -> np.ndarray:
-    """Which labels (n,) begin at 0 and cannot be negative: not logg, a logarithm."""
-    return (lower == 0) & (np.array(space.names) != "logg")
 
 
 def _hold_to_edge(space, values, lower, upper, extrapolate) -> None:

@@ -43,7 +43,7 @@ def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
     rows = np.array([i for i, row in enumerate(_rounded(library.labels)) if row not in known], dtype=int)
     most = max(1, _MOST_BYTES // (2 * len(library.wavelength)))
     number = int(parts[-1].stem) + 1 if parts else 0
-    written = []
+    written: list[Path] = []
     for start in range(0, len(rows), most):
         written.append(Path(folder) / f"{number + len(written):03d}.h5")
         library.subset(rows[start : start + most]).save(written[-1])
