@@ -8,6 +8,7 @@ from training_fixtures import INTRINSIC
 
 from rvsemu.library import Library
 from rvsemu.training.interpolation import LibraryInterpolator
+from rvsemu.training.structures import structure_features
 
 
 def smooth_library(n=120, seed=1):
@@ -116,3 +117,49 @@ def test_interpolator_draws_over_the_box():
     assert np.mean(labels[:, 0] < middle) == pytest.approx(expected, abs=0.015)
     for i in (1, 2, 3):
         assert np.mean(labels[:, i]) == pytest.approx(np.mean(BOUNDS[i]), abs=0.02 * np.ptp(BOUNDS[i]))
+
+
+ATLAS9 = {"structures": "ATLAS9 ODFNEW (Castelli & Kurucz 2003)"}
+
+
+@pytest.mark.parametrize(
+    ("teff", "logg", "expected"),
+    [(5777, 4.44, 0), (11750, 2.0, 0), (12500, 2.2, 0.3), (11875, 2.2, 0.15), (13500, 2.25, 0.125), (14000, 2.0, 0)],
+)
+def test_how_far_below_the_structures_a_star_is(teff, logg, expected):
+    """Castelli & Kurucz (2003): from 12,000 K the lowest log g is 2.5, and 2.0 at 14,000 K; linear between nodes."""
+    library = replace(smooth_library(3), info=ATLAS9)
+    features = structure_features(library, np.array([[teff, logg, 0.0, 2.0]]))
+    assert features[0, -1] == pytest.approx(expected, abs=1e-6)
+
+
+def test_structures_are_linear_between_nodes_and_held_beyond():
+    library = replace(smooth_library(3), info=ATLAS9)
+
+    def at(*labels):
+        return structure_features(library, np.array([labels]))[0]
+
+    np.testing.assert_allclose(at(5125, 4, 0, 1), (at(5000, 4, 0, 1) + at(5250, 4, 0, 1)) / 2, atol=1e-5)
+    np.testing.assert_array_equal(at(5125, 4, 0.5, 1), at(5125, 4, 1.4, 3))
+    assert np.abs(at(5125, 4, 0.5, 1) - at(5125, 4, 0, 1)).max() > 0.1
+    assert structure_features(smooth_library(3), library.labels).shape == (3, 0)  # made of other structures
+
+
+def test_interpolator_follows_bends_of_the_structures():
+    """Spectra that bend where the hottest structures end are met far better when the interpolator knows it."""
+    rng = np.random.default_rng(5)
+    low, high = [10500, 2, -0.5, 0], [14500, 3.5, 0.5, 4]
+    x = np.linspace(-1, 1, 60)
+
+    def flux(labels):
+        library = Library(labels, INTRINSIC, 8400 + np.arange(60.0), np.ones((len(labels), 60)), "air", info=ATLAS9)
+        below = structure_features(library, labels)[:, -1:]
+        spectra = 1 - (0.3 + 0.2 * below) * np.exp(-((x / (0.1 + 0.1 * labels[:, 1:2])) ** 2))
+        return replace(library, flux=spectra.astype("f4"))
+
+    library, others = flux(rng.uniform(low, high, (250, 4))), flux(rng.uniform(low, high, (200, 4)))
+    rms = []
+    for info in (ATLAS9, {}):
+        interpolator = LibraryInterpolator(replace(library, info=info), BOUNDS, evaluations=0)
+        rms.append(np.sqrt(np.mean((interpolator(others.labels) - others.flux) ** 2)))
+    assert rms[0] < 0.5 * rms[1]

@@ -10,29 +10,42 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from ..library import Library
+from .structures import structure_features
 
 __all__ = ["LibraryInterpolator"]
 
 _COMPONENTS = 150
 _METAL_EDGE = 0.5
 """[M/H] of the last ATLAS9 structures: beyond it only abundances change, so spectra bend there."""
-_SEARCHED = 1500
+_SEARCHED = 1000
 """Largest number of spectra that the search for length scales looks at: its time grows with their cube."""
-_START = np.array([1.4, 1.4, 4.0, 3.3, 6.0, 11.0, 3e-6])
-"""Where the search for length scales begins: found with 900 spectra; the last one is the noise variance."""
+_START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmic": 11.0}
+"""Length scales with which the search begins, in units of the standard deviation: found with 900 spectra."""
+_START_NOISE = 4e-6
+_WITH_STRUCTURES = (2.0, 7.0, 100.0, 7.0, 8.0, 15.0, 200.0, 8.0, 8.5, 15.0, 15.5, 26.0, 200.0, 1.5e-7)
+"""The same, noise included, where the features of the structures are known: they take over from log g."""
+_STEP, _GROWTH = 0.4, 1.3
+"""Of the logarithm of a length scale in the search, and its factor after a success; after a failure it is halved."""
 
 
-def _features(labels, names):
-    """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly."""
-    label = {name: labels[:, i] for i, name in enumerate(names)}
+def _features(library, labels):
+    """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly, the
+    other labels, and what the structures are, which bend between their nodes and end at some (`structure_features`)."""
+    label = dict(zip(library.names, np.transpose(labels), strict=True))
     logg, mh, vmic = (label.get(name, np.zeros(len(labels))) for name in ("logg", "mh", "vmic"))
     bend = np.maximum(mh - _METAL_EDGE, 0.0)
-    return np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic], axis=1)
+    simple = np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic], axis=1)
+    return np.concatenate([simple, structure_features(library, labels)], axis=1)
+
+
+def _start(features: int) -> np.ndarray:
+    """Length scales and noise variance of a kernel with so many inputs, before any search."""
+    simple = np.array([*_START.values(), _START_NOISE])
+    return simple if len(simple) == features + 1 else np.array(_WITH_STRUCTURES)
 
 
 def _matern(a, b):
@@ -47,21 +60,22 @@ class LibraryInterpolator:
     Parameters
     ----------
     library : Library
-        With labels teff, logg, mh, vmic, of which those that do not vary may be missing (teff may not).
+        With labels teff, logg, mh, vmic, of which those that do not vary may be missing (teff may not). Where its
+        provenance names the ATLAS9 structures, they are inputs of the kernel, too.
     bounds : ndarray, shape (n_labels, 2)
         Box to draw from, in the library's order of labels.
     evaluations : int
-        Trials in the search for length scales (0 keeps the starting values). They minimise the mean
-        logarithm of the leave-one-out error, so that a few odd spectra do not decide.
+        Trials in the search for length scales, along one after the other (0 keeps the starting values). They minimise
+        the mean logarithm of the leave-one-out error, so that a few odd spectra do not decide.
     progress : bool
-    scales : ndarray, shape (7,), optional
+    scales : ndarray, shape (k + 1,), optional
         Length scales and noise variance as another interpolator found them, instead of a search.
 
     Attributes
     ----------
-    scales : ndarray, shape (7,)
-        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5 and vmic, each in units of its standard
-        deviation in the library, and the noise variance.
+    scales : ndarray, shape (k + 1,)
+        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5, vmic and the features of the structures,
+        each in units of its standard deviation in the library, and the noise variance.
     leave_one_out : ndarray, shape (n,)
         RMS error of the flux of each library spectrum when predicted from the others.
     """
@@ -75,12 +89,13 @@ class LibraryInterpolator:
         scales: ArrayLike | None = None,
     ):
         self.names, self.bounds = library.names, np.asarray(bounds, dtype=float)
+        self._library = library
         flux = library.flux.astype("f8")
         self._mean = flux.mean(axis=0)
         _, _, basis = np.linalg.svd(flux - self._mean, full_matrices=False)
         self._basis = basis[:_COMPONENTS]
         coefficients = (flux - self._mean) @ self._basis.T
-        raw = _features(library.labels, self.names)
+        raw = _features(library, library.labels)
         self._center, self._spread = raw.mean(axis=0), raw.std(axis=0)
         self._spread[self._spread == 0] = 1.0  # a label that does not vary, or no [M/H] above the edge
         self._x = (raw - self._center) / self._spread
@@ -105,23 +120,23 @@ class LibraryInterpolator:
         return (inverse @ coefficients) / np.diag(inverse)[:, None]
 
     def _search(self, x, coefficients, evaluations, progress):
+        start = _start(x.shape[1])
         if not evaluations:
-            return _START
-        bar = tqdm(total=evaluations, desc="interpolator", disable=not progress, unit="", mininterval=1.0)
+            return start
+        with tqdm(total=evaluations, desc="interpolator", disable=not progress, unit="", mininterval=1.0) as bar:
 
-        def loss(log_scales):
-            bar.update(1)
-            scales = np.exp(np.clip(log_scales, -16, 6))
-            error = np.sum(self._leave_one_out(self._kernel(x, scales), coefficients) ** 2, axis=1)
-            return np.mean(np.log(error + 1e-2))
+            def loss(logarithms):
+                bar.update(1)
+                scales = np.exp(np.clip(logarithms, -16, 6))
+                error = np.sum(self._leave_one_out(self._kernel(x, scales), coefficients) ** 2, axis=1)
+                return np.mean(np.log(error + 1e-2))
 
-        with bar:
-            found = minimize(loss, np.log(_START), method="Nelder-Mead", options={"maxfev": evaluations})
-        return np.exp(np.clip(found.x, -16, 6))
+            found = _lowest(loss, np.log(start), evaluations)
+        return np.exp(np.clip(found, -16, 6))
 
     def __call__(self, labels: ArrayLike) -> np.ndarray:
         """Unbroadened flux (n, n_wavelengths) at labels (n, n_labels), in the library's order and units."""
-        x = (_features(np.atleast_2d(labels), self.names) - self._center) / self._spread
+        x = (_features(self._library, np.atleast_2d(labels)) - self._center) / self._spread
         kernel = _matern(x / self.scales[:-1], self._x / self.scales[:-1])
         return self._mean + (kernel @ self._weights) @ self._basis
 
@@ -133,3 +148,23 @@ class LibraryInterpolator:
         log = np.exp(rng.uniform(np.log(low[i]), np.log(high[i]), n))
         labels[:, i] = np.where(rng.random(n) < 0.5, log, labels[:, i])
         return labels, self(labels)
+
+
+def _lowest(loss, x: np.ndarray, evaluations: int) -> np.ndarray:
+    """Where `loss` is lowest as far as so many `evaluations` tell, one coordinate after the other."""
+    best, left = loss(x), evaluations - 1
+    steps = np.full(len(x), _STEP)
+    while left > 0:
+        for i in range(len(x)):
+            for sign in (1, -1):
+                trial = x.copy()
+                trial[i] += sign * steps[i]
+                value, left = loss(trial), left - 1
+                if value < best:
+                    best, x, steps[i] = value, trial, steps[i] * _GROWTH
+                    break
+                if left <= 0:
+                    return x
+            else:
+                steps[i] /= 2
+    return x
