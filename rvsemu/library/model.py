@@ -21,6 +21,7 @@ from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
 from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_matters, cyanogen_of
+from .regions import Region, from_json, stated, to_json
 
 __all__ = ["Library", "check_promise"]
 
@@ -178,6 +179,37 @@ class Library:
         return replace(self, **{n: values[chosen] for n, values in rows.items() if values is not None})
 
     @property
+    def regions(self) -> tuple[Region, ...]:
+        """Where the library has spectra: what its provenance says, or between the extremes of its labels."""
+        if "regions" in self.info:
+            return from_json(self.info["regions"])
+        low, high = self.labels.min(axis=0).tolist(), self.labels.max(axis=0).tolist()
+        return (Region(dict(zip(self.names, zip(low, high, strict=True), strict=True))),)
+
+    def inside(self, labels: ArrayLike) -> np.ndarray:
+        """Whether labels (n, n_labels), in the library's order, are in one of its `regions`, shape (n,)."""
+        rows = np.atleast_2d(np.asarray(labels, dtype=float))
+        return np.any([region.inside(rows, self.names) for region in self.regions], axis=0)
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Random labels (n, n_labels) in the library's `regions`, each as often as it has spectra.
+
+        Half of them are log-uniform in Teff, the others uniform, as are all other labels; logg at each Teff.
+        """
+        regions = self.regions
+        counts = np.array([region.inside(self.labels, self.names).sum() for region in regions])
+        unit = rng.random((n, len(self.names)))
+        chosen = rng.choice(len(regions), size=n, p=counts / counts.sum())
+        logarithmic = rng.random(n) < 0.5
+        out, i = np.empty(unit.shape), self.names.index("teff")
+        for number, region in enumerate(regions):
+            low, high = region.limits["teff"]
+            rows = np.flatnonzero((chosen == number) & logarithmic & (low < high))
+            unit[rows, i] = (low * (high / low) ** unit[rows, i] - low) / (high - low)
+            out[chosen == number] = region.from_unit(unit[chosen == number], self.names)
+        return out
+
+    @property
     def weak_cyanogen(self) -> np.ndarray:
         """Whether the lines of CN are three times too weak in a spectrum (n,), and it has such that matter."""
         if self.info.get("cyanogen") != WEAK_CYANOGEN:
@@ -213,9 +245,10 @@ class Library:
         if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
             rows["index"] = None
         said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new))}
-        said |= {name: text for name, text in other.info.items() if self.info.get(name) != text}
+        said |= {k: text for k, text in other.info.items() if k != "regions" and self.info.get(k) != text}
         earlier = json.loads(self.info.get("merged", "[]"))
-        info = {**self.info, **cyanogen, "merged": json.dumps([*earlier, said])}
+        regions = [*self.regions, *(region for region in other.regions if region not in self.regions)]
+        info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
         return replace(both, **rows, failures=[*self.failures, *other.failures], info=info)
 
     def _with_alpha(self, names) -> Library:
@@ -346,6 +379,8 @@ def _read_labels(file) -> dict:
     info = {k: str(v) for k, v in file.attrs.items()}
     if (cyanogen := cyanogen_of(info)) is not None:
         info["cyanogen"] = cyanogen
+    if (regions := stated(info)) is not None:
+        info["regions"] = regions
     return {
         "labels": labels[:].astype("f8"),
         "names": names,

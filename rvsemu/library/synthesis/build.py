@@ -16,6 +16,7 @@ import numpy as np
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN
 from ..model import Library
+from ..regions import to_json
 from .engine import Failure
 from .journal import Journal
 from .settings import Settings
@@ -124,6 +125,7 @@ def provenance(settings: Settings, workspace: Workspace) -> dict:
         "structures": f"{structures}; the nearest edge beyond the grid",
         "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {tio}) of linemake",
         "cyanogen": RIGHT_CYANOGEN,
+        "regions": to_json([settings.region(workspace.structures)]),
         "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]" + (", alpha 10^[alpha/M]" if enhanced else ""),
         "broadening": "none: no rotation, no instrument",
         "settings": settings.to_json(),

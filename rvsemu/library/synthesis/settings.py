@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import SynthesisError
+from ..regions import WIDE, Region
 
 if TYPE_CHECKING:
     from .structures import Structures
@@ -115,6 +116,12 @@ class Settings:
         """Names of the labels: teff, logg, mh, alpha if it has a range, vmic."""
         return tuple(name for name in _POSSIBLE if getattr(self, name) is not None)
 
+    def region(self, structures: Structures) -> Region:
+        """Where the draws are, and all labels between them that the structures allow."""
+        low, high = self.teff
+        nodes = structures.edge(low, high) if self.above_nodes else ()
+        return Region({name: getattr(self, name) for name in self.names}, nodes)
+
     def draws(self, n: int, structures: Structures | None = None) -> np.ndarray:
         """The first `n` labels of the sequence, shape (n, n_labels) in the order of `names`.
 
@@ -165,15 +172,6 @@ class Settings:
 
 BOXES = {
     "paper": Settings(),
-    "wide": Settings(
-        teff=(3500.0, 15000.0),
-        logg=(0.0, 5.0),
-        mh=(-2.5, 0.8),
-        alpha=(-0.2, 0.6),
-        above_nodes=True,
-        seed=20261126,
-        cool_fraction=0.7,
-        tio_below_poor=4800.0,
-    ),
+    "wide": Settings(**WIDE.limits, above_nodes=True, seed=20261126, cool_fraction=0.7, tio_below_poor=4800.0),
 }
 """Settings by the name of their box: that of Gebran (2024), Table 1; one with giants, metal-poor, alpha-rich stars."""

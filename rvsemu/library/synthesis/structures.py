@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._storage import replacing
+from ..regions import bends
 
 __all__ = ["Structure", "Structures", "read_grid"]
 
@@ -86,6 +87,12 @@ class Structures:
     def lowest(self, teff: float) -> float:
         """The lowest logg that both neighbouring nodes of `teff` have."""
         return float(max(self._logg[t][0] for t, weight in _neighbours(self._teff, teff) if weight))
+
+    def edge(self, low: float, high: float) -> tuple[tuple[float, float], ...]:
+        """Nodes (teff, logg) of a broken line that is nowhere below `lowest`, over this range of Teff."""
+        highest = [max(self._logg[t][0] for t in self._teff[max(i - 1, 0) : i + 2]) for i in range(len(self._teff))]
+        first, last = np.searchsorted(self._teff, low, "right") - 1, np.searchsorted(self._teff, high) + 1
+        return bends(self._teff[max(first, 0) : last], np.array(highest[max(first, 0) : last]))
 
     def extrapolated(self, teff: float, logg: float, mh: float, alpha: float = 0.0) -> bool:
         """Whether the labels lie outside the nodes: gravity below the lowest, or [M/H] or [alpha/M] beyond the last."""
