@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,25 +35,25 @@ with np.load("{recorded}") as runs:
 
 
 def structures() -> Structures:
-    """Four layers at eight nodes; each quantity is a power law of the labels, which interpolation must give back."""
+    """Four layers at some nodes; each quantity is a power law of the labels, which interpolation must give back."""
     nodes = {}
     for teff in (3500.0, 8000.0, 15000.0):
         for logg in (2.5, 4.0, 5.0) if teff > 10000 else (1.0, 3.0, 5.0):
-            for mh in (-2.5, 0.0, 0.5):
+            for mh, alpha in product((-2.5, 0.0, 0.5), (0.0, 0.4)):
                 layers = np.arange(1, 5)
                 column = 10.0 ** (layers - 4.0)
-                nodes[teff, logg, mh] = np.array(
-                    [column, teff * layers**0.3, column * 10**logg, 1e12 * layers * 10 ** (0.5 * mh)]
+                nodes[teff, logg, mh, alpha] = np.array(
+                    [column, teff * layers**0.3, column * 10**logg, 1e12 * layers * 10 ** (0.5 * mh + 0.3 * alpha)]
                 )
     abundances = np.full(99, 1e-20)
     abundances[:2] = 1.0, 0.085
-    abundances[25] = 3.2e-5
+    abundances[[19, 25]] = 2.3e-6, 3.2e-5
     return Structures(nodes, abundances)
 
 
 def workspace(cache, seconds=0.0) -> Workspace:
     """A folder like the one `Workspace.prepare` makes, with the player as its engine."""
-    folder = Path(cache) / "synthesis-3"
+    folder = Path(cache) / "synthesis-4"
     (folder / "engine").mkdir(parents=True)
     structures().save(folder / "structures.npz")
     for name in ("atoms.19", "atoms-helium.19", "cn.20", "tio.20"):

@@ -16,7 +16,7 @@ from synthesis_fixtures import SETTINGS, workspace
 from rvsemu.cli import main
 from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
-from rvsemu.library.synthesis import Settings, build, status, synthesize
+from rvsemu.library.synthesis import BOXES, Settings, build, status, synthesize
 from rvsemu.library.synthesis.journal import Journal
 
 
@@ -61,6 +61,20 @@ def test_only_part_of_the_box(tmp_path, space):
     assert library.index.tolist() == np.flatnonzero(wanted).tolist()
     whole = build(tmp_path / "l.h5", 20, workspace=space, progress=False)
     assert sorted(whole.index.tolist()) == sorted({*range(20), *np.flatnonzero(wanted).tolist()})
+
+
+def test_a_library_with_alpha_in_two_pieces(tmp_path, space):
+    settings = replace(BOXES["wide"], low=8530.0, high=8560.0, teff=(3800.0, 15000.0))
+    whole = build(tmp_path / "l.h5", 8, settings, workspace=space, progress=False)
+    assert whole.names == ("teff", "logg", "mh", "alpha", "vmic")
+    piece = build(tmp_path / "p.h5", 8, settings, workspace=space, first=5, progress=False)
+    assert piece.index.tolist() == [5, 6, 7]
+    np.testing.assert_array_equal(piece.labels, whole.labels[5:])
+    for words in ("plain and [alpha/Fe] = +0.4", "4800 K where", "alpha 10^[alpha/M]"):
+        assert any(words in text for text in whole.info.values())
+    made = synthesize(whole.labels[3], settings, space)
+    np.testing.assert_allclose(whole.flux[3], made.flux, atol=1e-5)
+    assert whole.extrapolated[3] == made.extrapolated
 
 
 def test_failures_are_kept_and_can_be_tried_again(tmp_path, space):
@@ -197,6 +211,8 @@ def test_a_compact_copy_does_not_grow(tmp_path, space):
 def test_bad_arguments(tmp_path, space):
     with pytest.raises(SynthesisError, match="n=0"):
         build(tmp_path / "l.h5", 0, SETTINGS, workspace=space, progress=False)
+    with pytest.raises(SynthesisError, match=r"first=4: give a place in the sequence, from 0 to 3 \(n=4\)"):
+        build(tmp_path / "l.h5", 4, SETTINGS, workspace=space, first=4, progress=False)
     with pytest.raises(SynthesisError, match="'vsini' is unknown"):
         build(tmp_path / "l.h5", 4, SETTINGS, workspace=space, progress=False, within={"vsini": (0, 1)})
     with pytest.raises(SynthesisError, match="does not exist"):
@@ -231,6 +247,10 @@ def test_run_and_status(tmp_path, monkeypatch, capsys):
     build(path, 2, replace(SETTINGS, seed=4), workspace=space, progress=False)
     assert main(["synthesize", "run", "--n", "4", "--seed", "4", "-o", path, "--quiet"]) == 0
     assert "4 spectra" in capsys.readouterr().out
+    assert main(["synthesize", "status", path]) == 0
+    said = capsys.readouterr().out
+    assert main(["synthesize", "run", "--n", "6", "--first", "5", "--box", "wide", "-o", path, "--quiet"]) == 2
+    assert "alpha (-0.2, 0.6) instead of None" in capsys.readouterr().err
     assert main(["synthesize", "status", path]) == 0
     said = capsys.readouterr().out
     for words in ("4 spectra", "0 failures", '"seed": 4', "teff", "Gaia-ESO", "fingerprint"):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,5 +181,30 @@ def test_merge(tmp_path, capsys):
     assert main([*command, "--overwrite"]) == 0
     assert main(["library", "compact", out, "-o", out]) == 2
     assert main(["library", "merge", out, out, "-o", str(tmp_path / "three.h5")]) == 2
-    assert "nothing to merge: all 80 spectra" in capsys.readouterr().err
+    assert "nothing to merge: all 80 spectra of the others" in capsys.readouterr().err
     assert not (tmp_path / "three.h5").exists()
+
+
+def test_merge_with_spectra_that_are_recomputed(tmp_path, capsys):
+    """What is at full resolution becomes compact, weak lines of CN are left out, and the last file's spectra stay."""
+    old, new, out = (str(tmp_path / name) for name in ("old.h5", "new.h5", "out.h5"))
+    x = 8380.02 + 0.04 * np.arange(10950)
+    labels = np.array([[5000, 4, 0, 1], [9000, 4, 0, 1], [10000, 4, 0, 1.0]])
+    flux = np.repeat([[0.9], [0.8], [0.7]], len(x), axis=1)
+    names = ("teff", "logg", "mh", "vmic")
+    whole = Library(labels, names, x, flux, "air", bin_width=0.04, info={"made_by": "SYNSPEC"})
+    whole.compact().save(old)
+    replace(whole, flux=flux - 0.3, info={"made_by": "log gf of CN raised"}).subset([0, 2]).save(new)
+    command = ["library", "merge", old, new, "-o", out]
+    assert main(command) == 2
+    assert "too weak in 1 spectra" in capsys.readouterr().err
+    assert main([*command, "--drop-weak-cn", "--replace"]) == 0
+    assert "left out: 1 spectra of" in capsys.readouterr().out
+    merged = Library.load(out)
+    assert merged.resolution == 30000
+    order = np.argsort(merged.labels[:, 0])
+    np.testing.assert_allclose(merged.flux[order, 2000], [0.6, 0.8, 0.4], atol=2e-5)
+    (tmp_path / "parts").mkdir()
+    for said in ("wrote", "nothing: all its spectra"):
+        assert main(["library", "split", out, "-o", str(tmp_path / "parts")]) == 0
+        assert said in capsys.readouterr().out

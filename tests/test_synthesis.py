@@ -13,7 +13,7 @@ import pytest
 from synthesis_fixtures import RECORDED, SETTINGS, structures, workspace
 
 from rvsemu.errors import SynthesisError
-from rvsemu.library.synthesis import Settings, Workspace, sources, synthesize
+from rvsemu.library.synthesis import BOXES, Settings, Workspace, sources, synthesize
 from rvsemu.library.synthesis.engine import Failure, compile_synspec, step
 from rvsemu.library.synthesis.lines import write_atoms
 from rvsemu.library.synthesis.spectrum import mean_in_bins
@@ -31,6 +31,20 @@ def test_draws_fill_the_box_and_grow():
     np.testing.assert_allclose(draws[:, 1:].mean(axis=0), [3.5, -0.25, 2], atol=0.01)
 
 
+def test_draws_of_the_wide_box():
+    """The first spectra of the parts in library/: Sobol numbers in five dimensions, 70 % cool, from the nodes on."""
+    settings = BOXES["wide"]
+    assert settings.names == ("teff", "logg", "mh", "alpha", "vmic")
+    draws = settings.draws(4000, structures())
+    np.testing.assert_allclose(draws[0, [0, 2, 3, 4]], [6152.790797, -1.717444139, 0.145312046, 0.680952769], rtol=1e-8)
+    np.testing.assert_allclose(draws[3653, [0, 2]], [4418.4611, -0.534541], rtol=1e-6)
+    lowest = np.where(draws[:, 0] > 8000, 2.5, 1.0)
+    assert np.all(draws[:, 1] >= lowest)
+    assert [draws[draws[:, 0] > 8000, 1].min(), draws[draws[:, 0] < 8000, 1].min()] == pytest.approx([2.5, 1], abs=0.01)
+    with pytest.raises(SynthesisError, match="above_nodes=True: draws need the structures"):
+        settings.draws(4)
+
+
 def test_cool_stars_weigh_more():
     share = [np.mean(Settings(cool_fraction=c).draws(4096)[:, 0] < 5200) for c in (0.0, 0.4, 1.0)]
     even = 1600 / 11400
@@ -39,8 +53,9 @@ def test_cool_stars_weigh_more():
 
 
 def test_settings_as_text():
-    settings = Settings(seed=9, teff=(4000.0, 5000.0), helium=False)
+    settings = Settings(seed=9, teff=(4000.0, 5000.0), alpha=(0.0, 0.4), helium=False)
     assert Settings.from_json(settings.to_json()) == settings
+    assert Settings.from_json('{"seed": 7}') == Settings(seed=7)  # of a library made before there was alpha
     assert settings.differences(settings) == ""
     assert "seed 1 instead of 9" in settings.differences(Settings())
     with pytest.raises(SynthesisError, match="newer"):
@@ -55,6 +70,7 @@ def test_settings_as_text():
         ({"cool_fraction": 1.5}, "cool_fraction=1.5"),
         ({"teff": (9000.0, 12000.0)}, "--cool-fraction 0"),
         ({"seed": -1}, "seed=-1"),
+        ({"alpha": (-0.2, 1.4)}, "alpha=-0.2,1.4: .* within -1 to 1"),
     ],
 )
 def test_bad_settings(changes, words):
@@ -67,6 +83,9 @@ def test_molecules_by_temperature():
     assert settings.molecules(5999) == ("CN", "TiO")
     assert settings.molecules(6000) == ("CN",)
     assert settings.molecules(8500) == ()
+    wide = BOXES["wide"]
+    assert [wide.molecules(5000, -0.9, alpha) for alpha in (0.39, 0.41)] == [("CN",), ("CN", "TiO")]
+    assert wide.molecules(4799, -2.5) == ("CN", "TiO")
 
 
 # ---------------------------------------------------------------------- one spectrum

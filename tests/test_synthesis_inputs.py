@@ -215,6 +215,20 @@ def test_beyond_the_grid_the_nearest_edge_is_used_and_said():
         np.testing.assert_array_equal(getattr(grid.at(20000, 2.2, 0), name), getattr(grid.at(15000, 2.5, 0), name))
 
 
+def test_structures_between_solar_and_enhanced_alpha_elements():
+    """Linear in [alpha/M] in the logarithms, the nearest ones beyond; abundances as they are asked for."""
+    grid = structures()
+    for alpha, power in ((-0.2, 0.0), (0.0, 0.0), (0.1, 0.03), (0.4, 0.12), (0.6, 0.12)):
+        np.testing.assert_allclose(grid.at(6000, 3, 0, alpha).electrons, 1e12 * np.arange(1, 5) * 10**power)
+        assert grid.extrapolated(6000, 3, 0, alpha) == (alpha in (-0.2, 0.6))
+    abundances = grid.composition(-1.0, 0.3)
+    np.testing.assert_allclose(abundances[[1, 19, 25]], [0.085, 2.3e-6 * 10**-0.7, 3.2e-6])
+
+
+def test_lowest_gravity_is_that_of_both_neighbours():
+    assert [structures().lowest(t) for t in (3500, 7999, 8000, 8001, 15000, 20000)] == [1.0, 1.0, 1.0, 2.5, 2.5, 2.5]
+
+
 def test_structures_file(tmp_path):
     grid = structures()
     grid.save(tmp_path / "s.npz")
@@ -228,7 +242,7 @@ def kurucz(teff, logg, touching=False):
     rows = [row.format(teff * 0.6), row.format(teff * 0.8)]
     if touching:
         rows[1] = " 7.88814072E-03 123456.7 7.860E-03 1.564E+05" + "-1.691E-05" * 6 + "\n"
-        rows[1] = rows[1].replace(" 123456.7", "123456.78")
+        rows[1] = rows[1].replace("03 123", "03+123")
     return [
         f"TEFF {teff:6.0f}.  GRAVITY {logg:.5f} LTE\n",
         "ABUNDANCE SCALE   1.00000 ABUNDANCE CHANGE 1 0.92040 2 0.07834\n",
@@ -254,11 +268,11 @@ def test_reading_kuruczs_format(tmp_path):
     )
     index.write(tmp_path / "index.fits")
     grid = read_grid(tmp_path / "data.gz", tmp_path / "index.fits")
-    assert sorted(grid.labels) == [(4000.0, 4.0, -0.5), (4000.0, 4.0, 0.0)]
+    assert sorted(grid.labels) == [(4000.0, 4.0, -0.5, 0.0), (4000.0, 4.0, -0.5, 0.4), (4000.0, 4.0, 0.0, 0.0)]
     solar = grid.at(4000, 4, 0)
     np.testing.assert_allclose(solar.temperature, [2400, 3200])
     np.testing.assert_allclose(solar.electrons, 1.564e5)
-    np.testing.assert_allclose(grid.at(4000, 4, -0.5).temperature[1], 123456.78)
+    np.testing.assert_allclose(grid.at(4000, 4, -0.5).temperature[1], 123456.7)
     assert grid.abundances[1] == pytest.approx(0.07834 / 0.9204)
     assert grid.abundances[25] == pytest.approx(10**-4.54 / 0.9204)
     assert grid.abundances[42] == pytest.approx(1e-20, rel=0.1)

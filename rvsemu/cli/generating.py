@@ -7,14 +7,14 @@ from pathlib import Path
 from ..errors import LabelError, SpectrumError
 from .common import add_emulator_option, check_figure, command, headless, save_figure
 
-_DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0}
+_DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0, "alpha": 0.0}
 
 
 def add_generate(commands):
-    from ..emulator.labels import PAPER_LABELS
+    from ..emulator.labels import ALPHA, PAPER_LABELS
 
     parser = command(commands, "generate", _generate)
-    for label in PAPER_LABELS:
+    for label in (*PAPER_LABELS, ALPHA):
         unit = f"{label.unit}, " if label.unit else ""
         default = _DEFAULTS.get(label.name)
         parser.add_argument(
@@ -44,7 +44,7 @@ def _generate(options):
     if options.plot:
         check_figure(options.plot, options.overwrite)
     emulator = resolve(options.emulator)
-    labels = _labels(options, emulator.labels.names)
+    labels = _labels(options, emulator.labels)
     spectrum = emulator.spectrum(medium=options.medium, extrapolate=options.extrapolate, **labels)
     if options.out:
         write_spectrum(spectrum, options.out, overwrite=options.overwrite)
@@ -56,15 +56,16 @@ def _generate(options):
         save_figure(plot_spectrum(spectrum), options.plot, options.overwrite)
 
 
-def _labels(options, names) -> dict[str, float]:
+def _labels(options, space) -> dict[str, float]:
     """What the emulator takes, which is not all labels if the library it was trained on does not vary them all."""
     from ..emulator.labels import PAPER_LABELS
 
     given = {x.name: getattr(options, x.name) for x in PAPER_LABELS if getattr(options, x.name) is not None}
     for name in given:
-        if name not in names:
-            raise LabelError(f"--{name}: this emulator has no such label, it takes {', '.join(names)}.")
-    return {name: given.get(name, _DEFAULTS.get(name)) for name in names}
+        if name not in space.names:
+            raise LabelError(f"--{name}: this emulator has no such label, it takes {', '.join(space.names)}.")
+    given |= space.alpha(options.alpha or 0.0)
+    return {name: given.get(name, _DEFAULTS.get(name)) for name in space.names}
 
 
 def add_demo(commands):

@@ -1,4 +1,4 @@
-"""``rvsemu library info | compact | merge | import``."""
+"""``rvsemu library info | compact | merge | split | import``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,17 @@ def add_library(commands):
     compact = command(actions, "compact", _library_compact, "Smooth to R = 30000 and sample every 0.1 A")
     compact.add_argument("file", metavar="FILE")
     _add_out(compact)
-    merge = command(actions, "merge", _library_merge, "Put libraries on the same grid together")
+    text = (
+        "Put libraries on the same grid together, compact if one of them is; of the same stars, the first file's stay"
+    )
+    merge = command(actions, "merge", _library_merge, text)
     merge.add_argument("files", nargs="+", metavar="FILE")
+    merge.add_argument("--replace", action="store_true", help="of the same stars, the last file's stay")
+    merge.add_argument("--drop-weak-cn", action="store_true", help="leave out spectra whose CN is three times too weak")
     _add_out(merge)
+    split = command(actions, "split", _library_split, "Write what is in no part yet as new parts of at most 10 MB")
+    split.add_argument("file", metavar="FILE")
+    split.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the parts: 000.h5, 001.h5 ...")
     _add_import(actions)
 
 
@@ -93,12 +101,40 @@ def _library_merge(options):
     if len(options.files) < 2:
         raise LibraryFileError(f"{options.files[0]}: name two libraries or more to merge.")
     check_output(options.out, LibraryFileError, options.overwrite)
-    libraries = [Library.load(file) for file in options.files]
-    merged = reduce(Library.merged, libraries)
+    compact = any(Library.peek(file)["resolution"] < float("inf") for file in options.files)
+    libraries = [found for file in options.files if len(found := _prepared(file, compact, options.drop_weak_cn))]
+    if not libraries:
+        raise LibraryFileError(f"nothing to merge: no spectra are left of {', '.join(options.files)}.")
+    first, *others = libraries[::-1] if options.replace else libraries
+    merged = reduce(Library.merged, others, first)
+    if others and len(merged) == len(first):
+        raise LibraryFileError(
+            f"nothing to merge: all {sum(map(len, others))} spectra of the others have the labels of spectra of the "
+            f"{'last' if options.replace else 'first'} (to 1 K and 0.005)."
+        )
     merged.save(options.out, overwrite=options.overwrite)
     if left_out := sum(map(len, libraries)) - len(merged):
         print(f"left out: {left_out} spectra with the labels of others (to 1 K and 0.005)")
     print(f"wrote {options.out}: {merged}")
+
+
+def _prepared(file, compact, drop):
+    """A library to be merged."""
+    from ..library import Library
+
+    library = Library.load(file)
+    if drop and (weak := library.weak_cyanogen).any():
+        print(f"left out: {weak.sum()} spectra of {file} with lines of CN that are three times too weak")
+        library = library.subset(~weak)
+    return library.compact() if compact and len(library) and library.resolution == float("inf") else library
+
+
+def _library_split(options):
+    from ..library import Library
+    from ..library.parts import write_parts
+
+    written = write_parts(Library.load(options.file), options.out)
+    print(f"wrote {', '.join(map(str, written)) or 'nothing: all its spectra are in the parts'}")
 
 
 def _library_compact(options):

@@ -26,6 +26,10 @@ def _numbers(text):
     return text if text in ("auto", *NOISES) else tuple(real(-1, 1)(part) for part in text.split(","))
 
 
+def _fixed(text):
+    return text if text == "free" else real(-1e6, 1e6)(text)
+
+
 def _jitter(text):
     return text if text == "free" else real(0, 1e6)(text)
 
@@ -33,7 +37,7 @@ def _jitter(text):
 _REPEATED = {"action": "append", "default": None}
 _OPTIONS: dict[str, tuple[str, dict]] = {
     "emulator": ("--emulator", {"metavar": "NAME|FILE"}),
-    "fixed": ("--fix", {"type": label_is(real(-1e6, 1e6)), "metavar": "LABEL=X", **_REPEATED}),
+    "fixed": ("--fix", {"type": label_is(_fixed), "metavar": "LABEL=X|alpha=free", **_REPEATED}),
     "priors": ("--prior", {"type": label_is(_prior), "metavar": "LABEL=MEAN,SIGMA|NAME", **_REPEATED}),
     "radial_velocity": ("--radial-velocity", {"type": one_or_two, "metavar": "V|LOW,HIGH"}),
     "continuum_degree": ("--continuum-degree", {"type": whole(0, 20), "metavar": "N"}),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from .common import Parser, command
 from .options import interrupted, label_is, limits, real, seed, whole
 
-_BOX = {"teff": "K", "logg": "dex", "mh": "dex", "vmic": "km/s"}
+_BOX = {"teff": "K", "logg": "dex", "mh": "dex", "alpha": "dex", "vmic": "km/s"}
 
 
 def add_synthesize(commands):
@@ -37,13 +38,18 @@ def _add_run(actions):
     parser.add_argument("--n", type=whole(1), required=True, metavar="N", help="length of the sequence of labels")
     parser.add_argument("--out", "-o", required=True, metavar="FILE", help="library to make or to grow (HDF5)")
     parser.add_argument("--seed", type=seed, metavar="S", help="of the sequence (default: the library's, or 1)")
+    boxes = _boxes()
+    text = "settings to begin with: the paper's, or a larger box with [alpha/M] (default: the library's, or paper)"
+    parser.add_argument("--box", choices=sorted(boxes), help=text)
     for name, unit in _BOX.items():
-        low, high = getattr(_settings_class(), name)
-        parser.add_argument(
-            f"--{name}", type=limits, metavar="LOW,HIGH", help=f"the box ({unit}; default: {low:g},{high:g})"
-        )
+        found = getattr(boxes["paper"], name)
+        default = f"{found[0]:g},{found[1]:g}" if found else "no such label"
+        parser.add_argument(f"--{name}", type=limits, metavar="LOW,HIGH", help=f"the box ({unit}; default: {default})")
     parser.add_argument(
         "--cool-fraction", type=real(0, 1), metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
+    )
+    parser.add_argument(
+        "--first", type=whole(0), default=0, metavar="I", help="leave out the sequence before this place (default: 0)"
     )
     parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="spectra at a time (default: one per core)")
     parser.add_argument("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
@@ -66,10 +72,10 @@ def _add_status(actions):
     parser.add_argument("--json", action="store_true", help="everything, as JSON")
 
 
-def _settings_class():
-    from ..library.synthesis.settings import Settings
+def _boxes():
+    from ..library.synthesis.settings import BOXES
 
-    return Settings
+    return BOXES
 
 
 def _setup(options):
@@ -93,6 +99,7 @@ def _run(options):
             workspace=workspace,
             jobs=options.jobs,
             dask=options.dask,
+            first=options.first,
             within=dict(options.within),
             retry=options.retry,
             progress=not options.quiet,
@@ -110,11 +117,10 @@ def _settings(options):
     from ..library.synthesis.journal import Journal
 
     asked = {n: getattr(options, n) for n in (*_BOX, "seed", "cool_fraction") if getattr(options, n) is not None}
-    if not asked:
+    if not (asked or options.box):
         return None
-    found = Journal(options.out).settings
-    given = {} if found is None else vars(found)
-    return _settings_class()(**{**given, **asked})
+    found = None if options.box else Journal(options.out).settings
+    return replace(found or _boxes()[options.box or "paper"], **asked)
 
 
 def _status(options):

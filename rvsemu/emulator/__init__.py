@@ -6,11 +6,12 @@ is another one, made with `dataclasses.replace`.
 """
 
 from .accuracy import ErrorModel
-from .labels import PAPER_LABELS, Label, LabelSpace
+from .labels import ALPHA, PAPER_LABELS, Label, LabelSpace
 from .model import DEFAULT, Emulator, generate, resolve, shipped
 from .network import DenseNetwork, Layer
 
 __all__ = [
+    "ALPHA",
     "DEFAULT",
     "PAPER_LABELS",
     "DenseNetwork",

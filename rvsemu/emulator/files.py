@@ -32,6 +32,8 @@ def write_common(file: h5py.File, kind: str, version: int, model) -> None:
     wavelength.attrs["unit"], wavelength.attrs["medium"] = "Angstrom", model.medium
     for i, label in enumerate(model.labels.labels):
         file.create_group(f"labels/{i}").attrs.update(vars(label))
+    if model.labels.lowest_logg:
+        file["labels"].attrs["lowest_logg"] = np.array(model.labels.lowest_logg)
     for stage, curves in model.history.items():
         for name, values in curves.items():
             file[f"history/{stage}/{name}"] = np.asarray(values, dtype="f8")
@@ -40,10 +42,11 @@ def write_common(file: h5py.File, kind: str, version: int, model) -> None:
 def read_common(file: h5py.File) -> dict[str, Any]:
     """What `write_common` wrote."""
     labels = [Label(**dict(file[f"labels/{i}"].attrs)) for i in range(len(file["labels"]))]
+    nodes = file["labels"].attrs.get("lowest_logg", ())
     wavelength = file["wavelength"]
     history = {s: {k: v[:] for k, v in g.items()} for s, g in file["history"].items()} if "history" in file else {}
     return {
-        "labels": LabelSpace(tuple(labels)),
+        "labels": LabelSpace(tuple(labels), tuple((float(teff), float(logg)) for teff, logg in nodes)),
         "wavelength": wavelength[:],
         "medium": str(wavelength.attrs["medium"]),
         "info": json.loads(file.attrs["info"]),

@@ -10,7 +10,7 @@ from astropy import units as u
 from .._frozen import frozen, read_only
 from ..errors import LabelError
 
-__all__ = ["PAPER_LABELS", "Label", "LabelSpace"]
+__all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace"]
 
 _MOST_SETS = 10_000_000
 
@@ -137,6 +137,9 @@ PAPER_LABELS = (
 )
 """The labels and ranges of Gebran (2024), Table 1."""
 
+ALPHA = Label("alpha", "dex", -0.2, 0.6, description="[alpha/M]: O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond [M/H]")
+"""What the paper's labels lack; an emulator may have it, and 0 is meant where it is not given."""
+
 
 @frozen
 class LabelSpace:
@@ -146,6 +149,14 @@ class LabelSpace:
     ----------
     labels : sequence of Label
         Default: the six labels of Gebran (2024), Table 1.
+    lowest_logg : sequence of (float, float)
+        Where the domain is no box: teff (K), increasing, and the lowest logg there, linear between these nodes and
+        constant beyond; nowhere below the label's own limit.
+
+    Raises
+    ------
+    ValueError
+        There are such nodes and no labels teff and logg, or their teff does not increase.
 
     Examples
     --------
@@ -158,6 +169,16 @@ class LabelSpace:
     """
 
     labels: tuple[Label, ...] = PAPER_LABELS
+    lowest_logg: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self):
+        if self.lowest_logg and not ({"teff", "logg"} <= set(self.names) and np.all(np.diff(self._nodes[0]) > 0)):
+            raise ValueError("lowest_logg needs the labels teff and logg, and nodes whose teff increases")
+
+    @cached_property
+    def _nodes(self) -> np.ndarray:
+        """teff and logg (2, k) of the nodes."""
+        return np.reshape(np.array(self.lowest_logg, dtype=float), (-1, 2)).T
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -218,7 +239,10 @@ class LabelSpace:
                 label.check_scale(column)
             else:
                 label.check(column)
-        return np.stack(columns, axis=-1).astype(float)
+        values = np.stack(columns, axis=-1).astype(float)
+        if not extrapolate:
+            self.check_edge(values)
+        return values
 
     def rows(self, labels) -> np.ndarray:
         """Plain labels as floats (n, n_labels), one row per star, which a network can take; not held to the domain.
@@ -245,7 +269,45 @@ class LabelSpace:
 
     def inside(self, values: np.ndarray) -> np.ndarray:
         """True where a row of `values`, shape (..., n_labels), lies in the training domain."""
-        return np.all((values >= self.lower) & (values <= self.upper), axis=-1)
+        return np.all((values >= self.floor(values)) & (values <= self.upper), axis=-1)
+
+    def lowest(self, teff: np.ndarray) -> np.ndarray:
+        """Lowest logg of the domain at `teff`, of the same shape."""
+        lower = np.full(np.shape(teff), self["logg"].lower)
+        return np.maximum(lower, np.interp(teff, *self._nodes)) if self.lowest_logg else lower
+
+    def floor(self, values: np.ndarray) -> np.ndarray:
+        """Lower limits of the labels of each row of `values`, both of the shape (..., n_labels)."""
+        out = np.broadcast_to(self.lower, np.shape(values))
+        if self.lowest_logg:
+            out = out.copy()
+            out[..., self.names.index("logg")] = self.lowest(values[..., self.names.index("teff")])
+        return out
+
+    def clipped(self, values: np.ndarray) -> np.ndarray:
+        """`values` (..., n_labels) moved into the domain, each label by itself."""
+        inside = np.clip(values, self.lower, self.upper)
+        return np.maximum(inside, self.floor(inside))
+
+    def squeezed(self, values: np.ndarray) -> np.ndarray:
+        """Rows (..., n_labels) of the box with logg squeezed linearly into what the domain has of it at their teff."""
+        share = (self.upper - self.floor(values)) / (self.upper - self.lower)
+        return self.upper - (self.upper - values) * share
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Labels (n, n_labels) that are random in the domain: uniform, logg at each teff."""
+        return self.squeezed(self.lower + (self.upper - self.lower) * rng.random((n, len(self))))
+
+    def check_edge(self, values: np.ndarray) -> None:
+        """Raise `LabelError` at the first of `values` (..., n_labels) whose logg is too low for its teff."""
+        low = np.argwhere(np.any(values < self.floor(values), axis=-1)) if self.lowest_logg else []
+        if len(low):
+            row = dict(zip(self.names, values[tuple(low[0])], strict=True))
+            raise LabelError(
+                f"logg={row['logg']:.10g} dex is below {self.lowest(row['teff']):.3g} dex, the lowest at "
+                f"teff={row['teff']:.10g} K: choose a value inside, or allow extrapolation (extrapolate=True, "
+                "--extrapolate)."
+            )
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """What the network sees: each label's domain mapped to [-1, 1]. Shape is kept."""
@@ -258,6 +320,23 @@ class LabelSpace:
     def slope(self, values: np.ndarray) -> np.ndarray:
         """d scaled / d label, same shape as `values` (the scaling acts on each label alone)."""
         return np.stack([lab.slope(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+
+    def alpha(self, value) -> dict:
+        """[alpha/M] by its name where it is a label here; nothing where it is none and 0.
+
+        Raises
+        ------
+        LabelError
+            It is no label, and not 0.
+        """
+        if ALPHA.name in self.names:
+            return {ALPHA.name: value}
+        if np.any(ALPHA.value(value) != 0):
+            raise LabelError(
+                f"alpha={value}: this emulator has no label alpha, its spectra are those of [alpha/M] = 0; leave alpha "
+                "away, or choose another emulator (emulator=, --emulator)."
+            )
+        return {}
 
     def quantity(self, name: str, value) -> u.Quantity:
         """`value` of label `name` with its unit."""

@@ -308,6 +308,7 @@ def generate(
     vmic: ArrayLike | u.Quantity = 1.0,
     resolution: ArrayLike | u.Quantity = 11500.0,
     *,
+    alpha: ArrayLike | u.Quantity = 0.0,
     wavelength: ArrayLike | u.Quantity | None = None,
     medium: str = "air",
     emulator: Emulator | str | PathLike | None = None,
@@ -329,6 +330,9 @@ def generate(
         Microturbulent velocity, km/s (0-4).
     resolution : float, array or Quantity
         Resolving power lambda / FWHM (5000-14500).
+    alpha : float, array or Quantity
+        [alpha/M], dex: O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond what [M/H] makes of them. Emulators without this label
+        have 0, and take nothing else.
     wavelength : array or Quantity, optional
         Where to evaluate (floats: Angstrom), within the emulator's range. Default: its own grid,
         4000 points from 8400.0 to 8799.9 A in air.
@@ -367,6 +371,7 @@ def generate(
     """
     emulator = resolve(emulator)
     given = {"teff": teff, "logg": logg, "vsini": vsini, "mh": mh, "vmic": vmic, "resolution": resolution}
+    given |= emulator.labels.alpha(alpha)
     if set(emulator.labels.names) != set(given):
         raise LabelError(f"This emulator takes {', '.join(emulator.labels.names)}: use Emulator.spectrum.")
     return emulator.spectrum(wavelength=wavelength, medium=medium, extrapolate=extrapolate, **given)

@@ -36,6 +36,8 @@ class RVSModel(Fittable1DModel):
         dex, km/s and 1; a Quantity is converted when the model is made.
     radial_velocity : float or Quantity
         km/s, positive for a receding star.
+    alpha : float or Quantity
+        [alpha/M], dex, which is held: no parameter of the model. Emulators without this label take 0 alone.
     medium : {'air', 'vacuum'}
         Of the wavelengths that the model will be called with. It has no default: they differ by 82 km/s.
     emulator : Emulator, str or path, optional
@@ -92,6 +94,7 @@ class RVSModel(Fittable1DModel):
         resolution: float | u.Quantity = resolution.default,
         radial_velocity: float | u.Quantity = radial_velocity.default,
         *,
+        alpha: float | u.Quantity = 0.0,
         medium: str,
         emulator: Emulator | str | PathLike | None = None,
         extrapolate: bool = False,
@@ -100,18 +103,20 @@ class RVSModel(Fittable1DModel):
     ) -> None:
         self.medium, self.extrapolate = check_medium(medium), extrapolate
         self._emulator = resolve(emulator).astype(float)
-        if self._emulator.labels.names != self.param_names[:-1]:
+        self._alpha = self._emulator.labels.alpha(alpha)
+        if tuple(n for n in self._emulator.labels.names if n not in self._alpha) != self.param_names[:-1]:
             names = ", ".join(self._emulator.labels.names)
             raise LabelError(f"This emulator takes {names}: RVSModel needs one of {', '.join(self.param_names[:-1])}.")
         limits = Parameters.make(self._emulator.labels, None, {}, _VELOCITIES, extrapolate)
         self._space = limits.space
         given = (teff, logg, vsini, mh, vmic, resolution, radial_velocity)
-        values = self._space.values(extrapolate, **dict(zip(self.param_names, given, strict=True)))
+        values = self._space.values(extrapolate, **dict(zip(self.param_names, given, strict=True)), **self._alpha)
         if values.ndim != 1:
             raise LabelError(f"RVSModel is one star: give single numbers, not labels of shape {values.shape[:-1]}.")
-        domain = zip(limits.lower.tolist(), limits.upper.tolist(), strict=True)
+        self._free = [i for i, name in enumerate(self._space.names) if name in self.param_names]
+        domain = zip(limits.lower[self._free].tolist(), limits.upper[self._free].tolist(), strict=True)
         bounds = {**dict(zip(self.param_names, domain, strict=True)), **(bounds or {})}
-        super().__init__(*values.tolist(), bounds=bounds, **kwargs)
+        super().__init__(*values[self._free].tolist(), bounds=bounds, **kwargs)
 
     @property
     def labels(self) -> dict[str, u.Quantity]:
@@ -125,10 +130,11 @@ class RVSModel(Fittable1DModel):
 
     def evaluate(self, x, *parameters):  # astropy takes annotations, here alone, for units
         """Normalised flux at the wavelengths `x`."""
-        theta = _theta(parameters)
+        theta = self._theta(parameters)
         if not self.extrapolate:
             for label, value in zip(self._space.labels, theta, strict=True):
                 label.check(np.asarray(value))
+            self._space.check_edge(theta)
         return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x))
 
     def fit_deriv(self, x: ArrayLike, *parameters: ArrayLike) -> list[np.ndarray]:
@@ -136,11 +142,17 @@ class RVSModel(Fittable1DModel):
 
         Outside the domain they are those at its edge, as fitters hold the parameters there.
         """
-        theta = _theta(parameters)
+        theta = self._theta(parameters)
         if not self.extrapolate:
-            theta = np.clip(theta, self._space.lower, self._space.upper)
+            theta = self._space.clipped(theta)
         slopes = self._forward(x, theta[-1]).jacobian(theta)[1][0]
-        return [slope.reshape(np.shape(x)) for slope in slopes]
+        return [slope.reshape(np.shape(x)) for slope in slopes[self._free]]
+
+    def _theta(self, parameters) -> np.ndarray:
+        """All labels and the velocity, of which [alpha/M] is held."""
+        out = np.full(len(self._space), next(iter(self._alpha.values()), np.nan))
+        out[self._free] = [float(np.squeeze(p)) for p in parameters]
+        return out
 
     def _forward(self, x, velocity) -> ForwardModel:
         given = u.Quantity(x, u.AA, dtype=float).value.ravel()
@@ -156,7 +168,3 @@ class RVSModel(Fittable1DModel):
 
     def _parameter_units_for_data_units(self, inputs_unit, outputs_unit):
         return {}  # the parameters are plain, so fitters may be given wavelengths with units
-
-
-def _theta(parameters) -> np.ndarray:
-    return np.array([float(np.squeeze(p)) for p in parameters])

@@ -21,6 +21,7 @@ _TEMPLATES = {  # of the lines looked for
     "mh": (0.0,),
     "vmic": (1.5,),
     "resolution": (11900.0,),
+    "alpha": (0.0,),
 }
 _BESIDE = np.arange(4, 51)  # bins from the velocity of the fit, where it is that of one of the stars
 _AROUND = np.arange(2, 11)  # where it is between those of both

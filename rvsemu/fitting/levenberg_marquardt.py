@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 __all__ = ["Box", "Minimum", "minimise"]
 
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
+_ASIDE = 1e-6  # of a range, for the slope of an edge
 _NOISE = 2e-6  # of a cost: what single precision cannot resolve
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
 
@@ -20,10 +22,50 @@ class Box:
     Parameters
     ----------
     lower, upper : ndarray, shape (m,)
+    edge : (int, int, callable), optional
+        Variables i and j, and the lowest value of the latter, ``edge(x_i)``, where that is above its lower bound.
+    signed : sequence of int
+        Variables that do not act by their square, even if their lower bound is 0, as those of other variables do.
     """
 
     lower: np.ndarray
     upper: np.ndarray
+    edge: tuple[int, int, Callable] | None = None
+    signed: tuple[int, ...] = ()
+
+    @property
+    def from_zero(self) -> np.ndarray:
+        """Variables (m,) that act by their square."""
+        return (self.lower == 0) & ~np.isin(np.arange(len(self.lower)), self.signed)
+
+    def floor(self, x) -> np.ndarray:
+        """Lower bounds (k, m) at x (k, m)."""
+        out = np.broadcast_to(self.lower, x.shape)
+        if self.edge is not None:
+            i, j, lowest = self.edge
+            out = out.copy()
+            out[:, j] = np.maximum(out[:, j], lowest(x[:, i]))
+        return out
+
+    def clip(self, x) -> np.ndarray:
+        """x (k, m) moved into the bounds."""
+        x = np.clip(x, self.lower, self.upper)
+        return x if self.edge is None else np.maximum(x, self.floor(x))
+
+    def along(self, x) -> np.ndarray:
+        """Matrices (k, m, m) that make steps from x (k, m) of such along the edge, where that is nearer than the upper
+        bound, and away from it."""
+        out = np.tile(np.eye(x.shape[1]), (len(x), 1, 1))
+        if self.edge is not None:
+            i, j, lowest = self.edge
+            aside = _ASIDE * (self.upper[i] - self.lower[i])
+            slope = (lowest(x[:, i] + aside) - lowest(x[:, i] - aside)) / (2.0 * aside)
+            out[:, j, i] = np.where(2.0 * x[:, j] < self.floor(x)[:, j] + self.upper[j], slope, 0.0)
+        return out
+
+    def holds(self, x) -> np.ndarray:
+        """Whether x (k, m) is inside, shape (k,)."""
+        return np.all((x >= self.floor(x)) & (x <= self.upper), axis=1)
 
     def reach(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Longest steps down and up, each (k, m), from x (k, m).
@@ -33,8 +75,8 @@ class Box:
         unless that is a hundredth of the range.
         """
         width = self.upper - self.lower
-        up = np.where(self.lower == 0, np.minimum(x + 0.03 * width, width / 3), width / 3)
-        down = np.where((self.lower == 0) & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
+        up = np.where(self.from_zero, np.minimum(x + 0.03 * width, width / 3), width / 3)
+        down = np.where(self.from_zero & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
         return down, up
 
 
@@ -83,7 +125,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     bounds and the reach, by a primal-dual active set (Hintermueller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865). Where
     that does not settle, steps may be uphill; then, too, the damping rises, and with it the matrix becomes diagonal.
     """
-    x = np.clip(x, box.lower, box.upper)
+    x = box.clip(x)
     every = np.arange(len(x))
     cost, gradient, hessian = evaluate(every, x)
     damping = np.full(len(x), _FIRST)
@@ -94,7 +136,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         gain = -np.sum(step * gradient[active], axis=1)
         gain -= 0.5 * np.einsum("ki,kij,kj->k", step, hessian[active], step)
         done = (gain >= 0) & (gain * (1.0 + damping[active]) < tolerance)
-        trial = np.clip(x[active] + step, box.lower, box.upper)
+        trial = box.clip(x[active] + step)
         new = evaluate(active, trial)
         with np.errstate(invalid="ignore"):  # infinite costs, where a prior is zero
             ratio = (cost[active] - new[0]) / np.maximum(gain, 1e-300)
@@ -117,13 +159,22 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
 
 def _steps(x, gradient, hessian, damping, box):
     """Damped Gauss-Newton steps (k, m) inside the bounds and no longer than their reach."""
+    if box.edge is None:
+        return _held_steps(x, gradient, hessian, damping, box)
+    along = box.along(x)
+    gradient, hessian = np.einsum("ki,kij->kj", gradient, along), along.transpose(0, 2, 1) @ hessian @ along
+    return np.einsum("kij,kj->ki", along, _held_steps(x, gradient, hessian, damping, box))
+
+
+def _held_steps(x, gradient, hessian, damping, box):
+    """The same in variables of which some are held at constant bounds."""
     width = box.upper - box.lower  # the unit of each variable here
     matrix = hessian * width[:, None] * width
     index = np.arange(x.shape[1])
     matrix[:, index, index] += damping[:, None] * matrix[:, index, index] + 1e-12
     gradient = gradient * width
     down, up = box.reach(x)
-    low, high = np.maximum(box.lower - x, -down) / width, np.minimum(box.upper - x, up) / width
+    low, high = np.maximum(box.floor(x) - x, -down) / width, np.minimum(box.upper - x, up) / width
     at_low, at_high = np.zeros(x.shape, dtype=bool), np.zeros(x.shape, dtype=bool)
     for _ in range(2 * x.shape[1]):
         held = at_low | at_high

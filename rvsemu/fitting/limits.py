@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,10 +16,16 @@ _OWN = 0.25  # of half the width of the central 68 %
 _SHARE = 0.05
 
 
-def piled_up(x: np.ndarray, weights: ArrayLike | None, ranges: Mapping[str, tuple[float, float]]) -> list[str]:
+def piled_up(
+    x: np.ndarray,
+    weights: ArrayLike | None,
+    ranges: Mapping[str, tuple[float, float]],
+    lowest_logg: Sequence[tuple[float, float]] = (),
+) -> list[str]:
     """Flags ``at-bound:<label>`` of the labels whose weighted samples are `crowded`.
 
-    Nothing lies beyond a lower limit of 0, as that of v sin i: there the result has an upper limit instead.
+    Nothing lies beyond a lower limit of 0, as that of v sin i: there the result has an upper limit instead. It does
+    beyond that of logg, a logarithm.
 
     Parameters
     ----------
@@ -28,12 +34,16 @@ def piled_up(x: np.ndarray, weights: ArrayLike | None, ranges: Mapping[str, tupl
     weights : array_like, shape (n,), or None
     ranges : dict of (float, float)
         Lower and upper limit of each label.
+    lowest_logg : sequence of (float, float)
+        Nodes of the lowest logg at each teff, linear between them, where that is above its lower limit.
     """
-    return [
-        f"{AT_BOUND}:{n}"
-        for (n, limits), column in zip(ranges.items(), x.T, strict=True)
-        if crowded(column, weights, limits[0] or -np.inf, limits[1])
-    ]
+    columns = dict(zip(ranges, x.T, strict=True))
+    if len(lowest_logg) and {"teff", "logg"} <= set(ranges):
+        (low, high), logg = ranges["logg"], columns["logg"]
+        edge = np.maximum(low, np.interp(columns["teff"], *np.transpose(lowest_logg)))
+        columns["logg"] = high - (high - logg) * (high - low) / (high - edge)  # as if the domain were a box
+    beyond = {n: -np.inf if low == 0 and n != "logg" else low for n, (low, _) in ranges.items()}
+    return [f"{AT_BOUND}:{n}" for n in ranges if crowded(columns[n], weights, beyond[n], ranges[n][1])]
 
 
 def crowded(x: ArrayLike, weights: ArrayLike | None, lower: float, upper: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..emulator.labels import Label, LabelSpace
+from ..emulator.labels import ALPHA, Label, LabelSpace
 from ..errors import LabelError
 from .levenberg_marquardt import Box
 from .priors import Microturbulence, Normal, Prior, Uniform, as_prior
@@ -30,6 +30,7 @@ it is a Gaussian, 1.5 +- 0.8 km/s. All other labels are uniform in their bounds.
 """
 
 _FASTEST = 3000.0  # km/s: beyond, nothing of the emulator's range is left in the pixels of the RVS
+_SCAN = 4001  # values of teff at which the lowest logg is looked at
 _BEYOND = 0.1  # with extrapolate=True, free labels may leave the domain by this part of its width
 _LOG_JITTER = Label(LOG_JITTER, "", -14.0, -2.0, description="natural logarithm of extra white noise / continuum")
 
@@ -76,13 +77,19 @@ class Parameters:
             A name, value, unit or range is wrong, a label is both fixed and has a prior, or all are fixed.
         """
         fixed = _mapping("fixed", fixed, "{'vmic': 1.0}")
+        if ALPHA.name not in labels.names:
+            labels.alpha(fixed.pop(ALPHA.name, 0.0))
+        elif ALPHA.name not in (priors or {}):
+            fixed.setdefault(ALPHA.name, 0.0)
+        if isinstance(fixed.get(ALPHA.name), str) and fixed[ALPHA.name] == "free":
+            del fixed[ALPHA.name]
         priors = priors if priors is None else _mapping("priors", priors, "{'vmic': (1.5, 0.5)}")
         bounds = _velocity_bounds(radial_velocity)
         if len(bounds) == 1:
             fixed.setdefault(RADIAL_VELOCITY, bounds[0])
             bounds = bounds[0] + np.array([-1.0, 1.0])  # a domain for the label; nothing moves in it
         velocity = Label(RADIAL_VELOCITY, "km/s", bounds[0], bounds[-1], description="radial velocity")
-        space = LabelSpace((*labels.labels, velocity, *([_LOG_JITTER] if free_jitter else ())))
+        space = LabelSpace((*labels.labels, velocity, *([_LOG_JITTER] if free_jitter else ())), labels.lowest_logg)
         n = len(labels)
         values = _fixed_values(space, fixed, extrapolate)
         if not np.isnan(values[: n + 1]).any():
@@ -91,7 +98,9 @@ class Parameters:
         if extrapolate:
             beyond = _BEYOND * (upper - lower)
             upper[:n] += beyond[:n]
-            lower[:n] = np.where(lower == 0, 0, lower - beyond)[:n]  # what starts at 0 cannot be negative
+            held = (lower == 0) & (np.array(space.names) != "logg")  # what starts at 0 cannot be negative, but logg can
+            lower[:n] = np.where(held, 0, lower - beyond)[:n]
+        _hold_to_edge(space, values, lower, upper, extrapolate)
         return cls(space, values, *_priors(space, values, lower, upper, priors))
 
     def within(self, velocities) -> Parameters:
@@ -122,7 +131,23 @@ class Parameters:
     @cached_property
     def box(self) -> Box:
         """Bounds of the free parameters."""
-        return Box(self.lower[self.free], self.upper[self.free])
+        at, names = self.free, self.free_names
+        edge = None
+        if self.space.lowest_logg and {"teff", "logg"} <= set(names):
+            beyond = max(0.0, self.space["logg"].lower - self.lower[self.space.names.index("logg")])
+            edge = names.index("teff"), names.index("logg"), lambda teff: self.space.lowest(teff) - beyond
+        return Box(self.lower[at], self.upper[at], edge, tuple(i for i, name in enumerate(names) if name == "logg"))
+
+    def squeezed(self, labels) -> np.ndarray:
+        """Labels (k, n_labels) of the box with logg squeezed linearly into what the domain has of it at each teff."""
+        if self.box.edge is None:
+            return labels
+        t, g = (self.space.names.index(name) for name in ("teff", "logg"))
+        low, high = self.lower[g], self.upper[g]
+        share = (high - np.maximum(low, self.box.edge[2](labels[:, t]))) / (high - low)
+        labels = labels.copy()
+        labels[:, g] = high - (high - labels[:, g]) * share
+        return labels
 
     def from_labels(self, labels, velocity) -> np.ndarray:
         """Free parameters (k, m) from labels (k, n_labels) and velocities (k,); a jitter is what its prior says."""
@@ -136,7 +161,7 @@ class Parameters:
         """Sum of the log densities (n,) of free values (n, m); -inf outside of the bounds, never NaN."""
         x = np.atleast_2d(x)
         free = self.free
-        inside = np.all((x >= self.lower[free]) & (x <= self.upper[free]), axis=1)
+        inside = self.box.holds(x)
         out = np.where(inside, 0.0, -np.inf)
         theta = self.full(x[inside])
         for i in free:
@@ -240,6 +265,23 @@ def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
             label.check(plain)
         out[space.names.index(name)] = plain
     return out
+
+
+def _hold_to_edge(space, values, lower, upper, extrapolate) -> None:
+    """Where one of teff and logg is fixed, bounds of the other that are inside of a domain which is no box."""
+    if not space.lowest_logg:
+        return
+    t, g = space.names.index("teff"), space.names.index("logg")
+    beyond = space.lower[g] - lower[g]
+    if not np.isnan(values[t]):
+        lower[g] = max(lower[g], float(space.lowest(values[t])) - beyond)
+        if not (np.isnan(values[g]) or extrapolate):
+            space.check_edge(np.where(np.isnan(values), space.upper, values))
+    elif not np.isnan(values[g]):
+        teff = np.linspace(lower[t], upper[t], _SCAN)
+        allowed = teff[space.lowest(teff) - beyond <= values[g]]
+        if len(allowed):
+            lower[t], upper[t] = allowed[[0, -1]]
 
 
 def _present(prior, space) -> list[int]:

@@ -141,10 +141,14 @@ class Posterior(Result):
         flags = [*self.meta.get("flags", ()), *([] if self.converged else [NOT_CONVERGED])]
         ranges = self.meta.get("ranges", {})
         inside = [i for i, name in enumerate(self.names) if name in ranges]
-        flags += piled_up(self.values[:, inside], None, {self.names[i]: ranges[self.names[i]] for i in inside})
+        nodes, limits = self.meta.get("lowest_logg", ()), {self.names[i]: ranges[self.names[i]] for i in inside}
+        flags += piled_up(self.values[:, inside], None, limits, nodes)
         values = dict(zip(self.names, self.values.T, strict=True)) | self.meta.get("fixed", {})
         for name, (lower, upper) in self.meta.get("domain", {}).items():
             if name in values and np.any((values[name] < lower) | (values[name] > upper)):
+                flags.append(OUTSIDE_DOMAIN)
+        if len(nodes) and {"teff", "logg"} <= set(values):
+            if np.any(values["logg"] < np.interp(values["teff"], *np.transpose(nodes))):
                 flags.append(OUTSIDE_DOMAIN)
         return tuple(dict.fromkeys(flags))
 

@@ -147,7 +147,7 @@ class Problem:
         At v sin i = 0 the slope says that neither v sin i nor what resembles it, the resolution, matters.
         """
         box, found = self.parameters.box, minima.found
-        least = np.where(box.lower == 0, LEAST_SQUARED * (box.upper - box.lower), -np.inf)
+        least = np.where(box.from_zero, LEAST_SQUARED * (box.upper - box.lower), -np.inf)
         rows = np.flatnonzero(np.any(found.x < least, axis=1))
         if len(rows):
             found.hessian[rows] = self._evaluate(minima.weighted)(rows, np.maximum(found.x[rows], least))[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -158,13 +159,16 @@ class FitResult(Result):
     def _from_zero(self) -> list[str]:
         return [name for name in LIMITED if name in self.ranges]
 
-    def sampled(self, draws: Draws) -> FitResult:
-        """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged."""
+    def sampled(self, draws: Draws, lowest_logg: Sequence[tuple[float, float]] = ()) -> FitResult:
+        """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged.
+
+        `lowest_logg` are the nodes of a `rvsemu.emulator.LabelSpace` that is no box.
+        """
         low, middle, high = draws.quantiles(ndtr([-1.0, 0.0, 1.0]))
         units = {name: self.labels[name].unit for name in self.free_names}
         labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
         errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
-        found = [*self.flags, *piled_up(draws.x, draws.weights, self.ranges)]
+        found = [*self.flags, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg)]
         few = [FEW_DRAWS] if draws.effective < _FEW_DRAWS else []
         return replace(
             self,
@@ -367,9 +371,10 @@ def at_bounds(parameters, x, errors) -> list[str]:
 
     Nothing lies beyond a lower limit of 0.
     """
-    lower, upper = parameters.lower[parameters.free], parameters.upper[parameters.free]
-    width = upper - lower
+    box = parameters.box
+    lower, upper = box.floor(x[None])[0], box.upper
+    width = upper - box.lower
     known = errors < _NOTHING * width / np.sqrt(12)
     margin = np.maximum(_BOUND * width, np.where(known, _CROWDED * errors, 0.0))
-    near = np.minimum(np.where(lower == 0, np.inf, x - lower), upper - x) < margin
+    near = np.minimum(np.where(box.from_zero, np.inf, x - lower), upper - x) < margin
     return [f"{AT_BOUND}:{name}" for name, there in zip(parameters.free_names, near, strict=True) if there]

@@ -41,6 +41,7 @@ class Settings:
         Emulator to fit with: a shipped one by name, or a file. Default: the one named ``default``.
     fixed : dict, optional
         Labels held at a value. Floats or Quantities by name, e.g. ``{"vmic": 1.0}``; also ``radial_velocity``.
+        An emulator's ``alpha`` is held at 0 unless it is here or has a prior: ``{"alpha": "free"}`` lets it go.
     priors : dict, optional
         Priors by label, which replace all of the default ones. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
         sigma; others are names (`rvsemu.fitting.NAMED_PRIORS`: for vmic ``"relation"``, for what other labels let

@@ -231,7 +231,7 @@ def label_grid(parameters) -> np.ndarray:
     out = np.tile(parameters.fixed[: parameters.velocity], (_GRID, 1))
     for i, column in zip(free, unit_points(_GRID, len(free)).T, strict=True):
         out[:, i] = np.clip(parameters.priors[i].spread(column), parameters.lower[i], parameters.upper[i])
-    return parameters.expected(out)
+    return parameters.expected(parameters.squeezed(out))
 
 
 @lru_cache(maxsize=32)

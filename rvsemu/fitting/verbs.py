@@ -234,7 +234,7 @@ def _fit_together(observations, settings) -> list[FitResult]:
     for star, result in enumerate(results):
         scale = result.meta["errors_scaled_by"]
         draws = problem.draws(minima, problem.likelihood(minima, star), star, scale)
-        out.append(result.sampled(draws))
+        out.append(result.sampled(draws, problem.parameters.space.lowest_logg))
     return out
 
 
@@ -325,6 +325,7 @@ def _info(result, space) -> dict:
         "fixed": {name: float(q.value) for name, q in result.labels.items() if name not in result.free_names},
         "ranges": {name: list(limits) for name, limits in result.ranges.items()},
         "domain": {label.name: [label.lower, label.upper] for label in space.labels},
+        "lowest_logg": [list(node) for node in space.lowest_logg],
         "reduced_chi2": result.reduced_chi2,
         "flags": flags,
     }

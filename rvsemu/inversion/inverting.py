@@ -307,7 +307,7 @@ def _names(inversion) -> dict:
 def _quantities(inversion, values, errors, noise) -> dict:
     """Dictionaries of Quantities, labels within their limits, and the limits."""
     space = inversion.labels
-    values = np.clip(values, space.lower, space.upper)
+    values = space.clipped(values)
 
     def named(x):
         return {name: space.quantity(name, x[..., i]) for i, name in enumerate(space.names)}

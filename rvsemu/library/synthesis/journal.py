@@ -20,7 +20,7 @@ import numpy as np
 from ..._storage import check_folder, replacing
 from ...errors import SynthesisError
 from ..model import Library
-from .settings import NAMES, Settings
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .build import Result
@@ -164,8 +164,8 @@ def _merged(old, results, info) -> Library:
     order = sorted(rows)
     bins = len(edges) - 1
     return Library(
-        labels=np.array([rows[i][0] for i in order]).reshape(-1, len(NAMES)),
-        names=NAMES,
+        labels=np.array([rows[i][0] for i in order]).reshape(-1, len(settings.names)),
+        names=settings.names,
         wavelength=np.round((edges[1:] + edges[:-1]) / 2, 6),
         flux=np.array([rows[i][1] for i in order], dtype="f4").reshape(-1, bins),
         medium="air",
@@ -179,7 +179,8 @@ def _merged(old, results, info) -> Library:
 
 def _check_inputs(old, new):
     """Spectra in one library must come from the same line lists and structures."""
-    other = [name for name in ("lines", "structures", "abundances") if old.get(name) != new[name]]
+    names = ("lines", "structures", "enhanced", "abundances")
+    other = [name for name in names if name in old and old[name] != new.get(name)]
     if other:
         raise SynthesisError(
             f"the library was made with other {' and '.join(other)} than this workspace has: use the rvsemu release "

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import SynthesisError
+from ..regions import WIDE, Region
 
-__all__ = ["NAMES", "Settings"]
+if TYPE_CHECKING:
+    from .structures import Structures
 
-NAMES = ("teff", "logg", "mh", "vmic")
+__all__ = ["BOXES", "Settings"]
 
-_POSSIBLE = {"teff": (3500.0, 50000.0), "logg": (0.0, 5.0), "mh": (-2.5, 2.0), "vmic": (0.0, 20.0)}
+_POSSIBLE = {
+    "teff": (3500.0, 50000.0),
+    "logg": (0.0, 5.0),
+    "mh": (-2.5, 2.0),
+    "alpha": (-1.0, 1.0),
+    "vmic": (0.0, 20.0),
+}
 _COOL = 8500.0  # K: where half of the lines of the sequence's cool part end
+_POOR = -0.5  # [M/H] + [alpha/M] up to which a star counts as poor in the atoms of TiO
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,11 @@ class Settings:
     ----------
     teff, logg, mh, vmic : (float, float)
         The box: K, dex, dex, km/s.
+    alpha : (float, float), optional
+        Range of [alpha/M], dex, a fifth label: of O, Ne, Mg, Si, S, Ar, Ca and Ti. None for a library without it, where
+        it is 0.
+    above_nodes : bool
+        Whether logg begins at the lowest one that the structures have at each Teff, where that is above the box's.
     seed : int
         Of the scrambled Sobol sequence (Owen 1998; `scipy.stats.qmc.Sobol`).
     cool_fraction : float
@@ -38,6 +53,8 @@ class Settings:
     cn_below, tio_below : float
         K. Stars below have lines of these molecules. The limits lie where the lines have faded to 1e-4 in the most
         metal-rich dwarfs, so that switching them off leaves no step.
+    tio_below_poor : float
+        K. The same of TiO where [M/H] + [alpha/M] is not above -0.5.
     weakest : float
         Lines with less than this fraction of the continuum's opacity at all standard depths are left out.
     sampling : float
@@ -53,6 +70,8 @@ class Settings:
     logg: tuple[float, float] = (2.0, 5.0)
     mh: tuple[float, float] = (-1.5, 1.5)
     vmic: tuple[float, float] = (0.0, 4.0)
+    alpha: tuple[float, float] | None = None
+    above_nodes: bool = False
     seed: int = 1
     cool_fraction: float = 0.4
     low: float = 8380.0
@@ -60,14 +79,15 @@ class Settings:
     bin_width: float = 0.04
     cn_below: float = 8500.0
     tio_below: float = 6000.0
+    tio_below_poor: float = 6000.0
     weakest: float = 1e-4
     sampling: float = 3.0
     continuum_points: int = 30
     helium: bool = True
 
     def __post_init__(self):
-        for name, (lowest, highest) in _POSSIBLE.items():
-            low, high = getattr(self, name)
+        for name in self.names:
+            (low, high), (lowest, highest) = getattr(self, name), _POSSIBLE[name]
             if not lowest <= low < high <= highest:
                 raise SynthesisError(
                     f"{name}={low:g},{high:g}: give the lower and the upper end within {lowest:g} to {highest:g}."
@@ -91,18 +111,33 @@ class Settings:
         """What SYNSPEC computes, Angstrom, air."""
         return self.low - 1.0, self.high + 3.0
 
-    def draws(self, n: int) -> np.ndarray:
-        """The first `n` labels of the sequence, shape (n, 4) in the order teff, logg, mh, vmic.
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the labels: teff, logg, mh, alpha if it has a range, vmic."""
+        return tuple(name for name in _POSSIBLE if getattr(self, name) is not None)
 
-        A longer sequence begins with the shorter one, so a library can grow.
+    def region(self, structures: Structures) -> Region:
+        """Where the draws are, and all labels between them that the structures allow."""
+        low, high = self.teff
+        nodes = structures.edge(low, high) if self.above_nodes else ()
+        return Region({name: getattr(self, name) for name in self.names}, nodes)
+
+    def draws(self, n: int, structures: Structures | None = None) -> np.ndarray:
+        """The first `n` labels of the sequence, shape (n, n_labels) in the order of `names`.
+
+        A longer sequence begins with the shorter one, so a library can grow. `structures` are needed for `above_nodes`.
         """
         from scipy.stats import qmc
 
         power = int(np.ceil(np.log2(max(n, 2))))
-        unit = qmc.Sobol(4, seed=self.seed).random_base2(power)[:n]
-        boxes = np.array([self.logg, self.mh, self.vmic])
-        others = boxes[:, 0] + unit[:, 1:] * (boxes[:, 1] - boxes[:, 0])
-        return np.column_stack([self._teff(unit[:, 0]), others])
+        unit = qmc.Sobol(len(self.names), seed=self.seed).random_base2(power)[:n]
+        teff = self._teff(unit[:, 0])
+        low, high = (np.tile([getattr(self, name)[end] for name in self.names[1:]], (n, 1)) for end in (0, 1))
+        if self.above_nodes:
+            if structures is None:
+                raise SynthesisError("above_nodes=True: draws need the structures; give those of the workspace.")
+            low[:, 0] = np.maximum(low[:, 0], [structures.lowest(t) for t in teff])
+        return np.column_stack([teff, low + unit[:, 1:] * (high - low)])
 
     def _teff(self, u) -> np.ndarray:
         low, high = self.teff
@@ -111,9 +146,9 @@ class Settings:
         uniform = low + (high - low) * np.clip(u / max(even, 1e-12), 0, 1)
         return np.where(u < even, uniform, low * (min(_COOL, high) / low) ** cool)
 
-    def molecules(self, teff: float) -> tuple[str, ...]:
-        """Names of the molecular line lists for a star of `teff`."""
-        limits = {"CN": self.cn_below, "TiO": self.tio_below}
+    def molecules(self, teff: float, mh: float = 0.0, alpha: float = 0.0) -> tuple[str, ...]:
+        """Names of the molecular line lists for a star of these labels."""
+        limits = {"CN": self.cn_below, "TiO": self.tio_below if mh + alpha > _POOR else self.tio_below_poor}
         return tuple(name for name, limit in limits.items() if teff < limit)
 
     def to_json(self) -> str:
@@ -133,3 +168,10 @@ class Settings:
         """What differs, in words; empty if nothing does."""
         pairs = ((f.name, getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return ", ".join(f"{name} {theirs} instead of {ours}" for name, ours, theirs in pairs if ours != theirs)
+
+
+BOXES = {
+    "paper": Settings(),
+    "wide": Settings(**WIDE.limits, above_nodes=True, seed=20261126, cool_fraction=0.7, tio_below_poor=4800.0),
+}
+"""Settings by the name of their box: that of Gebran (2024), Table 1; one with giants, metal-poor, alpha-rich stars."""

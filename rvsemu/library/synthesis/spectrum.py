@@ -35,8 +35,9 @@ def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scra
 
     Parameters
     ----------
-    labels : (float, float, float, float)
-        Teff (K), logg, [M/H] (dex), vmic (km/s).
+    labels : sequence of float
+        In the order of ``settings.names``: Teff (K), logg, [M/H] (dex), vmic (km/s), with [alpha/M] before vmic where
+        the settings have it.
     settings : Settings
     workspace : Workspace
         Engine, structures and line lists.
@@ -52,10 +53,11 @@ def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scra
     Failure
         SYNSPEC gave no spectrum, or one with fluxes below 0 or above 1.02 of the continuum.
     """
-    teff, logg, mh, vmic = (float(x) for x in labels)
+    given = dict(zip(settings.names, map(float, labels), strict=True))
+    teff, logg, vmic, metals = given["teff"], given["logg"], given["vmic"], (given["mh"], given.get("alpha", 0.0))
     structures = workspace.structures
-    molecules = [workspace.molecule(name) for name in settings.molecules(teff)]
-    inside = structures.at(teff, logg, mh), structures.composition(mh)
+    molecules = [workspace.molecule(name) for name in settings.molecules(teff, *metals)]
+    inside = structures.at(teff, logg, *metals), structures.composition(*metals)
     star = Star(teff, logg, vmic, *inside, workspace.atoms(settings.helium), molecules)
     wavelength, flux = workspace.engine.run(star, settings.computed, settings, scratch)
     edges = settings.edges
@@ -65,7 +67,7 @@ def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scra
     binned = mean_in_bins(wavelength, flux, edges)
     if not (np.isfinite(binned).all() and binned.min() >= 0 and binned.max() <= _HIGHEST):
         raise Failure(f"fluxes from {binned.min():g} to {binned.max():g} of the continuum")
-    return Synthetic(binned, structures.extrapolated(teff, logg, mh))
+    return Synthetic(binned, structures.extrapolated(teff, logg, *metals))
 
 
 def _from(start, wavelength, flux):

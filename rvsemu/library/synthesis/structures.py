@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from ..._storage import replacing
+from ..regions import bends
 
 __all__ = ["Structure", "Structures", "read_grid"]
 
-_FILES = {  # scaled-solar, vturb 2 km/s: file name in the index -> [M/H]
-    "am25k2odfnew.dat": -2.5,
-    "am20k2odfnew.dat": -2.0,
-    "am15k2odfnew.dat": -1.5,
-    "am10k2odfnew.dat": -1.0,
-    "am05k2odfnew.dat": -0.5,
-    "ap00k2odfnew.dat": 0.0,
-    "ap05k2odfnew.dat": 0.5,
+_METALS = {"m25": -2.5, "m20": -2.0, "m15": -1.5, "m10": -1.0, "m05": -0.5, "p00": 0.0, "p05": 0.5}
+_FILES = {  # vturb 2 km/s, solar ratios and enhanced: file name in the index -> [M/H], [alpha/M]
+    f"a{text}{kind}k2odfnew.dat": (mh, alpha) for text, mh in _METALS.items() for kind, alpha in (("", 0.0), ("a", 0.4))
 }
+_ALPHA = (8, 10, 12, 14, 16, 18, 20, 22)
+"""Atomic numbers of the elements that the grids count as alpha: O, Ne, Mg, Si, S, Ar, Ca, Ti."""
 _MISSING = 1e-20  # abundance of an element that the grid leaves out
 
 
@@ -42,22 +40,23 @@ class Structures:
     Parameters
     ----------
     nodes : dict
-        (teff, logg, mh) -> ndarray, shape (4, layers): the fields of `Structure`.
+        (teff, logg, mh, alpha) -> ndarray, shape (4, layers): the fields of `Structure`.
     abundances : ndarray, shape (99,)
         Number of atoms per hydrogen atom, by atomic number, solar: Grevesse & Sauval (1998, Space Sci. Rev. 85,
         161), as in the headers of the structures.
     """
 
-    def __init__(self, nodes: dict[tuple[float, float, float], np.ndarray], abundances: np.ndarray):
+    def __init__(self, nodes: dict[tuple[float, float, float, float], np.ndarray], abundances: np.ndarray):
         self.abundances = abundances
         self._nodes = nodes
+        self._alpha = np.array(sorted({k[3] for k in nodes}))
         self._teff = np.array(sorted({k[0] for k in nodes}))
         self._mh = np.array(sorted({k[2] for k in nodes}))
         self._logg = {t: np.array(sorted({k[1] for k in nodes if k[0] == t})) for t in self._teff}
 
     @property
     def labels(self) -> list:
-        """(teff, logg, mh) of the nodes."""
+        """(teff, logg, mh, alpha) of the nodes."""
         return list(self._nodes)
 
     @classmethod
@@ -73,26 +72,38 @@ class Structures:
         with replacing(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, keys=keys, nodes=nodes, abundances=self.abundances)
 
-    def at(self, teff: float, logg: float, mh: float) -> Structure:
+    def at(self, teff: float, logg: float, mh: float, alpha: float = 0.0) -> Structure:
         """The structure at any labels, linear in each between the nodes, in the logarithm of each quantity, layer
         by layer. Outside the grid it is the one at the nearest edge (see `extrapolated`)."""
         total = 0.0
         for t, a in _neighbours(self._teff, teff):
             for g, b in _neighbours(self._logg[t], logg):
                 for m, c in _neighbours(self._mh, mh):
-                    if a * b * c:
-                        total = total + a * b * c * np.log10(self._nodes[t, g, m])
+                    for f, d in _neighbours(self._alpha, alpha):
+                        if a * b * c * d:
+                            total = total + a * b * c * d * np.log10(self._nodes[t, g, m, f])
         return Structure(*10.0**total)
 
-    def extrapolated(self, teff: float, logg: float, mh: float) -> bool:
-        """Whether the labels lie outside the nodes: gravity below the lowest, or [M/H] beyond the last."""
-        lowest = max(self._logg[t][0] for t, weight in _neighbours(self._teff, teff) if weight)
-        return bool(logg < lowest or not self._mh[0] <= mh <= self._mh[-1])
+    def lowest(self, teff: float) -> float:
+        """The lowest logg that both neighbouring nodes of `teff` have."""
+        return float(max(self._logg[t][0] for t, weight in _neighbours(self._teff, teff) if weight))
 
-    def composition(self, mh: float) -> np.ndarray:
-        """Atoms per hydrogen atom: solar, everything beyond helium times 10^[M/H]."""
+    def edge(self, low: float, high: float) -> tuple[tuple[float, float], ...]:
+        """Nodes (teff, logg) of a broken line that is nowhere below `lowest`, over this range of Teff."""
+        highest = [max(self._logg[t][0] for t in self._teff[max(i - 1, 0) : i + 2]) for i in range(len(self._teff))]
+        first, last = np.searchsorted(self._teff, low, "right") - 1, np.searchsorted(self._teff, high) + 1
+        return bends(self._teff[max(first, 0) : last], np.array(highest[max(first, 0) : last]))
+
+    def extrapolated(self, teff: float, logg: float, mh: float, alpha: float = 0.0) -> bool:
+        """Whether the labels lie outside the nodes: gravity below the lowest, or [M/H] or [alpha/M] beyond the last."""
+        beyond = any(not nodes[0] <= x <= nodes[-1] for nodes, x in ((self._mh, mh), (self._alpha, alpha)))
+        return beyond or logg < self.lowest(teff)
+
+    def composition(self, mh: float, alpha: float = 0.0) -> np.ndarray:
+        """Atoms per hydrogen atom: solar, everything beyond helium times 10^[M/H], and alpha elements 10^[alpha/M]."""
         abundances = self.abundances.copy()
         abundances[2:] *= 10.0**mh
+        abundances[np.array(_ALPHA) - 1] *= 10.0**alpha
         return abundances
 
 
@@ -114,26 +125,22 @@ def read_grid(data: str | Path, index: str | Path) -> Structures:
     with gzip.open(data, "rt") as file:
         for row in Table.read(index):
             lines = [file.readline() for _ in range(int(row["nlines"]))]
-            mh = _FILES.get(str(row["filename"]).strip())
-            if mh is None:
+            name = str(row["filename"]).strip()
+            if name not in _FILES:
                 continue
-            nodes[float(row["teff"]), float(row["logg"]), mh] = _layers(lines)
-            if mh == 0.0 and abundances is None:
+            mh, alpha = _FILES[name]
+            nodes[float(row["teff"]), float(row["logg"]), mh, alpha] = _layers(lines)
+            if mh == alpha == 0.0 and abundances is None:
                 abundances = _abundances(lines)
     return Structures(nodes, abundances)
 
 
 def _layers(lines) -> np.ndarray:
-    """RHOX, T, P, XNE; columns may touch, so the fixed widths are the rule when there are too few words."""
+    """RHOX, T, P, XNE, in their fixed widths: columns may touch."""
     start = next(i for i, line in enumerate(lines) if line.startswith("READ DECK6"))
     n = int(re.search(r"DECK6\s*(\d+)", lines[start])[1])
-    rows = []
-    for line in lines[start + 1 : start + 1 + n]:
-        words = line.split()
-        if len(words) < 7:
-            words = [line[:15], line[15:24], line[24:34], line[34:44]]
-        rows.append([float(w) for w in words[:4]])
-    return np.array(rows).T
+    rows = [(line[:15], line[15:24], line[24:34], line[34:44]) for line in lines[start + 1 : start + 1 + n]]
+    return np.array(rows, dtype=float).T
 
 
 def _abundances(lines) -> np.ndarray:

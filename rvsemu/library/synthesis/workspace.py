@@ -23,7 +23,7 @@ from .structures import Structures, read_grid
 
 __all__ = ["Workspace"]
 
-_VERSION = 3  # of the folder's contents; a change makes a new folder
+_VERSION = 4  # of the folder's contents; a change makes a new folder
 _RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists
 _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
 _CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
@@ -165,7 +165,8 @@ class Workspace:
         manifest = {
             "sources": {f"{s.name} {s.version}": s.sha256 for s in SOURCES},
             "lines": {n: {"lines": k, "sha256": _digest(self.folder / _LISTS[n])} for n, k in counts.items()},
-            "structures": _array_digest(structures),
+            "structures": _array_digest(structures, 0.0),
+            "enhanced": _array_digest(structures, 0.4),
             "abundances": {"source": "Grevesse & Sauval (1998)", "per_hydrogen": structures.abundances.tolist()},
         }
         with replacing(self.folder / "lists.json") as temporary:
@@ -197,9 +198,10 @@ def _digest(path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _array_digest(structures) -> str:
-    """Of the numbers, as archives carry the time of writing."""
+def _array_digest(structures, alpha) -> str:
+    """Of the numbers of one [alpha/M], as archives carry the time of writing."""
     digest = hashlib.sha256(structures.abundances.tobytes())
-    for teff, logg, mh in sorted(structures.labels):
-        digest.update(structures.at(teff, logg, mh).temperature.tobytes())
+    for *node, enhanced in sorted(structures.labels):
+        if enhanced == alpha:
+            digest.update(structures.at(*node, alpha).temperature.tobytes())
     return digest.hexdigest()

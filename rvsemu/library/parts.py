@@ -1,0 +1,59 @@
+"""A library in parts: numbered files of at most 10 MB, each written once, for a repository."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LibraryFileError
+from .cyanogen import WEAK_CYANOGEN
+from .model import Library
+
+__all__ = ["write_parts"]
+
+_MOST_BYTES = 9_800_000  # of fluxes before they are compressed
+_DIGITS = 6  # of labels that have been written and read
+
+
+def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
+    """Write the spectra that no part in `folder` has as new parts; those that are there are not changed.
+
+    Parameters
+    ----------
+    library : Library
+    folder : path
+        Of ``000.h5``, ``001.h5`` ... Parts whose lines of CN are too weak do not count (see `Library.weak_cyanogen`).
+
+    Returns
+    -------
+    list of Path
+        What was written; empty if there was nothing new.
+
+    Raises
+    ------
+    LibraryFileError
+        `folder` is none, or has a file of that kind which is no library.
+    """
+    if not Path(folder).is_dir():
+        raise LibraryFileError(f"{folder} is no folder: make it first.")
+    parts = sorted(Path(folder).glob("[0-9][0-9][0-9].h5"))
+    known = {row for part in parts for row in _known(part)}
+    rows = np.array([i for i, row in enumerate(_rounded(library.labels)) if row not in known], dtype=int)
+    most = max(1, _MOST_BYTES // (2 * len(library.wavelength)))
+    number = int(parts[-1].stem) + 1 if parts else 0
+    written: list[Path] = []
+    for start in range(0, len(rows), most):
+        written.append(Path(folder) / f"{number + len(written):03d}.h5")
+        library.subset(rows[start : start + most]).save(written[-1])
+    return written
+
+
+def _known(part) -> list[tuple[float, ...]]:
+    found = Library.peek(part)
+    return [] if found["info"].get("cyanogen") == WEAK_CYANOGEN else _rounded(found["labels"])
+
+
+def _rounded(labels) -> list[tuple[float, ...]]:
+    return list(map(tuple, np.round(labels, _DIGITS).tolist()))

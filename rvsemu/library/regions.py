@@ -1,0 +1,128 @@
+"""Where a library has spectra: regions of its labels, boxes but for the lowest logg, which may follow Teff."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+__all__ = ["PAPER", "WIDE", "Region", "bends", "from_json", "lowest_logg", "stated", "to_json"]
+
+_NEAR = 1e-9  # of a range: rounding
+_STRAIGHT = 1e-12  # dex per K
+
+
+@dataclass(frozen=True)
+class Region:
+    """Limits of labels within which random ones were drawn.
+
+    Parameters
+    ----------
+    limits : dict of (float, float)
+        Lower and upper limit of each label, in the units of `rvsemu.emulator.labels`; of labels that are not here, 0.
+    lowest_logg : sequence of (float, float)
+        Teff and the lowest logg there, as for `rvsemu.emulator.LabelSpace`.
+    """
+
+    limits: dict[str, tuple[float, float]]
+    lowest_logg: tuple[tuple[float, float], ...] = ()
+
+    def bounds(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper limits, each (n_labels,)."""
+        lower, upper = np.array([self.limits.get(name, (0.0, 0.0)) for name in names]).T
+        return lower, upper
+
+    def floor(self, labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Lower limits (n, n_labels) at these labels."""
+        floor = np.tile(self.bounds(names)[0], (len(labels), 1))
+        if self.lowest_logg:
+            g, t = names.index("logg"), names.index("teff")
+            floor[:, g] = np.maximum(floor[:, g], np.interp(labels[:, t], *np.transpose(self.lowest_logg)))
+        return floor
+
+    def inside(self, labels: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Whether labels (n, n_labels) are in the region, shape (n,)."""
+        lower, upper = self.bounds(names)
+        near = _NEAR * (upper - lower) + 1e-12
+        return np.all((labels >= self.floor(labels, names) - near) & (labels <= upper + near), axis=1)
+
+    def from_unit(self, unit: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Labels (n, n_labels) of points in the unit cube, of the same shape; logg is uniform at each Teff."""
+        lower, upper = self.bounds(names)
+        labels = lower + (upper - lower) * unit
+        return upper - (upper - self.floor(labels, names)) * (1.0 - unit)
+
+
+WIDE = Region(
+    {"teff": (3500.0, 15000.0), "logg": (0.0, 5.0), "mh": (-2.5, 0.8), "alpha": (-0.2, 0.6), "vmic": (0.0, 4.0)},
+    (
+        (5750.0, 0.0),
+        (6000.0, 0.5),
+        (7250.0, 0.5),
+        (7500.0, 1.0),
+        (8000.0, 1.0),
+        (8250.0, 1.5),
+        (8750.0, 1.5),
+        (9000.0, 2.0),
+        (11500.0, 2.0),
+        (11750.0, 2.5),
+    ),
+)
+"""That of ``library/parts``. Its lowest logg is nowhere below that of both neighbouring nodes of the structures."""
+
+PAPER = Region({"teff": (3600.0, 15000.0), "logg": (2.0, 5.0), "mh": (-1.5, 1.5), "vmic": (0.0, 4.0)})
+"""That of Gebran (2024), Table 1, and of ``library/rvs_library.h5``."""
+
+_OLDER = (("made_by", "eed 20261126", WIDE), ("sampling", "3600-15000 K", PAPER))
+"""Attributes of libraries that do not state their region, and words in them."""
+
+
+def lowest_logg(regions: Sequence[Region]) -> tuple[tuple[float, float], ...]:
+    """Nodes of the lowest logg that any of some regions has at each Teff; none if that is the same everywhere.
+
+    Where a region ends, the nodes are a Kelvin apart.
+    """
+    nodes = {teff for region in regions for teff, _ in region.lowest_logg}
+    ends = {teff + d for region in regions for teff in region.limits["teff"] for d in (-1.0, 0.0, 1.0)}
+    lowest, highest = (f(region.limits["teff"][i] for region in regions) for i, f in ((0, min), (1, max)))
+    teff = np.array(sorted(t for t in nodes | ends if lowest <= t <= highest))
+    names = ("teff", "logg")
+    floors = []
+    for region in regions:
+        low, high = region.limits["teff"]
+        floor = region.floor(np.stack([teff, teff], axis=1), names)[:, 1]
+        floors.append(np.where((teff >= low) & (teff <= high), floor, np.inf))
+    edge = np.min(floors, axis=0)
+    some = np.isfinite(edge)  # not in a gap between regions
+    return () if np.ptp(edge[some]) == 0 else bends(teff[some], edge[some])
+
+
+def bends(x: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], ...]:
+    """Nodes (x, y) at which a broken line, constant beyond its ends, bends; the first one if it does nowhere."""
+    slope = np.concatenate([[0.0], np.diff(y) / np.diff(x), [0.0]])
+    chosen = np.abs(np.diff(slope)) > _STRAIGHT
+    chosen[0] |= not chosen.any()
+    return tuple(zip(x[chosen].tolist(), y[chosen].tolist(), strict=True))
+
+
+def to_json(regions: Sequence[Region]) -> str:
+    """As text, for a library's provenance."""
+    return json.dumps([asdict(region) for region in regions])
+
+
+def from_json(text: str) -> tuple[Region, ...]:
+    """From what `to_json` wrote."""
+    found = json.loads(text)
+    limits = [{name: (low, high) for name, (low, high) in one["limits"].items()} for one in found]
+    nodes = [tuple((teff, logg) for teff, logg in one["lowest_logg"]) for one in found]
+    return tuple(map(Region, limits, nodes))
+
+
+def stated(info: Mapping[str, str]) -> str | None:
+    """The regions that a library's provenance states, in words if it is an older one, as `to_json` would; or None."""
+    if "regions" in info:
+        return info["regions"]
+    known = [region for name, words, region in _OLDER if words in info.get(name, "")]
+    return to_json(known) if known else None
