@@ -147,8 +147,8 @@ def test_interpolated_draws(library, tmp_path, monkeypatch):
     made = []
 
     class Watched(LibraryInterpolator):
-        def __init__(self, library, bounds, **_):
-            super().__init__(library, bounds, evaluations=0)
+        def __init__(self, library, **_):
+            super().__init__(library, evaluations=0)
             made.append((self, library.labels))
 
     monkeypatch.setattr(draws_module, "LibraryInterpolator", Watched)

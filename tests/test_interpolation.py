@@ -7,6 +7,7 @@ import pytest
 from training_fixtures import INTRINSIC
 
 from rvsemu.library import Library
+from rvsemu.library.regions import Region, to_json
 from rvsemu.training.interpolation import LibraryInterpolator
 from rvsemu.training.structures import structure_features
 
@@ -26,12 +27,12 @@ def smooth_flux(labels):
     return 1 - depth * np.exp(-((x / (0.3 + 0.03 * logg + 0.01 * vmic)) ** 2))
 
 
-BOUNDS = np.array([[4000, 9000], [2, 5], [-1.5, 1.5], [0, 4]])
+BOX = Region({"teff": (4000, 9000), "logg": (2, 5), "mh": (-1.5, 1.5), "vmic": (0, 4)})
 
 
 def test_interpolator_reproduces_nodes():
     library = smooth_library(60)
-    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    interpolator = LibraryInterpolator(library, evaluations=0)
     np.testing.assert_allclose(interpolator(library.labels), library.flux, rtol=0, atol=1e-4)
     np.testing.assert_array_equal(interpolator(library.labels[3]), interpolator(library.labels[3:4]))
 
@@ -40,7 +41,7 @@ def test_interpolator_predicts_between_nodes():
     """The search for length scales brings the errors down, those it counts and those it cannot know."""
     library = smooth_library()
     labels = np.random.default_rng(2).uniform([4300, 2.2, -1.2, 0.3], [8500, 4.8, 1.2, 3.7], (200, 4))
-    start, found = (LibraryInterpolator(library, BOUNDS, evaluations=n) for n in (0, 120))
+    start, found = (LibraryInterpolator(library, evaluations=n) for n in (0, 120))
     rms = [np.sqrt(np.mean((x(labels) - smooth_flux(labels)) ** 2)) for x in (start, found)]
     assert rms[1] < 0.5 * rms[0]
     assert rms[1] < 5e-4
@@ -61,10 +62,10 @@ def matern(a, b, scales):
 def test_leave_one_out_is_leaving_one_out():
     """The formula against leaving each spectrum out and solving again, with the same length scales."""
     library = smooth_library(40)
-    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    interpolator = LibraryInterpolator(library, evaluations=0)
     teff, logg, mh, vmic = library.labels.T
     x = np.stack([5040 / teff, np.log(teff), logg, mh, np.maximum(mh - 0.5, 0), vmic], axis=1)
-    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    x = np.column_stack([(x - x.mean(axis=0)) / x.std(axis=0), np.zeros(40)])  # no [alpha/M]
     flux = library.flux.astype("f8") - library.flux.astype("f8").mean(axis=0)
     kernel = matern(x, x, interpolator.scales[:-1]) + interpolator.scales[-1] * np.eye(40)
     for i in (0, 7, 39):
@@ -76,15 +77,15 @@ def test_leave_one_out_is_leaving_one_out():
 
 def test_scales_can_be_used_again():
     library = smooth_library(40)
-    found = LibraryInterpolator(library, BOUNDS, evaluations=20)
-    again = LibraryInterpolator(library, BOUNDS, scales=found.scales.tolist())
+    found = LibraryInterpolator(library, evaluations=20)
+    again = LibraryInterpolator(library, scales=found.scales.tolist())
     np.testing.assert_array_equal(again(library.labels[:5] * 0.99), found(library.labels[:5] * 0.99))
 
 
 def test_interpolation_of_real_spectra(small_library):
     """Nodes come back; what is left out is met far better than by the nearest library spectrum."""
     library = small_library
-    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    interpolator = LibraryInterpolator(library, evaluations=0)
     rms = np.sqrt(np.mean((interpolator(library.labels) - library.flux) ** 2, axis=1))
     assert np.max(rms) < 0.2 * np.median(interpolator.leave_one_out)
     x = (library.labels - library.labels.mean(axis=0)) / library.labels.std(axis=0)
@@ -102,21 +103,22 @@ def test_a_label_that_does_not_vary(column):
     labels[:, 2] = np.minimum(labels[:, 2], 0.4)
     labels[:, column] = labels[0, column]
     library = replace(library, labels=labels, flux=smooth_flux(labels).astype("f4"))
-    interpolator = LibraryInterpolator(library, BOUNDS, evaluations=0)
+    interpolator = LibraryInterpolator(library, evaluations=0)
     np.testing.assert_allclose(interpolator(labels), library.flux, rtol=0, atol=1e-3)
 
 
 def test_interpolator_draws_over_the_box():
-    interpolator = LibraryInterpolator(smooth_library(30), BOUNDS, evaluations=0)
+    library = replace(smooth_library(30), info={"regions": to_json([BOX])})
+    interpolator = LibraryInterpolator(library, evaluations=0)
     labels, flux = interpolator.draw(20000, np.random.default_rng(3))
-    low, high = BOUNDS.T
+    low, high = BOX.bounds(INTRINSIC)
     assert np.all((labels >= low) & (labels <= high))
     np.testing.assert_allclose(flux[:5], interpolator(labels[:5]), rtol=0, atol=1e-12)
     middle = np.sqrt(4000 * 9000)  # half of the log-uniform half, and less of the uniform one, lie below
     expected = 0.5 * 0.5 + 0.5 * (middle - 4000) / 5000
     assert np.mean(labels[:, 0] < middle) == pytest.approx(expected, abs=0.015)
     for i in (1, 2, 3):
-        assert np.mean(labels[:, i]) == pytest.approx(np.mean(BOUNDS[i]), abs=0.02 * np.ptp(BOUNDS[i]))
+        assert np.mean(labels[:, i]) == pytest.approx((low[i] + high[i]) / 2, abs=0.02 * (high[i] - low[i]))
 
 
 ATLAS9 = {"structures": "ATLAS9 ODFNEW (Castelli & Kurucz 2003)"}
@@ -160,6 +162,6 @@ def test_interpolator_follows_bends_of_the_structures():
     library, others = flux(rng.uniform(low, high, (250, 4))), flux(rng.uniform(low, high, (200, 4)))
     rms = []
     for info in (ATLAS9, {}):
-        interpolator = LibraryInterpolator(replace(library, info=info), BOUNDS, evaluations=0)
+        interpolator = LibraryInterpolator(replace(library, info=info), evaluations=0)
         rms.append(np.sqrt(np.mean((interpolator(others.labels) - others.flux) ** 2)))
     assert rms[0] < 0.5 * rms[1]

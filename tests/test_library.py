@@ -446,7 +446,8 @@ def test_parts_are_written_once(library, strengths, tmp_path, monkeypatch):
     strengths[0].save(folder / "002.h5")
     more = replace(library, labels=np.concatenate([library.labels[:1], strengths[0].labels[1:]]))
     assert [p.name for p in write_parts(more, folder)] == ["003.h5"]  # weak lines of CN do not count
-    np.testing.assert_array_equal(Library.load(folder / "003.h5").labels, more.labels[1:])
+    np.testing.assert_array_equal(Library.load(folder / "003.h5").labels, more.labels[2:])
+    assert write_parts(strengths[0], folder) == []  # nor are they written
     assert (folder / "001.h5").read_bytes() == before
 
 

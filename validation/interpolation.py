@@ -26,8 +26,7 @@ def main():
     if options.without_structures:
         library = replace(library, info={})
     held_out = split_library(library, 0.1, 1)
-    bounds = np.stack([library.labels.min(axis=0), library.labels.max(axis=0)], axis=1)
-    interpolator = LibraryInterpolator(library.subset(~held_out), bounds)
+    interpolator = LibraryInterpolator(library.subset(~held_out))
     test = library.subset(held_out)
     error = broadened(library, interpolator(test.labels) - test.flux)
     teff, mh = (test.labels[:, test.names.index(name)] for name in ("teff", "mh"))

@@ -16,7 +16,6 @@ from dataclasses import replace
 import numpy as np
 
 from rvsemu.library import Library
-from rvsemu.library.cyanogen import WEAK_CYANOGEN, cyanogen_matters
 from rvsemu.library.synthesis import BOXES, Workspace, synthesize
 
 
@@ -36,9 +35,7 @@ def main():
     if options.box:
         draws = settings.draws(int(library.index.max()) + 1, workspace.structures)[library.index]
         print(f"labels and draws of the box differ by at most {np.abs(draws - library.labels).max():.1e}")
-    if library.info.get("cyanogen") == WEAK_CYANOGEN:
-        label = dict(zip(library.names, library.labels.T, strict=True))
-        library = library.subset(~cyanogen_matters(label["teff"], label["mh"]))
+    library = library.subset(~library.weak_cyanogen)
     by_teff = np.argsort(library.labels[:, 0])
     chosen = by_teff[np.linspace(0, len(library) - 1, options.n).round().astype(int)]
     print("index", *(f"{name:>7}" for name in library.names), "      rms        max  seconds")

@@ -7,11 +7,11 @@ weak and with right lines do not go together, except where CN plays no part.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["RIGHT_CYANOGEN", "WEAK_CYANOGEN", "cyanogen_matters", "cyanogen_of"]
+__all__ = ["RIGHT_CYANOGEN", "WEAK_CYANOGEN", "cyanogen_matters", "cyanogen_of", "weak_spectra"]
 
 RIGHT_CYANOGEN = "gf of CN times the three states of the spin of 14N"
 WEAK_CYANOGEN = "gf of CN without the spin of 14N: lines three times too weak"
@@ -30,6 +30,13 @@ def cyanogen_of(info: Mapping[str, str]) -> str | None:
     if "manifest" in info:
         return WEAK_CYANOGEN if _WEAK_LIST in info["manifest"] else RIGHT_CYANOGEN
     return None
+
+
+def weak_spectra(info: Mapping[str, str], names: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """Whether CN is too weak and matters, by a library's provenance, in spectra of labels (n, n_labels), shape (n,)."""
+    if cyanogen_of(info) != WEAK_CYANOGEN:
+        return np.zeros(len(labels), dtype=bool)
+    return cyanogen_matters(labels[:, names.index("teff")], labels[:, names.index("mh")])
 
 
 def cyanogen_matters(teff: np.ndarray, mh: np.ndarray) -> np.ndarray:

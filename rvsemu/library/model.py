@@ -20,7 +20,7 @@ from .._storage import check_output, replacing
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
-from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_matters, cyanogen_of
+from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_of, weak_spectra
 from .regions import Region, from_json, stated, to_json
 
 __all__ = ["Library", "check_promise"]
@@ -212,9 +212,7 @@ class Library:
     @property
     def weak_cyanogen(self) -> np.ndarray:
         """Whether the lines of CN are three times too weak in a spectrum (n,), and it has such that matter."""
-        if self.info.get("cyanogen") != WEAK_CYANOGEN:
-            return np.zeros(len(self), dtype=bool)
-        return cyanogen_matters(*(self.labels[:, self.names.index(name)] for name in ("teff", "mh")))
+        return weak_spectra(self.info, self.names, self.labels)
 
     def merged(self, other: Library) -> Library:
         """This library's spectra, then those of the other whose stars are not in this one (see `stars`).

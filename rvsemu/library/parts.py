@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LibraryFileError
-from .cyanogen import WEAK_CYANOGEN
+from .cyanogen import weak_spectra
 from .model import Library
 
 __all__ = ["write_parts"]
@@ -20,11 +20,13 @@ _DIGITS = 6  # of labels that have been written and read
 def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
     """Write the spectra that no part in `folder` has as new parts; those that are there are not changed.
 
+    Spectra in which lines of CN are too weak neither count nor are written (see `Library.weak_cyanogen`).
+
     Parameters
     ----------
     library : Library
     folder : path
-        Of ``000.h5``, ``001.h5`` ... Parts whose lines of CN are too weak do not count (see `Library.weak_cyanogen`).
+        Of ``000.h5``, ``001.h5`` ...
 
     Returns
     -------
@@ -40,7 +42,8 @@ def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
         raise LibraryFileError(f"{folder} is no folder: make it first.")
     parts = sorted(Path(folder).glob("[0-9][0-9][0-9].h5"))
     known = {row for part in parts for row in _known(part)}
-    rows = np.array([i for i, row in enumerate(_rounded(library.labels)) if row not in known], dtype=int)
+    right = zip(_rounded(library.labels), ~library.weak_cyanogen, strict=True)
+    rows = np.array([i for i, (row, good) in enumerate(right) if good and row not in known], dtype=int)
     most = max(1, _MOST_BYTES // (2 * len(library.wavelength)))
     number = int(parts[-1].stem) + 1 if parts else 0
     written: list[Path] = []
@@ -52,7 +55,7 @@ def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
 
 def _known(part) -> list[tuple[float, ...]]:
     found = Library.peek(part)
-    return [] if found["info"].get("cyanogen") == WEAK_CYANOGEN else _rounded(found["labels"])
+    return _rounded(found["labels"][~weak_spectra(found["info"], found["names"], found["labels"])])
 
 
 def _rounded(labels) -> list[tuple[float, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from .._storage import replacing
 from ..emulator.labels import ALPHA, LabelSpace
 from ..errors import TrainingError
 from ..library import Library
+from ..library.regions import Region, to_json
 from ..physics.broadening import Broadener
 from .domain import label_space_of, without_constants
 from .interpolation import LibraryInterpolator
@@ -178,9 +179,15 @@ class _Sources:
         if validation:
             return _Source(spectra, self.space, broadener)
         if self.recipe.interpolate:
-            bounds = [[self.space[n].lower, self.space[n].upper] for n in spectra.names]
-            spectra = LibraryInterpolator(spectra, bounds, progress=self.work.progress, scales=scales)
+            spectra = LibraryInterpolator(self._bounded(spectra), progress=self.work.progress, scales=scales)
         return _Source(spectra, self.space, broadener, self.recipe.slow_share)
+
+    def _bounded(self, spectra) -> Library:
+        """`spectra` with the region that the label space has, if they do not state any."""
+        if "regions" in spectra.info:
+            return spectra
+        box = Region({name: (self.space[name].lower, self.space[name].upper) for name in spectra.names})
+        return replace(spectra, info={**spectra.info, "regions": to_json([box])})
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ _METAL_EDGE = 0.5
 """[M/H] of the last ATLAS9 structures: beyond it only abundances change, so spectra bend there."""
 _SEARCHED = 1000
 """Largest number of spectra that the search for length scales looks at: its time grows with their cube."""
-_START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmic": 11.0}
+_START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmic": 11.0, "alpha": 5.0}
 """Length scales with which the search begins, in units of the standard deviation: found with 900 spectra."""
 _START_NOISE = 4e-6
-_WITH_STRUCTURES = (2.0, 7.0, 100.0, 7.0, 8.0, 15.0, 200.0, 8.0, 8.5, 15.0, 15.5, 26.0, 200.0, 1.5e-7)
+_WITH_STRUCTURES = (2.0, 7.0, 100.0, 7.0, 8.0, 15.0, 8.0, 200.0, 8.0, 8.5, 15.0, 15.5, 26.0, 200.0, 1.5e-7)
 """The same, noise included, where the features of the structures are known: they take over from log g."""
 _STEP, _GROWTH = 0.4, 1.3
 """Of the logarithm of a length scale in the search, and its factor after a success; after a failure it is halved."""
@@ -36,9 +36,9 @@ def _features(library, labels):
     """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly, the
     other labels, and what the structures are, which bend between their nodes and end at some (`structure_features`)."""
     label = dict(zip(library.names, np.transpose(labels), strict=True))
-    logg, mh, vmic = (label.get(name, np.zeros(len(labels))) for name in ("logg", "mh", "vmic"))
+    logg, mh, vmic, alpha = (label.get(name, np.zeros(len(labels))) for name in ("logg", "mh", "vmic", "alpha"))
     bend = np.maximum(mh - _METAL_EDGE, 0.0)
-    simple = np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic], axis=1)
+    simple = np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic, alpha], axis=1)
     return np.concatenate([simple, structure_features(library, labels)], axis=1)
 
 
@@ -60,10 +60,8 @@ class LibraryInterpolator:
     Parameters
     ----------
     library : Library
-        With labels teff, logg, mh, vmic, of which those that do not vary may be missing (teff may not). Where its
-        provenance names the ATLAS9 structures, they are inputs of the kernel, too.
-    bounds : ndarray, shape (n_labels, 2)
-        Box to draw from, in the library's order of labels.
+        With labels teff, logg, mh, vmic, alpha, of which those that do not vary may be missing (teff may not). Where
+        its provenance names the ATLAS9 structures, they are inputs of the kernel, too.
     evaluations : int
         Trials in the search for length scales, along one after the other (0 keeps the starting values). They minimise
         the mean logarithm of the leave-one-out error, so that a few odd spectra do not decide.
@@ -74,8 +72,8 @@ class LibraryInterpolator:
     Attributes
     ----------
     scales : ndarray, shape (k + 1,)
-        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5, vmic and the features of the structures,
-        each in units of its standard deviation in the library, and the noise variance.
+        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5, vmic, alpha and the features of the
+        structures, each in units of its standard deviation in the library, and the noise variance.
     leave_one_out : ndarray, shape (n,)
         RMS error of the flux of each library spectrum when predicted from the others.
     """
@@ -83,13 +81,11 @@ class LibraryInterpolator:
     def __init__(
         self,
         library: Library,
-        bounds: ArrayLike,
         evaluations: int = 120,
         progress: bool = False,
         scales: ArrayLike | None = None,
     ):
-        self.names, self.bounds = library.names, np.asarray(bounds, dtype=float)
-        self._library = library
+        self.names, self._library = library.names, library
         flux = library.flux.astype("f8")
         self._mean = flux.mean(axis=0)
         _, _, basis = np.linalg.svd(flux - self._mean, full_matrices=False)
@@ -141,12 +137,8 @@ class LibraryInterpolator:
         return self._mean + (kernel @ self._weights) @ self._basis
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (n, n_labels) over the box, half of them log-uniform in Teff, and their flux."""
-        low, high = self.bounds.T
-        labels = low + (high - low) * rng.random((n, len(self.names)))
-        i = self.names.index("teff")
-        log = np.exp(rng.uniform(np.log(low[i]), np.log(high[i]), n))
-        labels[:, i] = np.where(rng.random(n) < 0.5, log, labels[:, i])
+        """Labels (n, n_labels) as `Library.draw` has them, and their flux."""
+        labels = self._library.draw(n, rng)
         return labels, self(labels)
 
 
