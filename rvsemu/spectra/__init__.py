@@ -10,6 +10,7 @@ from .archive import fetch_rvs
 from .gaia import FORMAT, example_path, read_rvs
 from .stream import Rejected, RVSBlock, iter_rvs
 from .write import write_spectrum, write_table
+from .write_bulk import write_bulk
 
 __all__ = [
     "FORMAT",
@@ -19,6 +20,7 @@ __all__ = [
     "fetch_rvs",
     "iter_rvs",
     "read_rvs",
+    "write_bulk",
     "write_spectrum",
     "write_table",
 ]
