@@ -29,7 +29,7 @@ Entry = Callable[[], Record | WrittenRecord]
 """Makes one record, or raises the `SpectrumError` that says why it cannot be made."""
 
 _LONGEST = 2**22  # bytes of a line; one of 2401 pixels has 60,000
-_BUFFER = 2**18
+_BUFFER = 2**16  # bytes; as many are lost before the end of a truncated file
 _BATCH = 64  # rows of Parquet at a time
 
 
