@@ -20,14 +20,14 @@ from ..fitting import Settings
 from ..fitting.lock import exclusive
 from ..fitting.settings import takes_settings
 from ..spectra.stream import files_in
-from ..spectra.write import check_writable, write_table
+from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
 from .dataset import Part, arrow, parts_of, read_catalog, write_rejects
 from .plan import PLAN, agreed, described, groups
 from .work import EMULATOR, Task, work
 
 __all__ = ["Summary", "fit_catalog"]
 
-_TABLES = (".fits", ".ecsv", ".csv", ".vot", ".xml")
+_TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # of which there are folders
 _MOST_ROWS = 100_000
 _PAUSE = 1.0  # seconds between two looks at what is done
 
@@ -86,7 +86,7 @@ def fit_catalog(
     inputs : path, or iterable of paths
         Files and folders that `rvsemu.iter_rvs` reads.
     out : path
-        Folder to make, of Parquet files of `rows` spectra each, or a table: .fits, .ecsv, .csv, .vot or .xml.
+        Folder to make, of Parquet files of `rows` spectra each, or a table: .fits, .ecsv, .csv, .vot, .xml or .json.
     jobs : int, optional
         Processes on this machine, 1 to 1024, each with one thread for linear algebra. Default: one for each core. A
         script that calls this needs ``if __name__ == "__main__":``, as the processes import it.
@@ -133,7 +133,7 @@ def fit_catalog(
     as_table = out.suffix.lower() in _TABLES
     folder = out.with_name(f"{out.name}.parts") if as_table else out
     if as_table:
-        check_writable(out)
+        check_writable(out, endings=_TABLES)
     check_folder(out, SpectrumError)
     with made_folder(folder), exclusive(folder / PLAN, 0.0):
         agreed(folder, run, resume)
