@@ -7,7 +7,7 @@ import numpy as np
 import rvsemu
 from rvsemu.spectra import write_bulk
 
-SETTINGS = {"fixed": {"vmic": 1.2, "resolution": 11700.0}, "mask": "edges"}
+SETTINGS = {"fixed": {"vmic": 1.2, "resolution": 11700.0}, "mask": ["edges"]}
 OPTIONS = ["--fix", "vmic=1.2", "--fix", "resolution=11700", "--mask", "edges"]
 
 

@@ -162,8 +162,10 @@ def until(condition, seconds=120.0):
 
 
 def workers_of(pid):
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout.split()
-    return [int(one) for one in listed]
+    """Processes that it has started, but for the tracker of Python's multiprocessing."""
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return [int(line.split()[0]) for line in listed if "spawn_main" in line]
 
 
 def test_killed_and_resumed(inputs, made, tmp_path):
@@ -216,7 +218,7 @@ def test_only_the_same_run_goes_on(inputs, made, tmp_path):
     assert catalog.fit_catalog(inputs, out, **again).spectra == 34
     with pytest.raises(SpectrumError, match=r"has a catalogue: go on with it by resume=True \(--resume\), or give"):
         catalog.fit_catalog(inputs, out, **MADE)
-    with pytest.raises(SpectrumError, match=r"was made with other settings \(mask: edges\): give another"):
+    with pytest.raises(SpectrumError, match=r"was made with other settings \(mask: \['edges'\]\): give another"):
         catalog.fit_catalog(inputs, out, **{**again, "mask": None})
     with pytest.raises(SpectrumError, match=r"was made with other rows=: give another"):
         catalog.fit_catalog(inputs, out, **{**again, "rows": 11})
@@ -319,9 +321,8 @@ def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys):
     """The limit holds for the worker, too."""
     out = tmp_path / "out"
     with limit_of_file_size(30_000):
-        catalog_file = out / "_emulator.h5"
         assert main(arguments(inputs, out, "--jobs", "1")) == 2
-    assert f"{catalog_file}: " in capsys.readouterr().err
+    assert f"{out / '_emulator.h5'}: " in capsys.readouterr().err
     assert main(arguments(inputs, out, "--resume")) == 0
     shutil.rmtree(out)
     shutil.copytree(made, out)
