@@ -37,11 +37,10 @@ MADE = {"rows": 10, "progress": False, **SETTINGS}
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
-    """Three files: 25 and 6 stars of DR4 and 3 of DR3."""
+    """Two files, of 16 and 6 stars."""
     folder = tmp_path_factory.mktemp("inputs")
-    write_stars(folder / "a.csv.gz", 25)
+    write_stars(folder / "a.csv.gz", 16)
     write_stars(folder / "b.csv.gz", 6, 2)
-    write_stars(folder / "c.csv.gz", 3, 3, release="Gaia DR3")
     return folder
 
 
@@ -50,8 +49,8 @@ def made(inputs, tmp_path_factory):
     """The catalogue of one process that nothing disturbed."""
     out = tmp_path_factory.mktemp("made") / "labels"
     summary = catalog.fit_catalog(inputs, out, jobs=1, **MADE)
-    assert (summary.spectra, summary.rejected, summary.expected, summary.rejects) == (34, 0, 0, None)
-    assert str(summary) == f"{out}: 34 spectra fitted"
+    assert (summary.spectra, summary.rejected, summary.expected, summary.rejects) == (22, 0, 0, None)
+    assert str(summary) == f"{out}: 22 spectra fitted"
     return out
 
 
@@ -67,9 +66,9 @@ def same(one, other):
 
 def test_labels_are_those_of_single_fits(inputs, made):
     table = catalog.read_catalog(made)
-    stars = [star for name in "abc" for star in rvsemu.read_rvs(inputs / f"{name}.csv.gz")]
+    stars = [star for name in "ab" for star in rvsemu.read_rvs(inputs / f"{name}.csv.gz")]
     assert list(table["source_id"]) == [star.meta["source_id"] for star in stars]
-    for row in (0, 13, 24, 30, 33):
+    for row in (0, 9, 15, 21):
         result, entry = rvsemu.fit(stars[row], **SETTINGS), table[row]
         for name, value in result.labels.items():
             error = float(result.errors[name].value)
@@ -83,10 +82,10 @@ def test_labels_are_those_of_single_fits(inputs, made):
 
 def test_labels_that_were_put_in_come_out(made):
     table = catalog.read_catalog(made)
-    truth = [star.meta["labels"]["teff"].value for star in chain(simulated(25), simulated(6, 2))]
-    away = (table["teff"].value[:31] - truth) / table["teff_error"].value[:31]
+    truth = [star.meta["labels"]["teff"].value for star in chain(simulated(16), simulated(6, 2))]
+    away = (table["teff"].value - truth) / table["teff_error"].value
     assert np.sqrt(np.mean(np.square(away))) < 1.5
-    assert np.all(np.abs(table["signal_to_noise"][:31] - 95) < 60)
+    assert np.all(np.abs(table["signal_to_noise"] - 95) < 60)
     assert set(table["combined_ccds"]) == {30}
     assert set(table["frame"]) == {"rest"}
     assert np.all(table["vmic"].value == 1.2) and np.all(table["vmic_error"].value == 0)
@@ -115,14 +114,14 @@ def test_units_and_descriptions_for_every_reader(made):
 
 def test_pandas_reads_the_folder(made):
     pandas = pytest.importorskip("pandas")
-    assert len(pandas.read_parquet(made)) == 34
+    assert len(pandas.read_parquet(made)) == 22
 
 
 @pytest.mark.parametrize("name", ["labels.fits", "labels.ecsv"])
 def test_one_table_for_a_small_run(inputs, made, tmp_path, name):
     summary = catalog.fit_catalog(inputs, tmp_path / name, jobs=2, **MADE)
     table, expected = QTable.read(tmp_path / name), catalog.read_catalog(made)
-    assert summary.spectra == len(table) == 34
+    assert summary.spectra == len(table) == 22
     np.testing.assert_allclose(table["teff"].value, expected["teff"].value, rtol=1e-12)
     np.testing.assert_array_equal(table["source_id"], expected["source_id"])
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -179,7 +178,7 @@ def test_killed_and_resumed(inputs, made, tmp_path):
     assert children
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 20)
     there = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
-    assert 0 < len(there) < 5 and not same(made, out)
+    assert 0 < len(there) < 3 and not same(made, out)
     (out / ".part-000000-000002.parquet.1.0.tmp").write_bytes(b"half")
     assert main(arguments(inputs, out)) == 2
     assert main(arguments(inputs, out, "--resume")) == 0
@@ -215,7 +214,7 @@ def test_only_the_same_run_goes_on(inputs, made, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(made, out)
     again = {"resume": True, **MADE}
-    assert catalog.fit_catalog(inputs, out, **again).spectra == 34
+    assert catalog.fit_catalog(inputs, out, **again).spectra == 22
     with pytest.raises(SpectrumError, match=r"has a catalogue: go on with it by resume=True \(--resume\), or give"):
         catalog.fit_catalog(inputs, out, **MADE)
     with pytest.raises(SpectrumError, match=r"was made with other settings \(mask: \['edges'\]\): give another"):
