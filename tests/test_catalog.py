@@ -32,6 +32,7 @@ from rvsemu.spectra import write_bulk as write_gaia_bulk
 
 pq = pytest.importorskip("pyarrow.parquet")
 catalog = pytest.importorskip("rvsemu.catalog")
+dataset, work = (pytest.importorskip(f"rvsemu.catalog.{name}") for name in ("dataset", "work"))
 MADE = {"rows": 10, "progress": False, **SETTINGS}
 
 
@@ -304,6 +305,27 @@ def test_any_mix_of_inputs(tmp_path):
     for row, one in enumerate(expected):
         assert abs(table["teff"][row] - one.teff) < 0.01 * one.errors["teff"]
     assert table["ra"][0].value == star.meta["ra"]
+
+
+def test_one_star_for_which_the_program_fails(tmp_path, monkeypatch):
+    """Rejected, and the others have the labels that they have without it."""
+    write_stars(tmp_path / "a.csv.gz", 3)
+    poison = (1 << 40) + 1
+
+    def failing(spectra, **options):
+        some = list(spectra)
+        if any(one.meta["source_id"] == poison for one in some):
+            raise IndexError("too far")
+        return fit_many(iter(some), **options)
+
+    monkeypatch.setattr(work, "fit_many", failing)
+    rvsemu.shipped().save(tmp_path / work.EMULATOR)
+    run = {"emulator": {"fingerprint": "a"}}
+    work.work(work.Task(str(tmp_path), (str(tmp_path / "a.csv.gz"),), 0, 0, 1, 10, run, SETTINGS))
+    (part,) = dataset.parts_of(tmp_path)
+    assert (part.spectra, part.rejected, part.last) == (2, 1, True)
+    (reject,) = dataset.rejects_of(part)
+    assert reject.source_id == poison and "IndexError: too far" in reject.reason
 
 
 def test_errors_from_draws(tmp_path):

@@ -135,14 +135,12 @@ def fit_catalog(
     if as_table:
         check_writable(out, endings=_TABLES)
     check_folder(out, SpectrumError)
-    with made_folder(folder), exclusive(folder / PLAN, 0.0):
+    with _executor(width, dask) as (executor, workers), made_folder(folder), exclusive(folder / PLAN, 0.0):
         agreed(folder, run, resume)
         _clean(folder)
         if not (folder / EMULATOR).exists():
             _keep(settings.get("emulator"), folder / EMULATOR)
-        with _executor(width, dask) as (executor, workers):
-            tasks = _tasks(folder, groups(files), workers, run, given)
-            parts = _done(tasks, executor, folder, progress)
+        parts = _done(_tasks(folder, groups(files), workers, run, given), executor, folder, progress)
         rejects = out.with_name(f"{out.stem}-rejects.csv") if as_table else folder / "_rejects.csv"
         write_rejects(parts, rejects)
         if as_table:
@@ -223,7 +221,9 @@ def _count(parts: list[Part]) -> int:
 def _result(future: Future) -> None:
     try:
         future.result()
-    except BrokenProcessPool:
+    except Exception as error:
+        if not (isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"):  # the latter is Dask's
+            raise
         raise SpectrumError(
             "a worker was killed, perhaps as memory ran out: give fewer jobs; what is done stays, and resume=True "
             "(--resume) goes on with it."

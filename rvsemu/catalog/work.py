@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count, islice
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..emulator import Emulator
-from ..fitting import FitFailure, Settings, fit_stream
+from ..errors import SpectrumError
+from ..fitting import FitFailure, FitResult, Settings, fit_many
 from ..spectra.bulk import Entry, entries
 from ..spectra.stream import Rejected, usable
 from .columns import columns_of, values_of, what_it_is
@@ -21,6 +22,8 @@ __all__ = ["EMULATOR", "Task", "work"]
 
 EMULATOR = "_emulator.h5"
 """Name of the copy of the emulator in the folder of a catalogue."""
+
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -84,25 +87,29 @@ def _emulator(path: Path, fingerprint: str) -> Emulator:
 
 def _fitted(some: Iterable[tuple[str, Entry]], settings: Mapping[str, Any]) -> tuple[list[dict], list[Rejected]]:
     """Rows of the table, and what could not be used."""
+    rows: list[dict] = []
     rejects: list[Rejected] = []
-    known: deque[dict] = deque()  # of spectra whose results have not come yet
-
-    def spectra() -> Iterator[Any]:
-        for file, entry in some:
-            found = usable(entry, file)
-            if isinstance(found, Rejected):
-                rejects.append(found)
+    found = (usable(entry, file) for file, entry in some)
+    while block := list(islice(found, _AT_ONCE)):
+        rejects += [one for one in block if isinstance(one, Rejected)]
+        spectra = [one for one in block if not isinstance(one, Rejected)]
+        for spectrum, result in zip(spectra, _results(spectra, settings), strict=True):
+            if isinstance(result, FitFailure):
+                source, transit = (spectrum.meta.get(name) for name in ("source_id", "transit_id"))
+                rejects.append(Rejected(str(spectrum.meta["file"]), str(result.error), source, transit))
             else:
-                known.append(what_it_is(found))
-                yield found
-
-    rows = []
-    for result in fit_stream(spectra(), on_error="skip", **settings):
-        about = known.popleft()
-        if isinstance(result, FitFailure):
-            meta = result.meta
-            source, transit = meta.get("source_id"), meta.get("transit_id")
-            rejects.append(Rejected(str(meta["file"]), str(result.error), source, transit))
-        else:
-            rows.append(values_of(result, about))
+                rows.append(values_of(result, what_it_is(spectrum)))
     return rows, rejects
+
+
+def _results(spectra: Sequence[Any], settings: Mapping[str, Any]) -> list[FitResult | FitFailure]:
+    """Results of spectra; one for which the program fails is a failure of its own, as there are millions of others."""
+    try:
+        return fit_many(iter(spectra), on_error="skip", **settings)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if len(spectra) == 1:
+            reason = SpectrumError(f"the program failed ({type(error).__name__}: {error}): please report it.")
+            return [FitFailure(reason, dict(spectra[0].meta))]
+        return [_results([one], settings)[0] for one in spectra]
