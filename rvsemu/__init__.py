@@ -6,6 +6,7 @@
 `sample`           observed spectrum -> samples of the labels (`Posterior`)
 `invert`           spectrum -> labels by a network (`InversionResult`)
 `read_rvs`         Gaia RVS files -> list of Spectrum
+`iter_rvs`         any number of Gaia RVS files -> blocks of arrays
 `simulate`         noiseless spectrum -> one as Gaia would observe it
 `RVSModel`         the emulator as a model of astropy.modeling
 `shipped`          an emulator that comes with the package
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from .fitting import FitResult, Posterior, RVSModel, fit, sample
     from .inversion import Inversion, InversionResult, invert
     from .observing import simulate
-    from .spectra import example_path, read_rvs
+    from .spectra import example_path, iter_rvs, read_rvs
 
 __all__ = [
     "Emulator",
@@ -44,6 +45,7 @@ __all__ = [
     "fit",
     "generate",
     "invert",
+    "iter_rvs",
     "read_rvs",
     "sample",
     "shipped",
@@ -54,7 +56,7 @@ _HOMES = {
     "errors": ("RvsemuError",),
     "fitting": ("FitResult", "Posterior", "RVSModel", "fit", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
-    "spectra": ("example_path", "read_rvs"),
+    "spectra": ("example_path", "iter_rvs", "read_rvs"),
     "observing": ("simulate",),
     "physics": (),
 }

@@ -62,7 +62,7 @@ def replacing(path) -> Iterator[Path]:
         _sync(temporary)
         os.replace(temporary, path)
     except OSError as e:
-        if e.filename is not None and Path(os.fsdecode(e.filename)) == temporary:
+        if e.filename is None or Path(os.fsdecode(e.filename)) == temporary:
             e.filename, e.filename2 = str(path), None
         raise
     finally:

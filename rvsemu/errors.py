@@ -1,6 +1,9 @@
 """The errors a user can cause: each message names what, which value, what is allowed and the remedy."""
 
+from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
+from types import MappingProxyType
+from typing import Any
 
 __all__ = [
     "EmulatorFileError",
@@ -32,7 +35,9 @@ class LabelError(RvsemuError):
 
 
 class SpectrumError(RvsemuError):
-    """A spectrum or spectrum file cannot be read or used."""
+    """A spectrum or spectrum file cannot be read or used; `about` names the spectrum where the file does."""
+
+    about: Mapping[str, Any] = MappingProxyType({})
 
 
 class SpectrumWarning(UserWarning):

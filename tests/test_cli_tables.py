@@ -1,5 +1,7 @@
 """Commands on many spectra: a row each, whatever happens to the others, and nothing lost or repeated."""
 
+import io
+import json
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from astropy.table import QTable
+from astropy.table import QTable, Table
 
 from rvsemu.cli import main
 from rvsemu.fitting import Settings
@@ -79,7 +81,7 @@ def test_what_is_there_is_not_done_again(suffix, tmp_path, capsys):
     capsys.readouterr()
     assert main(["fit", KEPLER, GIANT, "-o", str(table), "--resume"]) == 0
     said = capsys.readouterr().out
-    assert KEPLER not in said and GIANT in said
+    assert str(IDS[KEPLER]) not in said and str(IDS[GIANT]) in said
     assert [int(x) for x in QTable.read(table)["source_id"]] == [IDS[KEPLER], IDS[GIANT]]
 
 
@@ -101,7 +103,7 @@ def test_an_interrupted_fit_keeps_its_rows_and_goes_on(tmp_path):
     command = [sys.executable, "-m", "rvsemu", "fit", *map(str, files), "--errors", "sampled", "-o", str(table)]
     with open(log, "wb") as out:
         with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE) as run:
-            while b"reduced chi2" not in log.read_bytes():
+            while str(IDS[KEPLER]).encode() not in log.read_bytes():
                 assert run.poll() is None
                 time.sleep(0.05)
             run.send_signal(signal.SIGINT)
@@ -140,3 +142,48 @@ def test_every_setting_has_an_option(capsys):
     options = {"fixed": "--fix", "priors": "--prior"}
     for field in fields(Settings):
         assert options.get(field.name, f"--{field.name.replace('_', '-')}") in said
+
+
+def test_a_line_for_each_star_or_all_about_it(bad, capsys):
+    assert main(["fit", KEPLER, bad, GIANT]) == 2
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["spectrum", "teff", "[K]"] and heading.split()[-2:] == ["chi2", "flags"]
+    assert [line.split()[0] for line in lines] == [str(IDS[KEPLER]), str(IDS[GIANT])]
+    assert lines[0][heading.index("teff") :].split()[1] == "+-"
+    assert main(["fit", KEPLER, "--verbose"]) == 0
+    said = capsys.readouterr().out
+    assert KEPLER in said and "<FitResult" in said and "residual rms" in said
+
+
+READERS = {
+    "json": lambda data: json.loads(data)[0],
+    "csv": lambda data: QTable.read(data.decode(), format="ascii.csv")[0],
+    "ecsv": lambda data: QTable.read(data.decode(), format="ascii.ecsv")[0],
+    "fits": lambda data: QTable.read(io.BytesIO(data), format="fits")[0],
+    "votable": lambda data: QTable.read(io.BytesIO(data), format="votable")[0],
+    "parquet": lambda data: Table.read(io.BytesIO(data), format="parquet")[0],
+}
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_a_table_on_the_terminal(form, capfdbinary):
+    """Nothing else is there, so that it can go on in a pipe."""
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    assert main(["fit", KEPLER, "-o", "-", "--format", form]) == 0
+    row = READERS[form](capfdbinary.readouterr().out)
+    assert int(row["source_id"]) == IDS[KEPLER]
+    assert 5400 < float(getattr(row["teff"], "value", row["teff"])) < 5900
+
+
+def test_formats_of_files(tmp_path, capsys):
+    pytest.importorskip("pyarrow")
+    assert main(["fit", KEPLER, "-o", str(tmp_path / "a.json")]) == 0
+    (row,) = json.loads((tmp_path / "a.json").read_text())
+    assert (row["source_id"], row["transit_id"], row["flags"]) == (IDS[KEPLER], None, "none")
+    assert main(["fit", KEPLER, "-o", str(tmp_path / "b.parquet")]) == 0
+    assert QTable.read(tmp_path / "b.parquet")["teff"][0].unit == "K"
+    assert main(["fit", KEPLER, "-o", str(tmp_path / "c.doc"), "--format", "csv"]) == 0
+    assert QTable.read(tmp_path / "c.doc", format="ascii.csv")["source_id"][0] == IDS[KEPLER]
+    assert main(["fit", KEPLER, "-o", "-", "--resume"]) == 2
+    assert "--resume needs a file" in capsys.readouterr().err

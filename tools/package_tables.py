@@ -21,6 +21,8 @@ COMMANDS = (
     "generate",
     "fetch",
     "fit",
+    "catalog fit",
+    "catalog report",
     "sample",
     "invert",
     "info",

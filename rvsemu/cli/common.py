@@ -26,6 +26,7 @@ COMMANDS = {
     "generate": ("generating", "Generate a spectrum from stellar labels"),
     "fetch": ("fetching", "Fetch RVS spectra from the Gaia archive (needs rvsemu[gaia])"),
     "fit": ("fitting", "Fit stellar labels to Gaia RVS spectra"),
+    "catalog": ("cataloging", "Fit the labels of any number of stars into one catalogue (needs rvsemu[catalog])"),
     "sample": ("sampling", "Sample the posterior of the labels of Gaia RVS spectra with emcee"),
     "invert": ("inverting", "Invert RVS spectra to stellar labels with a neural network"),
     "info": ("emulators", "Say what an emulator or inversion is and how well it does"),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ..errors import RvsemuError
-from ..fitting import FitFailure
 from ..inversion import invert, resolve
 from .common import command
 from .options import real
 from .settings import add_settings, settings_of
-from .tables import ResultsTable, add_table_options, complain, spectra_in
+from .tables import ResultsTable, add_table_options, spectra_in
 
 _SHARED = ("continuum_degree", "mask", "medium", "sigma", "noise_correlation", "smooth_sigma", "model_error")
 
@@ -25,22 +24,16 @@ def add_invert(commands):
 
 def _invert(options):
     settings = {"inversion": resolve(options.inversion), **settings_of(options)}
-    failures = []
-
-    def failed(path, error, meta=None):
-        failures.append(path)
-        complain("invert", path, error)
-        table.add(FitFailure(error, {"file": str(path), **(meta or {})}))
-
-    with ResultsTable(options.table, options.overwrite, options.resume) as table:
-        for spectrum in spectra_in(options.files, options.source_id, failed):
-            if table.has(spectrum):
-                continue
+    with ResultsTable("invert", options) as table:
+        for spectrum in spectra_in(options, table):
             try:
                 result = invert(spectrum, **settings)
             except RvsemuError as e:
-                failed(spectrum.meta["file"], e, spectrum.meta)
+                table.failed(spectrum.meta["file"], e, spectrum.meta)
                 continue
             table.add(result)
-            print(f"{spectrum.meta['file']}: source {spectrum.meta.get('source_id', 'unknown')}\n{result}", flush=True)
-    return 2 if failures else 0
+            if not table.to_terminal:
+                print(
+                    f"{spectrum.meta['file']}: source {spectrum.meta.get('source_id', 'unknown')}\n{result}", flush=True
+                )
+    return table.status

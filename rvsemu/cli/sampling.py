@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from ..errors import RvsemuError
-from ..fitting import FitFailure, sample
+from ..fitting import sample
 from ..observing.results import name_of
 from .common import command, headless, made_plots, save_figure
 from .options import whole
 from .settings import add_settings, settings_of
-from .tables import ResultsTable, add_table_options, complain, spectra_in
+from .tables import ResultsTable, add_table_options, spectra_in
 
 
 def add_sample(commands):
@@ -38,28 +39,19 @@ def add_sample(commands):
 
 def _sample(options):
     settings = settings_of(options)
-    failures = []
-
-    def failed(path, error, meta=None):
-        failures.append(path)
-        complain("sample", path, error)
-        table.add(FitFailure(error, {"file": str(path), **(meta or {})}))
-
-    with ResultsTable(options.table, options.overwrite, options.resume) as table:
-        for spectrum in spectra_in(options.files, options.source_id, failed):
-            if table.has(spectrum):
-                continue
+    with ResultsTable("sample", options) as table:
+        for spectrum in spectra_in(options, table):
             try:
-                table.add(_one(spectrum, options, settings))
+                table.add(_one(spectrum, options, settings, table.to_terminal))
             except RvsemuError as e:
-                failed(spectrum.meta["file"], e, spectrum.meta)
+                table.failed(spectrum.meta["file"], e, spectrum.meta)
             except KeyboardInterrupt:
-                print(f"what has been sampled is in {options.out}: the same command goes on with it")
+                print(f"what has been sampled is in {options.out}: the same command goes on with it", file=sys.stderr)
                 raise
-    return 2 if failures else 0
+    return table.status
 
 
-def _one(spectrum, options, settings):
+def _one(spectrum, options, settings, silent):
     """Sample one spectrum, print the result and write its plots."""
     name = name_of(spectrum.meta, Path(spectrum.meta["file"]).stem)
     folder = Path(options.out)
@@ -74,7 +66,8 @@ def _one(spectrum, options, settings):
         progress=not options.quiet,
         **settings,
     )
-    print(f"{spectrum.meta['file']}: in {folder / f'{name}.h5'}\n{posterior}", flush=True)
+    if not silent:
+        print(f"{spectrum.meta['file']}: in {folder / f'{name}.h5'}\n{posterior}", flush=True)
     if options.plot:
         headless()
         save_figure(posterior.plot_corner(), made_plots(options.plot) / f"{name}-corner.png", True)

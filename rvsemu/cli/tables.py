@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from astropy import units as u
@@ -14,21 +16,24 @@ from astropy.utils.masked import Masked
 
 from .._compat import Spectrum
 from ..errors import RvsemuError, SpectrumError
-from ..observing.results import identity_of
+from ..fitting import FitFailure
+from ..observing.results import identity_of, name_of
 from ..spectra import read_rvs
-from ..spectra.write import check_writable, write_table
+from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
 
-__all__ = ["ResultsTable", "add_table_options", "spectra_in"]
+__all__ = ["Lines", "ResultsTable", "add_table_options", "spectra_in"]
 
 _EVERY = 30.0  # seconds between two writes
+_NARROW = 15  # characters of a label on the terminal
 _NAMES = ("file", "source_id", "transit_id", "obs_time_rv")
 
 
 def add_table_options(parser, option=("-o", "--out")) -> None:
     """Options of commands that write a table of results."""
-    parser.add_argument(
-        *option, dest="table", metavar="TABLE", help="write a table of results: .ecsv, .fits, .csv or .vot"
-    )
+    text = f"write a table of results: {', '.join(TABLE_ENDINGS)}; - is the terminal, or what follows in a pipe"
+    parser.add_argument(*option, dest="table", metavar="TABLE", help=text)
+    formats = sorted(set(TABLE_ENDINGS.values()))
+    parser.add_argument("--format", choices=formats, help="of TABLE (default: that of its ending, ecsv for -)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument(
         "--resume", action="store_true", help="keep the rows of a TABLE that is there, and do what is missing"
@@ -40,12 +45,10 @@ class ResultsTable:
 
     Parameters
     ----------
-    path : str or None
-        File; None is no file.
-    overwrite : bool
-        Replace one that is there.
-    resume : bool
-        Go on with one that is there.
+    command : str
+        For messages.
+    options : Namespace
+        With what `add_table_options` adds.
 
     Raises
     ------
@@ -53,8 +56,16 @@ class ResultsTable:
         The path cannot be written, or is there and neither to be replaced nor to be resumed, or is no such table.
     """
 
-    def __init__(self, path, overwrite=False, resume=False):
-        self.path = None if path is None else check_writable(path, overwrite=overwrite or resume)
+    def __init__(self, command: str, options: Namespace):
+        path, resume = options.table, options.resume
+        self.to_terminal = path == "-"
+        if self.to_terminal and resume:
+            raise SpectrumError("--resume needs a file to go on with, not '-o -': name one.")
+        self._command, self._format = command, options.format or ("ecsv" if self.to_terminal else None)
+        self.path = None
+        if path is not None and not self.to_terminal:
+            self.path = check_writable(path, options.overwrite or resume, options.format or TABLE_ENDINGS)
+        self.failures = 0
         self._rows: list[QTable] = []
         self._written = time.monotonic()
         if self.path is not None and resume and self.path.exists():
@@ -75,9 +86,20 @@ class ResultsTable:
         """Whether a row of this spectrum was there already."""
         return _key(identity_of(spectrum.meta)) in self._done
 
+    @property
+    def status(self) -> int:
+        """Exit status of the command: 2 if there was a failure."""
+        return 2 if self.failures else 0
+
+    def failed(self, path, error, meta=None) -> None:
+        """Say on standard error what is wrong with a spectrum or a file, and add a row for it."""
+        print(f"rvsemu {self._command}: error: {_prefixed(path, error)}", file=sys.stderr)
+        self.failures += 1
+        self.add(FitFailure(error, {"file": str(path), **(meta or {})}))
+
     def add(self, result) -> None:
         """Add the rows of a result."""
-        if self.path is None:
+        if self.path is None and not self.to_terminal:
             return
         rows = result.to_table()
         if self._old is not None and "teff" in rows.colnames:
@@ -85,15 +107,40 @@ class ResultsTable:
             self._old = None
         self._rows.append(rows)
         self._fresh += 1
-        if time.monotonic() - self._written > _EVERY:
+        if self.path is not None and time.monotonic() - self._written > _EVERY:
             self._write()
 
     def _write(self) -> None:
-        if self.path is None or not self._fresh:
+        if not self._fresh:
             return
         together = self._rows[0] if len(self._rows) == 1 else vstack(self._rows, metadata_conflicts="silent")
-        write_table(together, self.path, overwrite=True)
+        if self.path is None:
+            with TemporaryDirectory() as folder:
+                write_table(together, Path(folder, "table"), format=self._format)
+                sys.stdout.buffer.write(Path(folder, "table").read_bytes())
+        else:
+            write_table(together, self.path, overwrite=True, format=self._format)
         self._rows, self._fresh, self._written = [together], 0, time.monotonic()
+
+
+class Lines:
+    """Results as a table on the terminal, a line each as they come."""
+
+    def __init__(self) -> None:
+        self._widths: list[int] = []
+
+    def print(self, result) -> None:
+        """Print a line for a result, below a heading if it is the first."""
+        if not self._widths:
+            labels = [f"{name} [{q.unit}]".replace(" []", "") for name, q in result.labels.items()]
+            self._widths = [21, *(max(_NARROW, len(label) + 2) for label in labels), 7, 0]
+            self._line("spectrum", *labels, "chi2", "flags")
+        values = [result.text(name) for name in result.labels]
+        name = name_of(result.meta, Path(result.meta["file"]).name)
+        self._line(name, *values, f"{result.reduced_chi2:.2f}", ",".join(result.flags) or "none")
+
+    def _line(self, *texts) -> None:
+        print("".join(f"{text:<{width}}" for text, width in zip(texts, self._widths, strict=True)), flush=True)
 
 
 def _give_units(table, like) -> None:
@@ -124,25 +171,21 @@ def _key(row) -> tuple:
     return tuple("" if x is None or np.ma.is_masked(x) or x != x else str(x) for x in plain)
 
 
-def spectra_in(files, source_id, failed) -> Iterator[Spectrum]:
-    """Spectra of all files; a file that cannot be read is told to `failed` (path, error), and the others go on."""
-    for path in files:
+def spectra_in(options: Namespace, table: ResultsTable) -> Iterator[Spectrum]:
+    """Spectra of all files that `table` does not have; a file that cannot be read fails, and the others go on."""
+    for path in options.files:
         try:
-            spectra = read_rvs(path, source_id)
+            spectra = read_rvs(path, options.source_id)
         except (OSError, RvsemuError) as e:
-            failed(path, e)
+            table.failed(path, e)
             continue
         for spectrum in spectra:
             spectrum.meta.setdefault("file", str(path))
-            yield spectrum
+            if not table.has(spectrum):
+                yield spectrum
 
 
-def prefixed(path, error) -> str:
+def _prefixed(path, error) -> str:
     """Text of an error, with the file that it is about."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
     return text if Path(path).name in text else f"{path}: {text}"
-
-
-def complain(command, path, error) -> None:
-    """Say on standard error what is wrong with a file."""
-    print(f"rvsemu {command}: error: {prefixed(path, error)}", file=sys.stderr)

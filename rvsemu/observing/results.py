@@ -146,7 +146,7 @@ class Result(ABC):
         kind = type(self).__name__
         if isinstance(self.flags, list):
             return f"<{kind} of {len(self.flags)} spectra: {', '.join(self.labels)}>"
-        rows = [f"  {name:<16}{self._text(name)} {value.unit}".rstrip() for name, value in self.labels.items()]
+        rows = [f"  {name:<16}{self.text(name)} {value.unit}".rstrip() for name, value in self.labels.items()]
         quality = [f"  {line}" for line in self._quality()]
         return "\n".join([f"<{kind}", *rows, *quality, f"  flags: {', '.join(self.flags) or 'none'}>"])
 
@@ -156,7 +156,7 @@ class Result(ABC):
             return self.to_table()._repr_html_()
         names = list(self.labels)
         units = [str(self.labels[name].unit) for name in names]
-        table = Table([names, [self._text(name) for name in names], units], names=("label", "value", "unit"))
+        table = Table([names, [self.text(name) for name in names], units], names=("label", "value", "unit"))
         lines = [*self._quality(), *describe(self.flags)] if self.flags else [*self._quality(), "flags: none"]
         return table._repr_html_() + "".join(f"<div>{escape(line)}</div>" for line in lines)
 
@@ -186,8 +186,8 @@ class Result(ABC):
             table[name] = [str(self.meta.get(name))] * rows
         return table
 
-    def _text(self, name) -> str:
-        """Value and error, to two digits of the error."""
+    def text(self, name: str) -> str:
+        """Value and error of a label, to two digits of the error."""
         value, error = self.labels[name].value, self.errors[name].value
         if error == 0:
             return f"{value:g} (fixed)"

@@ -1,6 +1,7 @@
 """Values out of the cells of a table, whatever the file stored them as: text, numbers, masked arrays."""
 
 import re
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from .tables import is_missing
 __all__ = ["as_floats", "as_scalar", "is_array"]
 
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_NOTHING_READ = -1.0
+"""What `numpy.fromstring` makes of blanks between two commas, without a word."""
 _INTEGER = re.compile(r"[+-]?[0-9]+$")
 
 
@@ -53,6 +56,9 @@ def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
         If a text is no number, or an array in text is not closed.
     """
     if isinstance(cells, str):
+        numbers = _numbers(cells)
+        if numbers is not None:
+            return numbers
         cells = _split(cells, name, label)
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
         return np.ma.filled(np.ma.asarray(cells).astype(float), np.nan).ravel()
@@ -60,6 +66,22 @@ def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
         return np.array([_as_float(cell) for cell in cells], dtype=float)
     except (TypeError, ValueError) as error:
         raise SpectrumError(f"{label}: column {name}: {error}; the file is damaged, download it again") from error
+
+
+def _numbers(text: str) -> np.ndarray | None:
+    """The numbers of an array in text, read by NumPy at once; None where a cell is neither a number, NaN nor null."""
+    text = text.strip()
+    if "," not in text or text[-1] != _BRACKETS.get(text[0]):
+        return None
+    inner = text[1:-1].replace("null", "nan")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of text that is no number: the count tells
+        try:
+            numbers = np.fromstring(inner, sep=",")
+        except ValueError:
+            return None
+    empty = np.any(numbers == _NOTHING_READ)
+    return numbers if numbers.size == inner.count(",") + 1 and not empty else None
 
 
 def _split(text: str, name: str, label: str) -> list[str]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -22,7 +23,7 @@ from .tables import GRID_STEPS, WRITTEN, NotRVSError, SpectrumTable, read_tables
 from .unpacking import Skipped, sniff, unpacked
 from .written import WrittenRecord
 
-__all__ = ["Record", "read_records", "select"]
+__all__ = ["PlainSpectrum", "Record", "read_records", "record_of_row", "select"]
 
 _FIRST = 846.0
 _ON_GRID = 1e-3  # nm; single precision rounds at 3e-5
@@ -40,6 +41,26 @@ _RELEASE_NAME = re.compile(r"Gaia[ _-]?(E?DR\d)", re.IGNORECASE)
 _SOURCE_NAME = re.compile(r"Gaia[ _]E?DR\d[ _](\d+)", re.IGNORECASE)
 # a solution_id names the processing; this is the one of the DR3 mean spectra
 _RELEASE_OF_SOLUTION = {5950420259779346465: "Gaia DR3"}
+
+
+@dataclass(frozen=True, eq=False)
+class PlainSpectrum:
+    """What a fit asks a `specutils.Spectrum` for, and nothing else.
+
+    Parameters
+    ----------
+    spectral_axis, flux : Quantity, shape (n,)
+    uncertainty : StdDevUncertainty
+    mask : ndarray of bool, shape (n,)
+        True at bad pixels.
+    meta : dict
+    """
+
+    spectral_axis: u.Quantity
+    flux: u.Quantity
+    uncertainty: StdDevUncertainty
+    mask: np.ndarray
+    meta: dict
 
 
 @dataclass(frozen=True)
@@ -83,11 +104,21 @@ class Record:
         SpectrumError
             If there is no good pixel.
         """
+        return Spectrum(**vars(self.plain()))
+
+    def plain(self) -> PlainSpectrum:
+        """The same without the cost of a specutils spectrum.
+
+        Raises
+        ------
+        SpectrumError
+            If there is no good pixel.
+        """
         bad = self.bad
         if bad.all():
             name = f"source {self.source_id}" if self.source_id is not None else "the spectrum"
             raise SpectrumError(f"{self.table.label}: {name} has no good pixel; choose another")
-        return Spectrum(
+        return PlainSpectrum(
             flux=np.where(bad, np.nan, self.flux) * u.dimensionless_unscaled,
             spectral_axis=self.wavelength * u.nm,
             uncertainty=StdDevUncertainty(self.error),
@@ -240,6 +271,26 @@ def _records(table: SpectrumTable, skipped: Skipped | None) -> Iterator[Record |
             skipped.append(error)
 
 
+def record_of_row(table: SpectrumTable, cells: Mapping[str, Any]) -> Record:
+    """Record of one row of a table of the RAW structure that is read row by row.
+
+    Parameters
+    ----------
+    table : SpectrumTable
+        Label, units and params, and the names of its columns, which need no rows.
+    cells : mapping of str to object
+        One for each column.
+
+    Raises
+    ------
+    SpectrumError
+        The row cannot be used.
+    """
+    pixels = {name: cells[name] for name in _DATA_COLUMNS if name in cells}
+    scalars = {name: as_scalar(cell) for name, cell in cells.items() if not (name in _DATA_COLUMNS or is_array([cell]))}
+    return _record(table, pixels, scalars, "RAW", False)
+
+
 def _raw(table: SpectrumTable) -> Iterator[tuple]:
     names = [name for name, cells in table.columns.items() if not (name in _DATA_COLUMNS or is_array(cells))]
     for row in range(len(table)):
@@ -270,14 +321,23 @@ def _record(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, a
     match = _SOURCE_NAME.search(Path(table.label).name)
     if alone and match and "source_id" not in scalars:
         scalars["source_id"] = int(match[1])
-    for name in (*_ID_COLUMNS, "solution_id"):
-        _check_id(table.label, name, scalars.get(name, 1))
+    try:
+        for name in (*_ID_COLUMNS, "solution_id"):
+            _check_id(table.label, name, scalars.get(name, 1))
+        return Record(table, *_pixels(table, pixels, scalars), scalars, structure)
+    except SpectrumError as error:
+        error.about = {name: scalars[name] for name in _ID_COLUMNS if isinstance(scalars.get(name), int)}
+        raise
+
+
+def _pixels(table: SpectrumTable, pixels: dict, scalars: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelength, flux and error, checked."""
     flux, error = (as_floats(pixels[name], name, table.label) for name in ("flux", "flux_error"))
     if flux.shape != error.shape:
         raise SpectrumError(f"{table.label}: {flux.size} fluxes but {error.size} errors; download the file again")
     wavelength = _wavelength(table, pixels.get("wavelength"), flux.size)
     _check_complete(table, wavelength, scalars)
-    return Record(table, wavelength, flux, error, scalars, structure)
+    return wavelength, flux, error
 
 
 def _check_id(label: str, name: str, value: object) -> None:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
+from typing import Any
 
 import numpy as np
 from astropy.io import fits, votable
@@ -23,7 +24,16 @@ from astropy.units import UnitsWarning
 from ..errors import SpectrumError
 from .unpacking import DAMAGE, sniff
 
-__all__ = ["GRID_STEPS", "WRITTEN", "NotRVSError", "SpectrumTable", "is_missing", "read_tables"]
+__all__ = [
+    "GRID_STEPS",
+    "WRITTEN",
+    "NotRVSError",
+    "SpectrumTable",
+    "TextHeader",
+    "check_fields",
+    "is_missing",
+    "read_tables",
+]
 
 GRID_STEPS = {2401: 0.01, 961: 0.025}
 """Step of the published RVS grids in nm, by number of samples; all of them start at 846 nm."""
@@ -113,39 +123,77 @@ def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
             f"{label}: not an RVS spectrum file; give CSV, ECSV, VOTable or FITS, or a zip archive of them"
         )
     lines = text.splitlines()
-    comments = [line for line in lines if line.startswith("#")]
-    header = _ecsv_header(comments, label)
-    rows = csv.reader(
-        (line for line in lines if line and not line.startswith("#")),
-        delimiter=header.get("delimiter", " ") if header else ",",
-        skipinitialspace=True,
-        strict=True,
-    )
+    header = TextHeader.of([line for line in lines if line.startswith("#")], label)
+    rows = csv.reader((line for line in lines if line and not line.startswith("#")), **header.dialect)
     try:
-        names = [name.strip().lower() for name in next(rows, [])]
-        _require(names, label, WRITTEN in names or WRITTEN in dict(header.get("meta") or {}))
+        names = header.names(next(rows, []))
         cells = [row for row in rows if row]
     except csv.Error as error:
         raise SpectrumError(f"{label}: {error}: {DAMAGE}") from error
     for number, row in enumerate(cells, start=1):
-        if len(row) != len(names):
-            raise SpectrumError(f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {DAMAGE}")
+        check_fields(row, names, number, label)
     columns = dict(zip(names, zip(*cells, strict=True), strict=True)) if cells else {"flux": ()}
-    described = [entry for entry in header.get("datatype", []) if entry.get("unit")]
-    units = {entry["name"].lower(): str(entry["unit"]) for entry in described}
-    params = {str(key).lower(): value for key, value in dict(header.get("meta") or {}).items()}
+    params = dict(header.params)
     if WRITTEN in columns:
         params[WRITTEN] = columns.pop(WRITTEN)[0]
     _require_last_line(text, columns, label, WRITTEN in params)
-    yield from _if_rows(SpectrumTable(label, columns, units, params))
+    yield from _if_rows(SpectrumTable(label, columns, header.units, params))
 
 
-def _ecsv_header(comments: list[str], label: str) -> Mapping:
+@dataclass(frozen=True)
+class TextHeader:
+    """What the comments at the beginning of a CSV or ECSV file say.
+
+    Parameters
+    ----------
+    label : str
+        The file, for messages.
+    delimiter : str
+        Between the fields of a row.
+    units : mapping of str to str
+        Units of the columns that have one, by lower-case names.
+    params : mapping of str to object
+        Scalars, by lower-case names.
+    """
+
+    label: str
+    delimiter: str
+    units: Mapping[str, str]
+    params: Mapping[str, object]
+
+    @classmethod
+    def of(cls, comments: Sequence[str], label: str) -> TextHeader:
+        """Header in the lines that begin with ``#``."""
+        header = _ecsv_header(comments, label)
+        described = [entry for entry in header.get("datatype", []) if entry.get("unit")]
+        units = {entry["name"].lower(): str(entry["unit"]) for entry in described}
+        params = {str(key).lower(): value for key, value in dict(header.get("meta") or {}).items()}
+        return cls(label, header.get("delimiter", " ") if header else ",", units, params)
+
+    @property
+    def dialect(self) -> dict[str, Any]:
+        """Arguments of `csv.reader`."""
+        return {"delimiter": self.delimiter, "skipinitialspace": True, "strict": True}
+
+    def names(self, row: Sequence[str]) -> list[str]:
+        """Lower-case names of the columns, in the first row; refused if they are not those of a spectrum."""
+        names = [name.strip().lower() for name in row]
+        _require(names, self.label, WRITTEN in names or WRITTEN in self.params)
+        return names
+
+
+def check_fields(row: Sequence[str], names: Sequence[str], number: int, label: str) -> None:
+    """Refuse a row that has not one field for each column."""
+    if len(row) != len(names):
+        raise SpectrumError(f"{label}: row {number} has {len(row)} fields instead of {len(names)}: {DAMAGE}")
+
+
+def _ecsv_header(comments: Sequence[str], label: str) -> Mapping:
     """Units, metadata and delimiter from the YAML comments of ECSV; empty for plain CSV."""
     if not comments or not comments[0].startswith("# %ECSV"):
         return {}
     try:
-        header = get_header_from_yaml([re.sub("^# ?", "", line) for line in comments[1:]])
+        header = get_header_from_yaml([re.sub("^# ?", "", line.rstrip()) for line in comments[1:]])
     except YamlParseError as error:
         raise SpectrumError(f"{label}: the ECSV header cannot be read: {DAMAGE}") from error
     return header if isinstance(header, Mapping) else {}

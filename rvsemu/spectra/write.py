@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -22,20 +24,35 @@ from ..errors import SpectrumError, SpectrumWarning
 from .tables import WRITTEN
 from .written import UNCERTAINTIES, encode, quantity_as_json
 
-__all__ = ["check_writable", "write_spectrum", "write_table"]
+__all__ = ["TABLE_ENDINGS", "check_writable", "write_spectrum", "write_table"]
 
 _FORMATS = {".fits": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable", ".xml": "votable"}
+_ASTROPY = {"csv": "ascii.csv", "ecsv": "ascii.ecsv"}
+TABLE_ENDINGS = {
+    ".ecsv": "ecsv",
+    ".fits": "fits",
+    ".csv": "csv",
+    ".vot": "votable",
+    ".xml": "votable",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+"""Formats of tables, by the endings of their names."""
 
 
-def check_writable(path: str | os.PathLike, overwrite: bool = False) -> Path:
+def check_writable(
+    path: str | os.PathLike, overwrite: bool = False, endings: str | Iterable[str] = tuple(_FORMATS)
+) -> Path:
     """Check before any work is done that a file can be written later.
 
     Parameters
     ----------
     path : str or path-like
-        File to write; its ending must be one of .fits, .ecsv, .csv, .vot and .xml.
+        File to write.
     overwrite : bool
         Whether it may be there already.
+    endings : iterable of str or str
+        What its name may end in; a str is the name of a format, which allows all.
 
     Returns
     -------
@@ -51,8 +68,8 @@ def check_writable(path: str | os.PathLike, overwrite: bool = False) -> Path:
         raise SpectrumError(f"path={path!r} is not the name of a file; give a str or a pathlib.Path.")
     path = Path(path)
     folder = path.absolute().parent
-    if path.suffix.lower() not in _FORMATS:
-        raise SpectrumError(f"{path}: the ending '{path.suffix}' is unknown; use one of {', '.join(_FORMATS)}.")
+    if not isinstance(endings, str) and path.suffix.lower() not in endings:
+        raise SpectrumError(f"{path}: the ending '{path.suffix}' is unknown; use one of {', '.join(endings)}.")
     if not folder.is_dir():
         raise SpectrumError(f"{path}: the folder {folder} does not exist; make it first.")
     if not os.access(folder, os.W_OK):
@@ -64,28 +81,52 @@ def check_writable(path: str | os.PathLike, overwrite: bool = False) -> Path:
     return path
 
 
-def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-    """Write a table in the format of its ending.
+def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = False, format: str | None = None) -> None:
+    """Write a table in the format of its ending, or another.
 
     Parameters
     ----------
     table : astropy.table.Table
         For example rows of `FitResult.to_table`, stacked.
     path : str or path-like
-        Ending in .fits, .ecsv, .csv, .vot or .xml. CSV has no units.
+        Ending in .fits, .ecsv, .csv, .vot, .xml, .json or .parquet, unless the format is given. CSV and JSON have no
+        units, Parquet needs pyarrow.
     overwrite : bool
         Replace the file if there is one; it is replaced only when the new one is complete.
+    format : {'ecsv', 'fits', 'csv', 'votable', 'json', 'parquet'}, optional
+        Default: that of the ending.
 
     Raises
     ------
     SpectrumError
-        The file exists, or cannot be written.
+        The file exists, or cannot be written, or pyarrow is not installed.
     """
-    with _output(path, overwrite) as (temporary, format), warnings.catch_warnings():
+    path = check_writable(path, overwrite, format or TABLE_ENDINGS)
+    format = format or TABLE_ENDINGS[path.suffix.lower()]
+    with _complete(path) as temporary, warnings.catch_warnings():
         # astropy remarks that "dex" is in no standard of FITS or VOTable, and reads it back all the same
         warnings.filterwarnings("ignore", message=".*(unit string|could not be saved in native FITS).*")
         warnings.simplefilter("ignore", UnitsWarning)
-        table.write(temporary, format=format, overwrite=True)
+        if format == "json":
+            temporary.write_text(_json(table), encoding="utf-8")
+            return
+        try:
+            table.write(temporary, format=_ASTROPY.get(format, format), overwrite=True)
+        except ImportError:
+            raise SpectrumError(f'{path}: Parquet needs pyarrow: pip install "rvsemu[catalog]".') from None
+
+
+def _json(table: Table) -> str:
+    """A list of one object per row, null where there is no value."""
+    columns = {name: np.ma.asarray(getattr(table[name], "value", table[name])) for name in table.colnames}
+    rows = [{name: _plain_value(values[i]) for name, values in columns.items()} for i in range(len(table))]
+    return "[\n" + ",\n".join(json.dumps(row, allow_nan=False) for row in rows) + "\n]\n"
+
+
+def _plain_value(value: Any) -> Any:
+    if value is np.ma.masked or value != value:
+        return None
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def write_spectrum(spectrum: Spectrum, path: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -134,11 +175,18 @@ def write_spectrum(spectrum: Spectrum, path: str | os.PathLike, *, overwrite: bo
 
 @contextmanager
 def _output(path, overwrite: bool) -> Iterator[tuple[Path, str]]:
-    """A temporary file that becomes `path`, and its format; what goes wrong names `path`."""
+    """A temporary file that becomes `path`, and its format."""
     path = check_writable(path, overwrite)
+    with _complete(path) as temporary:
+        yield temporary, _FORMATS[path.suffix.lower()]
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """A temporary file that becomes `path`; what goes wrong names `path`."""
     try:
         with replacing(path) as temporary:
-            yield temporary, _FORMATS[path.suffix.lower()]
+            yield temporary
     except OSError as error:
         raise SpectrumError(
             f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder."

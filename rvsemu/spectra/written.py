@@ -107,6 +107,15 @@ class WrittenRecord:
         """The source, if the spectrum has one."""
         return self.stated["meta"].get("source_id")
 
+    @property
+    def scalars(self) -> dict:
+        """The ``meta`` of the spectrum."""
+        return self.stated["meta"]
+
+    def plain(self) -> Spectrum:
+        """The spectrum."""
+        return self.spectrum()
+
     def spectrum(self) -> Spectrum:
         """The spectrum as it was written; ``meta["file"]`` is the file that it was read from."""
         axis, *_ = self.stated["units"]

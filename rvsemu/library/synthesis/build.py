@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..._workers import cores, dask_executor
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN
 from ..model import Library
@@ -165,11 +165,6 @@ def _wanted(settings, draws, first, within) -> list:
     return [(i, draws[i]) for i in np.flatnonzero(wanted).tolist()]
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def _executor(jobs, dask):
     """An executor of `concurrent.futures`, and how many spectra it computes at a time.
@@ -177,7 +172,7 @@ def _executor(jobs, dask):
     Threads are enough on one machine: each waits for a SYNSPEC process of its own.
     """
     if dask is None:
-        jobs = jobs or _cores()
+        jobs = jobs or cores()
         with ThreadPoolExecutor(jobs) as executor:
             try:
                 yield executor, jobs
@@ -185,18 +180,8 @@ def _executor(jobs, dask):
                 executor.shutdown(wait=False, cancel_futures=True)
                 raise
         return
-    try:
-        from dask.distributed import Client
-    except ImportError:
-        raise SynthesisError('--dask needs Dask: pip install "rvsemu[dask]".') from None
-    try:
-        client = Client(dask, timeout="20s", set_as_default=False)
-    except (OSError, ValueError) as e:
-        raise SynthesisError(f"dask={dask}: no scheduler answers there ({e}); start one with 'dask scheduler'.") from e
-    with client:
-        client.wait_for_workers(1, timeout=60)
-        width = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-        yield client.get_executor(pure=False, retries=2), width
+    with dask_executor(dask, SynthesisError) as found:
+        yield found
 
 
 def _compute(todo, executor, width, arguments, journal, progress):

@@ -1,0 +1,109 @@
+"""The columns of a catalogue: what they are called and mean, and their values in the result of a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+
+from ..fitting import FitResult, Settings
+from ..observing.flags import to_bits
+
+__all__ = ["Column", "columns_of", "values_of", "what_it_is"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Parameters
+    ----------
+    name, description : str
+    kind : {'int64', 'int32', 'double', 'float', 'bool', 'string'}
+        Type of Arrow.
+    unit : str
+        Empty if there is none.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    description: str
+
+
+_NAMES = (
+    Column("file", "string", "", "File with the spectrum; with member after a colon, in an archive"),
+    Column("source_id", "int64", "", "Gaia source"),
+    Column("transit_id", "int64", "", "Transit of an epoch spectrum"),
+    Column("obs_time_rv", "double", "d", "Time of the transit, BJD(TCB) - 2455197.5"),
+    Column("ra", "double", "deg", "Right ascension as in the file"),
+    Column("dec", "double", "deg", "Declination as in the file"),
+    Column("frame", "string", "", "Frame of the wavelengths: rest, barycentric or unknown"),
+    Column("combined_ccds", "int32", "", "CCD spectra combined"),
+    Column("signal_to_noise", "float", "", "Median of flux / stated error"),
+)
+_QUALITY = (
+    Column("chi2", "float", "", "Of the best fit, with the errors of noise, emulator and models"),
+    Column("reduced_chi2", "float", "", "The same per degree of freedom"),
+    Column("noise_chi2", "float", "", "Reduced chi2 without the errors of models"),
+    Column("residual_rms", "float", "", "Observed - model, in units of the continuum"),
+    Column("n_pixels", "int32", "", "Pixels compared"),
+    Column("n_outliers", "int32", "", "Pixels that are more likely outliers than not"),
+    Column("errors_smoothed", "bool", "", "Whether a smooth level of the errors was used"),
+    Column("errors_scaled_by", "float", "", "Factor of the noise in the errors of labels"),
+)
+_DRAWS = Column("effective_draws", "float", "", "Independent draws that the weighted ones are worth")
+_FLAGS = (
+    Column("flags", "string", "", "Names of the flags, joined by commas; none if there are none"),
+    Column("flag_bits", "int32", "", "The same as bits: see rvsemu.observing.flags"),
+)
+_FROM_META = ("file", "source_id", "transit_id", "obs_time_rv", "ra", "dec", "frame")
+
+
+def columns_of(settings: Settings) -> list[Column]:
+    """Columns of a catalogue that is fitted with `settings`, in order."""
+    parameters = settings.parameters()
+    out = list(_NAMES)
+    for label in parameters.space.labels:
+        what = label.description or label.name
+        out.append(Column(label.name, "double", label.unit, what))
+        out.append(Column(f"{label.name}_error", "double", label.unit, f"Standard deviation: {what}"))
+        if label.name == "vsini":
+            out.append(Column("vsini_upper_limit", "double", label.unit, "95 % limit of v sin i where it may be zero"))
+    units = {label.name: u.Unit(label.unit) for label in parameters.space.labels}
+    for a, b in combinations_with_replacement(parameters.free_names, 2):
+        unit = (units[a] * units[b]).to_string()
+        out.append(Column(f"covariance_{a}_{b}", "float", unit, f"Covariance of {a} and {b}"))
+    draws = [_DRAWS] if settings.errors == "sampled" else []
+    return [*out, *_QUALITY, *draws, *_FLAGS]
+
+
+def what_it_is(spectrum: Any) -> dict[str, Any]:
+    """Values of the columns that a spectrum has before it is fitted, and its result has no longer."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = spectrum.flux.value / spectrum.uncertainty.array
+    good = np.isfinite(ratio) & ~np.asarray(False if spectrum.mask is None else spectrum.mask)
+    signal = float(np.median(ratio[good])) if good.any() else np.nan
+    return {"combined_ccds": spectrum.meta.get("combined_ccds"), "signal_to_noise": signal}
+
+
+def values_of(result: FitResult, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the columns by name: those of a fit, and those that were `known` before."""
+    out = {name: result.meta.get(name) for name in _FROM_META} | dict(known)
+    for name, value in result.labels.items():
+        out[name], out[f"{name}_error"] = float(value.value), float(result.errors[name].value)
+    out["vsini_upper_limit"] = next((float(x.value) for x in result.upper_limits().values()), None)
+    free = list(enumerate(result.free_names))
+    for (i, a), (j, b) in combinations_with_replacement(free, 2):
+        out[f"covariance_{a}_{b}"] = float(result.covariance[i, j])
+    for name in ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers"):
+        out[name] = getattr(result, name)
+    for name in ("errors_smoothed", "errors_scaled_by"):
+        out[name] = result.meta[name]
+    out["effective_draws"] = None if result.draws is None else float(result.draws.effective)
+    out["flags"], out["flag_bits"] = ",".join(result.flags) or "none", to_bits(result.flags)
+    return out

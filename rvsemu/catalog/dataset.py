@@ -1,0 +1,217 @@
+"""The folder of a catalogue: partitions in Parquet, each written once and whole, with what was rejected on the way."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io.votable import from_table
+from astropy.table import Column as TableColumn
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.table.meta import get_yaml_from_table
+from astropy.units import Unit
+
+from .._storage import replacing
+from ..errors import SpectrumError
+from ..spectra.stream import Rejected
+from .columns import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Part", "arrow", "parts_of", "read_catalog", "rejects_of", "write_part", "write_rejects"]
+
+_PART = "rvsemu.part"
+_KINDS = {"int64": "i8", "int32": "i4", "double": "f8", "float": "f4", "bool": "?", "string": "U8"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A partition that is there.
+
+    Parameters
+    ----------
+    path : Path
+    unit, number : int
+        Group of input files, and place within it.
+    last : bool
+        Whether the group has no more.
+    spectra, rejected, expected : int
+        Rows; spectra that could not be used, and among them epoch spectra that were empty or not normalised.
+    """
+
+    path: Path
+    unit: int
+    number: int
+    last: bool
+    spectra: int
+    rejected: int
+    expected: int
+
+
+def arrow() -> Any:
+    """The module pyarrow.parquet.
+
+    Raises
+    ------
+    SpectrumError
+        It is not installed.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise SpectrumError('a catalogue needs pyarrow: pip install "rvsemu[catalog]".') from None
+    return pyarrow.parquet
+
+
+def part_path(folder: Path, unit: int, number: int) -> Path:
+    """Where a partition belongs: the order of the names is that of the input."""
+    return folder / f"part-{unit:06d}-{number:06d}.parquet"
+
+
+# ---------------------------------------------------------------- writing
+def write_part(
+    path: Path, columns: Sequence[Column], rows: Sequence[Mapping], rejects: Sequence[Rejected], about: Mapping
+) -> None:
+    """Write a partition: `rows`, and in its metadata what was rejected and what it is `about`."""
+    import pyarrow as pa
+
+    part = {**about, "rejected": len(rejects), "expected": sum(one.expected for one in rejects)}
+    part["rejects"] = [asdict(one) for one in rejects]
+    described = [pa.field(c.name, c.kind, metadata=_about(c)) for c in columns]
+    values = {c.name: [row[c.name] for row in rows] for c in columns}
+    longest = {c.name: max((len(x or "") for x in values[c.name]), default=1) for c in columns if c.kind == "string"}
+    metadata = {**_metadata(columns, about["run"]), _PART: json.dumps(part)}
+    schema = pa.schema(described, {**metadata, **{f"table::len::{name}": str(n) for name, n in longest.items()}})
+    data = [pa.array(values[c.name], c.kind) for c in columns]
+    buffer = io.BytesIO()  # the file is written by Python, whose errors say which file and why
+    arrow().write_table(pa.Table.from_arrays(data, schema=schema), buffer, compression="zstd")
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def _about(column: Column) -> dict[str, str]:
+    unit = {"unit": column.unit} if column.unit else {}
+    return {**unit, "description": column.description}
+
+
+def _metadata(columns: Sequence[Column], run: Mapping) -> dict[str, bytes]:
+    """Units and descriptions as pyarrow, astropy (`Table.read`) and TOPCAT (VOParquet) look for them."""
+    empty = Table()
+    for c in columns:
+        empty[c.name] = MaskedColumn([], dtype=_KINDS[c.kind], unit=c.unit or None, description=c.description)
+    document = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # VOTable knows no dex
+        from_table(empty).to_xml(document)
+    return {
+        "rvsemu": json.dumps(run).encode(),
+        "table_meta_yaml": "\n".join(get_yaml_from_table(empty)).encode(),
+        "IVOA.VOTable-Parquet.version": b"1.0",
+        "IVOA.VOTable-Parquet.content": document.getvalue(),
+    }
+
+
+def write_rejects(parts: Sequence[Part], path: Path) -> None:
+    """Write the table of what was rejected, in the order of the input; no table if there is nothing."""
+    if not any(part.rejected for part in parts):
+        path.unlink(missing_ok=True)
+        return
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Rejected)], lineterminator="\n")
+        table.writeheader()
+        for part in parts:
+            table.writerows(asdict(one) for one in rejects_of(part))
+
+
+# ---------------------------------------------------------------- reading
+def parts_of(folder: Path, known: Mapping[Path, Part] | None = None) -> list[Part]:
+    """Partitions that are in a folder, in order; those that are `known` are not opened again."""
+    known = known or {}
+    paths = sorted(folder.glob("part-*.parquet"))
+    return [known[path] if path in known else _part(path) for path in paths]
+
+
+def _part(path: Path) -> Part:
+    footer, about = _footer(path)
+    names = ("unit", "number", "last", "rejected", "expected")
+    return Part(path, spectra=footer.num_rows, **{name: about[name] for name in names})
+
+
+def rejects_of(part: Part) -> Iterator[Rejected]:
+    """What was rejected next to the rows of a partition."""
+    return (Rejected(**one) for one in _footer(part.path)[1]["rejects"]) if part.rejected else iter(())
+
+
+def _footer(path: Path) -> tuple[Any, dict]:
+    pq = arrow()
+    import pyarrow as pa
+
+    try:
+        footer = pq.read_metadata(path)
+        return footer, json.loads(footer.metadata[_PART.encode()])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise SpectrumError(f"{path} is no partition of a catalogue ({error}): delete it, and run again.") from error
+
+
+def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) -> QTable:
+    """Read a catalogue, or some of its columns, as a table with units and descriptions.
+
+    Parameters
+    ----------
+    path : path
+        Folder that `fit_catalog` has made, or one of its files.
+    columns : sequence of str, optional
+        Names. Default: all.
+
+    Returns
+    -------
+    astropy.table.QTable
+        In the order of the input. What is not known is masked. ``meta["rvsemu"]`` has emulator and settings, as JSON.
+
+    Raises
+    ------
+    SpectrumError
+        It is no catalogue, lacks a column, or pyarrow is not installed.
+    """
+    import pyarrow as pa
+
+    folder = Path(path)
+    paths = [part.path for part in parts_of(folder)] if folder.is_dir() else [folder]
+    if not paths:
+        raise SpectrumError(f"{path}: no catalogue is there; give the folder that 'rvsemu catalog fit -o' has made.")
+    try:
+        known = arrow().read_schema(paths[0]).names
+        chosen = known if columns is None else list(columns)
+        if missing := set(chosen) - set(known):
+            raise SpectrumError(f"{path} has no column {missing.pop()}: it has {', '.join(known)}.")
+        data = pa.concat_tables([arrow().read_table(p, columns=chosen, partitioning=None) for p in paths])
+        run = data.schema.metadata[b"rvsemu"].decode()
+    except (pa.ArrowException, OSError, KeyError, TypeError) as error:
+        raise SpectrumError(f"{path} cannot be read as a catalogue ({error}).") from error
+    table = Table({name: _column(data, name) for name in data.column_names}, copy=False)
+    table.meta["rvsemu"] = run
+    return QTable(table, copy=False)
+
+
+def _column(data: pa.Table, name: str) -> TableColumn:
+    field, values = data.schema.field(name), data.column(name)
+    kind, missing = str(field.type), values.is_null().to_numpy()
+    if kind == "string":
+        plain = np.array([value or "" for value in values.to_pylist()], dtype="U")
+    else:
+        plain = values.fill_null(False if kind == "bool" else 0).to_numpy()
+        if kind in ("double", "float"):
+            plain = np.where(missing, np.nan, plain)
+    about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+    unit = about.get("unit")
+    given = {"unit": Unit(unit) if unit else None, "description": about.get("description")}
+    return MaskedColumn(plain, mask=missing, **given) if missing.any() else TableColumn(plain, **given)

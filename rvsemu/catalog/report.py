@@ -1,0 +1,218 @@
+"""A page about a catalogue: what its stars are, how well they are known, what the flags say, and the worst fits."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._storage import check_output, replacing
+from ..errors import RvsemuError, SpectrumError
+from ..fitting import fit
+from ..observing.flags import FLAGS, from_bits
+from ..spectra.bulk import entries
+from ..spectra.stream import Rejected, files_in, usable
+from .dataset import parts_of, read_catalog
+from .work import EMULATOR
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["write_report"]
+
+_MOST = 100_000  # stars in a plot
+_WORST = 4
+_LABELS = {"teff": "K", "logg": "dex", "mh": "dex", "vsini": "km/s", "radial_velocity": "km/s"}
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Catalogue {name}</title><style>
+body {{ font: 15px/1.45 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }}
+img {{ max-width: 100% }} table {{ border-collapse: collapse }} td {{ padding: 0 1em 0 0; vertical-align: top }}
+td.n {{ text-align: right; font-variant-numeric: tabular-nums }} h2 {{ margin-top: 1.6em }}
+</style></head><body><h1>Catalogue {name}</h1>{body}</body></html>
+"""
+
+
+@dataclass
+class _Seen:
+    """What is gathered while the partitions go by."""
+
+    spectra: int = 0
+    unflagged: int = 0
+    flags: Counter = field(default_factory=Counter)
+    some: list[Any] = field(default_factory=list)
+    worst: list[tuple] = field(default_factory=list)
+
+
+def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    """Write a page with plots about a catalogue: one HTML file, complete in itself.
+
+    It has numbers of spectra and of rejects, the Kiel diagram, errors against signal to noise, flags, and the fits with
+    the highest reduced chi2, which are made once more where their files are still there. Plots have at most 100,000
+    stars, every n-th of more.
+
+    Parameters
+    ----------
+    catalog : path
+        Folder that `fit_catalog` has made.
+    path : path
+        HTML file.
+    overwrite : bool
+        Replace a file that is there.
+
+    Raises
+    ------
+    SpectrumError
+        There is no catalogue, or the file cannot be written.
+
+    Examples
+    --------
+    >>> from rvsemu.catalog import write_report
+    >>> write_report("labels", "labels.html")  # doctest: +SKIP
+    """
+    folder, path = Path(catalog), check_output(path, SpectrumError, overwrite)
+    parts = parts_of(folder) if folder.is_dir() else []
+    if not parts:
+        raise SpectrumError(f"{folder}: no catalogue is there; give the folder that 'rvsemu catalog fit -o' has made.")
+    total = sum(part.spectra for part in parts)
+    seen = _Seen()
+    step = max(1, -(-total // _MOST))
+    for part in parts:
+        _look_at(part.path, seen, step)
+    rejected = sum(part.rejected for part in parts)
+    run = json.loads(read_catalog(parts[0].path, ["flag_bits"]).meta["rvsemu"])
+    sections = [_summary(run, total, rejected), *(_plots(seen) if total else []), *_worst_fits(folder, run, seen)]
+    with replacing(path) as temporary:
+        page = _PAGE.format(name=escape(folder.resolve().name), body="\n".join(sections))
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _look_at(path: Path, seen: _Seen, step: int) -> None:
+    table = read_catalog(path)
+    bits = np.asarray(table["flag_bits"])
+    for value, count in zip(*np.unique(bits, return_counts=True), strict=True):
+        seen.unflagged += int(count) * (value == 0)
+        for name in from_bits(int(value)):
+            seen.flags[name] += int(count)
+    first = -seen.spectra % step
+    plain = {name: np.asarray(getattr(table[name], "value", table[name])) for name in _needed(table.colnames)}
+    seen.some.append({name: values[first::step] for name, values in plain.items()})
+    rows = np.argsort(-plain["reduced_chi2"])[:_WORST]
+    for row in rows:
+        key = (float(plain["reduced_chi2"][row]), str(table["file"][row]), int(table["source_id"][row]))
+        seen.worst = heapq.nlargest(_WORST, [*seen.worst, (*key, str(table["flags"][row]))])
+    seen.spectra += len(table)
+
+
+def _needed(names: list[str]) -> list[str]:
+    known = [name for label in _LABELS for name in (label, f"{label}_error") if name in names]
+    return [*known, "signal_to_noise", "reduced_chi2"]
+
+
+# ---------------------------------------------------------------- sections
+def _summary(run: dict, total: int, rejected: int) -> str:
+    emulator = run["emulator"]
+    rows = {
+        "spectra fitted": f"{total:,}",
+        "rejected, or transits passed over": f"{rejected:,}",
+        "emulator": f"{emulator['recipe']} {emulator['version']}, fingerprint {emulator['fingerprint']}",
+        "settings": json.dumps(run["settings"]) if run["settings"] else "the defaults",
+        "rvsemu": run["rvsemu"],
+    }
+    return _table([(escape(name), escape(value)) for name, value in rows.items()])
+
+
+def _table(rows: Sequence[tuple[str, ...]], numbers: int = -1) -> str:
+    cells = [[f'<td class="n">{c}</td>' if i == numbers else f"<td>{c}</td>" for i, c in enumerate(r)] for r in rows]
+    return "<table>" + "".join(f"<tr>{''.join(row)}</tr>" for row in cells) + "</table>"
+
+
+def _plots(seen: _Seen) -> Iterator[str]:
+    some = {name: np.concatenate([one[name] for one in seen.some]) for name in seen.some[0]}
+    yield "<h2>Stars</h2>" + _image(_kiel(some), "Effective temperature, surface gravity and metallicity")
+    yield "<h2>Errors</h2>" + _image(_errors(some), "Errors of labels against signal to noise")
+    found = [(name, seen.flags[name]) for name in FLAGS if seen.flags[name]]
+    rows = [(f"<code>{n}</code>", f"{count:,}", f"{count / seen.spectra:.1%}", escape(FLAGS[n])) for n, count in found]
+    none = f"<p>{seen.unflagged:,} spectra ({seen.unflagged / seen.spectra:.1%}) have no flag.</p>"
+    yield "<h2>Flags</h2>" + none + _table(rows, numbers=1)
+
+
+def _kiel(some: dict[str, np.ndarray]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    ax = figure.add_subplot()
+    size = float(np.clip(3000 / len(some["teff"]), 0.5, 12))
+    dots = ax.scatter(some["teff"], some["logg"], c=some["mh"], s=size, cmap="viridis", rasterized=True)
+    figure.colorbar(dots, label="[M/H] (dex)")
+    ax.set(xlabel="effective temperature (K)", ylabel="log g (dex)")
+    ax.invert_xaxis()
+    ax.invert_yaxis()
+    return figure
+
+
+def _errors(some: dict[str, np.ndarray]) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    names = [name for name in _LABELS if np.any(some.get(f"{name}_error", np.zeros(1)) > 0)]
+    figure = Figure(figsize=(10, 2.9 * -(-(len(names) + 1) // 3)), layout="constrained")
+    panels = [(f"{name}_error", f"error of {name} ({_LABELS[name]})") for name in names]
+    panels.append(("reduced_chi2", "reduced chi2"))
+    for place, (column, text) in enumerate(panels, start=1):
+        ax = figure.add_subplot(-(-len(panels) // 3), 3, place)
+        ax.scatter(some["signal_to_noise"], some[column], s=5, color="C0", alpha=0.5, linewidths=0, rasterized=True)
+        ax.set(xlabel="signal to noise", ylabel=text, xscale="log", yscale="log")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
+    return figure
+
+
+def _worst_fits(folder: Path, run: dict, seen: _Seen) -> Iterator[str]:
+    if not seen.worst:
+        return
+    yield "<h2>Worst fits</h2><p>The highest reduced chi2; spectra and models anew where the files are there.</p>"
+    for chi2, file, source, flags in seen.worst:
+        yield f"<p>source {source}, reduced chi2 {chi2:.2f}, flags: {escape(flags)}; {escape(file)}</p>"
+        spectrum = _found(file, source)
+        if spectrum is not None:
+            yield _fit_again(spectrum, folder / EMULATOR, run)
+
+
+def _found(file: str, source: int) -> Any:
+    """The spectrum of a source in a file, or None."""
+    try:
+        paths = files_in(file.split(":")[0] if not Path(file).exists() else file)
+    except RvsemuError:
+        return None
+    found = (usable(entry, path) for path in paths for entry in entries(path))
+    return next((one for one in found if not isinstance(one, Rejected) and one.meta.get("source_id") == source), None)
+
+
+def _fit_again(spectrum: Any, emulator: Path, run: dict) -> str:
+    settings = {name: value for name, value in run["settings"].items() if name != "errors"}
+    try:
+        result = fit(spectrum, emulator=emulator, **settings)
+    except (RvsemuError, TypeError):
+        return "<p>It cannot be fitted with settings that the catalogue has only a digest of.</p>"
+    figure = result.plot().figure
+    figure.set_size_inches(10, 4)
+    return _image(figure, "Spectrum, model and residual")
+
+
+def _image(figure: Figure, text: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'

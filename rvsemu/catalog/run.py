@@ -1,0 +1,230 @@
+"""`fit_catalog`: the labels of any number of stars, by many workers, whatever interrupts them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .._storage import check_folder, is_path, made_folder, replacing, shipped_files
+from .._workers import cores, dask_executor, processes
+from ..emulator.model import DEFAULT, Emulator, resolve
+from ..errors import SettingsError, SpectrumError, check_whole
+from ..fitting import Settings
+from ..fitting.lock import exclusive
+from ..fitting.settings import takes_settings
+from ..spectra.stream import files_in
+from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
+from .dataset import Part, arrow, parts_of, read_catalog, write_rejects
+from .plan import PLAN, agreed, described, groups
+from .work import EMULATOR, Task, work
+
+__all__ = ["Summary", "fit_catalog"]
+
+_TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # of which there are folders
+_MOST_ROWS = 100_000
+_PAUSE = 1.0  # seconds between two looks at what is done
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run has done, earlier runs that it went on with included.
+
+    Parameters
+    ----------
+    path : Path
+        Folder, or table.
+    spectra : int
+        Rows of the table.
+    rejected : int
+        Files and spectra that could not be used.
+    expected : int
+        Epoch spectra that were empty or that the Gaia archive did not normalise, which every set of them has.
+    rejects : Path or None
+        Table (CSV) of both, with the reasons; None if there are none.
+    """
+
+    path: Path
+    spectra: int
+    rejected: int
+    expected: int
+    rejects: Path | None
+
+    def __str__(self) -> str:
+        parts = [f"{self.path}: {self.spectra} spectra fitted"]
+        if self.expected:
+            parts.append(f"{self.expected} transits that are empty or not normalised passed over")
+        if self.rejected:
+            parts.append(f"{self.rejected} rejected")
+        return ", ".join(parts) + (f"; the reasons are in {self.rejects}" if self.rejects else "")
+
+
+@takes_settings()
+def fit_catalog(
+    inputs: str | os.PathLike | Iterable[str | os.PathLike],
+    out: str | os.PathLike,
+    *,
+    jobs: int | None = None,
+    dask: str | None = None,
+    resume: bool = False,
+    rows: int = 1000,
+    progress: bool = True,
+    **settings: Any,
+) -> Summary:
+    """Fit the labels of all spectra of any number of files.
+
+    The result is the same to the last digit whatever the number of workers, and whether it was interrupted.
+
+    Parameters
+    ----------
+    inputs : path, or iterable of paths
+        Files and folders that `rvsemu.iter_rvs` reads.
+    out : path
+        Folder to make, of Parquet files of `rows` spectra each, or a table: .fits, .ecsv, .csv, .vot, .xml or .json.
+    jobs : int, optional
+        Processes on this machine, 1 to 1024, each with one thread for linear algebra. Default: one for each core. A
+        script that calls this needs ``if __name__ == "__main__":``, as the processes import it.
+    dask : str, optional
+        Address of a Dask scheduler, e.g. ``"tcp://10.0.0.1:8786"``, instead of `jobs`. Its workers need inputs and
+        `out` under the same names, and one thread each.
+    resume : bool
+        Go on with a run of the same inputs, settings and emulator that was interrupted.
+    rows : int
+        Spectra in a Parquet file, 10 to 100,000; as many at most are lost when a worker is killed.
+    progress : bool
+        Show a progress bar.
+    **settings
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    SpectrumError
+        An input does not exist, `out` has a run that is not to be resumed or is another one, a worker was killed, or
+        pyarrow is not installed. Spectra that cannot be used raise nothing: see `Summary.rejects`.
+    LabelError, SettingsError
+        As `rvsemu.fit`, or `jobs`, `rows` or `dask` make no sense.
+    OSError
+        `out` cannot be written, as on a full disk. What is there stays, and `resume` goes on with it.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.catalog import fit_catalog, read_catalog
+    >>> summary = fit_catalog("spectra/", "labels", jobs=4)  # doctest: +SKIP
+    >>> read_catalog("labels")["source_id", "teff", "teff_error"]  # doctest: +SKIP
+    """
+    arrow()
+    checked, emulator = Settings(**settings), resolve(settings.get("emulator"))
+    if checked.free_jitter:
+        raise SettingsError("jitter='free': least squares cannot find it; give a number.")
+    width = cores() if jobs is None else check_whole(SettingsError, "jobs", jobs, 1, 1024)
+    files, out = files_in(inputs), Path(out)
+    given = {name: value for name, value in settings.items() if name != "emulator"}
+    run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS))
+    as_table = out.suffix.lower() in _TABLES
+    folder = out.with_name(f"{out.name}.parts") if as_table else out
+    if as_table:
+        check_writable(out, endings=_TABLES)
+    check_folder(out, SpectrumError)
+    with _executor(width, dask) as (executor, workers), made_folder(folder), exclusive(folder / PLAN, 0.0):
+        agreed(folder, run, resume)
+        _clean(folder)
+        if not (folder / EMULATOR).exists():
+            _keep(settings.get("emulator"), folder / EMULATOR)
+        parts = _done(_tasks(folder, groups(files), workers, run, given), executor, folder, progress)
+        rejects = out.with_name(f"{out.stem}-rejects.csv") if as_table else folder / "_rejects.csv"
+        write_rejects(parts, rejects)
+        if as_table:
+            write_table(read_catalog(folder), out)
+    if as_table:
+        shutil.rmtree(folder)
+    expected = sum(part.expected for part in parts)
+    rejected = sum(part.rejected for part in parts)
+    spectra = sum(part.spectra for part in parts)
+    return Summary(out, spectra, rejected - expected, expected, rejects if rejected else None)
+
+
+def _keep(emulator: Emulator | str | os.PathLike | None, path: Path) -> None:
+    """Copy an emulator to a file, from which all workers read it."""
+    if isinstance(emulator, Emulator):
+        emulator.save(path, dtype="float32")
+        return
+    named = emulator is not None and is_path(emulator)
+    source = Path(str(emulator)) if named else shipped_files("emulators")[str(emulator or DEFAULT)]
+    with replacing(path) as temporary:
+        temporary.write_bytes(source.read_bytes())
+
+
+def _clean(folder: Path) -> None:
+    """Remove what processes that were killed have left half-written."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _executor(jobs: int, dask: str | None) -> Iterator[tuple[Executor, int]]:
+    if dask is not None:
+        with dask_executor(dask, SettingsError) as found:
+            yield found
+        return
+    with processes(jobs) as executor:
+        yield executor, jobs
+
+
+def _tasks(
+    folder: Path, units: list[tuple[str, ...]], workers: int, run: Mapping[str, Any], settings: Mapping[str, Any]
+) -> list[Task]:
+    """What is to be done; where there are few groups of files, each is read by many workers."""
+    stride = 1 if len(units) >= 4 * workers else workers
+    there: dict[int, set[int]] = {}
+    last = {}
+    for part in parts_of(folder):
+        there.setdefault(part.unit, set()).add(part.number)
+        if part.last:
+            last[part.unit] = part.number
+    todo = [u for u in range(len(units)) if not (u in last and there[u].issuperset(range(last[u] + 1)))]
+    about = {name: value for name, value in run.items() if name != "inputs"}
+    rows = run["rows"]
+    return [Task(str(folder), units[u], u, i, stride, rows, about, settings) for u in todo for i in range(stride)]
+
+
+def _done(tasks: list[Task], executor: Executor, folder: Path, progress: bool) -> list[Part]:
+    """The partitions, when all tasks have ended."""
+    from tqdm.auto import tqdm
+
+    running: set[Future] = {executor.submit(work, task) for task in tasks}
+    parts = parts_of(folder)
+    with tqdm(unit="spectrum", initial=_count(parts), disable=not progress, dynamic_ncols=True) as bar:
+        while running:
+            finished, running = wait(running, timeout=_PAUSE, return_when=FIRST_COMPLETED)
+            for future in finished:
+                _result(future)
+            if progress:
+                parts = parts_of(folder, {part.path: part for part in parts})
+                bar.update(_count(parts) - bar.n)
+    return parts_of(folder, {part.path: part for part in parts})
+
+
+def _count(parts: list[Part]) -> int:
+    return sum(part.spectra + part.rejected for part in parts)
+
+
+def _result(future: Future) -> None:
+    try:
+        future.result()
+    except Exception as error:
+        if not (isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"):  # the latter is Dask's
+            raise
+        raise SpectrumError(
+            "a worker was killed, perhaps as memory ran out: give fewer jobs; what is done stays, and resume=True "
+            "(--resume) goes on with it."
+        ) from None

@@ -1,0 +1,68 @@
+"""``rvsemu catalog fit | report``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from .common import Parser, command
+from .options import whole
+from .settings import add_settings, settings_of
+
+__all__ = ["add_catalog"]
+
+_REJECTED = 3
+"""Exit status of a run in which some input could not be used."""
+
+
+def add_catalog(commands: Any) -> None:
+    """The command and its actions."""
+    parser = command(commands, "catalog", None)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    _add_fit(actions)
+    report = command(actions, "report", _report, "Make a page with plots of a catalogue")
+    report.add_argument("catalog", metavar="DIR", help="what 'rvsemu catalog fit' has made")
+    report.add_argument("-o", "--out", required=True, metavar="PAGE", help="HTML file, complete in itself")
+    report.add_argument("--overwrite", action="store_true", help="replace a PAGE that is there")
+
+
+def _add_fit(actions: Any) -> None:
+    text = "Fit the labels of all spectra of any number of files; exit status 3 if some of them cannot be used"
+    parser = command(actions, "fit", _fit, text)
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="bulk files, other files of RVS spectra, Parquet, or folders")
+    out = "folder of Parquet files to make, or a table: .fits, .ecsv, .csv or .vot"
+    add("-o", "--out", required=True, metavar="OUT", help=out)
+    add("--jobs", type=whole(1, 1024), metavar="J", help="processes (default: one for each core)")
+    add("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
+    add("--resume", action="store_true", help="go on with a run that was interrupted")
+    rows = whole(10, 100_000)
+    add("--rows", type=rows, default=1000, metavar="N", help="spectra in a Parquet file (default: 1000)")
+    add("--quiet", action="store_true", help="no progress bar")
+    add_settings(parser)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from ..catalog import fit_catalog
+
+    summary = fit_catalog(
+        options.inputs,
+        options.out,
+        jobs=options.jobs,
+        dask=options.dask,
+        resume=options.resume,
+        rows=options.rows,
+        progress=not options.quiet,
+        **settings_of(options),
+    )
+    print(summary)
+    return _REJECTED if summary.rejected else 0
+
+
+def _report(options: argparse.Namespace) -> None:
+    from ..catalog import write_report
+    from .common import headless
+
+    headless()
+    write_report(options.catalog, options.out, overwrite=options.overwrite)
+    print(f"wrote {options.out}")

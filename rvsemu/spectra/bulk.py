@@ -1,0 +1,198 @@
+"""Files with one source per row, read row by row: the bulk files of the Gaia archive, and Parquet.
+
+Nothing is made of a row before it is asked for: who wants the second half of a file passes over the first at the speed
+of gzip.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO
+
+from ..errors import SpectrumError
+from .cells import is_array
+from .records import Record, read_records, record_of_row
+from .tables import SpectrumTable, TextHeader, check_fields
+from .unpacking import DAMAGE, Skipped, load, sniff
+from .written import WrittenRecord
+
+__all__ = ["Entry", "entries"]
+
+Entry = Callable[[], Record | WrittenRecord]
+"""Makes one record, or raises the `SpectrumError` that says why it cannot be made."""
+
+_LONGEST = 2**22  # bytes of a line; one of 2401 pixels has 60,000
+_BUFFER = 2**16  # bytes; as many are lost before the end of a truncated file
+_BATCH = 64  # rows of Parquet at a time
+
+
+def entries(path: str | os.PathLike) -> Iterator[Entry]:
+    """Every spectrum of a file, in order, whether it can be read or not; the memory for a few of them.
+
+    Bulk files and Parquet are read row by row. Other files of the Gaia archive are loaded, up to the limits of
+    `rvsemu.spectra.unpacking`. A file that is damaged from some place on ends with an entry that says so.
+
+    Parameters
+    ----------
+    path : path
+        A file that `rvsemu.read_rvs` reads, or Parquet.
+
+    Yields
+    ------
+    callable
+        Its result is the `Record`; it raises SpectrumError where there is none.
+    """
+    label = os.fspath(path)
+    try:
+        yield from _entries(label)
+    except SpectrumError as error:
+        yield partial(_refuse, error)
+    except (EOFError, OSError, zlib.error) as error:
+        yield partial(_refuse, SpectrumError(f"{label}: {error}: {DAMAGE}"))
+
+
+def _refuse(error: SpectrumError) -> Record:
+    raise error
+
+
+def _entries(label: str) -> Iterator[Entry]:
+    try:
+        opened = open(label, "rb")
+    except OSError:
+        yield from _loaded(label)  # says what is wrong with the path
+        return
+    with opened as file:
+        start = file.read(4)
+        file.seek(0)
+        if start == b"PAR1":
+            yield from _parquet_rows(label)
+            return
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER) if sniff(start) == "gzip" else file
+        table = _Rows.of(stream, label) if sniff(stream.peek(64)) == "text" else None
+        if table is not None:
+            yield from table.entries(stream)
+            return
+    yield from _loaded(label)
+
+
+def _loaded(label: str) -> Iterator[Entry]:
+    """Entries of a file that is read as a whole; what is skipped has its place among them."""
+    skipped = Skipped()
+    for record in read_records(load(label)[0], label, skipped):
+        yield from (partial(_refuse, error) for error in skipped)
+        skipped.clear()
+        yield partial(_same, record)
+    yield from (partial(_refuse, error) for error in skipped)
+
+
+def _same(record: Record | WrittenRecord) -> Record | WrittenRecord:
+    return record
+
+
+# ---------------------------------------------------------------------- text
+@dataclass(frozen=True)
+class _Rows:
+    """A text file with one source per row: its header, and its first row."""
+
+    table: SpectrumTable
+    header: TextHeader
+    first: str
+
+    @classmethod
+    def of(cls, stream: BinaryIO, label: str) -> _Rows | None:
+        """None if it is another kind of text file."""
+        try:
+            comments, line = [], _line(stream, label)
+            while line.startswith("#") or line.isspace():
+                comments.append(line)
+                line = _line(stream, label)
+            header = TextHeader.of(comments, label)
+            names = header.names(next(csv.reader([line], **header.dialect), []))
+            first = _line(stream, label)
+            if not is_array(_fields(first, header)):
+                return None
+        except (SpectrumError, csv.Error):
+            return None  # the reader of whole files says what is wrong
+        columns: dict[str, Sequence] = dict.fromkeys(names, ())
+        return cls(SpectrumTable(label, columns, header.units, header.params), header, first)
+
+    def entries(self, stream: BinaryIO) -> Iterator[Entry]:
+        number, line = 1, self.first
+        while line:
+            if not line.isspace():
+                yield partial(self._record, line, number)
+                number += 1
+            line = _line(stream, self.table.label)
+
+    def _record(self, line: str, number: int) -> Record:
+        label, names = self.table.label, list(self.table.columns)
+        if not line.endswith(("\n", "\r")):
+            raise SpectrumError(f"{label}: row {number} has no line end: {DAMAGE}, or end the last line")
+        try:
+            fields = _fields(line, self.header)
+        except csv.Error as error:
+            raise SpectrumError(f"{label}: row {number}: {error}: {DAMAGE}") from error
+        check_fields(fields, names, number, label)
+        return record_of_row(self.table, dict(zip(names, fields, strict=True)))
+
+
+def _line(stream: BinaryIO, label: str) -> str:
+    line = stream.readline(_LONGEST)
+    if len(line) == _LONGEST:
+        raise SpectrumError(f"{label}: a line has more than {_LONGEST:,} bytes: {DAMAGE}")
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpectrumError(f"{label}: not text ({error.reason}): {DAMAGE}") from error
+
+
+def _fields(line: str, header: TextHeader) -> list[str]:
+    """Fields of a row: what stands between quotes is not searched for commas, which takes the csv module most time."""
+    fields: list[str] = []
+    parts = line.strip("\r\n").split('"')
+    last = len(parts) - 1
+    for i, part in enumerate(parts):
+        if i % 2:
+            fields.append(part)
+            continue
+        begins, ends = part.startswith(","), part.endswith(",")
+        if header.delimiter != "," or last % 2 or (0 < i < last and not (begins and ends)):
+            return next(csv.reader([line], **header.dialect), [])
+        if part and part != ",":
+            fields += part[1 if i else 0 : -1 if i < last else None].split(",")
+    return fields
+
+
+# ---------------------------------------------------------------------- Parquet
+def _parquet_rows(label: str) -> Iterator[Entry]:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise SpectrumError(f'{label}: reading Parquet needs pyarrow: pip install "rvsemu[catalog]".') from None
+    try:
+        file = pq.ParquetFile(label)
+        header = TextHeader(label, ",", {}, {})
+        names = header.names(file.schema_arrow.names)
+        units = {
+            f.name.lower(): f.metadata[b"unit"].decode() for f in file.schema_arrow if b"unit" in (f.metadata or {})
+        }
+        table = SpectrumTable(label, dict.fromkeys(names, ()), units)
+        for batch in file.iter_batches(batch_size=_BATCH):
+            for row in range(batch.num_rows):
+                cells = [_cell(column[row]) for column in batch.columns]
+                yield partial(record_of_row, table, dict(zip(names, cells, strict=True)))
+    except pa.ArrowException as error:
+        raise SpectrumError(f"{label}: not a complete Parquet file ({error}): {DAMAGE}") from error
+
+
+def _cell(scalar: Any) -> Any:
+    values = getattr(scalar, "values", None)
+    return scalar.as_py() if values is None else values.to_numpy(zero_copy_only=False)

@@ -1,0 +1,391 @@
+"""Catalogues: the labels of a single fit, the same table however it is made, and everything that can go wrong."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io.votable import parse
+from astropy.table import QTable
+from catalog_fixtures import OPTIONS, SETTINGS, simulated, write_stars
+from fit_fixtures import exact_emulator
+from rvs_fixtures import epoch_star, write_bulk
+
+import rvsemu
+from rvsemu.cli import main
+from rvsemu.errors import SettingsError, SpectrumError
+from rvsemu.fitting import fit_many
+from rvsemu.observing.flags import from_bits
+from rvsemu.spectra import example_path
+from rvsemu.spectra import write_bulk as write_gaia_bulk
+
+pq = pytest.importorskip("pyarrow.parquet")
+catalog = pytest.importorskip("rvsemu.catalog")
+dataset, work = (pytest.importorskip(f"rvsemu.catalog.{name}") for name in ("dataset", "work"))
+MADE = {"rows": 10, "progress": False, **SETTINGS}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """Two files, of 16 and 6 stars."""
+    folder = tmp_path_factory.mktemp("inputs")
+    write_stars(folder / "a.csv.gz", 16)
+    write_stars(folder / "b.csv.gz", 6, 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(inputs, tmp_path_factory):
+    """The catalogue of one process that nothing disturbed."""
+    out = tmp_path_factory.mktemp("made") / "labels"
+    summary = catalog.fit_catalog(inputs, out, jobs=1, **MADE)
+    assert (summary.spectra, summary.rejected, summary.expected, summary.rejects) == (22, 0, 0, None)
+    assert str(summary) == f"{out}: 22 spectra fitted"
+    return out
+
+
+def number(entry):
+    return float(getattr(entry, "value", entry))
+
+
+def same(one, other):
+    """Whether two folders have the same partitions, to the last byte."""
+    first, second = ({p.name: p.read_bytes() for p in folder.glob("part-*")} for folder in (one, other))
+    return first.keys() == second.keys() and all(first[name] == second[name] for name in first)
+
+
+def test_labels_are_those_of_single_fits(inputs, made):
+    table = catalog.read_catalog(made)
+    stars = [star for name in "ab" for star in rvsemu.read_rvs(inputs / f"{name}.csv.gz")]
+    assert list(table["source_id"]) == [star.meta["source_id"] for star in stars]
+    for row in (0, 9, 15, 21):
+        result, entry = rvsemu.fit(stars[row], **SETTINGS), table[row]
+        for name, value in result.labels.items():
+            error = float(result.errors[name].value)
+            assert number(entry[name]) == pytest.approx(float(value.value), abs=1e-3 * error + 1e-9), name
+            assert number(entry[f"{name}_error"]) == pytest.approx(error, rel=1e-3), name
+        assert ",".join(result.flags) == str(entry["flags"]).replace("none", "")
+        assert entry["chi2"] == pytest.approx(result.chi2, rel=1e-4)
+        i, j = (result.free_names.index(name) for name in ("teff", "mh"))
+        assert entry["covariance_teff_mh"].value == pytest.approx(result.covariance[i, j], rel=1e-2)
+
+
+def test_labels_that_were_put_in_come_out(made):
+    table = catalog.read_catalog(made)
+    truth = [star.meta["labels"]["teff"].value for star in chain(simulated(16), simulated(6, 2))]
+    away = (table["teff"].value - truth) / table["teff_error"].value
+    assert np.sqrt(np.mean(np.square(away))) < 1.5
+    assert np.all(np.abs(table["signal_to_noise"] - 95) < 60)
+    assert set(table["combined_ccds"]) == {30}
+    assert set(table["frame"]) == {"rest"}
+    assert np.all(table["vmic"].value == 1.2) and np.all(table["vmic_error"].value == 0)
+    for bits, names in zip(table["flag_bits"], table["flags"], strict=True):
+        assert from_bits(int(bits)) == tuple(dict.fromkeys(n.split(":")[0] for n in names.split(",") if n != "none"))
+
+
+def test_units_and_descriptions_for_every_reader(made):
+    table = catalog.read_catalog(made, ["teff", "source_id", "covariance_teff_mh"])
+    assert table.colnames == ["teff", "source_id", "covariance_teff_mh"]
+    assert (table["teff"].unit, table["covariance_teff_mh"].unit) == (u.K, u.K * u.dex)
+    assert table["source_id"].dtype == np.int64
+    part = sorted(made.glob("part-*"))[0]
+    by_astropy = QTable.read(part, format="parquet")
+    assert by_astropy["radial_velocity"].unit == u.km / u.s
+    assert by_astropy["teff"].info.description == "effective temperature"
+    np.testing.assert_array_equal(by_astropy["teff"].value, table["teff"].value[:10])
+    schema = pq.read_schema(part)
+    assert schema.field("logg").metadata[b"unit"] == b"dex"
+    run = json.loads(schema.metadata[b"rvsemu"])
+    assert run["settings"]["fixed"] == {"vmic": 1.2, "resolution": 11700.0}
+    assert run["emulator"]["recipe"] == "default" and len(run["emulator"]["fingerprint"]) == 12
+    fields = parse(io.BytesIO(schema.metadata[b"IVOA.VOTable-Parquet.content"])).get_first_table().fields
+    assert [f.name for f in fields] == schema.names
+
+
+def test_pandas_reads_the_folder(made):
+    pandas = pytest.importorskip("pandas")
+    assert len(pandas.read_parquet(made)) == 22
+
+
+@pytest.mark.parametrize("name", ["labels.fits", "labels.ecsv"])
+def test_one_table_for_a_small_run(inputs, made, tmp_path, name):
+    summary = catalog.fit_catalog(inputs, tmp_path / name, jobs=2, **MADE)
+    table, expected = QTable.read(tmp_path / name), catalog.read_catalog(made)
+    assert summary.spectra == len(table) == 22
+    np.testing.assert_allclose(table["teff"].value, expected["teff"].value, rtol=1e-12)
+    np.testing.assert_array_equal(table["source_id"], expected["source_id"])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(SpectrumError, match="exists"):
+        catalog.fit_catalog(inputs, tmp_path / name, **MADE)
+
+
+def test_the_same_from_more_processes(inputs, made, tmp_path):
+    catalog.fit_catalog(inputs, tmp_path / "out", jobs=2, **MADE)
+    assert same(made, tmp_path / "out")
+
+
+def test_the_same_from_a_dask_cluster(inputs, made, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        catalog.fit_catalog(inputs, tmp_path / "out", dask=cluster.scheduler_address, **MADE)
+    assert same(made, tmp_path / "out")
+    with pytest.raises(SettingsError, match="dask=nowhere"):
+        catalog.fit_catalog(inputs, tmp_path / "other", dask="nowhere", **MADE)
+
+
+def arguments(inputs, out, *more):
+    return ["catalog", "fit", str(inputs), "-o", str(out), "--rows", "10", "--quiet", *OPTIONS, *more]
+
+
+def started(*words):
+    command = [sys.executable, "-m", "rvsemu", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition, seconds=120.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def workers_of(pid):
+    """Processes that it has started, but for the tracker of Python's multiprocessing."""
+    command = ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return [int(line.split()[0]) for line in listed if "spawn_main" in line]
+
+
+def test_killed_and_resumed(inputs, made, tmp_path):
+    """SIGKILL after the first partition; no process is left; the table is that of an undisturbed run."""
+    out = tmp_path / "out"
+    process = started(*arguments(inputs, out, "--jobs", "1"))
+    until(lambda: out.is_dir() and any(out.glob("part-*")))
+    children = workers_of(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert children
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 20)
+    there = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
+    assert 0 < len(there) < 3 and not same(made, out)
+    (out / ".part-000000-000002.parquet.1.0.tmp").write_bytes(b"half")
+    assert main(arguments(inputs, out)) == 2
+    assert main(arguments(inputs, out, "--resume")) == 0
+    assert same(made, out)
+    assert all((out / name).stat().st_mtime_ns == when for name, when in there.items())
+    assert not list(out.glob(".*.tmp"))
+
+
+def test_interrupted_and_resumed(inputs, made, tmp_path):
+    out = tmp_path / "out"
+    process = started(*arguments(inputs, out, "--jobs", "1"))
+    until(lambda: out.is_dir() and any(out.glob("part-*")))
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert (process.returncode, said) == (130, "rvsemu catalog: interrupted\n")
+    assert main(arguments(inputs, out, "--resume")) == 0
+    assert same(made, out)
+
+
+def test_a_worker_that_is_killed(inputs, made, tmp_path):
+    out = tmp_path / "out"
+    process = started(*arguments(inputs, out, "--jobs", "1"))
+    until(lambda: out.is_dir() and any(out.glob("part-*")))
+    for worker in workers_of(process.pid):
+        os.kill(worker, signal.SIGKILL)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 2 and "a worker was killed" in said and "Traceback" not in said
+    assert main(arguments(inputs, out, "--resume")) == 0
+    assert same(made, out)
+
+
+def test_only_the_same_run_goes_on(inputs, made, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    again = {"resume": True, **MADE}
+    assert catalog.fit_catalog(inputs, out, **again).spectra == 22
+    with pytest.raises(SpectrumError, match=r"has a catalogue: go on with it by resume=True \(--resume\), or give"):
+        catalog.fit_catalog(inputs, out, **MADE)
+    with pytest.raises(SpectrumError, match=r"was made with other settings \(mask: \['edges'\]\): give another"):
+        catalog.fit_catalog(inputs, out, **{**again, "mask": None})
+    with pytest.raises(SpectrumError, match=r"was made with other rows=: give another"):
+        catalog.fit_catalog(inputs, out, **{**again, "rows": 11})
+    with pytest.raises(SpectrumError, match=r"was made with other input files"):
+        catalog.fit_catalog(inputs / "a.csv.gz", out, **again)
+    with pytest.raises(SpectrumError, match=r"was made with another emulator|other emulator"):
+        catalog.fit_catalog(inputs, out, emulator=exact_emulator(), **again)
+    with pytest.raises(SpectrumError, match=r"is not empty: give another folder"):
+        catalog.fit_catalog(inputs, inputs, **MADE)
+    assert same(made, out)
+
+
+@pytest.fixture
+def trouble(tmp_path):
+    """Good stars among files and rows that cannot be used."""
+    folder = tmp_path / "inputs"
+    folder.mkdir()
+    write_stars(folder / "a.csv.gz", 4)
+    whole = write_stars(folder / "b.csv.gz", 14, 2).read_bytes()
+    (folder / "b.csv.gz").write_bytes(whole[: len(whole) * 4 // 5])
+    (folder / "c.csv").write_text("words\n")
+    (folder / "d.fits").write_bytes(b"SIMPLE  =                    T" + bytes(3000))
+    good = list(simulated(2, 4))
+    empty = next(simulated(1, 5))
+    lines = gzip.decompress(write_stars(folder / "e.csv.gz", 3, 4).read_bytes()).decode().splitlines(keepends=True)
+    row = lines[-2].split('"')
+    row[1] = "[" + ", ".join(["NaN"] * 961) + "]"
+    (folder / "e.csv.gz").write_bytes(gzip.compress("".join([*lines[:-2], '"'.join(row), lines[-1]]).encode()))
+    few = next(simulated(1, 6))
+    few.flux[40:] = np.nan
+    write_gaia_bulk([few], folder / "f.csv.gz")
+    assert good and empty
+    return folder
+
+
+def test_what_cannot_be_used_is_listed_and_the_run_goes_on(trouble, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(arguments(trouble, out, "--jobs", "2")) == 3
+    captured = capsys.readouterr()
+    with open(out / "_rejects.csv", newline="") as file:
+        rejects = list(csv.DictReader(file))
+    table = catalog.read_catalog(out)
+    reasons = {Path(one["file"]).name: one["reason"] for one in rejects}
+    assert list(reasons) == ["b.csv.gz", "c.csv", "d.fits", "e.csv.gz", "f.csv.gz"]
+    words = ["end-of-stream marker", "not an RVS spectrum", "not a complete FITS", "has no good pixel", "good pixels"]
+    assert all(word in reason for word, reason in zip(words, reasons.values(), strict=True)), reasons
+    by_file = {name: sum(Path(file).name == name for file in table["file"]) for name in ("a.csv.gz", "e.csv.gz")}
+    assert by_file == {"a.csv.gz": 4, "e.csv.gz": 2}
+    assert 0 < len(table) - 6 < 14
+    assert [one["source_id"] for one in rejects if "pixel" in one["reason"]] == [str((4 << 40) + 1), str(6 << 40)]
+    assert captured.out == f"{out}: {len(table)} spectra fitted, 5 rejected; the reasons are in {out}/_rejects.csv\n"
+    assert captured.err == ""
+
+
+def test_transits_are_fitted_alone_and_empty_ones_counted(tmp_path, capsys):
+    transits = list(simulated(3, 7, frame="barycentric", radial_velocity=25.0))
+    for number, one in enumerate(transits):
+        one.meta |= {"transit_id": 10**16 + number, "obs_time_rv": 1700.5 + number, "normalisation_method": 0}
+    transits[1].meta["normalisation_method"] = 4
+    path = tmp_path / "RvsEpochSpectrum_0-1.csv.gz"
+    write_gaia_bulk(transits, path)
+    write_bulk(tmp_path / "z.csv.gz", epoch_star().but(flux=np.full(961, np.nan)))
+    out = tmp_path / "labels.ecsv"
+    assert main(["catalog", "fit", str(path), str(tmp_path / "z.csv.gz"), "-o", str(out), "--quiet", *OPTIONS]) == 0
+    table = QTable.read(out)
+    assert list(table["transit_id"]) == [10**16, 10**16 + 2]
+    assert list(table["obs_time_rv"].value) == [1700.5, 1702.5]
+    assert np.all(np.abs(table["radial_velocity"].value - 25) < 5 * table["radial_velocity_error"].value)
+    assert ": 2 spectra fitted, 2 transits that are empty or not normalised passed over; the" in capsys.readouterr().out
+
+
+def test_any_mix_of_inputs(tmp_path):
+    (tmp_path / "folder").mkdir()
+    shutil.copy(example_path("kepler-93"), tmp_path / "folder")
+    (star,) = rvsemu.read_rvs(example_path("hd176650"))
+    rvsemu.spectra.write_spectrum(star, tmp_path / "own.fits")
+    write_stars(tmp_path / "a.csv.gz", 1)
+    given = [tmp_path / "own.fits", tmp_path / "folder", tmp_path / "a.csv.gz"]
+    summary = catalog.fit_catalog(given, tmp_path / "out", jobs=1, **MADE)
+    table = catalog.read_catalog(tmp_path / "out")
+    assert summary.spectra == 3
+    expected = fit_many([star, *rvsemu.read_rvs(example_path("kepler-93"))], **SETTINGS)
+    assert list(table["source_id"][:2]) == [one.meta["source_id"] for one in expected]
+    for row, one in enumerate(expected):
+        assert abs(table["teff"][row] - one.teff) < 0.01 * one.errors["teff"]
+    assert table["ra"][0].value == star.meta["ra"]
+
+
+def test_one_star_for_which_the_program_fails(tmp_path, monkeypatch):
+    """Rejected, and the others have the labels that they have without it."""
+    write_stars(tmp_path / "a.csv.gz", 3)
+    poison = (1 << 40) + 1
+
+    def failing(spectra, **options):
+        some = list(spectra)
+        if any(one.meta["source_id"] == poison for one in some):
+            raise IndexError("too far")
+        return fit_many(iter(some), **options)
+
+    monkeypatch.setattr(work, "fit_many", failing)
+    rvsemu.shipped().save(tmp_path / work.EMULATOR)
+    run = {"emulator": {"fingerprint": "a"}}
+    work.work(work.Task(str(tmp_path), (str(tmp_path / "a.csv.gz"),), 0, 0, 1, 10, run, SETTINGS))
+    (part,) = dataset.parts_of(tmp_path)
+    assert (part.spectra, part.rejected, part.last) == (2, 1, True)
+    (reject,) = dataset.rejects_of(part)
+    assert reject.source_id == poison and "IndexError: too far" in reject.reason
+
+
+def test_errors_from_draws(tmp_path):
+    write_stars(tmp_path / "a.csv.gz", 2)
+    catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", jobs=1, errors="sampled", **MADE)
+    table = catalog.read_catalog(tmp_path / "out")
+    (star, _) = rvsemu.read_rvs(tmp_path / "a.csv.gz")
+    result = rvsemu.fit(star, errors="sampled", **SETTINGS)
+    assert abs(table["teff"][0] - result.teff) < 0.05 * result.errors["teff"]
+    assert np.all(table["effective_draws"] > 50)
+
+
+def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys):
+    """The limit holds for the worker, too."""
+    out = tmp_path / "out"
+    with limit_of_file_size(30_000):
+        assert main(arguments(inputs, out, "--jobs", "1")) == 2
+    assert f"{out / '_emulator.h5'}: " in capsys.readouterr().err
+    assert main(arguments(inputs, out, "--resume")) == 0
+    shutil.rmtree(out)
+    shutil.copytree(made, out)
+    for path in sorted(out.glob("part-*"))[1:]:
+        path.unlink()
+    with limit_of_file_size(20_000):
+        assert main(arguments(inputs, out, "--jobs", "1", "--resume")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"rvsemu catalog: error: {out}/part-0000") and "Traceback" not in said
+    assert [path.name for path in out.glob("part-*")] == ["part-000000-000000.parquet"]
+    assert main(arguments(inputs, out, "--resume")) == 0
+    assert same(made, out)
+
+
+BAD_ARGUMENTS = {
+    "rows": ({"rows": 5}, "rows=5: give a whole number from 10 to 100000"),
+    "jobs": ({"jobs": 0}, "jobs=0: give a whole number from 1 to 1024"),
+    "seed": ({"seed": np.random.default_rng(1)}, "seed: a catalogue needs a whole number"),
+    "jitter": ({"jitter": "free"}, "jitter='free'"),
+    "prior": ({"priors": {"mh": lambda x: 0 * x}}, "priors=.* cannot be sent to other processes"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ARGUMENTS)
+def test_bad_arguments(tmp_path, name):
+    given, words = BAD_ARGUMENTS[name]
+    with pytest.raises(SettingsError, match=words):
+        catalog.fit_catalog(example_path(), tmp_path / "out", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_catalogue(tmp_path, made):
+    with pytest.raises(SpectrumError, match="no catalogue is there"):
+        catalog.read_catalog(tmp_path)
+    (tmp_path / "part-000000-000000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(SpectrumError, match="is no partition of a catalogue"):
+        catalog.read_catalog(tmp_path)
+    with pytest.raises(SpectrumError, match="has no column age: it has file, source_id"):
+        catalog.read_catalog(made, ["age"])
+
+
+def test_without_pyarrow(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert main(["catalog", "fit", str(example_path()), "-o", str(tmp_path / "out")]) == 2
+    assert 'a catalogue needs pyarrow: pip install "rvsemu[catalog]"' in capsys.readouterr().err

@@ -1,0 +1,239 @@
+"""Spectra in blocks: every format, value by value, whatever is wrong with some of them, in little memory."""
+
+import gzip
+import io
+import re
+import tracemalloc
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from rvs_fixtures import (
+    HD,
+    KEPLER,
+    WRITERS,
+    cell_text,
+    epoch_star,
+    individual,
+    raw,
+    text_cells,
+    write_bulk,
+    write_csv,
+    write_fits,
+    zip_of_two,
+)
+
+import rvsemu
+from rvsemu.errors import SpectrumError, SpectrumWarning
+from rvsemu.spectra import Rejected, example_path
+from rvsemu.spectra.cells import as_floats
+
+TRANSIT = epoch_star()
+
+
+def blocks(paths, **options):
+    rejects: list[Rejected] = []
+    return list(rvsemu.iter_rvs(paths, rejects=rejects, **options)), rejects
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_values_of_the_csv(tmp_path, name):
+    (block,), rejects = blocks(WRITERS[name](tmp_path))
+    assert not rejects
+    np.testing.assert_allclose(block.flux[0], KEPLER.flux, rtol=1e-7)
+    np.testing.assert_allclose(block.error[0], KEPLER.error, rtol=1e-7)
+    np.testing.assert_allclose(block.wavelength, KEPLER.wavelength, rtol=1e-13)
+    assert (block.medium, block.frame, block.release) == ("vacuum", "rest", "Gaia DR3")
+    assert block.source_id.dtype == np.int64
+    assert {key: values[0] for key, values in block.columns.items() if key in KEPLER.scalars} == KEPLER.scalars
+
+
+HOLES = [np.array([1.5, np.nan, -3e-5, 0.25, np.nan]), np.full(5, np.nan), np.array([1, 1e-30, 1e30, -1.0, 0.1])]
+
+
+@pytest.mark.parametrize("missing", ["NaN", "null", "nan", "", " "])
+@pytest.mark.parametrize("values", HOLES)
+def test_arrays_in_text(values, missing):
+    """With what stands for no value in all places, and blanks or none after commas."""
+    text = "[" + ", ".join(missing if np.isnan(x) else repr(float(x)) for x in values) + "]"
+    for one in (text, text.replace(", ", ",")):
+        np.testing.assert_array_equal(as_floats(one, "flux", "file"), values)
+
+
+@pytest.mark.parametrize("star", [KEPLER, TRANSIT], ids=["2401", "961"])
+def test_bulk_files_as_astropy_reads_them(tmp_path, star):
+    rng = np.random.default_rng(1)
+    n = star.flux.size
+    flux, error = (rng.lognormal(0, 3, n).astype("f4").astype(float) for _ in range(2))
+    flux[rng.random(n) < 0.2], error[rng.random(n) < 0.2] = np.nan, np.nan
+    other = star.but(flux=flux, error=error)
+    path = write_bulk(tmp_path / "RvsMeanSpectrum_000000-003111.csv.gz", star, other)
+    table = Table.read(path, format="ascii.ecsv")
+    (block,), _ = blocks(path)
+    for name, ours in (("flux", block.flux), ("flux_error", block.error)):
+        for row, theirs in zip(ours, table[name], strict=True):
+            expected = np.ma.filled(np.ma.asarray(theirs).astype(float), np.nan)
+            if name == "flux":
+                expected[np.isnan(row)] = np.nan  # of pixels without an error, too
+            np.testing.assert_array_equal(row.astype("f4"), expected.astype("f4"))
+    for name in ("source_id", "combined_ccds"):
+        np.testing.assert_array_equal(block.columns[name], table[name])
+
+
+def test_blocks_have_the_size_asked_for_and_one_grid(tmp_path):
+    path = write_bulk(tmp_path / "a.csv.gz", *[KEPLER] * 5)
+    write_bulk(tmp_path / "b.csv.gz", *[TRANSIT] * 3)
+    (tmp_path / "readme.txt").write_text("not a spectrum")
+    found, rejects = blocks(tmp_path, block=2)
+    assert not rejects
+    assert [block.flux.shape for block in found] == [(2, 2401), (2, 2401), (1, 2401), (2, 961), (1, 961)]
+    assert found[0].columns["file"][0] == str(path)
+    last = found[-1]
+    assert last.columns["transit_id"][0] == TRANSIT.scalars["transit_id"]
+    assert (last.columns["obs_time_rv"][0], last.frame, last.release) == (1717.25, "barycentric", "Gaia DR4")
+
+
+def test_a_spectrum_of_a_block_is_that_of_read_rvs(tmp_path):
+    path = write_fits(tmp_path / "a.fits", raw(HD, KEPLER))
+    (block,), _ = blocks(path)
+    for row, expected in enumerate(rvsemu.read_rvs(path)):
+        spectrum = block.spectrum(row)
+        assert spectrum.meta == expected.meta
+        np.testing.assert_array_equal(spectrum.flux.value, expected.flux.value)
+        np.testing.assert_array_equal(spectrum.uncertainty.array, expected.uncertainty.array)
+        np.testing.assert_array_equal(spectrum.mask, expected.mask)
+
+
+def test_parquet_row_by_row(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {name: [star.scalars[name] for star in (KEPLER, HD)] for name in KEPLER.scalars}
+    nulls = [[None if np.isnan(x) else x for x in star.flux] for star in (KEPLER, HD)]
+    errors = pa.array([star.error for star in (KEPLER, HD)], type=pa.list_(pa.float32()))
+    pq.write_table(pa.table(columns | {"flux": nulls, "flux_error": errors}), tmp_path / "a.parquet")
+    (block,), rejects = blocks(tmp_path / "a.parquet")
+    assert not rejects
+    for row, star in enumerate((KEPLER, HD)):
+        np.testing.assert_array_equal(block.flux[row], star.flux)
+        np.testing.assert_array_equal(block.error[row], star.error.astype("f4"))
+        assert block.source_id[row] == star.scalars["source_id"]
+    (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-9])
+    found, (reject,) = blocks(tmp_path / "b.parquet")
+    assert not found and "not a complete Parquet file" in reject.reason
+
+
+def bulk_text(path) -> bytes:
+    return gzip.decompress(path.read_bytes())
+
+
+def spoilt(path, change) -> None:
+    lines = bulk_text(path).split(b"\n")
+    path.write_bytes(gzip.compress(change(lines)))
+
+
+BAD_ROWS = {
+    "no good pixel": (lambda t: t.replace(cell_text(HD.error).encode(), b"[" + b"NaN, " * 2400 + b"NaN]"), "no good"),
+    "a field is missing": (lambda t: t.replace(b"4268620287278693120,", b""), "fields instead of"),
+    "an array is short": (lambda t: t.replace(b"[", b"[1.0, ", 1) if b"426862" in t else t, "2402 fluxes but 2401"),
+    "no number": (lambda t: t.replace(b"[0.", b"[x0.", 1), "could not convert|damaged"),
+    "open quote": (lambda t: t + b'"', "row 2"),
+    "not text": (lambda t: t.replace(b"[0.", b"[\xff0.", 1), "not text"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS)
+def test_a_bad_row_does_not_take_the_others_along(tmp_path, bad):
+    change, words = BAD_ROWS[bad]
+    path = write_bulk(tmp_path / "a.csv.gz", KEPLER, HD, KEPLER)
+    spoilt(path, lambda lines: b"\n".join([*lines[:-3], change(lines[-3]), *lines[-2:]]))
+    found, (reject,) = blocks(path)
+    assert sum(map(len, found)) == (1 if bad == "not text" else 2)
+    assert reject.file == str(path)
+    assert re.search(words, reject.reason), reject.reason
+    assert not reject.expected
+    if bad in ("no good pixel", "an array is short"):
+        assert reject.source_id == HD.scalars["source_id"]
+
+
+def test_what_comes_before_the_end_of_a_truncated_file_is_read(tmp_path):
+    path = write_bulk(tmp_path / "a.csv.gz", *[KEPLER] * 8)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    found, (reject,) = blocks(path)
+    assert 0 < sum(map(len, found)) < 8
+    assert "ended before the end-of-stream marker" in reject.reason
+    path.write_bytes(gzip.compress(bulk_text(write_bulk(tmp_path / "b.csv.gz", KEPLER, HD))[:-2]))
+    found, (reject,) = blocks(path)
+    assert sum(map(len, found)) == 1 and "no line end" in reject.reason
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"words", b"\x1f\x8b and nothing else", gzip.compress(b"1,2\n3,4\n"), b"PAR1"]
+)
+def test_a_file_without_spectra_is_rejected_and_the_next_is_read(tmp_path, content):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.csv").write_bytes(content)
+    found, (reject,) = blocks([tmp_path / "a.csv", example_path("kepler-93")])
+    assert len(found) == 1 and reject.file == str(tmp_path / "a.csv") and reject.reason
+
+
+def test_what_is_wrong_is_a_warning_without_a_list(tmp_path):
+    path = write_bulk(tmp_path / "a.csv.gz", KEPLER, HD.but(flux=np.full(2401, np.nan)))
+    with pytest.warns(SpectrumWarning, match=f"{path}: 1 that cannot be used is left out: .*has no good pixel"):
+        assert len(list(rvsemu.iter_rvs(path))) == 1
+
+
+def test_transits_that_are_empty_or_not_normalised_are_expected(tmp_path):
+    empty = TRANSIT.but(flux=np.full(961, np.nan), transit_id=5)
+    negative = TRANSIT.but(normalisation_method=4, transit_id=6)
+    for path in (
+        write_bulk(tmp_path / "a.csv.gz", TRANSIT, empty, negative),
+        write_csv(tmp_path / "b.csv", individual(TRANSIT, empty, negative)),
+        write_csv(tmp_path / "c.csv", text_cells(TRANSIT, empty, negative)),
+    ):
+        found, rejects = blocks(path)
+        assert [len(block) for block in found] == [1], path
+        assert [(one.transit_id, one.expected) for one in rejects] == [(5, True), (6, True)]
+        assert "method 4" in rejects[1].reason
+
+
+def test_archives_and_folders(tmp_path):
+    found, rejects = blocks(zip_of_two(tmp_path))
+    assert [len(block) for block in found] == [2] and not rejects
+    with pytest.raises(SpectrumError, match=r"nowhere: there is no such file"):
+        blocks(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SpectrumError, match=r"no file in this folder has one of the endings \.csv"):
+        blocks(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("size", [0, 1.5, "2", 100_001])
+def test_the_size_of_a_block_is_checked(size):
+    with pytest.raises(SpectrumError, match=f"block={size}: give a whole number from 1 to 100000"):
+        rvsemu.iter_rvs(example_path(), block=size)
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    def peak(n):
+        path = write_bulk(tmp_path / f"{n}.csv.gz", *[TRANSIT] * n)
+        tracemalloc.start()
+        assert sum(len(block) for block in rvsemu.iter_rvs(path, block=16)) == n
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(20)
+    assert peak(600) < 1.5 * peak(100) < 20e6
+
+
+def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
+    text = io.BytesIO()
+    with gzip.GzipFile(fileobj=text, mode="wb") as packed:
+        packed.write(bulk_text(write_bulk(tmp_path / "a.csv.gz", KEPLER)))
+        for _ in range(64):
+            packed.write(b"1" * 2**20)
+    (tmp_path / "b.csv.gz").write_bytes(text.getvalue())
+    tracemalloc.start()
+    found, (reject,) = blocks(tmp_path / "b.csv.gz")
+    assert tracemalloc.get_traced_memory()[1] < 40e6
+    tracemalloc.stop()
+    assert len(found) == 1 and "a line has more than" in reject.reason
