@@ -137,7 +137,7 @@ def test_the_same_from_more_processes(inputs, made, tmp_path):
 
 def test_the_same_from_a_dask_cluster(inputs, made, tmp_path):
     distributed = pytest.importorskip("distributed")
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster:
         catalog.fit_catalog(inputs, tmp_path / "out", dask=cluster.scheduler_address, **MADE)
     assert same(made, tmp_path / "out")

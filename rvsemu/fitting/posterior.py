@@ -177,10 +177,10 @@ class Posterior(Result):
             table[name].format = ".5g"
         return table
 
-    def _text(self, name) -> str:
+    def text(self, name: str) -> str:
         """Median and its two errors, to two digits of the smaller one."""
         if name not in self.names:
-            return super()._text(name)
+            return super().text(name)
         minus, plus = (side.value for side in self._sides(name).values())
         digits = max(0, 1 - int(np.floor(np.log10(max(min(minus, plus), 1e-9)))))
         return f"{self.labels[name].value:.{digits}f} +{plus:.{digits}f} -{minus:.{digits}f}"
