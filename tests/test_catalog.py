@@ -136,6 +136,7 @@ def test_the_same_from_more_processes(inputs, made, tmp_path):
 
 
 def test_the_same_from_a_dask_cluster(inputs, made, tmp_path):
+    """Of processes, which Dask starts with one thread for linear algebra, as those of a real cluster."""
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster:

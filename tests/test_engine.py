@@ -10,6 +10,7 @@ from rvsemu.library import Library
 from rvsemu.library.synthesis import Settings, Workspace, build, synthesize
 from rvsemu.library.synthesis.lines import NITROGEN_SPINS
 from rvsemu.physics.resampling import rebin
+from rvsemu.training.structures import structure_features
 
 pytestmark = [
     pytest.mark.engine,
@@ -67,3 +68,28 @@ def test_a_small_library(workspace, tmp_path):
     per_angstrom = rebin(settings.edges, library.flux, np.arange(8530.0, 8560.5, 1.0))
     calcium = per_angstrom[:, 12]  # 8542-8543 A
     assert (calcium < per_angstrom[:, [2, 28]].min(axis=1)).all()
+
+
+def test_the_table_of_structures_follows_the_structures(workspace):
+    """What interpolators know of structures (`tools/structure_table.py`) is an affine function of them, between nodes
+    and beyond them, and holds nearly all in which they differ."""
+    rng = np.random.default_rng(0)
+    labels = rng.uniform([3600, 0, -2.5, -0.2], [15000, 5, 1, 0.6], (400, 4))
+    library = Library(
+        labels,
+        ("teff", "logg", "mh", "alpha"),
+        8400 + np.arange(16.0),
+        np.ones((400, 16)),
+        "air",
+        info={"structures": "ATLAS9 ODFNEW"},
+    )
+    components = structure_features(library, labels)[:, :-1]
+    fields = ("column_mass", "temperature", "pressure", "electrons")
+    rows = [[getattr(workspace.structures.at(*one), name) for name in fields] for one in labels]
+    true = np.log10(rows).reshape(400, -1)
+    design = np.column_stack([np.ones(400), components])
+    explained = design @ np.linalg.lstsq(design, true, rcond=None)[0]
+    assert np.sum((true - explained) ** 2) < 0.02 * np.sum((true - true.mean(axis=0)) ** 2)
+    whole = np.column_stack([np.ones(400), true])
+    back = whole @ np.linalg.lstsq(whole, components, rcond=1e-12)[0]
+    np.testing.assert_allclose(back, components, rtol=0, atol=1e-3)

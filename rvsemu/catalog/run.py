@@ -92,7 +92,8 @@ def fit_catalog(
         script that calls this needs ``if __name__ == "__main__":``, as the processes import it.
     dask : str, optional
         Address of a Dask scheduler, e.g. ``"tcp://10.0.0.1:8786"``, instead of `jobs`. Its workers need inputs and
-        `out` under the same names, and one thread each.
+        `out` under the same names, and one thread each, for linear algebra, too: so they are if Dask starts them as
+        processes. With more, the last digits of labels differ.
     resume : bool
         Go on with a run of the same inputs, settings and emulator that was interrupted.
     rows : int
