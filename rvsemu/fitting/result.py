@@ -30,6 +30,7 @@ from ..observing.flags import (
     OUTSIDE_DOMAIN,
     POOR_FIT,
     SECOND_MINIMUM,
+    alpha_assumed,
     to_bits,
 )
 from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
@@ -289,6 +290,7 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         *unmodelled(stack, minima.weighted.take(row), star, residual, theta[parameters.velocity]),
         *([DOUBLE_LINED] if double_lined(problem, minima, row, continuum) else []),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
+        *(alpha_assumed(space.names, theta) if problem.settings.assumes_alpha else []),
     ]
     return FitResult(
         labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},
