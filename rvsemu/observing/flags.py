@@ -99,7 +99,7 @@ def describe(flags: Iterable[str]) -> list[str]:
 
 
 def alpha_assumed(names: Sequence[str], values: Sequence[float]) -> list[str]:
-    """The flag of a star with these labels, if any, that is compared with spectra of [alpha/M] = 0 for want of a choice.
+    """The flag of a star with these labels, if any, whose [alpha/M] was taken as 0 for want of a choice.
 
     Examples
     --------
