@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--draws", type=int, default=8000)
     parser.add_argument("--rst", type=Path, help="write the table to this file")
     options = parser.parse_args()
-    emulator = rvsemu.load(options.emulator) if options.emulator else rvsemu.shipped()
+    emulator = rvsemu.Emulator.load(options.emulator) if options.emulator else rvsemu.shipped()
     library = Library.load(options.library)
     if emulator.info["library"]["fingerprint"] != library.fingerprint():
         raise SystemExit(f"{options.library} is not what the emulator was trained on.")

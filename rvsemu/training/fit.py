@@ -268,11 +268,12 @@ def measured_emulator(
     label_network, decoder = (rounded(n, recipe.weights) for n in networks)
     emulator = replace(full, label_network=label_network, decoder=decoder)
     predicted = emulator.flux(x)
-    teff, vsini = (x[:, space.names.index(name)] for name in ("teff", "vsini"))
+    columns = dict(zip(space.names, x.T, strict=True))
+    teff, vsini = columns["teff"], columns["vsini"]
     error = predicted - flux
     measured: dict[str, Any] = {"linked": metrics(flux, predicted)}
     if (slow := vsini < _SLOW).any():
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full.flux(x))))
-    return replace(emulator, error=error_model(teff, error), info={"metrics": measured})
+    return replace(emulator, error=error_model(teff, error, columns.get("mh")), info={"metrics": measured})
