@@ -162,7 +162,7 @@ class ModelError:
         return SmoothCorrelation(self.reach)
 
 
-MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0083, depth=0.068, reach=1.7)}
+MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0079, depth=0.059, reach=1.75)}
 """Model errors that go by a name."""
 
 
