@@ -28,9 +28,7 @@ def html_page(title: str, sections: Iterable[str]) -> str:
     return _PAGE.format(title=escape(title), body="\n".join(sections))
 
 
-def html_table(
-    rows: Iterable[Sequence[str]], numbers: Collection[int] = (), head: Sequence[str] | None = None
-) -> str:
+def html_table(rows: Iterable[Sequence[str]], numbers: Collection[int] = (), head: Sequence[str] | None = None) -> str:
     """A table of cells that are HTML already.
 
     Parameters
