@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from astropy.io import ascii, fits
 from astropy.table import Table
+from astropy.table.meta import get_header_from_yaml
 
 from ..catalog.dataset import arrow, table_column
 from ..errors import ComparisonError, RvsemuError
@@ -32,6 +33,7 @@ _FORMATS = {
     ".parquet": "parquet",
 }
 _MISSING = [("", "0"), ("null", "0"), ("NaN", "0"), ("nan", "0")]  # cells of text files without a value
+_MASK = ".mask"  # what astropy appends to the name of a column of Parquet for where it has no value
 _ROUNDED = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+|\d{7,}\.\d*")
 _DIGITS = re.compile(r"(?:Gaia\s+E?DR\d\s+)?([0-9]+)", re.IGNORECASE)
 
@@ -194,14 +196,30 @@ def _open_parquet(path: Path) -> tuple[list[str], Callable]:
     if not paths:
         raise ComparisonError(f"{path}: no Parquet file is in this folder; give that of 'rvsemu catalog fit -o'.")
 
+    schema = pq.read_schema(paths[0])
+    units = _units(schema)
+
     def load(chosen, as_text):
         import pyarrow as pa
 
-        data = pa.concat_tables([pq.read_table(p, columns=chosen, partitioning=None) for p in paths])
+        masks = [mask for name in chosen if (mask := f"{name}{_MASK}") in schema.names]
+        data = pa.concat_tables([pq.read_table(p, columns=[*chosen, *masks], partitioning=None) for p in paths])
         plain = data.cast(pa.schema([_plain_field(field) for field in data.schema]))
-        return Table({name: table_column(plain, name) for name in chosen}, copy=False)
+        table = Table({name: table_column(plain, name) for name in chosen}, masked=bool(masks), copy=False)
+        for name in chosen:
+            table[name].unit = table[name].unit or units.get(name)
+        for mask in masks:
+            table[mask.removesuffix(_MASK)].mask |= np.asarray(table_column(plain, mask), dtype=bool)
+        return table
 
-    return pq.read_schema(paths[0]).names, load
+    return [name for name in schema.names if not name.endswith(_MASK)], load
+
+
+def _units(schema: Any) -> dict[str, str]:
+    """Units of columns in a file that astropy has written."""
+    text = (schema.metadata or {}).get(b"table_meta_yaml", b"").decode()
+    columns = get_header_from_yaml(text.splitlines())["datatype"] if text else []
+    return {column["name"]: column["unit"] for column in columns if "unit" in column}
 
 
 def _plain_field(field: Any) -> Any:
