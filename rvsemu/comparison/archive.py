@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
-import tempfile
+import warnings
 from collections.abc import Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
@@ -18,7 +18,7 @@ from astropy.table import MaskedColumn, Table, vstack
 from .._storage import replacing
 from ..errors import ComparisonError
 from ..spectra.archive import SERVER, cached_in, connect, one_line, requests_error
-from .tables import floats_of, identifiers_of, opened_table, texts_of
+from .tables import floats_of, identifiers_of, texts_of
 
 __all__ = ["CHUNK", "SERVER", "TABLE", "fetch_gspspec"]
 
@@ -30,6 +30,7 @@ CHUNK = 2000
 _UNITS = {"teff": "K", "logg": "dex", "mh": "dex", "alphafe": "dex"}
 _NUMBERS = {f"{label}_gspspec{end}": unit for label, unit in _UNITS.items() for end in ("", "_lower", "_upper")}
 _FLAGS = "flags_gspspec"
+_LENGTH = 41  # characters of these
 _COLUMNS = ("source_id", *_NUMBERS, _FLAGS)
 
 
@@ -106,32 +107,32 @@ def _answer(client: Any, source_ids: Sequence[int], server: str) -> Table:
         f"SELECT {', '.join(_COLUMNS)} FROM {TABLE} WHERE teff_gspspec IS NOT NULL "
         f"AND source_id IN ({', '.join(map(str, source_ids))})"
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "answer.csv"
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints errors
-                client.launch_job(query, output_file=str(path), output_format="csv", dump_to_file=True)
-        except requests_error() as error:
-            raise ComparisonError(f"{server} answered with an error ({one_line(error)}); try again later.") from None
-        except (OSError, HTTPException) as error:
-            reason = one_line(error) or type(error).__name__
-            raise ComparisonError(
-                f"cannot reach {server} ({reason}): check the network and try again, or give a file (--with FILE)."
-            ) from None
-        return _checked(path, server)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # it prints errors
+            warnings.simplefilter("ignore")  # VOTable knows no dex
+            answer = client.launch_job(query, output_format="votable").get_results()
+    except requests_error() as error:
+        raise ComparisonError(f"{server} answered with an error ({one_line(error)}); try again later.") from None
+    except (OSError, HTTPException) as error:
+        reason = one_line(error) or type(error).__name__
+        raise ComparisonError(
+            f"cannot reach {server} ({reason}): check the network and try again, or give a file (--with FILE)."
+        ) from None
+    except (ValueError, LookupError, TypeError) as error:  # of the readers of VOTables
+        raise ComparisonError(f"the answer of {server} is damaged ({one_line(error)}); try again later.") from None
+    return _checked(answer, server)
 
 
-def _checked(path: Path, server: str) -> Table:
-    """The answer as a table with the same types of columns whatever is in it."""
-    answer = opened_table(path)
-    if missing := set(_COLUMNS) - set(answer.names):
-        raise ComparisonError(f"the answer of {server} has no column {sorted(missing)[0]}; try again later.")
-    data = answer.read(_COLUMNS, as_text=["source_id", _FLAGS])
-    out = Table({"source_id": identifiers_of(data["source_id"], "source_id")})
+def _checked(answer: Table, server: str) -> Table:
+    """The answer with the same names and types of columns whatever is in it."""
+    names = {name.lower(): name for name in answer.colnames}  # the archive writes some of them in capitals
+    if missing := [name for name in _COLUMNS if name not in names]:
+        raise ComparisonError(f"the answer of {server} has no column {missing[0]}; try again later.")
+    out = Table({"source_id": identifiers_of(answer[names["source_id"]], "source_id")})
     for name, unit in _NUMBERS.items():
-        values = floats_of(data[name], name)
+        values = floats_of(answer[names[name]], name)
         out[name] = MaskedColumn(values, mask=~np.isfinite(values), unit=unit)
-    out[_FLAGS] = np.array(texts_of(data[_FLAGS]), dtype=f"U{41}")
+    out[_FLAGS] = np.array(texts_of(answer[names[_FLAGS]]), dtype=f"U{_LENGTH}")
     return out
 
 
