@@ -364,6 +364,14 @@ def test_regions_cover_all_stars_once():
     assert rows["giants, log g < 3.5"] + rows["dwarfs, log g >= 3.5"] == 300
 
 
+def test_regions_of_labels_that_the_reference_lacks():
+    result = comparison.compare(fits_table(), reference_table()["source_id", "teff"])
+    assert result.labels == ("teff",)
+    rows = {row["region"]: int(row["n"]) for row in result.table}
+    assert (rows["giants, log g < 3.5"], rows["dwarfs, log g >= 3.5"]) == (3, 3)
+    np.testing.assert_array_equal(result.at("logg"), fits_table()["logg"])
+
+
 def test_a_reference_without_errors():
     theirs = reference_table()
     theirs.remove_column("teff_error")

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import QTable, Table, join
 
 import rvsemu
 from rvsemu.catalog import fit_catalog
 from rvsemu.cli import main as rvsemu_command
-from rvsemu.comparison import COEFFICIENTS, compare
+from rvsemu.comparison import COEFFICIENTS, Comparison, compare
 from rvsemu.fitting import DEFAULT_PRIORS
 from rvsemu.reproduction.report import rst_table
 from rvsemu.spectra import write_bulk
@@ -84,16 +84,16 @@ def reference(labels: dict[str, np.ndarray], rng: np.random.Generator) -> Table:
     return table[rng.random(n) >= ABSENT]
 
 
-def made(folder: Path, n: int, seed: int) -> Table:
-    """Bulk file, catalogue and reference in a folder; what was drawn."""
+def make(folder: Path, n: int, seed: int) -> None:
+    """Make bulk file, catalogue, reference and true labels in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     labels = draw(n, rng)
     write_bulk(spectra(labels, rng), folder / "stars.csv.gz")
     fit_catalog([folder / "stars.csv.gz"], folder / "labels", jobs=1)
-    table = reference(labels, rng)
-    table.write(folder / "gspspec.ecsv", overwrite=True)
-    return table
+    reference(labels, rng).write(folder / "gspspec.ecsv", overwrite=True)
+    true = {name: labels[name] for name in OFFSETS}
+    Table({"source_id": FIRST + np.arange(n), **true}).write(folder / "truth.ecsv", overwrite=True)
 
 
 def block(text: str) -> str:
@@ -109,40 +109,44 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help=f"write {_GENERATED.name}")
     options = parser.parse_args()
-    made(options.out, options.n, options.seed)
-    fits, table = options.out / "labels", options.out / "gspspec.ecsv"
+    make(options.out, options.n, options.seed)
+    fits, table, truth = (options.out / name for name in ("labels", "gspspec.ecsv", "truth.ecsv"))
     printed = io.StringIO()
     page = ["-o", str(options.out / "comparison.html"), "--overwrite"]
     with contextlib.redirect_stdout(printed):
         rvsemu_command(["compare", str(fits), "--with", str(table), *page])
     text = printed.getvalue().split("wrote ")[0]
     print(text)
-    print(found := effects(fits, table))
+    print(found := effects(fits, table, truth))
     if options.write:
         about = f"Of ``python validation/comparison.py {options.n}``:\n\n"
         _GENERATED.write_text(about + block(text) + "\n" + found, encoding="utf-8")
 
 
-def effects(fits: Path, table: Path) -> str:
-    """Bias and outliers of all stars with other options, as a table of reStructuredText."""
-    rows = []
-    for text, options in (
-        ("(default)", {}),
-        ("``--no-calibrated``", {"calibrated": False}),
-        ("``--gspspec-flags 9``", {"gspspec_flags": 9}),
-        ("``--flagged keep``", {"flagged": "keep"}),
-    ):
-        result = compare(fits, table, **options)
-        every = {row["label"]: row for row in result.table if row["region"] == "all"}
-        biases = [
-            f"{every[name]['bias']:+.{digits}f} ± {every[name]['bias_error']:.{digits}f}"
-            for name, digits in (("teff", 1), ("logg", 3), ("mh", 3))
-        ]
-        rows.append((text, f"{result.matched:,}", *biases, f"{every['teff']['outliers_5']:.1%}"))
+def effects(fits: Path, table: Path, truth: Path) -> str:
+    """Bias and outliers of all stars with other options, and what they are made of, as a table of reStructuredText."""
+    default = compare(fits, table)
+    stars = QTable({"source_id": default.pairs["source_id"]})
+    rows = [
+        _row("default", default),
+        _row("``--no-calibrated``", compare(fits, table, calibrated=False)),
+        _row("``--gspspec-flags 9``", compare(fits, table, gspspec_flags=9)),
+        _row("``--flagged keep``", compare(fits, table, flagged="keep")),
+        _row("our fits - true labels, the stars of the first row", compare(fits, join(stars, QTable.read(truth)))),
+    ]
     put_in = [f"{-OFFSETS['teff']:+.1f}", f"{-OFFSETS['logg']:+.3f}", f"{-OFFSETS['mh']:+.3f}"]
-    rows.append(("put in", "–", *put_in, "–"))
-    head = ("options", "stars", "Teff (K)", "log g (dex)", "[M/H] (dex)", "Teff beyond 5 scatters")
+    rows.append(("minus what was added to the reference", "–", *put_in, "–"))
+    head = ("", "stars", "Teff (K)", "log g (dex)", "[M/H] (dex)", "Teff beyond 5 scatters")
     return rst_table(head, rows)
+
+
+def _row(text: str, result: Comparison) -> tuple[str, ...]:
+    every = {row["label"]: row for row in result.table if row["region"] == "all"}
+    biases = [
+        f"{every[name]['bias']:+.{digits}f} ± {every[name]['bias_error']:.{digits}f}"
+        for name, digits in (("teff", 1), ("logg", 3), ("mh", 3))
+    ]
+    return text, f"{result.matched:,}", *biases, f"{every['teff']['outliers_5']:.1%}"
 
 
 if __name__ == "__main__":

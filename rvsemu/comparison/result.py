@@ -30,9 +30,9 @@ class Comparison:
     fits, reference : str
         Names of the two.
     pairs : QTable
-        One row per fit whose star is in both: ``source_id``; of each label that both have, ``<label>``,
-        ``<label>_error``, ``<label>_reference`` and ``<label>_reference_error``, NaN where there is none;
-        ``signal_to_noise`` if it is known; and ``flags`` of the fit.
+        One row per fit whose star is in both: ``source_id``; of each label of the fits, ``<label>`` and
+        ``<label>_error``, and of those that both have, ``<label>_reference`` and ``<label>_reference_error``, in K or
+        dex, NaN where there is none; ``signal_to_noise`` if it is known; and ``flags`` of the fit.
     rejects : QTable
         ``source_id`` and ``reason`` of each fit that is not in `pairs`; a source_id of 0 is not known.
     lost : mapping of str to int
@@ -62,7 +62,7 @@ class Comparison:
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels that both have."""
-        return tuple(label for label in LABELS if label in self.pairs.colnames)
+        return tuple(label for label in LABELS if f"{label}_reference" in self.pairs.colnames)
 
     @cached_property
     def table(self) -> QTable:
@@ -85,12 +85,12 @@ class Comparison:
     def at(self, name: str) -> np.ndarray | None:
         """Where stars are, shape (n,): the mean of both values of a label, in K or dex, or ``signal_to_noise``.
 
-        Where only one is known it is that; None if the fits do not have it.
+        It is our value where theirs is not known; None if the fits do not have it.
         """
         if name not in self.pairs.colnames:
             return None
         ours = _plain(self.pairs[name])
-        return middle(ours, _plain(self.pairs[f"{name}_reference"])) if name in LABELS else ours
+        return middle(ours, _plain(self.pairs[f"{name}_reference"])) if name in self.labels else ours
 
     def difference(self, label: str) -> np.ndarray:
         """Ours - theirs, shape (n,), in K or dex; NaN where one of them is not known."""
@@ -102,10 +102,6 @@ class Comparison:
             self.pairs[n] if n in self.pairs.colnames else None for n in (f"{label}_error", f"{label}_reference_error")
         ]
         return normalised(self.difference(label), *(None if x is None else _plain(x) for x in errors))
-
-    def to_table(self) -> QTable:
-        """`table`, as other results call it."""
-        return self.table
 
     def write_report(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Write a page with numbers and plots: one HTML file, complete in itself.

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from astropy import units as u
 from astropy.table import QTable, Table
 
 from ..errors import ComparisonError, SettingsError
@@ -162,34 +163,38 @@ def _examples(source_ids: np.ndarray) -> str:
 
 def _result(ours: Fits, theirs: Reference, place: np.ndarray, reasons: np.ndarray) -> Comparison:
     rows = np.flatnonzero(reasons == "")
-    star = theirs.take(place[rows])
-    pairs = QTable({"source_id": ours.source_id[rows]})
-    for label in _common(ours, theirs):
-        for name, values in (
-            (label, ours.labels[label][rows]),
-            (f"{label}_error", ours.errors[label][rows] if label in ours.errors else None),
-            (f"{label}_reference", star.labels[label]),
-            (f"{label}_reference_error", star.errors.get(label)),
-        ):
-            if values is not None:
-                pairs[name] = values
-                pairs[name].unit = LABELS[label]
-    if ours.signal_to_noise is not None:
-        pairs["signal_to_noise"] = ours.signal_to_noise[rows]
-    pairs["flags"] = [ours.flags[row] or "none" for row in rows]
     lost = np.flatnonzero(reasons != "")
     rejects = QTable({"source_id": ours.source_id[lost], "reason": reasons[lost].astype("U64")})
     counts = Counter(reasons[lost].tolist())
     return Comparison(
         fits=ours.name,
         reference=theirs.name,
-        pairs=pairs,
+        pairs=_pairs(ours, theirs.take(place[rows]), rows),
         rejects=rejects,
         lost={reason: counts[reason] for reason in _REASONS if counts[reason]},
         flagged=int(np.sum(ours.flagged & ~ours.failed)),
         steps=tuple(theirs.steps),
         notes=_notes(ours, theirs),
     )
+
+
+def _pairs(ours: Fits, star: Reference, rows: np.ndarray) -> QTable:
+    """Labels of some of the fits, and of their stars in the reference, row by row."""
+    pairs = QTable({"source_id": ours.source_id[rows]})
+    for label, values in ours.labels.items():
+        columns = {"": values[rows]}
+        if label in ours.errors:
+            columns["_error"] = ours.errors[label][rows]
+        if label in star.labels:
+            columns["_reference"] = star.labels[label]
+        if label in star.errors:
+            columns["_reference_error"] = star.errors[label]
+        for end, column in columns.items():
+            pairs[f"{label}{end}"] = u.Quantity(column, LABELS[label])
+    if ours.signal_to_noise is not None:
+        pairs["signal_to_noise"] = ours.signal_to_noise[rows]
+    pairs["flags"] = [ours.flags[row] or "none" for row in rows]
+    return pairs
 
 
 def _notes(ours: Fits, theirs: Reference) -> tuple[str, ...]:
