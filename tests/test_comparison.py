@@ -413,6 +413,8 @@ def test_arguments_that_are_wrong(tmp_path):
         comparison.compare(fits_table(), reference_table(), flagged="yes")
     with pytest.raises(SettingsError, match="is one text"):
         comparison.compare(fits_table(), reference_table(), cuts="teff > 5")
+    with pytest.raises(ComparisonError, match="5 is a int: give the path"):
+        comparison.compare(5, reference_table())
     with pytest.raises(ComparisonError, match="does not exist"):
         comparison.compare(tmp_path / "nothing.fits", reference_table())
     with pytest.raises(ComparisonError, match=r"ending '\.txt' is unknown"):

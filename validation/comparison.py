@@ -136,7 +136,7 @@ def effects(fits: Path, table: Path, truth: Path) -> str:
     ]
     put_in = [f"{-OFFSETS['teff']:+.1f}", f"{-OFFSETS['logg']:+.3f}", f"{-OFFSETS['mh']:+.3f}"]
     rows.append(("minus what was added to the reference", "–", *put_in, "–"))
-    head = ("", "stars", "Teff (K)", "log g (dex)", "[M/H] (dex)", "Teff beyond 5 scatters")
+    head = ("comparison", "stars", "Teff (K)", "log g (dex)", "[M/H] (dex)", "Teff beyond 5 scatters")
     return rst_table(head, rows)
 
 

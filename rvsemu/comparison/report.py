@@ -135,7 +135,8 @@ def _cloud(ax: Axes, x: np.ndarray, y: np.ndarray, across: tuple[float, float], 
     if known.sum() > _MANY:
         ax.hexbin(x[known], y[known], gridsize=45, extent=(*across, *along), bins="log", cmap="Blues", mincnt=1)
     else:
-        ax.scatter(x[known], y[known], s=6, color="C0", alpha=0.4, linewidths=0, rasterized=True)
+        size = float(np.clip(4000 / max(known.sum(), 1), 4, 14))
+        ax.scatter(x[known], y[known], s=size, color="C0", alpha=0.5, linewidths=0, rasterized=True)
     ax.set(xlim=across, ylim=along)
 
 
@@ -150,7 +151,7 @@ def _running(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     median = np.array([np.median(y[known][rows]) for rows in bins])
     spread = np.array([scatter(y[known][rows]) for rows in bins])
     ax.plot(middle, median, color="C1", linewidth=1.5)
-    ax.fill_between(middle, median - spread, median + spread, color="C1", alpha=0.2, linewidth=0)
+    ax.fill_between(middle, median - spread, median + spread, color="C1", alpha=0.15, linewidth=0)
 
 
 def _histogram(ax: Axes, over_error: np.ndarray) -> None:

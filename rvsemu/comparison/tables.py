@@ -111,6 +111,8 @@ def opened_table(given: str | os.PathLike | Table) -> Columns:
     """
     if isinstance(given, Table):
         return Columns("the table", given.colnames, lambda names, as_text: given[names])
+    if not isinstance(given, str | os.PathLike):
+        raise ComparisonError(f"{given!r} is a {type(given).__name__}: give the path of a file or folder, or a Table.")
     path = Path(given)
     if not path.exists():
         raise ComparisonError(f"{path} does not exist: give a folder of 'rvsemu catalog fit', or a table file.")
