@@ -27,7 +27,7 @@ from .columns import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Part", "arrow", "parts_of", "read_catalog", "rejects_of", "write_part", "write_rejects"]
+__all__ = ["Part", "arrow", "parts_of", "read_catalog", "rejects_of", "table_column", "write_part", "write_rejects"]
 
 _PART = "rvsemu.part"
 _KINDS = {"int64": "i8", "int32": "i4", "double": "f8", "float": "f4", "bool": "?", "string": "U8"}
@@ -197,12 +197,13 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
         run = data.schema.metadata[b"rvsemu"].decode()
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise SpectrumError(f"{path} cannot be read as a catalogue ({error}).") from error
-    table = Table({name: _column(data, name) for name in data.column_names}, copy=False)
+    table = Table({name: table_column(data, name) for name in data.column_names}, copy=False)
     table.meta["rvsemu"] = run
     return QTable(table, copy=False)
 
 
-def _column(data: pa.Table, name: str) -> TableColumn:
+def table_column(data: pa.Table, name: str) -> TableColumn:
+    """A column of Arrow with its unit, masked where it has no value."""
     field, values = data.schema.field(name), data.column(name)
     kind, missing = str(field.type), values.is_null().to_numpy()
     if kind == "string":

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -26,7 +27,7 @@ from .records import Record, read_records
 from .tables import NotRVSError
 from .unpacking import Skipped, load
 
-__all__ = ["CHUNK", "SERVER", "fetch_rvs"]
+__all__ = ["CHUNK", "SERVER", "cached_in", "connect", "fetch_rvs", "one_line", "requests_error"]
 
 SERVER = "https://gea.esac.esa.int/"
 """The Gaia archive."""
@@ -102,7 +103,7 @@ def fetch_rvs(
     if format not in _FORMATS:
         raise SpectrumError(f"format={format!r} is unknown: use one of {', '.join(_FORMATS)}.")
     skipped = Skipped()
-    with _folder(cache) as folder:
+    with cached_in(cache) as folder:
         found = {i: record for i in wanted if (record := _stored(_path(folder, data_release, i))) is not None}
         rest = [i for i in wanted if i not in found]
         if rest:
@@ -139,7 +140,7 @@ class _Archive:
     """
 
     def __init__(self, server, data_release, format, skipped):
-        self._load_data, self._skipped = _connect(server), skipped
+        self._load_data, self._skipped = connect(server, "data-server").load_data, skipped
         self.server, self.data_release, self._format = server, data_release, format
         self._structures = list(_STRUCTURES)
 
@@ -160,11 +161,11 @@ class _Archive:
         for structure in list(self._structures):
             try:
                 data = self._request(source_ids, structure)
-            except _requests_error() as error:
-                refusal = _one_line(error)
+            except requests_error() as error:
+                refusal = one_line(error)
                 continue
             except (OSError, HTTPException) as error:
-                reason = _one_line(error) or type(error).__name__
+                reason = one_line(error) or type(error).__name__
                 raise SpectrumError(
                     f"cannot reach {self.server} ({reason}): check the network and try again."
                 ) from None
@@ -188,13 +189,26 @@ class _Archive:
             return path.read_bytes()
 
 
-def _connect(server):
-    """`TapPlus.load_data` of a server, with a time limit, which astroquery's own connections lack."""
+def connect(server: str, service: str) -> Any:
+    """astroquery's `TapPlus` for a service of an archive, with a time limit, which its own connections lack.
+
+    Parameters
+    ----------
+    server : str
+        Address of the archive.
+    service : {'data-server', 'tap-server'}
+        DataLink's, or that of queries.
+
+    Raises
+    ------
+    SpectrumError
+        astroquery is not installed, or the address is none.
+    """
     try:
         from astroquery.utils.tap import TapPlus
         from astroquery.utils.tap.conn.tapconn import ConnectionHandler, TapConn
     except ImportError:
-        raise SpectrumError('fetching spectra needs astroquery: pip install "rvsemu[gaia]".') from None
+        raise SpectrumError('fetching from the archive needs astroquery: pip install "rvsemu[gaia]".') from None
 
     class Limited(ConnectionHandler):
         def get_connection(self, **options):
@@ -208,14 +222,14 @@ def _connect(server):
     connection = TapConn(
         secure,
         url.hostname,
-        server_context=f"{url.path.rstrip('/')}/data-server",
+        server_context=f"{url.path.rstrip('/')}/{service}",
         tap_context="tap",
         data_context="data",
         port=port,
         sslport=port,
         connhandler=Limited(url.hostname, port, port),
     )
-    return TapPlus(url=server, connhandler=connection).load_data
+    return TapPlus(url=server, connhandler=connection)
 
 
 def _limited(connection):
@@ -223,7 +237,8 @@ def _limited(connection):
     return connection
 
 
-def _requests_error():
+def requests_error() -> Any:
+    """What astroquery raises when an archive answers with an error."""
     from requests import HTTPError
 
     return HTTPError
@@ -235,8 +250,8 @@ def _retrieval_type(data_release) -> str:
 
 # ---------------------------------------------------------------------- the cache
 @contextlib.contextmanager
-def _folder(cache):
-    """The folder of the cache; a temporary one for none."""
+def cached_in(cache: bool | str | os.PathLike | None) -> Iterator[Path]:
+    """The folder of the cache, see `fetch_rvs`; a temporary one for none."""
     if cache is None or cache is False:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
@@ -308,6 +323,7 @@ def _warn(missing, data_release) -> None:
     )
 
 
-def _one_line(error) -> str:
+def one_line(error: Exception) -> str:
+    """Text of an error in one line of at most 200 characters."""
     line = " ".join(str(error).split())
     return line if len(line) <= 200 else line[:197] + "..."
