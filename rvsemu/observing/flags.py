@@ -32,6 +32,7 @@ __all__ = [
     "POOR_FIT",
     "SECOND_MINIMUM",
     "UNLIKE_TRAINING",
+    "VARIABLE_VELOCITY",
     "describe",
     "from_bits",
     "to_bits",
@@ -55,6 +56,7 @@ DIFFUSE_BAND = "diffuse-band"
 FEW_CCDS = "few-ccds"
 DOUBLE_LINED = "double-lined"
 LABELS_CONTRADICT = "labels-contradict"
+VARIABLE_VELOCITY = "variable-velocity"
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -75,6 +77,7 @@ FLAGS: dict[str, str] = {
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
+    VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
