@@ -3,7 +3,8 @@
 `fit` compares a spectrum with the emulator (`rvsemu.observing`) and a polynomial continuum that is solved for linearly,
 and returns a `FitResult`: labels with units, errors that allow for the correlated noise of the Gaia RVS and for what
 synthetic spectra do not know, and flags that say when not to trust them. `fit_many` does the same to many spectra at
-once, `fit_transits` fits all epoch spectra of a star together, `sample` draws from the posterior with emcee, and `prepare` gives the `Likelihood` behind them.
+once, `fit_transits` fits all epoch spectra of a star together (`TransitsResult`), `sample` draws from the posterior
+with emcee, and `prepare` gives the `Likelihood` behind them.
 """
 
 from .astropy_model import RVSModel

@@ -16,7 +16,7 @@ from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
 from .objective import objective
 from .result import FitResult, make_result
-from .search import Minima, Search
+from .search import Search
 from .start import first_minima, likely_velocity
 
 __all__ = ["Problem", "alike"]

@@ -54,8 +54,8 @@ class Transits(Search):
         s_t N + s_t W M,
 
     for (s_t N + s_t W M)^-1 = (N / W + M)^-1 / (s_t W). So labels and their errors come from transits that look
-    independent, and have the errors of models multiplied: the variance of each by s_t W, which is the number of transits
-    if they are alike. This is exact if covariances are proportional and the velocities equal. Where velocities differ,
+    independent, and have the variance of the errors of models multiplied by s_t W, which is the number of transits if
+    they are alike. This is exact if covariances are proportional and the velocities equal. Where velocities differ,
     e moves with the star, and what is neglected is that other pixels are used and other noise meets the same line.
 
     What is common to the velocities, their mean, has the error of the same fit. Their differences know nothing of e:
@@ -407,7 +407,7 @@ class _Part:
         return found.x[:, 0], 1.0 / np.sqrt(found.hessian[:, 0, 0] + 12.0 / width**2)
 
     def fit(self, start, x, velocities) -> Minima:
-        """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and these velocities."""
+        """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`."""
         weighted, at = self.weighted(start), x.copy()
         if RADIAL_VELOCITY in self.problem.parameters.free_names:
             at[:, -1] = velocities

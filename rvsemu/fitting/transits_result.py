@@ -54,7 +54,7 @@ class TransitsResult(LeastSquares):
     velocity_p_value : float
         Probability that chance makes that larger, if the velocity is constant; NaN for one transit.
     transits : tuple of FitResult, length t
-        The spectra beside the model with these labels and their own velocity and continuum; chi2, flags, `plot` of each.
+        The spectra beside the model with these labels and their own velocity and continuum; chi2, flags, ``plot()``.
     skipped : tuple of FitFailure
         Transits that could not be used, with the reasons.
     meta : dict
@@ -100,7 +100,8 @@ class TransitsResult(LeastSquares):
         lines = [f"{self.n_transits} transits{skipped}", *super()._quality()]
         if np.isfinite(self.velocity_p_value):
             unit = self.velocities.unit
-            scatter, noise = (f"{x.to_value(unit):.2g}" for x in (self.velocity_scatter, np.median(self.velocity_noise)))
+            both = self.velocity_scatter, np.median(self.velocity_noise)
+            scatter, noise = (f"{x.to_value(unit):.2g}" for x in both)
             p = f"p-value of a constant velocity {self.velocity_p_value:.2g}"
             lines.append(f"velocities scatter by {scatter} {unit}, noise {noise} {unit}, {p}")
         return lines

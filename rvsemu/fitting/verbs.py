@@ -203,7 +203,7 @@ def _check_transits(spectra) -> None:
     sources = {getattr(spectrum, "meta", {}).get("source_id") for spectrum in spectra} - {None}
     if len(sources) > 1:
         some = ", ".join(map(str, sorted(sources)[:3]))
-        raise SpectrumError(f"spectra: {len(sources)} sources ({some}): give the transits of one star, or use fit_many.")
+        raise SpectrumError(f"spectra: {len(sources)} sources ({some}): give the transits of one star.")
 
 
 def _check_normalised(spectrum) -> None:
