@@ -95,7 +95,8 @@ def fetch_rvs(
     Notes
     -----
     Requests hold at most 5000 sources, 50 for epoch spectra. The archive's parameter DATA_STRUCTURE is called
-    INDIVIDUAL by some of its versions and DATAMODEL_STANDARD by others; a server error to the one is followed by the other.
+    INDIVIDUAL by some of its versions and DATAMODEL_STANDARD by others; a server error to the one is followed by the
+    other.
 
     Examples
     --------
