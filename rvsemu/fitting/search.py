@@ -121,7 +121,8 @@ class Search(ABC):
         rows = np.flatnonzero(minima.star == star)
         rows = rows[np.argsort(-minima.log_posterior[rows], kind="stable")]
         below = (minima.log_posterior[rows] - minima.log_posterior[rows[0]]) / scale**2
-        x, kept, covariances, shares = minima.found.x, [], [], []
+        x = minima.found.x
+        kept, covariances, shares = list[int](), list[np.ndarray](), list[float]()
         for i, log_density in zip(rows, below, strict=True):
             away = [x[i] - x[j] for j in kept]
             far = all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True))

@@ -401,7 +401,8 @@ class _Part:
             cost, gradient, hessian = compared(which, np.hstack([x[which, :-1], velocity]))
             return cost, gradient[:, -1:], hessian[:, -1:, -1:]
 
-        box = Box(*np.array(self.problem.parameters.velocities)[:, None], signed=(0,))
+        low, high = (np.array([limit]) for limit in self.problem.parameters.velocities)
+        box = Box(low, high, signed=(0,))
         found = minimise(evaluate, x[:, -1:], box, _TOLERANCE, _STEPS)
         width = float((box.upper - box.lower)[0])
         return found.x[:, 0], 1.0 / np.sqrt(found.hessian[:, 0, 0] + 12.0 / width**2)

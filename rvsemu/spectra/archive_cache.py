@@ -19,6 +19,7 @@ from .._storage import replacing
 from ..errors import SpectrumError
 from .records import Record, read_records
 from .unpacking import load
+from .written import WrittenRecord
 
 __all__ = ["folder_of", "store", "stored"]
 
@@ -30,14 +31,14 @@ def folder_of(cache: bool | str | os.PathLike | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
         return
-    folder = Path(get_cache_dir("rvsemu")) if cache is True else Path(cache).expanduser()
+    kept = Path(get_cache_dir("rvsemu")) if cache is True else Path(cache).expanduser()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpectrumError(
             f"cache={str(cache)!r}: no such folder can be made ({error.strerror}); choose another."
         ) from None
-    yield folder
+    yield kept
 
 
 def store(records: Sequence[Record], path: Path) -> None:
@@ -76,7 +77,7 @@ def _as_fits(record) -> fits.HDUList:
     return fits.HDUList([fits.PrimaryHDU(), hdu])
 
 
-def stored(path: Path) -> list[Record]:
+def stored(path: Path) -> list[Record | WrittenRecord]:
     """What `store` wrote; nothing if it is not there, or damaged, which makes it be fetched again."""
     try:
         data, label = load(path)
