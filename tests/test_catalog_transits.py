@@ -113,8 +113,8 @@ def test_every_transit_is_in_one_star_wherever_partitions_end(inputs, rows, tmp_
     monkeypatch.setattr(work, "_emulator", lambda *_: None)
     files = tuple(str(path) for path in sorted(inputs.iterdir()))
     for first in (0, 1):
-        run = {"transits": "joint", "emulator": {"fingerprint": ""}}
-        work.work(work.Task(str(tmp_path), files, 0, first, 2, rows, run, SETTINGS))
+        run = {"emulator": {"fingerprint": ""}}
+        work.work(work.Task(str(tmp_path), files, 0, first, 2, rows, run, SETTINGS, joint=True))
     assert sorted(map(len, seen)) == [1, 3, 4, 14]
     assert sorted(one for run in seen for one in run) == sorted({one for run in seen for one in run})
     assert all(run == list(range(run[0], run[0] + len(run))) for run in seen)
@@ -148,6 +148,14 @@ def test_the_same_from_more_processes_and_resumed(inputs, made, tmp_path):
     assert {path.name: path.read_bytes() for path in out.glob("part-*")} == expected
     with pytest.raises(SpectrumError, match="was made with other transits=: give another"):
         catalog.fit_catalog(inputs, out, resume=True, **{**MADE, "transits": "alone"})
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path):
+    run = {"settings": {}, "emulator": {}, "rows": 10, "inputs": []}
+    (tmp_path / plan.PLAN).write_text(json.dumps(run))
+    plan.agreed(tmp_path, run | {"transits": "alone"}, resume=True)
+    with pytest.raises(SpectrumError, match="was made with other transits="):
+        plan.agreed(tmp_path, run | {"transits": "joint"}, resume=True)
 
 
 def test_empty_and_unnormalised_transits_by_kind(stars, tmp_path, capsys):

@@ -33,6 +33,7 @@ _NAMES = {
     "transits": "transits=",
     "inputs": "other input files",
 }
+_BEFORE = {"transits": "alone"}  # of runs that were begun when there was no choice
 _SOURCE = re.compile(r"\d{10,19}")  # in the name of a file: the first number so long is that of the source
 
 
@@ -95,7 +96,7 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
     plan = folder / PLAN
     if plan.exists() and resume:
         try:
-            found = json.loads(plan.read_text(encoding="utf-8"))
+            found = _BEFORE | json.loads(plan.read_text(encoding="utf-8"))
             different = [text for name, text in _NAMES.items() if found[name] != json.loads(json.dumps(run[name]))]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpectrumError(f"{plan} cannot be read ({error}): give another folder.") from None

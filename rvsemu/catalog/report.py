@@ -207,7 +207,7 @@ def _fit_again(spectra: Sequence[Any], emulator: Path, run: dict) -> str:
     """The first of the spectra, or of all transits that are fitted together the one that fits worst."""
     settings = {name: value for name, value in run["settings"].items() if name != "errors"}
     try:
-        if run["transits"] == "joint":
+        if run.get("transits") == "joint":
             transits = fit_transits(iter(spectra), emulator=emulator, **settings).transits
             result = max(transits, key=lambda one: one.reduced_chi2)
         else:

@@ -222,8 +222,12 @@ def _tasks(
             last[part.unit] = part.number
     todo = [u for u in range(len(units)) if not (u in last and there[u].issuperset(range(last[u] + 1)))]
     about = {name: value for name, value in run.items() if name != "inputs"}
-    rows = run["rows"]
-    return [Task(str(folder), units[u], u, i, stride, rows, about, settings) for u in todo for i in range(stride)]
+    rows, joint = run["rows"], run["transits"] == "joint"
+    return [
+        Task(str(folder), units[unit], unit, first, stride, rows, about, settings, joint)
+        for unit in todo
+        for first in range(stride)
+    ]
 
 
 def _done(tasks: list[Task], executor: Executor, folder: Path, progress: bool) -> list[Part]:

@@ -49,6 +49,8 @@ class Task:
         What the run is, with the fingerprint of the emulator; for the metadata.
     settings : dict
         Arguments of `rvsemu.fit`, but the emulator.
+    joint : bool
+        Whether transits of a star are fitted together.
     """
 
     folder: str
@@ -59,14 +61,14 @@ class Task:
     rows: int
     run: Mapping[str, Any]
     settings: Mapping[str, Any]
+    joint: bool = False
 
 
 def work(task: Task) -> None:
     """Make the partitions of a task."""
     folder = Path(task.folder)
     settings = {**task.settings, "emulator": _emulator(folder / EMULATOR, task.run["emulator"]["fingerprint"])}
-    joint = task.run["transits"] == "joint"
-    columns = columns_of(Settings(**settings), joint)
+    columns = columns_of(Settings(**settings), task.joint)
     stream = _Stream((file, entry) for file in task.files for entry in entries(file))
     for number in count():
         path = part_path(folder, task.unit, number)
@@ -74,7 +76,7 @@ def work(task: Task) -> None:
         before, some = stream.before, islice(stream, task.rows)
         rows: list[dict] = []
         rejects: list[Rejected] = []
-        if mine and joint:
+        if mine and task.joint:
             rows, rejects = _fitted_stars(_stars(before, some, stream), settings)
         elif mine:
             rows, rejects = _fitted(some, settings)
