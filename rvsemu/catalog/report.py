@@ -6,9 +6,10 @@ import heapq
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from .._storage import check_output, replacing
 from ..errors import RvsemuError, SpectrumError
-from ..fitting import fit
+from ..fitting import fit, fit_transits
+from ..fitting.transits import MOST_TRANSITS
 from ..observing.flags import FLAGS, from_bits
 from ..plotting.page import html_image, html_page, html_table
 from ..spectra.bulk import entries
@@ -171,25 +173,31 @@ def _worst_fits(folder: Path, run: dict, seen: _Seen) -> Iterator[str]:
     yield "<h2>Worst fits</h2><p>The highest reduced chi2; spectra and models anew where the files are there.</p>"
     for chi2, file, source, flags in seen.worst:
         yield f"<p>source {source}, reduced chi2 {chi2:.2f}, flags: {escape(flags)}; {escape(file)}</p>"
-        spectrum = _found(file, source)
-        if spectrum is not None:
-            yield _fit_again(spectrum, folder / EMULATOR, run)
+        spectra = _found(file, source)
+        if spectra:
+            yield _fit_again(spectra, folder / EMULATOR, run)
 
 
-def _found(file: str, source: int) -> Any:
-    """The spectrum of a source in a file, or None."""
+def _found(file: str, source: int) -> list[Any]:
+    """The spectra of a source in a file, as many as are fitted together."""
     try:
         paths = files_in(file.split(":")[0] if not Path(file).exists() else file)
     except RvsemuError:
-        return None
+        return []
     found = (usable(entry, path) for path in paths for entry in entries(path))
-    return next((one for one in found if not isinstance(one, Rejected) and one.meta.get("source_id") == source), None)
+    own = (one for one in found if not isinstance(one, Rejected) and one.meta.get("source_id") == source)
+    return list(islice(own, MOST_TRANSITS))
 
 
-def _fit_again(spectrum: Any, emulator: Path, run: dict) -> str:
+def _fit_again(spectra: Sequence[Any], emulator: Path, run: dict) -> str:
+    """The first of the spectra, or of all transits that are fitted together the one that fits worst."""
     settings = {name: value for name, value in run["settings"].items() if name != "errors"}
     try:
-        result = fit(spectrum, emulator=emulator, **settings)
+        if run.get("transits") == "joint":
+            transits = fit_transits(iter(spectra), emulator=emulator, **settings).transits
+            result = max(transits, key=lambda one: one.reduced_chi2)
+        else:
+            result = fit(spectra[0], emulator=emulator, **settings)
     except (RvsemuError, TypeError):
         return "<p>It cannot be fitted with settings that the catalogue has only a digest of.</p>"
     figure = result.plot().figure

@@ -17,7 +17,8 @@ from astropy.table import MaskedColumn, Table, vstack
 
 from .._storage import replacing
 from ..errors import ComparisonError
-from ..spectra.archive import SERVER, cached_in, connect, one_line, requests_error
+from ..spectra.archive import SERVER, connect, one_line, requests_error
+from ..spectra.archive_cache import folder_of
 from .tables import floats_of, identifiers_of, texts_of
 
 __all__ = ["CHUNK", "SERVER", "TABLE", "fetch_gspspec"]
@@ -85,7 +86,7 @@ def fetch_gspspec(
     chunks = [wanted[first : first + CHUNK] for first in range(0, len(wanted), CHUNK)]
     client = None
     found = []
-    with cached_in(cache) as folder, tqdm(total=len(wanted), disable=not progress or len(chunks) < 2) as bar:
+    with folder_of(cache) as folder, tqdm(total=len(wanted), disable=not progress or len(chunks) < 2) as bar:
         for chunk in chunks:
             path = _path(folder, chunk)
             if not path.exists():

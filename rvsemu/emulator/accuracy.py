@@ -68,7 +68,7 @@ class ErrorModel:
     def __call__(self, teff: ArrayLike, mh: ArrayLike = 0.0) -> np.ndarray:
         """Error (n, n_pixels) at effective temperatures (n,) and metallicities (n,) or one of them."""
         i, f = self._between(teff)
-        factor = np.atleast_1d(np.interp(mh, self.mh, self.scale))[:, None]
+        factor = np.atleast_1d(np.interp(np.asarray(mh, dtype=float), self.mh, self.scale))[:, None]
         return ((1 - f[:, None]) * self.sigma[i] + f[:, None] * self.sigma[i + 1]) * factor
 
     def covariance(self, teff: float, mh: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

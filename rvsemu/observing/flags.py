@@ -33,6 +33,7 @@ __all__ = [
     "POOR_FIT",
     "SECOND_MINIMUM",
     "UNLIKE_TRAINING",
+    "VARIABLE_VELOCITY",
     "alpha_assumed",
     "describe",
     "from_bits",
@@ -58,6 +59,7 @@ FEW_CCDS = "few-ccds"
 DOUBLE_LINED = "double-lined"
 LABELS_CONTRADICT = "labels-contradict"
 ALPHA_ASSUMED = "alpha-assumed"
+VARIABLE_VELOCITY = "variable-velocity"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 
@@ -81,6 +83,7 @@ FLAGS: dict[str, str] = {
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
     ALPHA_ASSUMED: "[M/H] is below -0.3, where stars are often rich in alpha elements, and [alpha/M] = 0 was assumed.",
+    VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

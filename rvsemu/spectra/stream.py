@@ -18,12 +18,13 @@ from .bulk import Entry, entries
 from .records import PlainSpectrum
 from .unpacking import Skipped
 
-__all__ = ["RVSBlock", "Rejected", "files_in", "iter_rvs", "usable"]
+__all__ = ["NOT_NORMALISED", "RVSBlock", "Rejected", "files_in", "iter_rvs", "usable"]
 
 _ENDINGS = (".csv", ".gz", ".ecsv", ".xml", ".vot", ".fits", ".zip", ".parquet")
 _MOST = 100_000
 _SAME = ("medium", "frame", "release")
-_NOT_NORMALISED = 4  # normalisation_method of Gaia DR4: the median of the fluxes is negative
+NOT_NORMALISED = 4
+"""``normalisation_method`` of Gaia DR4 where the median of the fluxes is negative."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def usable(entry: Entry, file: str) -> PlainSpectrum | Spectrum | Rejected:
     try:
         record = entry()
         scalars = record.scalars
-        if scalars.get("normalisation_method") == _NOT_NORMALISED:
+        if scalars.get("normalisation_method") == NOT_NORMALISED:
             raise SpectrumError("the Gaia archive could not normalise it (method 4): its median flux is negative")
         return record.plain()
     except SpectrumError as error:
