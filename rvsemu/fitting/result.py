@@ -36,6 +36,7 @@ from ..observing.flags import (
 from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
 from .double_lined import double_lined
 from .importance import Draws
+from .levenberg_marquardt import LEAST_SQUARED
 from .limits import piled_up
 from .priors import Uniform
 from .unmodelled import unmodelled
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEWEST_CCDS",
-    "LEAST_SQUARED",
     "FitFailure",
     "FitResult",
     "LeastSquares",
@@ -55,9 +55,6 @@ __all__ = [
     "make_result",
     "scale_of",
 ]
-
-LEAST_SQUARED = 0.02
-"""Of the range of a label that acts by its square: nearer to zero its slope says nothing."""
 
 FEWEST_CCDS = 10
 """Fewer have the flag ``few-ccds``."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .levenberg_marquardt import Minimum, minimise
+from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
 from .parameters import Parameters
 from .proposals import Mixture
-from .result import LEAST_SQUARED, covariance_of
+from .result import covariance_of
 
 __all__ = ["Minima", "Search"]
 
