@@ -1,6 +1,6 @@
 """Labels and velocities of stars whose transits are fitted together: are they unbiased, and are the errors right?
 
-    python validation/transits.py --write
+    python validation/transits.py --stars 100 --write
 
 simulates stars of types F to K that rotate at 20 to 60 km/s, with spectra of the emulator in the pixels of Gaia DR4,
 and observes each in six transits. Every second star has a constant velocity, the others one that scatters by 30 km/s.
@@ -13,7 +13,7 @@ transits, for labels a sixth of the square where noise is all; and how many star
 The last columns are of fits that take the errors of models for independent in each transit.
 
 Tables are printed, and with ``--write`` go to ``docs/_generated/transits.rst``. Takes some three minutes of one core
-for 60 stars; set OMP_NUM_THREADS=1.
+for 60 stars of each case; set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations

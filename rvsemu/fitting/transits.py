@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from astropy import units as u
-from scipy.stats import chi2 as chi2_distribution
 
 from ..errors import SpectrumError
-from ..observing.flags import FEW_CCDS, POOR_FIT, VARIABLE_VELOCITY
 from ..observing.observation import Observation
 from ..observing.stack import Weighted
 from .bins import Binned
 from .levenberg_marquardt import Box, Minimum, minimise
+from .moves import Moves
 from .objective import misfit
 from .parameters import RADIAL_VELOCITY, Parameters
 from .problem import Problem, alike
-from .result import FEWEST_CCDS, FitFailure, FitResult, covariance_of, fits_poorly, make_result, scale_of
+from .result import FitFailure, FitResult, covariance_of, make_result, scale_of
 from .search import Minima, Search
 from .start import STARTS, Grid, followed
 from .templates import Normalised
-from .transits_result import TransitsResult, weights_of
+from .transits_result import TransitsResult
+from .transits_summary import summarised
 
 __all__ = ["MOST_TRANSITS", "Transits"]
 
 MOST_TRANSITS = 500
 """Spectra of one star that are fitted together: more than Gaia has taken of any, and a limit to memory."""
 _TOLERANCE, _STEPS = 1e-4, 40  # of the velocities
-_CHANCE = 1e-3  # of a constant velocity, below which it is called variable
-_OF_ONE = ("transit_id", "obs_time_rv")
-_SHARED = 0.5  # of the transits have a flag that the star has, too
 
 
 class Transits(Search):
@@ -165,8 +160,7 @@ class Transits(Search):
             part.fit(self._rows(part, minima.at[row][None]), self._rows(part, x[None]), moves.velocities[part.at])
             for part in self._parts
         ]
-        each = self._columns.shape[1] - self._labels + len(problem.stack.basis)
-        freedom = _kept(fits) - self._labels - each * len(self.observations)
+        freedom = _kept(fits) - moves.spent(len(problem.stack.basis), len(self.observations))
         scale = scale_of(self.settings, sum(2.0 * np.sum(one.found.cost) for one in fits) / max(1, freedom))
         covariance = moves.of_mean(covariance_of(self.parameters, x, minima.found.hessian[row], scale))
         second = self.second_minimum(minima, 0)
@@ -177,159 +171,23 @@ class Transits(Search):
                 spread = moves.of_one(covariance, at, scale), scale
                 results[at] = make_result(part.problem, found, i, second, spread)
         transits = tuple(results[i] for i in range(len(results)))
-        about = _about(transits, moves, scale) | _quality(transits, freedom, each + self._labels)
-        return TransitsResult(
-            errors=_errors(transits[0], covariance),
-            covariance=covariance,
-            flags=_flags(transits, about, [one.ccds for one in self.observations]),
-            transits=transits,
-            skipped=tuple(skipped),
-            **about,
-        )
+        ccds = [one.ccds for one in self.observations]
+        return summarised(transits, moves, covariance, scale, ccds, tuple(skipped))
 
-    def _moves(self, x) -> _Moves:
+    def _moves(self, x) -> Moves:
         """Velocities at the labels of the best minimum `x` (all,), with the noise alone."""
         if self._columns.shape[1] == self._labels:
             held = np.array([one.velocities[0] for one in self.observations])
-            return _Moves(self._labels, held, held, np.zeros(len(held)))
+            return Moves(self._labels, held, held, np.zeros(len(held)))
         alone, noise = np.zeros((2, len(self.observations)))
         for part in self._parts:
             alone[part.at], noise[part.at] = part.velocities(self._rows(part, x[None]))
-        return _Moves(self._labels, x[self._labels :], alone, noise)
-
-
-@dataclass(frozen=True)
-class _Moves:
-    """Radial velocities of t transits, km/s.
-
-    Parameters
-    ----------
-    labels : int
-        Number of free labels besides them.
-    together : ndarray, shape (t,)
-        Of the fit of all: their mean counts.
-    alone, noise : ndarray, shape (t,)
-        With the noise alone, and the errors of these: their differences count. The errors are 0 if velocities are held.
-    """
-
-    labels: int
-    together: np.ndarray
-    alone: np.ndarray
-    noise: np.ndarray
-
-    @property
-    def held(self) -> bool:
-        """Whether velocities are not free."""
-        return not np.any(self.noise)
-
-    @property
-    def weights(self) -> np.ndarray:
-        """Of the mean; their sum is 1."""
-        return weights_of(self.noise)
-
-    @property
-    def mean(self) -> float:
-        """Weighted mean."""
-        return float(self.weights @ self.together)
-
-    @property
-    def differences(self) -> np.ndarray:
-        """Velocities - mean (t,)."""
-        return self.alone - self.weights @ self.alone
-
-    @property
-    def velocities(self) -> np.ndarray:
-        """The velocities (t,)."""
-        return self.mean + self.differences
-
-    def of_mean(self, covariance) -> np.ndarray:
-        """Covariance of labels and mean velocity (m, m), from that of labels and all velocities."""
-        if self.held:
-            return covariance
-        matrix = np.zeros((self.labels + 1, len(covariance)))
-        matrix[: self.labels, : self.labels] = np.eye(self.labels)
-        matrix[-1, self.labels :] = self.weights
-        return matrix @ covariance @ matrix.T
-
-    def of_one(self, covariance, which, scale) -> np.ndarray:
-        """Covariance of labels and the velocity of one transit (m, m), from `of_mean`; noise is times `scale`."""
-        out = covariance.copy()
-        if not self.held:
-            out[-1, -1] += (scale * self.noise[which]) ** 2 * (1.0 - self.weights[which])
-        return out
-
-    def variability(self, scale) -> tuple[float, float]:
-        """chi2 of a constant velocity, and the probability that chance makes it larger; noise is times `scale`."""
-        if self.held:
-            return np.nan, np.nan
-        chi2 = float(np.sum((self.differences / (scale * self.noise)) ** 2))
-        free = len(self.noise) - 1
-        return chi2, float(chi2_distribution.sf(chi2, free)) if free else np.nan
+        return Moves(self._labels, x[self._labels :], alone, noise)
 
 
 def _kept(fits) -> int:
     """Pixels that are compared and no outliers."""
     return sum(int(np.sum(one.weighted.used)) - int(np.sum(one.weighted.doubt.probability > 0.5)) for one in fits)
-
-
-def _about(transits, moves, scale) -> dict[str, Any]:
-    """Labels, their ranges, and the velocities."""
-    first = transits[0]
-    unit = first.labels[RADIAL_VELOCITY].unit
-    ranges = dict(first.ranges)
-    if RADIAL_VELOCITY in ranges:
-        low, high = np.transpose([one.ranges[RADIAL_VELOCITY] for one in transits])
-        ranges[RADIAL_VELOCITY] = float(low.min()), float(high.max())
-    chi2, p_value = moves.variability(scale)
-    errors = [one.errors[RADIAL_VELOCITY].to_value(unit) for one in transits]
-    meta = {name: value for name, value in first.meta.items() if name not in _OF_ONE}
-    smoothed = any(one.meta["errors_smoothed"] for one in transits)
-    return {
-        "labels": first.labels | {RADIAL_VELOCITY: u.Quantity(moves.mean, unit)},
-        "ranges": ranges,
-        "velocities": u.Quantity(moves.velocities, unit),
-        "velocity_errors": u.Quantity(errors, unit),
-        "velocity_noise": u.Quantity(scale * moves.noise, unit),
-        "velocity_chi2": chi2,
-        "velocity_p_value": p_value,
-        "meta": meta | {"errors_smoothed": smoothed},
-    }
-
-
-def _errors(first, covariance) -> dict[str, u.Quantity]:
-    """Errors of labels and mean velocity, from their covariance (m, m)."""
-    known = dict(zip(first.ranges, np.sqrt(np.diag(covariance)), strict=True))
-    return {name: u.Quantity(known.get(name, 0.0), value.unit) for name, value in first.labels.items()}
-
-
-def _quality(transits, freedom, spent) -> dict[str, Any]:
-    """How well the model fits all transits, with so many degrees of `freedom`; each alone would have `spent` some."""
-    pixels = np.array([one.n_pixels for one in transits])
-    outliers = sum(one.n_outliers for one in transits)
-    chi2 = float(sum(one.chi2 for one in transits))
-    noise = sum(one.noise_chi2 * max(1, one.n_pixels - one.n_outliers - spent) for one in transits)
-    return {
-        "chi2": chi2,
-        "reduced_chi2": chi2 / max(1, freedom),
-        "noise_chi2": noise / max(1, freedom),
-        "n_pixels": int(pixels.sum()),
-        "n_outliers": outliers,
-        "residual_rms": float(np.sqrt(np.average([one.residual_rms**2 for one in transits], weights=pixels))),
-    }
-
-
-def _flags(transits, about: Mapping[str, Any], ccds: Sequence[int | None]) -> tuple[str, ...]:
-    """Flags that at least half of the transits have; those of chi2, CCD spectra and velocity are about all of them."""
-    counts: dict[str, int] = {}
-    for flag in (flag for one in transits for flag in one.flags):
-        counts[flag] = counts.get(flag, 0) + 1
-    found = [name for name, n in counts.items() if n >= _SHARED * len(transits) and name not in (POOR_FIT, FEW_CCDS)]
-    poor = fits_poorly(about["reduced_chi2"], about["n_pixels"])
-    known = [n for n in ccds if n is not None]
-    few = len(known) == len(ccds) and sum(known) < FEWEST_CCDS
-    varies = about["velocity_p_value"] < _CHANCE
-    more = [name for name, there in ((POOR_FIT, poor), (FEW_CCDS, few), (VARIABLE_VELOCITY, varies)) if there]
-    return tuple([*found, *more])
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from astropy.table import QTable, vstack
 
 from ..observing.flags import to_bits
 from ..observing.results import identity_columns
+from .moves import weights_of
 from .result import FitFailure, FitResult, LeastSquares
 
-__all__ = ["TransitsResult", "weights_of"]
+__all__ = ["TransitsResult"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,9 +115,3 @@ class TransitsResult(LeastSquares):
             "velocity_chi2": self.velocity_chi2,
             "velocity_p_value": self.velocity_p_value,
         }
-
-
-def weights_of(noise) -> np.ndarray:
-    """Weights (t,), of the sum 1, of velocities with standard deviations `noise` (t,); equal if these are 0."""
-    inverse = np.divide(1.0, noise**2, where=noise > 0, out=np.ones_like(noise))
-    return inverse / inverse.sum()

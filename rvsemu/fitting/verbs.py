@@ -14,7 +14,7 @@ from .._compat import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.flags import NOT_CONVERGED
 from ..observing.results import IDENTITY, name_of
-from ..spectra.stream import NOT_NORMALISED
+from ..spectra.stream import check_normalised
 from .chain_file import ChainFile
 from .likelihood import Likelihood
 from .mcmc import Sampler, run
@@ -188,7 +188,7 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     _check_transits(given)
     for spectrum in given:
         try:
-            _check_normalised(spectrum)
+            check_normalised(getattr(spectrum, "meta", {}))
             observations.append(Problem.observe(spectrum, checked))
         except SpectrumError as e:
             skipped.append(FitFailure(e, dict(getattr(spectrum, "meta", {}))))
@@ -206,11 +206,6 @@ def _check_transits(spectra) -> None:
     if len(sources) > 1:
         some = ", ".join(map(str, sorted(sources)[:3]))
         raise SpectrumError(f"spectra: {len(sources)} sources ({some}): give the transits of one star.")
-
-
-def _check_normalised(spectrum) -> None:
-    if getattr(spectrum, "meta", {}).get("normalisation_method") == NOT_NORMALISED:
-        raise SpectrumError("the Gaia archive could not normalise it (method 4): its median flux is negative")
 
 
 @takes_settings("errors", "scale_errors")
