@@ -25,6 +25,7 @@ import rvsemu
 from rvsemu.emulator import DenseNetwork, Layer
 from rvsemu.errors import FrozenError, SpectrumError
 from rvsemu.inversion import Limits, invert
+from rvsemu.observing.flags import to_bits
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +43,14 @@ def test_labels_of_fluxes(exact, stars):
     np.testing.assert_allclose(scaled(result), stars, rtol=0, atol=2e-5)
     assert result.teff.shape == (12,) and result.teff.unit == u.K
     assert result.resolution.unit == u.dimensionless_unscaled
-    assert result.flags == [()] * 12
+    assert result.flags == [("alpha-assumed",) if mh < -0.3 else () for mh in result.mh.value]
     assert np.all(result.residual_rms < 1e-5)
     assert "12 spectra" in repr(result)
     labels, errors = exact.estimate(fluxes(exact, stars))
     np.testing.assert_allclose(labels[:, 0], result.teff.value)
     np.testing.assert_allclose(errors[:, 1], 0.03, rtol=1e-6)
     one = invert(fluxes(exact, stars)[3], inversion=exact)
-    assert one.teff.shape == () and one.flags == ()
+    assert one.teff.shape == () and one.flags == result.flags[3]
     assert one.teff.value == pytest.approx(result.teff[3].value, rel=1e-6)
     np.testing.assert_array_equal(one.noise_errors["logg"].value, 0)
 
@@ -145,13 +146,17 @@ def test_table(exact, stars, tmp_path):
     row, rows = one.to_table(), many.to_table()
     assert row["source_id"].tolist() == [7] and rows["source_id"].mask.tolist() == [True] * 12
     assert row.colnames[:6] == ["file", "source_id", "transit_id", "obs_time_rv", "ra", "dec"]
-    assert row["flag_bits"].tolist() == [0] and row["radial_velocity"].unit == u.km / u.s
-    assert row["flags"].tolist() == ["none"]
+    poor = one.mh.value < -0.3
+    assert (
+        row["flag_bits"].tolist() == [to_bits(["alpha-assumed"] * poor)] and row["radial_velocity"].unit == u.km / u.s
+    )
+    assert row["flags"].tolist() == ["alpha-assumed" if poor else "none"]
     assert row["teff_error"].unit == u.K and len(rows["vmic"]) == 12
     assert row["recipe"][0] == "exact" and row["inversion_version"][0] == "1"
     row.write(tmp_path / "t.ecsv")
     np.testing.assert_allclose(QTable.read(tmp_path / "t.ecsv")["teff"].value, one.teff.value)
-    assert "teff" in repr(one) and "flags: none" in repr(one) and "flags: none" in one._repr_html_()
+    said = f"flags: {row['flags'][0]}"
+    assert "teff" in repr(one) and said in repr(one) and said in one._repr_html_()
     assert "teff" in dir(one)
     with pytest.raises(AttributeError, match="no attribute 'age'"):
         _ = one.age

@@ -56,7 +56,7 @@ def test_right_labels_do_not_contradict(exact, stars):
         assert np.all(np.abs(scaled(result.labels) - z) < 3 * scaled_errors(result))
         assert np.all(scaled_errors(result) < 0.05)  # the spectrum knows more than the network
         assert all(result.noise_errors[n] <= result.errors[n] for n in SPACE.names)
-        assert result.flags == ()
+        assert result.flags == (("alpha-assumed",) if result.labels["mh"].value < -0.3 else ())
 
 
 def test_a_network_that_is_much_less_sure_is_kept(exact, stars):
@@ -191,7 +191,8 @@ def test_real_stars_agree_with_fits(real):
         assert inverted.errors[label].value < most or "labels-contradict" in inverted.flags
         assert abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
     for label in ("vsini", "resolution"):
-        assert abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
+        near = abs(inverted.labels[label] - fitted.labels[label]) < 2 * inverted.errors[label]
+        assert near or "labels-contradict" in inverted.flags
 
 
 @pytest.mark.parametrize("snr", [20, 100])

@@ -255,3 +255,18 @@ def test_unscaled_is_the_inverse_of_scaled(transform):
     space = LabelSpace((label, Label("logg", "dex", 2.0, 5.0)))
     rows = np.array([[4000.0, 2.5], [14000.0, 6.0]])
     np.testing.assert_allclose(space.unscaled(space.scaled(rows)), rows, rtol=1e-12)
+
+
+def test_labels_that_act_by_their_square():
+    """The same on both sides of 0, where the slope is 0; the inverse and the derivative within the domain."""
+    label = Label("vsini", "km/s", 0.0, 300.0, "even")
+    values = np.linspace(0.0, 300.0, 61)
+    np.testing.assert_allclose(label.unscaled(label.scaled(values)), values, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(label.scaled(-values), label.scaled(values))
+    np.testing.assert_allclose(label.scaled(np.array([0.0, 300.0])), [-1, 1])
+    step = 1e-4
+    difference = (label.scaled(values + step) - label.scaled(values - step)) / (2 * step)
+    np.testing.assert_allclose(label.slope(values), difference, atol=1e-9)
+    near = label.scaled(np.array([0.0, 1.0, 2.0]))
+    assert (near[2] - near[0]) / (near[1] - near[0]) == pytest.approx(4.0, rel=0.05)
+    assert label.unscaled(np.array([-1.2])) == 0.0  # nothing lies beyond

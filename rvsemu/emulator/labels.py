@@ -14,10 +14,17 @@ __all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace"]
 
 _MOST_SETS = 10_000_000
 
+_EVEN = 10.0
+"""Where 'even' passes from the square of a label to its logarithm, in the unit of the label."""
 #: name -> (function, derivative, inverse)
 _TRANSFORMS = {
     "linear": (lambda x: x, lambda x: np.ones_like(x), lambda y: y),
     "log": (np.log, lambda x: 1.0 / x, np.exp),
+    "even": (
+        lambda x: np.log1p((x / _EVEN) ** 2),
+        lambda x: 2.0 * x / (_EVEN**2 + x**2),
+        lambda y: _EVEN * np.sqrt(np.expm1(np.maximum(y, 0.0))),
+    ),
 }
 
 
@@ -33,8 +40,9 @@ class Label:
         Unit of the plain floats used inside rvsemu, in astropy's spelling; ``""`` for a pure number.
     lower, upper : float
         The training domain, in `unit`.
-    transform : {'linear', 'log'}
-        Applied before the range is mapped to [-1, 1] for the network.
+    transform : {'linear', 'log', 'even'}
+        Applied before the range is mapped to [-1, 1] for the network. 'even' is ln(1 + (x / 10)^2), for labels such as
+        v sin i that act by their square: it is quadratic near 0, where spectra do not depend on them to first order.
     description : str
         For help texts and tables.
     """

@@ -12,6 +12,7 @@ __all__ = ["LEAST_SQUARED", "Box", "Minimum", "minimise"]
 LEAST_SQUARED = 0.02
 """Of the range of a variable that acts by its square: nearer to zero its slope says nothing."""
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
+_LIFTED = 0.002  # of a range
 _ASIDE = 1e-6  # of a range, for the slope of an edge
 _NOISE = 2e-6  # of a cost: what single precision cannot resolve
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
@@ -70,6 +71,10 @@ class Box:
         """Whether x (k, m) is inside, shape (k,)."""
         return np.all((x >= self.floor(x)) & (x <= self.upper), axis=1)
 
+    def lifted(self, x) -> np.ndarray:
+        """x (k, m) with variables that act by their square a little above 0, where no slope would ever move them."""
+        return np.where(self.from_zero, np.maximum(x, _LIFTED * (self.upper - self.lower)), x)
+
     def stiffness(self, x) -> np.ndarray:
         """By what the damping (k, m) is multiplied: more than 1 where a variable that acts by its square is near 0.
 
@@ -84,11 +89,11 @@ class Box:
 
         A third of the range of a variable. Where that begins at 0, as for v sin i, lines change with the square of the
         variable and near 0 the slope says nothing: there up to a little more than the double, and down to a half,
-        unless that is a hundredth of the range.
+        unless that is a thousandth of the range.
         """
         width = self.upper - self.lower
         up = np.where(self.from_zero, np.minimum(x + 0.03 * width, width / 3), width / 3)
-        down = np.where(self.from_zero & (x > 0.01 * width), np.minimum(x / 2, width / 3), width / 3)
+        down = np.where(self.from_zero & (x > 0.001 * width), np.minimum(x / 2, width / 3), width / 3)
         return down, up
 
 
@@ -138,7 +143,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     bounds and the reach, by a primal-dual active set (Hintermueller, Ito & Kunisch 2002, SIAM J. Optim. 13, 865). Where
     that does not settle, steps may be uphill; then, too, the damping rises, and with it the matrix becomes diagonal.
     """
-    x = box.clip(x)
+    x = box.clip(box.lifted(x))
     every = np.arange(len(x))
     cost, gradient, hessian = evaluate(every, x)
     damping = np.full(len(x), _FIRST)

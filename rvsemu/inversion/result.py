@@ -102,6 +102,7 @@ def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, 
         out.append(FEW_GOOD_PIXELS)
     if unlike:
         out.append(UNLIKE_TRAINING)
-    if np.all(noise > _LITTLE * (inversion.labels.upper - inversion.labels.lower) / np.sqrt(12.0)):
+    nothing = _LITTLE * (inversion.labels.upper - inversion.labels.lower) / np.sqrt(12.0)
+    if np.all((noise > nothing) | (np.array(inversion.labels.names) == "resolution")):  # known before, to 450
         out.append(NO_INFORMATION)
     return (*out, *alpha_assumed(inversion.labels.names, values))

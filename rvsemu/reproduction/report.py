@@ -102,8 +102,9 @@ def _fluxes(model) -> str:
 
 
 def _scaled(model) -> str:
-    logarithms = model["settings"]["log_labels"]
-    return "from -1 to 1" + (f", {' and '.join(logarithms)} as logarithms" if logarithms else "")
+    settings = model["settings"]
+    kinds = {"as logarithms": settings["log_labels"], "as functions of their squares": settings.get("even_labels", ())}
+    return "".join(["from -1 to 1", *(f", {' and '.join(names)} {how}" for how, names in kinds.items() if names)])
 
 
 _OURS = {

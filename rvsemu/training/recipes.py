@@ -56,10 +56,12 @@ class _Common:
     makes: ClassVar[str]  # what comes of it
     alpha = False
     log_labels: tuple[str, ...]
+    even_labels: tuple[str, ...] = ()
 
     def label_space(self) -> LabelSpace:
         """The labels of Gebran (2024), Table 1, with this recipe's scaling, and [alpha/M] if it takes that."""
-        transforms, labels = dict.fromkeys(self.log_labels, "log"), (*PAPER_LABELS, *([ALPHA] if self.alpha else []))
+        transforms = dict.fromkeys(self.log_labels, "log") | dict.fromkeys(self.even_labels, "even")
+        labels = (*PAPER_LABELS, *([ALPHA] if self.alpha else []))
         return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in labels))
 
     def asdict(self) -> dict:
@@ -93,6 +95,8 @@ class Recipe(_Common):
         most stars rotate slowly, and there the spectrum has most detail. Validation is uniform.
     log_labels : tuple of str
         Labels of which the network sees the logarithm.
+    even_labels : tuple of str
+        Labels that act by their square: see `rvsemu.emulator.Label`.
     components : int
         Number of principal components of the training spectra that the autoencoder works on, each scaled to unit
         variance, with the loss weighted back to flux; 0 for the fluxes themselves. This linear map is merged into
@@ -120,6 +124,7 @@ class Recipe(_Common):
     interpolate: bool = False
     slow_share: float = 0.0
     log_labels: tuple[str, ...] = ()
+    even_labels: tuple[str, ...] = ()
     components: int = 0
     center: bool = False
     weights: str = "float16"
@@ -166,6 +171,7 @@ DEFAULT = Recipe(
     interpolate=True,
     slow_share=0.5,
     log_labels=("teff", "resolution"),
+    even_labels=("vsini", "vmic"),
     components=200,
     weights="float32",
     alpha=True,
