@@ -135,7 +135,7 @@ def test_wrong_velocities_are_flagged(name, velocity):
             1e-2,
             "unlike-training",
         ),
-        ({"frame": "rest", "flux": lambda x: np.ones(2401)}, 1e-2, "no-information"),
+        ({"frame": "rest", "flux": lambda x: np.ones(2401)}, 1e-2, "labels-contradict"),
         ({"frame": "rest"}, 1e3, "no-information"),
         ({"frame": "rest"}, 1.0, "no-information"),
     ],

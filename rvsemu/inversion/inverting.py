@@ -194,7 +194,7 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
     )
     few = found.used.sum() < _FEW * observation.covered.sum()
     parts = _quantities(inversion, estimate.values, estimate.errors, estimate.noise)
-    flags = flags_of(inversion, estimate.values, estimate.errors, estimate.propagated, unlike, few)
+    flags = flags_of(inversion, estimate.values, estimate.errors, estimate.telling, unlike, few)
     flags += (LABELS_CONTRADICT,) * estimate.contradiction
     velocity_error = found.velocity_error * meta["errors_scaled_by"]
     if limits[0] < limits[1]:
@@ -224,7 +224,7 @@ class _Estimate:
     values: np.ndarray
     errors: np.ndarray
     noise: np.ndarray  # the part of the errors that is due to noise
-    propagated: np.ndarray  # what noise does to the networks that do not expect any
+    telling: np.ndarray  # the errors that say whether the spectrum tells anything
     contradiction: bool = False
 
 
@@ -253,7 +253,7 @@ def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
     errors = np.minimum(np.hypot(own, apart), nothing)
     beyond = ((raw < space.lower) & (values <= space.lower)) | ((raw > space.upper) & (values >= space.upper))
     values = np.where(beyond, raw, values)  # how far beyond, for flags
-    return _Estimate(values, errors, np.minimum(propagated, errors), propagated, polished.contradiction)
+    return _Estimate(values, errors, np.minimum(propagated, errors), errors, polished.contradiction)
 
 
 def _invert_fluxes(inversion, flux, sigma) -> InversionResult:
