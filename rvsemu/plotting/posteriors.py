@@ -127,7 +127,7 @@ def plot_corner(
     size = 1.6 * len(names) + 0.6
     figure = corner.corner(
         values,
-        fig=plt.figure(figsize=(size, size)) if figure is None else figure,
+        fig=plt.figure(figsize=(size, size), layout="none") if figure is None else figure,
         labels=[axis_label(name, rows[name]["unit"]) for name in names],
         range=[_range(column) for column in values.T],
         quantiles=(0.16, 0.5, 0.84),
