@@ -162,18 +162,20 @@ for name, found in fits.items():
 #
 # What such spectra look like: the data are black, the best model, which cannot follow them, is orange.
 
-fig, axes = plt.subplots(3, 1, figsize=(7, 6.5), sharex=True)
-for ax, name in zip(axes, ("two stars", "chromosphere", "band, not masked"), strict=True):
+windows = {"two stars": (8535, 8556), "chromosphere": (8535, 8556), "band, not masked": (8605, 8645)}
+fig, axes = plt.subplots(1, 3, figsize=(7, 3.6))
+for ax, (name, window) in zip(axes, windows.items(), strict=True):
     found = fits[name]
-    angstrom = found.spectral_axis.to("AA")
-    ax.plot(angstrom, found.model_flux, color="C1", lw=1.6, label="model")
-    ax.plot(angstrom, found.flux, color="k", lw=0.7, label="data")
-    ax.set_title(name, fontsize=12)
-    ax.set(xlim=(8490, 8700), ylim=(0.2, 1.12))
-axes[1].set_ylabel("normalised flux")
-axes[2].set_xlabel("wavelength in vacuum (Å)")
+    angstrom = found.spectral_axis.to("AA").value
+    inside = (angstrom > window[0]) & (angstrom < window[1])
+    ax.plot(angstrom[inside], found.model_flux[inside], color="C1", lw=2, label="model")
+    ax.plot(angstrom[inside], found.flux[inside], color="k", lw=1, label="data")
+    ax.set_title(name, fontsize=11)
+    ax.tick_params(labelsize=9)
+axes[0].set_ylabel("normalised flux")
+fig.supxlabel("wavelength in vacuum (Å)", fontsize=12)
 handles, labels = axes[0].get_legend_handles_labels()
-fig.legend(handles, labels, loc="outside upper right", ncols=2)
+fig.legend(handles, labels, loc="outside upper center", ncols=2)
 plt.show()
 
 # %%

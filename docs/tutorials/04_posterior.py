@@ -107,8 +107,8 @@ low, median, high = np.percentile(mass, (16, 50, 84))
 print(f"mass {median:.2f} +{high - median:.2f} -{median - low:.2f} solar masses")
 
 # %%
-# The spectrum alone is a poor scale: its log g is uncertain by some tenths of a dex, and a mass by as many factors of ten
-# to that power. The distribution is skewed, which symmetric errors would not have shown.
+# The spectrum alone is a poor scale: an error of log g of a few tenths of a dex is a large factor in mass. The distribution
+# is skewed besides, which symmetric errors would not have shown.
 
 fig, ax = plt.subplots()
 ax.hist(mass, np.linspace(0, 4, 60), density=True, color="C5", label="from this spectrum and the radius")
