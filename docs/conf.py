@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "fragments",
 ]
 exclude_patterns = ["_build", "_generated", "_ext", "_inventories", "tutorials"]  # included, or made into other pages
 templates_path = ["_templates"]
@@ -58,7 +59,6 @@ sphinx_gallery_conf = {
     "gallery_dirs": "gallery",
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("rvsemu",),
-    "reference_url": {"rvsemu": None},
     "filename_pattern": rf"/(?!{'|'.join(sorted(_not_run))})\d\d_\w+\.py$",
     "plot_gallery": os.environ.get("RVSEMU_DOCS_RUN") != "0",
     "ignore_pattern": r"__init__\.py",

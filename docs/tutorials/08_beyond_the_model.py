@@ -114,7 +114,7 @@ quiet = rvsemu.fit(observed)
 print(f"fit without the cores: Teff {quiet.text('teff')} K, log g {quiet.text('logg')}")
 
 # %%
-# The photosphere is known from that fit, and is held. What is left is linear in the heights and quick.
+# The photosphere is known from that fit, and is held. What is left to find are three heights and a width.
 
 labels = {name: quiet.labels[name] for name in rvsemu.shipped().labels.names}
 photosphere = rvsemu.RVSModel(**labels, radial_velocity=quiet.radial_velocity, medium="vacuum")
@@ -149,5 +149,6 @@ fig.legend(handles, names, loc="outside upper center", ncols=3, fontsize=10)
 plt.show()
 
 # %%
-# Emission of a few tens of mÅ is what active dwarfs have. How much of it is real depends on the photosphere underneath: LTE
-# models have cores that are not dark enough even for quiet stars, so compare a star with a quiet one of the same labels.
+# Heights and widths are those that were put in, as the photosphere is known exactly here. In a real star, how much of the
+# emission is real depends on the photosphere underneath: LTE models have cores that are not dark enough even for quiet
+# stars. Compare an active star with a quiet one of the same labels.

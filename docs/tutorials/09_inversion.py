@@ -23,7 +23,7 @@ import rvsemu
 from rvsemu.inversion import shipped_inversion
 
 inversion = shipped_inversion("default")
-components = inversion.components
+components = inversion.principal
 print(len(components.basis), "components of", len(inversion.wavelength), "pixels")
 
 fig, axes = plt.subplots(4, 1, figsize=(7, 6), sharex=True)
