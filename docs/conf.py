@@ -84,7 +84,7 @@ html_css_files = ["rvsemu.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "gallery/*": [], "gallery/index": []},
     "navigation_with_keys": False,
     "header_links_before_dropdown": 5,
     "navbar_persistent": ["search-button"],

@@ -2,17 +2,18 @@
 Beyond the model: a binary, and an emission line
 ================================================
 
-`rvsemu.fit` assumes one star with absorption lines. `rvsemu.RVSModel` is the emulator as a model of `astropy.modeling`: it
-can be added to other models and handed to astropy's fitters. Here it fits a double-lined binary with two stars, and a star
-whose calcium lines are filled in by a chromosphere.
+`rvsemu.fit` assumes one star with absorption lines. `rvsemu.RVSModel` is the emulator
+as a model of `astropy.modeling`: it can be added to other models and handed to
+astropy's fitters. Here it fits a double-lined binary with two stars, and a star whose
+calcium lines are filled in by a chromosphere.
 """
 
 # %%
 # A spectrum that one star cannot explain
 # ---------------------------------------
 #
-# Two dwarfs of different temperature, 70 km/s apart, one giving three fifths of the light. The fit of a single star is
-# flagged.
+# Two dwarfs of different temperature, 70 km/s apart, one giving three fifths of the
+# light. The fit of a single star is flagged.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +29,9 @@ PIXELS = np.arange(8440.0, 8721.0, 0.1)  # in vacuum, Å; a little more than the
 def on_pixels(model):
     """The noiseless spectrum of a model, as `rvsemu.simulate` takes it."""
     return Spectrum(
-        flux=u.Quantity(model(PIXELS)), spectral_axis=PIXELS * u.AA, meta={"medium": "vacuum"}
+        flux=u.Quantity(model(PIXELS)),
+        spectral_axis=PIXELS * u.AA,
+        meta={"medium": "vacuum"},
     )
 
 
@@ -46,16 +49,19 @@ print(single)
 # Two stars
 # ---------
 #
-# The model of the binary is a sum, written as one would on paper. Parameters of its parts have numbers: the second star is
-# part 3. What cannot be found from this spectrum is held or tied: the shares of the light add up to 1, both stars have the
-# same metallicity, and microturbulence and resolution are known.
+# The model of the binary is a sum, written as one would on paper. Parameters of its
+# parts have numbers: the second star is part 3. What cannot be found from this spectrum
+# is held or tied: the shares of the light add up to 1, both stars have the same
+# metallicity, and microturbulence and resolution are known.
 #
-# A fitter of astropy follows the slope from where it begins. Give it velocities that are right to within half a line,
-# 13 km/s, for example from the two dips of one line.
+# A fitter of astropy follows the slope from where it begins. Give it velocities that
+# are right to within half a line, 13 km/s, for example from the two dips of one line.
 
 held = {"fixed": {"vmic": True, "resolution": True}}
 start = share(0.5) * rvsemu.RVSModel(5800, 4.3, vsini=5, radial_velocity=-22, **common, **held)
-start = start + share(0.5) * rvsemu.RVSModel(5500, 4.4, vsini=5, radial_velocity=32, **common, **held)
+start = start + share(0.5) * rvsemu.RVSModel(
+    5500, 4.4, vsini=5, radial_velocity=32, **common, **held
+)
 start.amplitude_0.bounds = (0.05, 0.95)
 start.amplitude_2.tied = lambda model: 1 - model.amplitude_0
 start.mh_3.tied = lambda model: model.mh_1
@@ -64,13 +70,25 @@ wave = observed.spectral_axis.to_value(u.AA)
 inside = (wave > 8463) & (wave < 8697)
 weights = 1 / observed.uncertainty.array
 fitter = fitting.TRFLSQFitter(calc_uncertainties=True)
-found = fitter(start, wave[inside], observed.flux.value[inside], weights=weights[inside], estimate_jacobian=True)
+found = fitter(
+    start,
+    wave[inside],
+    observed.flux.value[inside],
+    weights=weights[inside],
+    estimate_jacobian=True,
+)
 
-rows = (("teff", "K", 6100, 5300), ("logg", "", 4.2, 4.5), ("radial_velocity", "km/s", -30, 40))
-print(f"share of the first star {found.amplitude_0.value:.2f}, put in 0.60; [M/H] {found.mh_1.value:.2f}, put in -0.10")
+rows = (
+    ("teff", "K", 6100, 5300),
+    ("logg", "", 4.2, 4.5),
+    ("radial_velocity", "km/s", -30, 40),
+)
+print(f"share of the first star {found.amplitude_0.value:.2f}, put in 0.60")
+print(f"[M/H] {found.mh_1.value:.2f}, put in -0.10")
 for name, unit, *truth in rows:
     for part, true in zip((1, 3), truth, strict=True):
-        print(f"{name:16} of star {part // 2 + 1}: {getattr(found, f'{name}_{part}').value:8.2f} {unit}, put in {true}")
+        value = getattr(found, f"{name}_{part}").value
+        print(f"{name:16} of star {part // 2 + 1}: {value:8.2f} {unit}, put in {true}")
 
 # %%
 # Both stars, their sum, and the data:
@@ -91,16 +109,17 @@ plt.show()
 # %%
 # In the lower panel the residual of the single star is grey, that of the binary orange.
 #
-# What to believe: velocities, and the light ratio if the lines are well apart. Errors of astropy's fitters are those of
-# white noise; noise of Gaia's mean spectra is correlated, so that they are nearly two times too small
-# (:doc:`../modeling`).
+# What to believe: velocities, and the light ratio if the lines are well apart. Errors
+# of astropy's fitters are those of white noise; noise of Gaia's mean spectra is
+# correlated, so that they are nearly two times too small (:doc:`../modeling`).
 
 # %%
 # A chromosphere
 # --------------
 #
-# Active stars fill in the cores of their calcium lines. `rvsemu.fit` leaves these cores out; to *measure* the emission, add
-# it to the model. The three lines share a width and a velocity, and each has a height of its own.
+# Active stars fill in the cores of their calcium lines. `rvsemu.fit` leaves these cores
+# out; to *measure* the emission, add it to the model. The three lines share a width and
+# a velocity, and each has a height of its own.
 
 lines = (8500.35, 8544.44, 8664.52)
 active = rvsemu.RVSModel(5400, 4.5, vsini=9, mh=0.0, **common)
@@ -114,7 +133,8 @@ quiet = rvsemu.fit(observed)
 print(f"fit without the cores: Teff {quiet.text('teff')} K, log g {quiet.text('logg')}")
 
 # %%
-# The photosphere is known from that fit, and is held. What is left to find are three heights and a width.
+# The photosphere is known from that fit, and is held. What is left to find are three
+# heights and a width.
 
 labels = {name: quiet.labels[name] for name in rvsemu.shipped().labels.names}
 photosphere = rvsemu.RVSModel(**labels, radial_velocity=quiet.radial_velocity, medium="vacuum")
@@ -122,18 +142,25 @@ for name in photosphere.param_names:
     photosphere.fixed[name] = True
 model = photosphere
 for line in lines:
-    model = model + models.Gaussian1D(0.05, line, 0.5, fixed={"mean": True}, bounds={"amplitude": (0, 1)})
+    model = model + models.Gaussian1D(
+        0.05, line, 0.5, fixed={"mean": True}, bounds={"amplitude": (0, 1)}
+    )
 for part in (2, 3):
     getattr(model, f"stddev_{part}").tied = lambda m: m.stddev_1
 wave = observed.spectral_axis.to_value(u.AA)
 near = np.any([abs(wave - line) < 6 for line in lines], axis=0)
-found = fitter(model, wave[near], observed.flux.value[near], weights=1 / observed.uncertainty.array[near])
+found = fitter(
+    model,
+    wave[near],
+    observed.flux.value[near],
+    weights=1 / observed.uncertainty.array[near],
+)
 
 width = found.stddev_1.value
 for part, (line, height) in enumerate(zip(lines, heights, strict=True), 1):
     area = np.sqrt(2 * np.pi) * getattr(found, f"amplitude_{part}").value * width
     put_in = np.sqrt(2 * np.pi) * height * 0.55
-    print(f"{line} Å: emission of {1000 * area:.0f} mÅ of the continuum, put in {1000 * put_in:.0f} mÅ")
+    print(f"{line} Å: emission of {1000 * area:.0f} mÅ, put in {1000 * put_in:.0f} mÅ")
 
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.4), sharey=True)
 for ax, line in zip(axes, lines, strict=True):
@@ -149,6 +176,7 @@ fig.legend(handles, names, loc="outside upper center", ncols=3, fontsize=10)
 plt.show()
 
 # %%
-# Heights and widths are those that were put in, as the photosphere is known exactly here. In a real star, how much of the
-# emission is real depends on the photosphere underneath: LTE models have cores that are not dark enough even for quiet
-# stars. Compare an active star with a quiet one of the same labels.
+# Heights and widths are those that were put in, as the photosphere is known exactly
+# here. In a real star, how much of the emission is real depends on the photosphere
+# underneath: LTE models have cores that are not dark enough even for quiet stars.
+# Compare an active star with a quiet one of the same labels.

@@ -2,17 +2,19 @@
 Inversion: labels from principal components
 ===========================================
 
-A fit compares spectra; an inversion reads labels off them. Principal components squeeze a spectrum into a few dozen
-numbers, and a network maps these to labels. This tutorial shows what the components see, inverts thousands of spectra
-in a second, and says when to trust which.
+A fit compares spectra; an inversion reads labels off them. Principal components squeeze
+a spectrum into a few dozen numbers, and a network maps these to labels. This tutorial
+shows what the components see, inverts thousands of spectra in a second, and says when
+to trust which.
 """
 
 # %%
 # What principal components see
 # -----------------------------
 #
-# An `rvsemu.Inversion` holds the mean of the training spectra and the directions in which they differ most. The first few
-# are what all astronomers would name: hydrogen against metals, calcium, molecular bands.
+# An `rvsemu.Inversion` holds the mean of the training spectra and the directions in
+# which they differ most. The first few are what all astronomers would name: hydrogen
+# against metals, calcium, molecular bands.
 
 import time
 
@@ -39,8 +41,9 @@ plt.show()
 # Perfect spectra
 # ---------------
 #
-# `rvsemu.invert` of an array takes normalised fluxes on the inversion's own wavelengths. Here it gets 2000 spectra that the
-# emulator generates, a check that the two trainings, which share no network, agree with each other.
+# `rvsemu.invert` of an array takes normalised fluxes on the inversion's own
+# wavelengths. Here it gets 2000 spectra that the emulator generates, a check that the
+# two trainings, which share no network, agree with each other.
 
 emulator = rvsemu.shipped()
 rng = np.random.default_rng(1)
@@ -75,24 +78,35 @@ plt.show()
 # A real spectrum
 # ---------------
 #
-# An observed spectrum has noise, gaps, another range and a continuum of its own. `rvsemu.invert` of a
-# `~specutils.Spectrum` fits coefficients, continuum and radial velocity to its pixels, and a network that has learnt from
-# noisy spectra gives labels with errors.
+# An observed spectrum has noise, gaps, another range and a continuum of its own.
+# `rvsemu.invert` of a `~specutils.Spectrum` fits coefficients, continuum and radial
+# velocity to its pixels, and a network that has learnt from noisy spectra gives labels
+# with errors.
 
-names = ("kepler-93", "hd176650", "gaia-1535964555128078720", "gaia-3174658066485297152")
+names = (
+    "kepler-93",
+    "hd176650",
+    "gaia-1535964555128078720",
+    "gaia-3174658066485297152",
+)
 stars = [rvsemu.read_rvs(rvsemu.example_path(name))[0] for name in names]
 inverted = [rvsemu.invert(star) for star in stars]
 fitted = [rvsemu.fit(star) for star in stars]
 print(inverted[0])
 
 # %%
-# Fit and inversion share neither networks nor method. Where they agree, a mistake in one of them is unlikely; what is wrong
-# with the synthetic spectra, both have learnt.
+# Fit and inversion share neither networks nor method. Where they agree, a mistake in
+# one of them is unlikely; what is wrong with the synthetic spectra, both have learnt.
 
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.6), sharey=True)
 y = np.arange(len(stars))
-for ax, (name, text) in zip(axes, {"teff": "Teff (K)", "logg": "log g", "mh": "[M/H]"}.items(), strict=True):
-    for results, label, shift, color in ((fitted, "fit", -0.12, "C0"), (inverted, "inversion", 0.12, "C1")):
+for ax, (name, text) in zip(
+    axes, {"teff": "Teff (K)", "logg": "log g", "mh": "[M/H]"}.items(), strict=True
+):
+    for results, label, shift, color in (
+        (fitted, "fit", -0.12, "C0"),
+        (inverted, "inversion", 0.12, "C1"),
+    ):
         values = [np.ravel(r.labels[name].value)[0] for r in results]
         errors = [np.ravel(r.errors[name].value)[0] for r in results]
         ax.errorbar(values, y + shift, xerr=errors, fmt="o", color=color, capsize=3, label=label)
@@ -108,8 +122,9 @@ plt.show()
 # Which one?
 # ----------
 #
-# An inversion needs no start and no iteration; on its own wavelengths it is the quickest look at many spectra. A fit weighs
-# each pixel by what it tells, gives covariances, takes priors and holds labels. For whatever is to be published, fit, and
+# An inversion needs no start and no iteration; on its own wavelengths it is the
+# quickest look at many spectra. A fit weighs each pixel by what it tells, gives
+# covariances, takes priors and holds labels. For whatever is to be published, fit, and
 # invert as a check. Flags of an inversion are to be read as those of a fit are:
 
 for name, one in zip(names, inverted, strict=True):

@@ -2,9 +2,10 @@
 Make a library with SYNSPEC
 ===========================
 
-Where do the synthetic spectra come from, and how would you make others? **This tutorial is not executed** when these pages
-are built: SYNSPEC needs a Fortran compiler and its data, and every spectrum some seconds. The commands are those that made
-the library of the shipped emulators, and the tests run them once, for two spectra.
+Where do the synthetic spectra come from, and how would you make others? **This tutorial
+is not executed** when these pages are built: SYNSPEC needs a Fortran compiler and its
+data, and every spectrum some seconds. The commands are those that made the library of
+the shipped emulators, and the tests run them once, for two spectra.
 """
 
 # sphinx_gallery_thumbnail_path = '_static/validation-default.png'
@@ -13,22 +14,23 @@ the library of the shipped emulators, and the tests run them once, for two spect
 # Set up
 # ------
 #
-# A Fortran compiler, then one command that fetches SYNSPEC, structures and line lists, checks them, compiles, and computes
-# the solar Ca II line at 8542 Å as a trial.
+# A Fortran compiler, then one command that fetches SYNSPEC, structures and line lists,
+# checks them, compiles, and computes the solar Ca II line at 8542 Å as a trial.
 #
 # .. code-block:: sh
 #
-#    apt-get install gfortran     # Debian, Ubuntu; elsewhere: brew install gcc, conda install gfortran
+#    apt-get install gfortran     # elsewhere: brew install gcc, conda install gfortran
 #    rvsemu synthesize setup
 #
-# What is fetched, its licences, and how to do it without a network: :doc:`../synthesis`.
+# What is fetched, its licences, and how to do it without a network:
+# :doc:`../synthesis`.
 
 # %%
 # One star
 # --------
 #
-# Before a thousand, look at one. `rvsemu.library.synthesis.synthesize` computes the spectrum of one star, without rotation
-# and instrument.
+# Before a thousand, look at one. `rvsemu.library.synthesis.synthesize` computes the
+# spectrum of one star, without rotation and instrument.
 
 import matplotlib.pyplot as plt
 
@@ -41,8 +43,9 @@ spectrum = synthesize({"teff": 5777, "logg": 4.44, "mh": 0.0, "vmic": 1.0}, Sett
 # A library
 # ---------
 #
-# Labels are drawn from a sequence that covers the box evenly. Each spectrum is on the disk as soon as it is finished: kill
-# the command whenever you like, and start it again.
+# Labels are drawn from a sequence that covers the box evenly. Each spectrum is on the
+# disk as soon as it is finished: kill the command whenever you like, and start it
+# again.
 #
 # .. code-block:: sh
 #
@@ -59,7 +62,8 @@ spectrum = synthesize({"teff": 5777, "logg": 4.44, "mh": 0.0, "vmic": 1.0}, Sett
 # Look at it
 # ----------
 #
-# `rvsemu.library.Library` reads the file. A library has labels, fluxes, wavelengths, and all that is needed to make it again.
+# `rvsemu.library.Library` reads the file. A library has labels, fluxes, wavelengths,
+# and all that is needed to make it again.
 
 library = Library.load("library.h5")
 print(library.names, library.flux.shape, library.medium)
@@ -76,8 +80,9 @@ plt.show()
 # Compact it
 # ----------
 #
-# At full resolution a spectrum has 11,000 pixels. Smoothed to R = 30,000, which is far above the instrument, it takes a
-# quarter of the space, and emulators cannot tell the difference.
+# At full resolution a spectrum has 11,000 pixels. Smoothed to R = 30,000, which is far
+# above the instrument, it takes a quarter of the space, and emulators cannot tell the
+# difference.
 #
 # .. code-block:: sh
 #
