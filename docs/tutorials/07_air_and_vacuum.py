@@ -13,7 +13,7 @@ rvsemu keeps the two apart, and what happens if you do not.
 #
 # Light is slower in air, so wavelengths are shorter there by the index of refraction.
 # Line lists and the emulator are in air, by custom; Gaia's spectra are in vacuum.
-# `rvsemu.physics.wavelengths` converts with the formula of Ciddor (1996).
+# `rvsemu.physics.wavelengths` converts with the formula of Morton (2000).
 
 import matplotlib.pyplot as plt
 import numpy as np
