@@ -77,6 +77,7 @@ sphinx_gallery_conf = {
     "copyfile_regex": r".*\.csv",
 }
 
+_wide = {f"gallery/{path.stem}": [] for path in HERE.glob("tutorials/*.py")}  # code needs the room
 html_theme = "pydata_sphinx_theme"
 html_title = "rvsemu"
 html_static_path = ["_static"]
@@ -84,7 +85,7 @@ html_css_files = ["rvsemu.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": True,
-    "secondary_sidebar_items": {"**": ["page-toc"], "gallery/*": [], "gallery/index": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "gallery/index": [], **_wide},
     "navigation_with_keys": False,
     "header_links_before_dropdown": 5,
     "navbar_persistent": ["search-button"],
