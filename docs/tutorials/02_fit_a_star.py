@@ -146,7 +146,11 @@ for name in ("teff", "logg", "mh"):
 # ``to_table()`` is one row; rows of several stars stack with `astropy.table.vstack`.
 
 table = result.to_table()
-table["source_id", "teff", "teff_error", "logg", "logg_error", "mh", "mh_error", "flags"]
+shown = table["source_id", "teff", "teff_error", "logg", "logg_error", "mh", "mh_error", "flags"]
+for name in shown.colnames:
+    if shown[name].dtype.kind == "f":
+        shown[name].info.format = ".3f"
+shown
 
 # %%
 # The same from a shell:

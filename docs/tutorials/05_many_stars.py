@@ -143,7 +143,11 @@ table = read_catalog(
         "flag_bits",
     ],
 )
-table[:5]
+shown = table[:5]
+for name in shown.colnames:
+    if shown[name].dtype.kind == "f":
+        shown[name].info.format = ".3f"
+shown
 
 # %%
 # Look before you select. In the Kiel diagram bars are errors; open circles are stars

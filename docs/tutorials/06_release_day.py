@@ -134,7 +134,7 @@ print((here / "trial" / "_rejects.csv").read_text())
 # spectra say what the documentation of the release says?
 
 table = read_catalog(here / "trial")
-table[
+shown = table[
     "source_id",
     "frame",
     "combined_ccds",
@@ -144,6 +144,10 @@ table[
     "reduced_chi2",
     "flags",
 ][:5]
+for name in shown.colnames:
+    if shown[name].dtype.kind == "f":
+        shown[name].info.format = ".3f"
+shown
 
 # %%
 # The first test of the noise model is the distribution of reduced chi2. Simulated stars
