@@ -81,7 +81,7 @@ plt.show()
 
 # %%
 # Residuals are best looked at in units of what the fit expects. If the model and its
-# errors were perfect, they would be like draws from a normal distribution. Near strong
+# errors were perfect, they would follow a normal distribution. Near strong
 # lines the expected error is larger than the noise, because synthetic spectra err
 # there.
 

@@ -81,7 +81,7 @@ plt.show()
 # An error of one standard deviation promises that 68 % of the true values are within
 # it. The simulated spectra have noise and nothing else wrong with them, so the fit to
 # test is that with ``model_error=None``. In units of the stated error, the deviations
-# of 32 stars must look like draws from a normal distribution.
+# of 32 stars must follow a normal distribution.
 
 observed = [rvsemu.simulate(giant, signal_to_noise=80, seed=100 + k) for k in range(32)]
 results = fit_many(observed, model_error=None)

@@ -74,8 +74,6 @@ posterior.summary()
 # The corner plot shows each label on the diagonal and each pair below it. Contours hold
 # 39 and 86 % of the samples, as one and two standard deviations of a Gaussian in two
 # dimensions do.
-#
-# .. The thumbnail is this figure.
 
 # sphinx_gallery_thumbnail_number = 2
 posterior.plot_corner(names=("teff", "logg", "mh", "vmic"))
@@ -86,7 +84,7 @@ plt.show()
 # ----------------------
 #
 # The rotation of the star is slower than the instrument can resolve. The best value of
-# a fit sits at zero, and its Gaussian error says little. The posterior gives the shape
+# a fit is at or near zero, and its Gaussian error says little. The posterior gives the shape
 # of what is known, an upper limit.
 
 fit = rvsemu.fit(star)
@@ -107,7 +105,7 @@ print(f"fit: {fit.text('vsini')}; posterior: below {limit:.1f} (95 %)")
 # Samples make errors of anything. With the radius of the star, gravity becomes mass.
 # Ballard et al. (2014, ApJ 790, 12) found 0.919 ± 0.011 solar radii by
 # asteroseismology, and a mass of 0.911 ± 0.033 solar masses. Every sample of log g is
-# combined with a draw of the radius; no formula for the propagation of errors is
+# combined with a random radius; no formula for the propagation of errors is
 # needed.
 
 samples = posterior.samples

@@ -4,8 +4,8 @@ Make a library with SYNSPEC
 
 Where do the synthetic spectra come from, and how would you make others? **This tutorial
 is not executed** when these pages are built: SYNSPEC needs a Fortran compiler and its
-data, and every spectrum some seconds. The commands are those that made the library of
-the shipped emulators, and the tests run them once, for two spectra.
+data, and every spectrum some seconds. Commands like these made the library of the
+shipped emulators, and the tests run them, for two spectra.
 """
 
 # sphinx_gallery_thumbnail_path = '_static/validation-default.png'
@@ -37,7 +37,15 @@ import matplotlib.pyplot as plt
 from rvsemu.library import Library
 from rvsemu.library.synthesis import Settings, Workspace, synthesize
 
-spectrum = synthesize({"teff": 5777, "logg": 4.44, "mh": 0.0, "vmic": 1.0}, Settings(), Workspace())
+settings = Settings()
+print(settings.names)
+spectrum = synthesize([5777, 4.44, 0.0, 1.0], settings, Workspace.open())
+
+wavelength = (settings.edges[1:] + settings.edges[:-1]) / 2
+fig, ax = plt.subplots()
+ax.plot(wavelength, spectrum.flux, lw=0.6)
+ax.set(xlabel="wavelength in air (Å)", ylabel="flux / continuum", title="The Sun, unbroadened")
+plt.show()
 
 # %%
 # A library
