@@ -100,26 +100,14 @@ plt.show()
 # tell them apart. Gravity shows in the wings of the strong line, rotation in the shape
 # of all lines.
 
-base = {
-    "teff": 5500,
-    "logg": 4.4,
-    "vsini": 3,
-    "mh": 0.0,
-    "vmic": 1.0,
-    "resolution": 11500,
-}
+base = {"teff": 5500, "logg": 4.4, "vsini": 3, "mh": 0.0, "vmic": 1.0, "resolution": 11500}
 changes = {
     "logg": [2.0, 3.2, 4.4],
     "vsini": [3, 30, 80],
     "mh": [-1.5, -0.5, 0.4],
     "vmic": [0.5, 1.5, 3.0],
 }
-titles = {
-    "logg": "log g",
-    "vsini": "v sin i (km/s)",
-    "mh": "[M/H]",
-    "vmic": "vmic (km/s)",
-}
+titles = {"logg": "log g", "vsini": "v sin i (km/s)", "mh": "[M/H]", "vmic": "vmic (km/s)"}
 
 fig, axes = plt.subplots(2, 2, figsize=(7, 6), sharex=True, sharey=True)
 for ax, (name, values) in zip(axes.flat, changes.items(), strict=True):

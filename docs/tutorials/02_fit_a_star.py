@@ -114,12 +114,7 @@ for i, (name, (value, error)) in enumerate(literature.items()):
     ours, theirs = f"{found:.2f} ± {sigma:.2f}", f"{value:.2f} ± {error:.2f}"
     print(f"{name:5} rvsemu {ours:18} literature {theirs:18} {difference:+.1f} sigma")
 ax.axvline(0, color="0.7", zorder=0)
-ax.set(
-    yticks=range(3),
-    yticklabels=["Teff", "log g", "[M/H]"],
-    ylim=(-0.6, 2.6),
-    xlim=(-4, 4),
-)
+ax.set(yticks=range(3), yticklabels=["Teff", "log g", "[M/H]"], ylim=(-0.6, 2.6), xlim=(-4, 4))
 ax.set_xlabel("rvsemu - literature, in standard deviations")
 plt.show()
 

@@ -22,14 +22,7 @@ import rvsemu
 from rvsemu.fitting import fit_many
 from rvsemu.observing.flags import describe, from_bits, to_bits
 
-truth = {
-    "teff": 4900,
-    "logg": 2.8,
-    "vsini": 8,
-    "mh": -0.3,
-    "vmic": 1.4,
-    "resolution": 11900,
-}
+truth = {"teff": 4900, "logg": 2.8, "vsini": 8, "mh": -0.3, "vmic": 1.4, "resolution": 11900}
 giant = rvsemu.generate(**truth)
 
 ratios = (20, 60, 200)
@@ -67,8 +60,8 @@ for results, label, color in (
     (without, "noise and emulator alone", "C1"),
 ):
     errors = np.array([r.errors["teff"].value for r in results]).reshape(len(levels), -1)
-    ax.loglog(levels, np.median(errors, axis=1), "o-", color=color, label=label)
-ax.set(xlabel="signal to noise of a pixel", ylabel="error of Teff (K)")
+    ax.semilogx(levels, np.median(errors, axis=1), "o-", color=color, label=label)
+ax.set(xlabel="signal to noise of a pixel", ylabel="error of Teff (K)", ylim=(0, None))
 ax.set_xticks(levels, [str(level) for level in levels])
 ax.minorticks_off()
 fig.legend(loc="outside upper center", ncols=2)
@@ -156,9 +149,7 @@ def changed(flux):
     from specutils import Spectrum
 
     return Spectrum(
-        flux=flux * sun.flux.unit,
-        spectral_axis=sun.spectral_axis,
-        meta={"medium": "air"},
+        flux=flux * sun.flux.unit, spectral_axis=sun.spectral_axis, meta={"medium": "air"}
     )
 
 

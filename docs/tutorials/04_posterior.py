@@ -121,11 +121,7 @@ print(f"mass {median:.2f} +{high - median:.2f} -{median - low:.2f} solar masses"
 
 fig, ax = plt.subplots()
 ax.hist(
-    mass,
-    np.linspace(0, 4, 60),
-    density=True,
-    color="C5",
-    label="from this spectrum and the radius",
+    mass, np.linspace(0, 4, 60), density=True, color="C5", label="from this spectrum and the radius"
 )
 ax.axvspan(0.911 - 0.033, 0.911 + 0.033, color="C1", label="Ballard et al. (2014)")
 ax.set(xlabel="mass (solar masses)", ylabel="posterior density", xlim=(0, 4))

@@ -39,12 +39,7 @@ teff = np.where(giant, rng.uniform(4300, 5100, n), rng.uniform(4600, 6600, n))
 logg = np.where(giant, 2.2 + (teff - 4300) / 800, 4.6 - (teff - 4600) / 5000)
 ratio = rng.uniform(30, 200, n)
 stars = rvsemu.generate(
-    teff,
-    logg,
-    vsini=5,
-    mh=METALLICITY,
-    vmic=np.where(giant, 1.4, 1.1),
-    resolution=11900,
+    teff, logg, vsini=5, mh=METALLICITY, vmic=np.where(giant, 1.4, 1.1), resolution=11900
 )
 
 
@@ -54,9 +49,7 @@ def observed():
 
     for i in range(n):
         star = Spectrum(
-            flux=stars.flux[i],
-            spectral_axis=stars.spectral_axis,
-            meta={"medium": "air"},
+            flux=stars.flux[i], spectral_axis=stars.spectral_axis, meta={"medium": "air"}
         )
         yield rvsemu.simulate(star, signal_to_noise=ratio[i], seed=rng, source_id=1000 + i)
 
@@ -81,26 +74,12 @@ def rvsemu_(*arguments):
     """Run a command of rvsemu as a shell would, in the folder of this rehearsal."""
     print("$ rvsemu", *arguments)
     done = subprocess.run(
-        [sys.executable, "-m", "rvsemu", *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", "rvsemu", *arguments], cwd=here, capture_output=True, text=True
     )
     print(done.stdout + done.stderr)
 
 
-rvsemu_(
-    "catalog",
-    "fit",
-    bulk.name,
-    "-o",
-    "labels",
-    "--jobs",
-    "1",
-    "--rows",
-    "30",
-    "--quiet",
-)
+rvsemu_("catalog", "fit", bulk.name, "-o", "labels", "--jobs", "1", "--rows", "30", "--quiet")
 for path in sorted((here / "labels").iterdir()):
     print(path.name)
 
@@ -156,17 +135,17 @@ shown
 good = table["flag_bits"] == 0
 fig, ax = plt.subplots(figsize=(7, 5))
 ax.errorbar(
-    table["teff"].value, table["logg"].value, table["logg_error"].value, table["teff_error"].value,
-    fmt="none", color="0.75", lw=0.8, zorder=0,
-)  # fmt: skip
-ax.plot(teff, logg, "x", color="C1", label="put in")
-ax.plot(
-    table["teff"][good].value,
-    table["logg"][good].value,
-    "o",
-    color="C0",
-    label="fitted",
+    table["teff"].value,
+    table["logg"].value,
+    table["logg_error"].value,
+    table["teff_error"].value,
+    fmt="none",
+    color="0.75",
+    lw=0.8,
+    zorder=0,
 )
+ax.plot(teff, logg, "x", color="C1", label="put in")
+ax.plot(table["teff"][good].value, table["logg"][good].value, "o", color="C0", label="fitted")
 ax.plot(
     table["teff"][~good].value,
     table["logg"][~good].value,

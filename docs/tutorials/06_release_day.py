@@ -48,12 +48,7 @@ spectra = {
 fig, ax = plt.subplots()
 for i, (name, spectrum) in enumerate(spectra.items()):
     ax.plot(
-        spectrum.spectral_axis.to("AA"),
-        spectrum.flux - 0.35 * i,
-        ".-",
-        ms=5,
-        lw=0.8,
-        label=name,
+        spectrum.spectral_axis.to("AA"), spectrum.flux - 0.35 * i, ".-", ms=5, lw=0.8, label=name
     )
 ax.set(
     xlim=(8680, 8700),
@@ -91,11 +86,7 @@ def stars(n):
     """Simulated stars of Gaia DR4; the last has no good pixel."""
     for i in range(n):
         star = rvsemu.generate(
-            rng.uniform(4500, 6800),
-            4.3,
-            mh=rng.uniform(-1, 0.3),
-            vmic=1.1,
-            resolution=11900,
+            rng.uniform(4500, 6800), 4.3, mh=rng.uniform(-1, 0.3), vmic=1.1, resolution=11900
         )
         spectrum = rvsemu.simulate(
             star, signal_to_noise=60, release="Gaia DR4", seed=rng, source_id=i + 1
@@ -113,10 +104,7 @@ def rvsemu_(*arguments):
     """Run a command of rvsemu as a shell would, in the folder of this rehearsal."""
     print("$ rvsemu", *arguments)
     done = subprocess.run(
-        [sys.executable, "-m", "rvsemu", *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
+        [sys.executable, "-m", "rvsemu", *arguments], cwd=here, capture_output=True, text=True
     )
     print(done.stdout + done.stderr)
 
@@ -188,14 +176,7 @@ transits = [
 ]
 
 # The labels are those of the mean spectrum; from transit to transit the velocity alone changes.
-mean = {
-    "teff": 5777,
-    "logg": 4.44,
-    "vsini": 2,
-    "mh": 0.0,
-    "vmic": 1.0,
-    "resolution": 11900,
-}
+mean = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0.0, "vmic": 1.0, "resolution": 11900}
 found = fit_many(transits, fixed=mean)
 measured = u.Quantity([r.radial_velocity for r in found])
 error = u.Quantity([r.errors["radial_velocity"] for r in found])

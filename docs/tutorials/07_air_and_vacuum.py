@@ -55,10 +55,7 @@ plt.show()
 print("Gaia's spectrum is in", star.meta["medium"])
 
 unknown = Spectrum(
-    flux=star.flux,
-    spectral_axis=star.spectral_axis,
-    uncertainty=star.uncertainty,
-    mask=star.mask,
+    flux=star.flux, spectral_axis=star.spectral_axis, uncertainty=star.uncertainty, mask=star.mask
 )
 try:
     rvsemu.fit(unknown)
@@ -88,13 +85,7 @@ for name, result in (("in vacuum", right), ("said to be in air", wrong)):
 
 # sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots()
-ax.plot(
-    star.spectral_axis.to("AA"),
-    star.flux,
-    color="k",
-    lw=1,
-    label="Kepler-93, in vacuum",
-)
+ax.plot(star.spectral_axis.to("AA"), star.flux, color="k", lw=1, label="Kepler-93, in vacuum")
 for medium, color in (("vacuum", "C0"), ("air", "C1")):
     model = rvsemu.generate(
         right.teff,
@@ -127,11 +118,7 @@ plt.show()
 
 sun = rvsemu.generate(5777, 4.44, vsini=2, resolution=11900)
 fast = rvsemu.simulate(
-    sun,
-    signal_to_noise=50,
-    seed=2,
-    radial_velocity=-310 * u.km / u.s,
-    frame="barycentric",
+    sun, signal_to_noise=50, seed=2, radial_velocity=-310 * u.km / u.s, frame="barycentric"
 )
 result = rvsemu.fit(fast)
 print(f"put in -310 km/s, found {result.text('radial_velocity')} km/s")

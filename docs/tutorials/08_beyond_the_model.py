@@ -29,9 +29,7 @@ PIXELS = np.arange(8440.0, 8721.0, 0.1)  # in vacuum, Å; a little more than the
 def on_pixels(model):
     """The noiseless spectrum of a model, as `rvsemu.simulate` takes it."""
     return Spectrum(
-        flux=u.Quantity(model(PIXELS)),
-        spectral_axis=PIXELS * u.AA,
-        meta={"medium": "vacuum"},
+        flux=u.Quantity(model(PIXELS)), spectral_axis=PIXELS * u.AA, meta={"medium": "vacuum"}
     )
 
 
@@ -78,11 +76,7 @@ found = fitter(
     estimate_jacobian=True,
 )
 
-rows = (
-    ("teff", "K", 6100, 5300),
-    ("logg", "", 4.2, 4.5),
-    ("radial_velocity", "km/s", -30, 40),
-)
+rows = (("teff", "K", 6100, 5300), ("logg", "", 4.2, 4.5), ("radial_velocity", "km/s", -30, 40))
 print(f"share of the first star {found.amplitude_0.value:.2f}, put in 0.60")
 print(f"[M/H] {found.mh_1.value:.2f}, put in -0.10")
 for name, unit, *truth in rows:
@@ -150,10 +144,7 @@ for part in (2, 3):
 wave = observed.spectral_axis.to_value(u.AA)
 near = np.any([abs(wave - line) < 6 for line in lines], axis=0)
 found = fitter(
-    model,
-    wave[near],
-    observed.flux.value[near],
-    weights=1 / observed.uncertainty.array[near],
+    model, wave[near], observed.flux.value[near], weights=1 / observed.uncertainty.array[near]
 )
 
 width = found.stddev_1.value

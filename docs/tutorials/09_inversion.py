@@ -83,12 +83,7 @@ plt.show()
 # velocity to its pixels, and a network that has learnt from noisy spectra gives labels
 # with errors.
 
-names = (
-    "kepler-93",
-    "hd176650",
-    "gaia-1535964555128078720",
-    "gaia-3174658066485297152",
-)
+names = ("kepler-93", "hd176650", "gaia-1535964555128078720", "gaia-3174658066485297152")
 stars = [rvsemu.read_rvs(rvsemu.example_path(name))[0] for name in names]
 inverted = [rvsemu.invert(star) for star in stars]
 fitted = [rvsemu.fit(star) for star in stars]

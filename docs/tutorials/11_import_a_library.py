@@ -42,11 +42,7 @@ labels = Table(
     }
 )
 spectra = rvsemu.generate(
-    labels["teff"],
-    labels["logg"],
-    mh=labels["mh"],
-    vmic=labels["vmic"],
-    resolution=14500,
+    labels["teff"], labels["logg"], mh=labels["mh"], vmic=labels["vmic"], resolution=14500
 )
 wave = spectra.spectral_axis.value
 for name, flux in zip(labels["file"], spectra.flux.value, strict=True):
@@ -63,10 +59,7 @@ labels.write(theirs / "labels.ecsv")
 # example has no more.
 
 settings = Settings(
-    labels=theirs / "labels.ecsv",
-    medium="air",
-    resolution=14500,
-    limits=(8402.0, 8798.0),
+    labels=theirs / "labels.ecsv", medium="air", resolution=14500, limits=(8402.0, 8798.0)
 )
 library, report = import_library(theirs, "table", settings, progress=False)
 print(library.names, library.flux.shape, library.medium)
@@ -94,10 +87,7 @@ plt.show()
 
 for medium in ("air", "vacuum"):
     wrong = Settings(
-        labels=theirs / "labels.ecsv",
-        medium=medium,
-        resolution=14500,
-        limits=(8402.0, 8798.0),
+        labels=theirs / "labels.ecsv", medium=medium, resolution=14500, limits=(8402.0, 8798.0)
     )
     try:
         found, report = import_library(theirs, "table", wrong, progress=False)
@@ -114,9 +104,7 @@ for medium in ("air", "vacuum"):
 # one. Here the first spectrum has been multiplied by 3:
 
 np.savetxt(
-    theirs / "star00.txt",
-    np.column_stack([wave, 3 * spectra.flux.value[0]]),
-    fmt="%.4f %.6f",
+    theirs / "star00.txt", np.column_stack([wave, 3 * spectra.flux.value[0]]), fmt="%.4f %.6f"
 )
 found, report = import_library(theirs, "table", settings, progress=False)
 print(len(found.flux), "spectra imported")

@@ -114,10 +114,7 @@ for name, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
 fig, ax = plt.subplots()
 for label, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
     ax.semilogy(
-        model.wavelength,
-        np.sqrt(np.mean(model.error.sigma**2, axis=0)),
-        lw=0.8,
-        label=label,
+        model.wavelength, np.sqrt(np.mean(model.error.sigma**2, axis=0)), lw=0.8, label=label
     )
 ax.set(xlabel="wavelength in air (Å)", ylabel="RMS error of the flux", xlim=(8400, 8800))
 fig.legend(loc="outside upper center", ncols=2)
@@ -126,14 +123,7 @@ plt.show()
 # %%
 # The same star from both:
 
-labels = {
-    "teff": 5900,
-    "logg": 4.3,
-    "vsini": 20,
-    "mh": -0.2,
-    "vmic": 1.2,
-    "resolution": 11500,
-}
+labels = {"teff": 5900, "logg": 4.3, "vsini": 20, "mh": -0.2, "vmic": 1.2, "resolution": 11500}
 fig, ax = plt.subplots()
 for label, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
     spectrum = rvsemu.generate(**labels, emulator=model)
