@@ -149,7 +149,7 @@ def frame(ax, wave, medium, unit):
 def limits(ax, observed, model, continuum):
     low = min(np.nanmin(observed), np.nanmin(model))
     high = max(np.nanpercentile(observed, 99.9), np.nanmax(continuum))
-    ax.set_ylim(low - 0.4 * (high - low), high + 0.08 * (high - low))  # the legend goes below
+    ax.set_ylim(low - 0.5 * (high - low), high + 0.08 * (high - low))  # the legend goes below
 
 
 def legend_style() -> dict:
