@@ -1,8 +1,9 @@
 """rvsemu: stellar spectra in the Gaia RVS range from neural networks, and labels from observed spectra.
 
-=================  =======================================================
+=================  =============================================================
 `generate`         labels -> `specutils.Spectrum`
 `fit`              observed spectrum -> labels with errors (`FitResult`)
+`fit_transits`     all epoch spectra of a star -> one set of labels, a velocity each
 `sample`           observed spectrum -> samples of the labels (`Posterior`)
 `invert`           spectrum -> labels by a network (`InversionResult`)
 `read_rvs`         Gaia RVS files -> list of Spectrum
@@ -14,7 +15,7 @@
 `Inversion`        load, save, estimate, Jacobian
 `example_path`     a real Gaia RVS file to try things on
 `RvsemuError`      what every bad input raises
-=================  =======================================================
+=================  =============================================================
 
 Importing the package registers the format ``"Gaia DR3 RVS"`` with ``specutils.Spectrum.read``. Names are imported when
 they are first used, so that the import itself takes no time.
@@ -28,7 +29,7 @@ from ._registration import register_formats as _register_formats
 if TYPE_CHECKING:
     from .emulator import Emulator, generate, shipped
     from .errors import RvsemuError
-    from .fitting import FitResult, Posterior, RVSModel, fit, sample
+    from .fitting import FitResult, Posterior, RVSModel, TransitsResult, fit, fit_transits, sample
     from .inversion import Inversion, InversionResult, invert
     from .observing import simulate
     from .spectra import example_path, iter_rvs, read_rvs
@@ -41,8 +42,10 @@ __all__ = [
     "Posterior",
     "RVSModel",
     "RvsemuError",
+    "TransitsResult",
     "example_path",
     "fit",
+    "fit_transits",
     "generate",
     "invert",
     "iter_rvs",
@@ -54,7 +57,7 @@ __all__ = [
 _HOMES = {
     "emulator": ("Emulator", "generate", "shipped"),
     "errors": ("RvsemuError",),
-    "fitting": ("FitResult", "Posterior", "RVSModel", "fit", "sample"),
+    "fitting": ("FitResult", "Posterior", "RVSModel", "TransitsResult", "fit", "fit_transits", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
     "spectra": ("example_path", "iter_rvs", "read_rvs"),
     "observing": ("simulate",),

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 __all__ = [
+    "ComparisonError",
     "EmulatorFileError",
     "FrozenError",
     "InversionFileError",
@@ -42,6 +43,10 @@ class SpectrumError(RvsemuError):
 
 class SpectrumWarning(UserWarning):
     """Some of several spectra are not there or cannot be used; the others are."""
+
+
+class ComparisonError(RvsemuError):
+    """Labels cannot be compared with a reference: a table, a column, a cut, or no star in both."""
 
 
 class EmulatorFileError(RvsemuError):

@@ -11,7 +11,7 @@ from astropy import units as u
 from emulator_fixtures import NAMES, random_labels, small_emulator
 
 import rvsemu
-from rvsemu.emulator import LabelSpace
+from rvsemu.emulator import Emulator, LabelSpace
 from rvsemu.errors import FrozenError, LabelError
 
 
@@ -85,6 +85,24 @@ def test_error_model_interpolates_and_holds(small):
     np.testing.assert_allclose(small.error([5000.0])[0], (sigma[0] + sigma[1]) / 2, rtol=1e-6)
     np.testing.assert_allclose(small.error([9000.0])[0], (sigma[1] + sigma[2]) / 2, rtol=1e-6)
     np.testing.assert_allclose(small.error([100.0, 1e5]), sigma[[0, -1]], rtol=1e-6)
+
+
+def test_error_model_depends_on_metallicity(small, box, tmp_path):
+    """A factor between nodes, held outside: in sigma, in covariances, in a trimmed emulator and in a file."""
+    mh = small.labels.names.index("mh")
+    scaled = replace(small, error=replace(small.error, mh=np.array([-1.0, 0.0]), scale=np.array([0.5, 1.5])))
+    scaled.save(tmp_path / "e.h5", dtype="float32")
+    for value, factor in ((-1.5, 0.5), (-1.0, 0.5), (-0.25, 1.25), (1.0, 1.5)):
+        rows = box.copy()
+        rows[:, mh] = value
+        plain, (variance, low_rank) = small.trimmed(8401, 8403).sigma(rows), small.error_covariance(rows[0])
+        for one in (scaled, Emulator.load(tmp_path / "e.h5")):
+            np.testing.assert_allclose(one.trimmed(8401, 8403).sigma(rows), factor * plain, rtol=1e-6)
+            np.testing.assert_allclose(one.error_covariance(rows[0])[0], factor**2 * variance, rtol=1e-6)
+            np.testing.assert_allclose(one.error_covariance(rows[0])[1], factor * low_rank, rtol=1e-6)
+    for wrong in ({"mh": np.array([0.0, 0.0])}, {"mh": np.zeros(3)}, {"scale": np.array([1.0, np.nan])}):
+        with pytest.raises(ValueError, match="error model"):
+            replace(scaled.error, **wrong)
 
 
 # ---------------------------------------------------------------- what is refused

@@ -90,6 +90,16 @@ def test_flags_of_good_fits(emulator):
     rng = np.random.default_rng(5)
     low, high = [4500, 2.5, 3, -1.0, 1.0, 11000], [8000, 4.8, 60, 0.4, 2.5, 12500]
     stars = [observe(emulator, dict(zip(SUN, rng.uniform(low, high), strict=True)), seed=i) for i in range(30)]
-    found = fit_many(stars, emulator=emulator, model_error=None, noise_correlation=())
+    found = fit_many(stars, emulator=emulator, model_error=None, noise_correlation=(), fixed={"alpha": 0.0})
     flags = [flag for one in found for flag in one.flags if not flag.startswith("at-bound")]
     assert flags == []
+
+
+@pytest.mark.parametrize("way", ["gaussian", "sampled", "chain"])
+def test_flag_alpha_assumed(way, emulator):
+    """A metal-poor star has it, unless [alpha/M] = 0 is said to be meant; one of solar metallicity has not."""
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    poor, solar = (observe(emulator, SUN | {"mh": mh}, snr=100, seed=2) for mh in (-0.8, 0.0))
+    assert "alpha-assumed" in WAYS[way](poor, **settings).flags
+    assert "alpha-assumed" not in WAYS[way](poor, **settings, fixed={"alpha": 0.0}).flags
+    assert "alpha-assumed" not in WAYS[way](solar, **settings).flags

@@ -77,9 +77,7 @@ def test_draws_of_an_imported_library(trainable, tmp_path):
     assert validation <= {tuple(row) for row in library.labels[:, :3]}
 
 
-def test_training_on_an_imported_library(trainable, tmp_path, capsys):
-    pytest.importorskip("tensorflow")
-    pytest.importorskip("keras")
+def test_training_on_an_imported_library(keras, trainable, tmp_path, capsys):
     from rvsemu.training.fit import train
 
     emulator = train(

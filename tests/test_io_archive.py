@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
-from rvs_fixtures import example_star, individual, raw, write_fits, write_votable
+from rvs_fixtures import epoch_star, example_star, individual, raw, write_csv, write_fits, write_votable
 
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError, SpectrumWarning
@@ -316,6 +316,129 @@ def test_command(service, monkeypatch, tmp_path, capsys):
     assert len(read_rvs(out / f"RVS-Gaia DR3 {HD}.fits")) == 1
     assert main(["fetch", "-o", str(out)]) == 2
     assert "--list FILE" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------ epoch spectra
+FIRST = 17091923342681275
+
+
+@pytest.fixture
+def epochs(service, tmp_path):
+    """The service with three transits of each source, latest first, as the archive sends them: CSV files in a zip."""
+    folder = tmp_path / "made"
+    folder.mkdir()
+
+    def transit(source_id, number, **changes):
+        star = epoch_star().but(
+            source_id=source_id, transit_id=FIRST + number, obs_time_rv=1717.25 + number, **{**changes}
+        )
+        return write_csv(folder / "one.csv", individual(star, wavelength=False)).read_bytes()
+
+    def answer(asked):
+        ids = [int(i) for i in asked["ID"].split(",") if int(i) in STARS]
+        return zipped({f"EPOCH_SPECTRUM_RVS-Gaia DR4 {i}-{n}.csv": transit(i, n) for n in (2, 1, 0) for i in ids})
+
+    service.state["answer"], service.state["transit"] = answer, transit
+    return service
+
+
+def test_epoch_spectra_of_each_source_in_order_of_time(fetch, epochs, tmp_path):
+    spectra = fetch([HD, KEPLER], product="epoch")
+    ((_, asked),) = epochs.state["requests"]
+    assert (asked["RELEASE"], asked["RETRIEVAL_TYPE"]) == ("Gaia DR4", "EPOCH_SPECTRUM_RVS")
+    assert asked["USE_ZIP_ALWAYS"] == "true"
+    names = [(one.meta["source_id"], one.meta["transit_id"] - FIRST, one.meta["obs_time_rv"]) for one in spectra]
+    assert names == [(i, n, 1717.25 + n) for i in (HD, KEPLER) for n in range(3)]
+    assert {one.meta["frame"] for one in spectra} == {"barycentric"}
+    assert {one.meta["release"] for one in spectra} == {"Gaia DR4"}
+    known = epoch_star()
+    np.testing.assert_allclose(spectra[4].flux.value, np.where(np.isnan(known.error), np.nan, known.flux), rtol=1e-6)
+    np.testing.assert_allclose(spectra[4].spectral_axis.value, known.wavelength)
+    kept = [tmp_path / "cache" / f"EPOCH_SPECTRUM_RVS-Gaia DR4 {i}.zip" for i in sorted((HD, KEPLER))]
+    assert sorted((tmp_path / "cache").iterdir()) == kept
+    assert [one.meta["transit_id"] for one in read_rvs(kept[0])] == [FIRST, FIRST + 1, FIRST + 2]
+
+
+def test_epoch_spectra_from_the_cache(fetch, epochs, tmp_path):
+    first = fetch(KEPLER, product="epoch")
+    again = fetch(KEPLER, product="epoch")
+    assert len(epochs.state["requests"]) == 1
+    for one, other in zip(first, again, strict=True):
+        assert one.meta == other.meta
+        np.testing.assert_array_equal(one.flux.value, other.flux.value)
+    (file,) = (tmp_path / "cache").iterdir()
+    file.write_bytes(file.read_bytes()[:9000])
+    assert len(fetch(KEPLER, product="epoch")) == 3
+    assert len(epochs.state["requests"]) == 2
+
+
+def test_dr3_has_no_epoch_spectra(fetch, epochs):
+    with pytest.raises(SpectrumError, match=r"data_release='Gaia DR3' has no epoch spectra.*Gaia DR4.*product='mean'"):
+        fetch(KEPLER, product="epoch", data_release="Gaia DR3")
+    with pytest.raises(SpectrumError, match="product='all' is unknown: use 'mean' or 'epoch'"):
+        fetch(KEPLER, product="all")
+    assert epochs.state["requests"] == []
+
+
+def test_requests_for_epoch_spectra_hold_fewer_sources(fetch, epochs, monkeypatch):
+    monkeypatch.setattr(archive, "EPOCH_CHUNK", 1)
+    assert len(fetch([KEPLER, HD], product="epoch")) == 6
+    assert [a["ID"] for _, a in epochs.state["requests"]] == [str(KEPLER), str(HD)]
+
+
+def test_empty_transits_are_counted_and_left_out(fetch, epochs):
+    nothing = np.full(961, np.nan)
+    made, transit = epochs.state["answer"], epochs.state["transit"]
+
+    def answer(asked):
+        with zipfile.ZipFile(io.BytesIO(made(asked))) as bundle:
+            files = {name: bundle.read(name) for name in bundle.namelist()}
+        return zipped(files | {"empty.csv": transit(KEPLER, 7, flux=nothing)})
+
+    epochs.state["answer"] = answer
+    for _ in range(2):  # from the archive, and from the cache
+        with pytest.warns(SpectrumWarning, match="1 transits of 1 sources have no good pixel and are left out"):
+            spectra = fetch([KEPLER, HD], product="epoch")
+        assert [one.meta["transit_id"] - FIRST for one in spectra] == [0, 1, 2, 0, 1, 2]
+    assert len(epochs.state["requests"]) == 1
+
+
+@pytest.mark.parametrize(("lines", "kept"), [(True, [KEPLER]), (False, [])])
+def test_a_damaged_transit_and_its_source_are_not_kept(fetch, epochs, tmp_path, lines, kept):
+    """Where the damaged file does not even say of which source it is, none of the answer is kept."""
+    made = epochs.state["answer"]
+
+    def answer(asked):
+        with zipfile.ZipFile(io.BytesIO(made(asked))) as bundle:
+            files = {name: bundle.read(name) for name in bundle.namelist()}
+        half = next(name for name in files if str(HD) in name)
+        rows = files[half].splitlines(keepends=True)[:500]
+        return zipped(files | {half: b"".join(rows) if lines else b"".join(rows)[:-20]})
+
+    epochs.state["answer"] = answer
+    with pytest.warns(SpectrumWarning, match=f"1 that cannot be used is left out: .*{HD}.*try again"):
+        assert len(fetch([KEPLER, HD], product="epoch")) == 5
+    names = [f"EPOCH_SPECTRUM_RVS-Gaia DR4 {i}.zip" for i in kept]
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == names
+    epochs.state["answer"] = made
+    assert len(fetch([KEPLER, HD], product="epoch")) == 6
+    asked = ",".join(str(i) for i in (KEPLER, HD) if i not in kept)
+    assert epochs.state["requests"][-1][1]["ID"] == asked
+
+
+def test_sources_without_epoch_spectra(fetch, epochs):
+    with pytest.warns(SpectrumWarning, match=f"Gaia DR4 has no RVS epoch spectrum of 1 of the sources.*: {NOBODY}"):
+        assert len(fetch([NOBODY, HD], product="epoch")) == 3
+
+
+def test_command_for_epoch_spectra(epochs, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("astroquery")
+    defaults = {**archive.fetch_rvs.__kwdefaults__, "server": epochs.url}
+    monkeypatch.setattr(archive.fetch_rvs, "__kwdefaults__", defaults)
+    assert main(["fetch", str(HD), "--product", "epoch", "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/EPOCH_SPECTRUM_RVS-Gaia DR4 {HD}.zip\n"
+    assert main(["fetch", str(HD), "--product", "epoch", "--release", "Gaia DR3", "-o", str(tmp_path)]) == 2
+    assert "has no epoch spectra" in capsys.readouterr().err
 
 
 @pytest.mark.remote_data

@@ -156,6 +156,18 @@ def test_error_model_is_the_rms_by_teff():
     np.testing.assert_allclose(alone([3600.0, 15000.0]), 0.01, rtol=1e-6)
 
 
+def test_error_model_has_factors_by_metallicity():
+    """Twice the error where metals are rich: what the model says is what was put in, in each range."""
+    rng = np.random.default_rng(12)
+    teff, mh = np.repeat([3900.0, 5500.0], 3000), rng.uniform(-1.5, 1.5, 6000)
+    level = np.where(mh < 0.5, 1.0, 2.0)[:, None] * np.where(teff < 4500, 0.01, 0.002)[:, None]
+    model = error_model(teff, level * rng.normal(size=(6000, 50)), mh)
+    for metals, expected in ((-1.4, 0.01), (-0.4, 0.01), (0.2, 0.01), (0.8, 0.02), (1.4, 0.02)):
+        assert np.sqrt(np.mean(model([3900.0], metals) ** 2)) == pytest.approx(expected, rel=0.05)
+    poor = error_model(teff[:5], level[:5] * np.ones(50), mh[:5])  # too few for any factor
+    np.testing.assert_allclose(poor([3900.0], -1.0), poor([3900.0], 1.0))
+
+
 def test_error_model_has_the_leading_components():
     """Errors of known covariance: two common patterns and independent noise."""
     rng = np.random.default_rng(10)

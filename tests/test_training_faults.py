@@ -110,15 +110,16 @@ def test_folder_of_another_inversion(inverting):
 
 # ---------------------------------------------------------------- arguments
 @pytest.mark.parametrize("recipe", [TINY, INVERTING], ids=lambda x: x.makes)
-def test_without_tensorflow(tmp_path, monkeypatch, recipe):
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(TrainingError, match=r"TensorFlow is needed to train: pip install 'rvsemu\[train\]'"):
+@pytest.mark.parametrize("missing", ["keras", os.environ.get("KERAS_BACKEND", "tensorflow")])
+def test_without_keras_or_its_backend(tmp_path, monkeypatch, recipe, missing):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(TrainingError, match=r"is needed to train, .*pip install 'rvsemu\[train\]' brings TensorFlow"):
         train(LIBRARY, recipe, tmp_path / "e.h5", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_command_without_tensorflow(tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
+def test_command_without_keras(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras", None)
     monkeypatch.chdir(tmp_path)
     for command in (["train"], ["reproduce", "--quick"]):
         assert main([*command, "--library", str(LIBRARY), "--quiet"]) == 2

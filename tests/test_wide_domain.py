@@ -147,6 +147,7 @@ def test_fit_with_alpha(emulator):
         if name != "vmic":
             assert abs(found.labels[name].value - value) < 4 * found.errors[name].value, name
     assert found.errors["alpha"].value < 0.1
+    assert "alpha-assumed" in held.flags and "alpha-assumed" not in found.flags
     assert found.reduced_chi2 < held.reduced_chi2
     other = KNOWN | {"priors": {"resolution": (11500, 200), "alpha": (0.3, 0.2)}}
     assert "alpha" in fit(spectrum, emulator=emulator, fixed={"vmic": 1.2}, **other).free_names

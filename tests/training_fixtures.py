@@ -80,7 +80,7 @@ def with_twins(library, shift=0.0):
 
 @pytest.fixture(scope="session")
 def keras():
-    pytest.importorskip("tensorflow")
+    """Keras with the backend that KERAS_BACKEND chooses; without it the test is skipped."""
     return pytest.importorskip("keras")
 
 

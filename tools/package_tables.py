@@ -23,6 +23,7 @@ COMMANDS = (
     "fit",
     "catalog fit",
     "catalog report",
+    "compare",
     "sample",
     "invert",
     "info",

@@ -20,15 +20,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from astropy import units as u
 from results import rst
-from scipy.linalg import cholesky_banded
+from simulated import with_model_error
 from specutils import Spectrum
 from tqdm import tqdm
 
 import rvsemu
-from rvsemu.observing import MODEL_ERRORS
-from rvsemu.observing.correlation import correlation_band
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "_generated" / "inversion_stars.rst"
 STARS = {
@@ -68,23 +65,7 @@ def draw(kind, rng) -> tuple[dict[str, float], Spectrum]:
     """Labels of a star, and its spectrum with an error of the model."""
     truth = {name: float(rng.uniform(*limits)) for name, limits in KINDS[kind].items()}
     truth["resolution"] = float(np.clip(rng.normal(*RESOLUTION), 10600, 13200))
-    star = rvsemu.generate(**truth)
-    error = MODEL_ERRORS["gaia-rvs"]
-    wave, flux = star.spectral_axis.to_value(u.AA), star.flux.value
-    factor = cholesky_banded(correlation_band(error.correlation, wave) + _ridge(error, wave), lower=True)
-    white, smooth = rng.normal(size=len(wave)), np.zeros(len(wave))
-    for lag, row in enumerate(factor):
-        smooth[lag:] += row[: len(wave) - lag] * white[: len(wave) - lag]
-    return truth, Spectrum(
-        spectral_axis=star.spectral_axis, flux=(flux + error.sigma(flux) * smooth) * star.flux.unit, meta=star.meta
-    )
-
-
-def _ridge(error, wave) -> np.ndarray:
-    """A little white noise, for a matrix that is positive definite."""
-    out = np.zeros_like(correlation_band(error.correlation, wave))
-    out[0] = 1e-4
-    return out
+    return truth, with_model_error(rvsemu.generate(**truth), rng)
 
 
 def measure(kind, snr, seed) -> Found:

@@ -13,9 +13,10 @@ from scipy.stats import truncnorm
 from rvsemu._compat import Spectrum
 from rvsemu.emulator import Emulator
 from rvsemu.fitting import DEFAULT_PRIORS, Microturbulence
-from rvsemu.observing import RVS_NOISE_CORRELATION
+from rvsemu.observing import MODEL_ERRORS, RVS_NOISE_CORRELATION
+from rvsemu.observing.correlation import correlation_band
 
-__all__ = ["WAVELENGTH", "correlated", "draw_labels", "exact", "observed", "simulate"]
+__all__ = ["WAVELENGTH", "correlated", "draw_labels", "exact", "observed", "simulate", "with_model_error"]
 
 WAVELENGTH = 8460.0 + 0.1 * np.arange(2401)
 """Wavelengths in Angstrom, in vacuum, of the mean spectra of Gaia DR3."""
@@ -76,4 +77,19 @@ def observed(flux, snr) -> Spectrum:
         flux=flux * u.dimensionless_unscaled,
         uncertainty=StdDevUncertainty(np.full(len(flux), 1 / snr)),
         meta={"medium": "vacuum", "frame": "rest"},
+    )
+
+
+def with_model_error(star, rng) -> Spectrum:
+    """`star`, a spectrum of the emulator, with an error of the model as the default ``model_error`` has it."""
+    error = MODEL_ERRORS["gaia-rvs"]
+    wave, flux = star.spectral_axis.to_value(u.AA), star.flux.value
+    band = correlation_band(error.correlation, wave)
+    band[0] += 1e-4  # a little white noise, for a matrix that is positive definite
+    factor = cholesky_banded(band, lower=True)
+    white, smooth = rng.normal(size=len(wave)), np.zeros(len(wave))
+    for lag, row in enumerate(factor):
+        smooth[lag:] += row[: len(wave) - lag] * white[: len(wave) - lag]
+    return Spectrum(
+        spectral_axis=star.spectral_axis, flux=(flux + error.sigma(flux) * smooth) * star.flux.unit, meta=star.meta
     )

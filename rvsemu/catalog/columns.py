@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from ..fitting import FitResult, Settings
+from ..fitting import FitResult, Settings, TransitsResult
 from ..observing.flags import to_bits
 
-__all__ = ["Column", "columns_of", "values_of", "what_it_is"]
+__all__ = ["Column", "columns_of", "star_values", "values_of", "what_it_is"]
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Column:
     Parameters
     ----------
     name, description : str
-    kind : {'int64', 'int32', 'double', 'float', 'bool', 'string'}
-        Type of Arrow.
+    kind : {'int64', 'int32', 'double', 'float', 'bool', 'string', 'list<...>'}
+        Type of Arrow; the last one is of a list of numbers in each row.
     unit : str
         Empty if there is none.
     """
@@ -61,13 +61,28 @@ _FLAGS = (
     Column("flags", "string", "", "Names of the flags, joined by commas; none if there are none"),
     Column("flag_bits", "int32", "", "The same as bits: see rvsemu.observing.flags"),
 )
+_OF_TRANSITS = (
+    Column("n_transits", "int32", "", "Transits that were fitted together"),
+    Column("n_skipped", "int32", "", "Transits of the star that could not be used"),
+    Column("radial_velocity_scatter", "float", "km/s", "Weighted standard deviation of the velocities of transits"),
+    Column("velocity_chi2", "float", "", "Of a constant velocity"),
+    Column("velocity_p_value", "double", "", "Probability that chance makes it larger"),
+    Column("transit_ids", "list<int64>", "", "transit_id of each; -1 where the file does not say it"),
+    Column("transit_times", "list<double>", "d", "Time of each, BJD(TCB) - 2455197.5 (d)"),
+    Column("transit_velocities", "list<double>", "km/s", "Radial velocity of each (km/s)"),
+    Column("transit_velocity_errors", "list<double>", "km/s", "Standard deviation of each (km/s)"),
+    Column("transit_velocity_noise", "list<double>", "km/s", "The part of noise: what constant ones differ by (km/s)"),
+    Column("transit_chi2", "list<float>", "", "Reduced chi2 of each"),
+    Column("transit_flag_bits", "list<int32>", "", "Flags of each"),
+)
+_OF_ONE_TRANSIT = ("transit_id", "obs_time_rv")
 _FROM_META = ("file", "source_id", "transit_id", "obs_time_rv", "ra", "dec", "frame")
 
 
-def columns_of(settings: Settings) -> list[Column]:
-    """Columns of a catalogue that is fitted with `settings`, in order."""
+def columns_of(settings: Settings, joint: bool = False) -> list[Column]:
+    """Columns of a catalogue that is fitted with `settings`, in order; of stars if transits are fitted jointly."""
     parameters = settings.parameters()
-    out = list(_NAMES)
+    out = [column for column in _NAMES if not (joint and column.name in _OF_ONE_TRANSIT)]
     for label in parameters.space.labels:
         what = label.description or label.name
         out.append(Column(label.name, "double", label.unit, what))
@@ -79,7 +94,7 @@ def columns_of(settings: Settings) -> list[Column]:
         unit = (units[a] * units[b]).to_string()
         out.append(Column(f"covariance_{a}_{b}", "float", unit, f"Covariance of {a} and {b}"))
     draws = [_DRAWS] if settings.errors == "sampled" else []
-    return [*out, *_QUALITY, *draws, *_FLAGS]
+    return [*out, *_QUALITY, *draws, *_FLAGS, *(_OF_TRANSITS if joint else ())]
 
 
 def what_it_is(spectrum: Any) -> dict[str, Any]:
@@ -91,7 +106,30 @@ def what_it_is(spectrum: Any) -> dict[str, Any]:
     return {"combined_ccds": spectrum.meta.get("combined_ccds"), "signal_to_noise": signal}
 
 
-def values_of(result: FitResult, known: Mapping[str, Any]) -> dict[str, Any]:
+def star_values(result: TransitsResult, spectra: Sequence[Any], skipped: int) -> dict[str, Any]:
+    """Values of the columns of a star: those of the fit of its `spectra`, beside which some were `skipped` before."""
+    known = [what_it_is(spectrum) for spectrum in spectra]
+    ccds = [one["combined_ccds"] for one in known]
+    signal = np.array([one["signal_to_noise"] for one in known])
+    both = {"signal_to_noise": float(np.sqrt(np.sum(np.clip(signal, 0.0, None) ** 2)))}
+    metas = [one.meta for one in result.transits]
+    return values_of(result, both | {"combined_ccds": None if None in ccds else sum(ccds)}) | {
+        "n_transits": result.n_transits,
+        "n_skipped": skipped + len(result.skipped),
+        "radial_velocity_scatter": float(result.velocity_scatter.value),
+        "velocity_chi2": result.velocity_chi2,
+        "velocity_p_value": result.velocity_p_value,
+        "transit_ids": [meta.get("transit_id", -1) for meta in metas],
+        "transit_times": [meta.get("obs_time_rv", np.nan) for meta in metas],
+        "transit_velocities": result.velocities.value.tolist(),
+        "transit_velocity_errors": result.velocity_errors.value.tolist(),
+        "transit_velocity_noise": result.velocity_noise.value.tolist(),
+        "transit_chi2": [one.reduced_chi2 for one in result.transits],
+        "transit_flag_bits": [to_bits(one.flags) for one in result.transits],
+    }
+
+
+def values_of(result: FitResult | TransitsResult, known: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the columns by name: those of a fit, and those that were `known` before."""
     out = {name: result.meta.get(name) for name in _FROM_META} | dict(known)
     for name, value in result.labels.items():
@@ -104,6 +142,7 @@ def values_of(result: FitResult, known: Mapping[str, Any]) -> dict[str, Any]:
         out[name] = getattr(result, name)
     for name in ("errors_smoothed", "errors_scaled_by"):
         out[name] = result.meta[name]
-    out["effective_draws"] = None if result.draws is None else float(result.draws.effective)
+    draws = getattr(result, "draws", None)
+    out["effective_draws"] = None if draws is None else float(draws.effective)
     out["flags"], out["flag_bits"] = ",".join(result.flags) or "none", to_bits(result.flags)
     return out

@@ -27,9 +27,21 @@ from .columns import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Part", "arrow", "parts_of", "read_catalog", "rejects_of", "write_part", "write_rejects"]
+__all__ = [
+    "Part",
+    "arrow",
+    "parts_of",
+    "read_catalog",
+    "rectangular",
+    "rejects_of",
+    "repeated_sources",
+    "table_column",
+    "write_part",
+    "write_rejects",
+]
 
 _PART = "rvsemu.part"
+_AT_ONCE = 10_000_000  # sources that are compared with each other: 80 MB
 _KINDS = {"int64": "i8", "int32": "i4", "double": "f8", "float": "f4", "bool": "?", "string": "U8"}
 
 
@@ -86,16 +98,28 @@ def write_part(
 
     part = {**about, "rejected": len(rejects), "expected": sum(one.expected for one in rejects)}
     part["rejects"] = [asdict(one) for one in rejects]
-    described = [pa.field(c.name, c.kind, metadata=_about(c)) for c in columns]
+    described = [pa.field(c.name, _type(c.kind), metadata=_about(c)) for c in columns]
     values = {c.name: [row[c.name] for row in rows] for c in columns}
     longest = {c.name: max((len(x or "") for x in values[c.name]), default=1) for c in columns if c.kind == "string"}
     metadata = {**_metadata(columns, about["run"]), _PART: json.dumps(part)}
     schema = pa.schema(described, {**metadata, **{f"table::len::{name}": str(n) for name, n in longest.items()}})
-    data = [pa.array(values[c.name], c.kind) for c in columns]
+    data = [pa.array(values[c.name], _type(c.kind)) for c in columns]
     buffer = io.BytesIO()  # the file is written by Python, whose errors say which file and why
     arrow().write_table(pa.Table.from_arrays(data, schema=schema), buffer, compression="zstd")
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def _type(kind: str) -> Any:
+    """Type of Arrow of a `Column`."""
+    import pyarrow as pa
+
+    return pa.list_(pa.type_for_alias(_element(kind))) if kind.startswith("list") else pa.type_for_alias(kind)
+
+
+def _element(kind: str) -> str:
+    """Kind of the elements of a list; that of a column without."""
+    return kind.removeprefix("list<").removesuffix(">")
 
 
 def _about(column: Column) -> dict[str, str]:
@@ -107,11 +131,16 @@ def _metadata(columns: Sequence[Column], run: Mapping) -> dict[str, bytes]:
     """Units and descriptions as pyarrow, astropy (`Table.read`) and TOPCAT (VOParquet) look for them."""
     empty = Table()
     for c in columns:
-        empty[c.name] = MaskedColumn([], dtype=_KINDS[c.kind], unit=c.unit or None, description=c.description)
+        dtype = _KINDS[_element(c.kind)]
+        empty[c.name] = MaskedColumn([], dtype=dtype, unit=c.unit or None, description=c.description)
     document = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # VOTable knows no dex
-        from_table(empty).to_xml(document)
+        tree = from_table(empty)
+        for c, one in zip(columns, tree.get_first_table().fields, strict=True):
+            if c.kind.startswith("list"):
+                one.arraysize = "*"
+        tree.to_xml(document)
     return {
         "rvsemu": json.dumps(run).encode(),
         "table_meta_yaml": "\n".join(get_yaml_from_table(empty)).encode(),
@@ -197,14 +226,17 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
         run = data.schema.metadata[b"rvsemu"].decode()
     except (pa.ArrowException, OSError, KeyError, TypeError) as error:
         raise SpectrumError(f"{path} cannot be read as a catalogue ({error}).") from error
-    table = Table({name: _column(data, name) for name in data.column_names}, copy=False)
+    table = Table({name: table_column(data, name) for name in data.column_names}, copy=False)
     table.meta["rvsemu"] = run
     return QTable(table, copy=False)
 
 
-def _column(data: pa.Table, name: str) -> TableColumn:
+def table_column(data: pa.Table, name: str) -> TableColumn:
+    """A column of Arrow with its unit, masked where it has no value."""
     field, values = data.schema.field(name), data.column(name)
     kind, missing = str(field.type), values.is_null().to_numpy()
+    if kind.startswith("list"):
+        return _lists(values.to_pylist(), (field.metadata or {}).get(b"description", b"").decode())
     if kind == "string":
         plain = np.array([value or "" for value in values.to_pylist()], dtype="U")
     else:
@@ -215,3 +247,44 @@ def _column(data: pa.Table, name: str) -> TableColumn:
     unit = about.get("unit")
     given = {"unit": Unit(unit) if unit else None, "description": about.get("description")}
     return MaskedColumn(plain, mask=missing, **given) if missing.any() else TableColumn(plain, **given)
+
+
+def _lists(rows: list, description: str) -> TableColumn:
+    """A column of arrays, without a unit: astropy has none for objects."""
+    out = np.empty(len(rows), dtype=object)
+    for i, row in enumerate(rows):
+        out[i] = np.array(row)
+    return TableColumn(out, description=description)
+
+
+def rectangular(table: Table, text: bool) -> Table:
+    """The table with its columns of arrays in two dimensions, filled up with NaN or -1, or as texts of JSON."""
+    out = table.copy(copy_data=False)
+    for name in table.colnames:
+        if table[name].dtype != object:
+            continue
+        rows, description = list(table[name]), table[name].info.description
+        if text:
+            values = np.array([json.dumps([None if x != x else x for x in row.tolist()]) for row in rows], dtype="U")
+        else:
+            kind = np.result_type(*rows) if rows else np.dtype(float)
+            shape, missing = (len(rows), max(map(len, rows), default=1)), -1 if kind.kind == "i" else np.nan
+            values = np.full(shape, missing, dtype=kind)
+            for one, row in zip(values, rows, strict=True):
+                one[: len(row)] = row
+        out[name] = TableColumn(values, description=description)
+    return out
+
+
+def repeated_sources(parts: Sequence[Part]) -> int:
+    """Number of sources that are in more than one row."""
+    shares = 1 + sum(part.spectra for part in parts) // _AT_ONCE
+    repeated = 0
+    for share in range(shares):
+        some = [np.empty(0, dtype="i8")]
+        for part in parts:
+            column = arrow().read_table(part.path, columns=["source_id"], partitioning=None).column(0)
+            values = column.drop_null().to_numpy()
+            some.append(values[values % shares == share])
+        repeated += int(np.sum(np.unique(np.concatenate(some), return_counts=True)[1] > 1))
+    return repeated

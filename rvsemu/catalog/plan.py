@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
@@ -25,17 +26,28 @@ PLAN = "_run.json"
 _FORMAT = 1
 _GROUP = 2**24  # bytes of files that are taken together: some 800 spectra of Gaia DR3 in bulk files, 80 in CSV
 _MOST_FILES = 1000
-_NAMES = {"settings": "settings", "emulator": "another emulator", "rows": "rows=", "inputs": "other input files"}
+_NAMES = {
+    "settings": "settings",
+    "emulator": "another emulator",
+    "rows": "rows=",
+    "transits": "transits=",
+    "inputs": "other input files",
+}
+_BEFORE = {"transits": "alone"}  # of runs that were begun when there was no choice
+_SOURCE = re.compile(r"\d{10,19}")  # in the name of a file: the first number so long is that of the source
 
 
 def groups(files: Sequence[str]) -> list[tuple[str, ...]]:
-    """Files in order, small ones taken together: the share of a worker, and what partitions are numbered in."""
+    """Files in order, small ones taken together: the share of a worker, and what partitions are numbered in.
+
+    Files that have the same source in their names are never in different groups.
+    """
     out: list[tuple[str, ...]] = []
     some: list[str] = []
     total = 0
     for file in files:
         size = os.path.getsize(file)
-        if some and (total + size > _GROUP or len(some) == _MOST_FILES):
+        if some and (total + size > _GROUP or len(some) >= _MOST_FILES) and not _same_source(some[-1], file):
             out.append(tuple(some))
             some, total = [], 0
         some.append(file)
@@ -43,7 +55,14 @@ def groups(files: Sequence[str]) -> list[tuple[str, ...]]:
     return [*out, tuple(some)] if some else out
 
 
-def described(files: Iterable[str], settings: Mapping[str, Any], emulator: Emulator, rows: int) -> dict[str, Any]:
+def _same_source(one: str, other: str) -> bool:
+    found = [_SOURCE.search(os.path.basename(file)) for file in (one, other)]
+    return None not in found and len({match[0] for match in found if match}) == 1
+
+
+def described(
+    files: Iterable[str], settings: Mapping[str, Any], emulator: Emulator, rows: int, transits: str
+) -> dict[str, Any]:
     """What a run is, for JSON.
 
     Raises
@@ -61,6 +80,7 @@ def described(files: Iterable[str], settings: Mapping[str, Any], emulator: Emula
         },
         "settings": {name: _plain(name, value) for name, value in sorted(settings.items())},
         "rows": rows,
+        "transits": transits,
         "inputs": [[file, os.path.getsize(file)] for file in files],
     }
 
@@ -76,7 +96,7 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
     plan = folder / PLAN
     if plan.exists() and resume:
         try:
-            found = json.loads(plan.read_text(encoding="utf-8"))
+            found = _BEFORE | json.loads(plan.read_text(encoding="utf-8"))
             different = [text for name, text in _NAMES.items() if found[name] != json.loads(json.dumps(run[name]))]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpectrumError(f"{plan} cannot be read ({error}): give another folder.") from None

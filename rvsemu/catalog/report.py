@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import heapq
-import io
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ import numpy as np
 
 from .._storage import check_output, replacing
 from ..errors import RvsemuError, SpectrumError
-from ..fitting import fit
+from ..fitting import fit, fit_transits
+from ..fitting.transits import MOST_TRANSITS
 from ..observing.flags import FLAGS, from_bits
+from ..plotting.page import html_image, html_page, html_table
 from ..spectra.bulk import entries
 from ..spectra.stream import Rejected, files_in, usable
 from .dataset import parts_of, read_catalog
@@ -33,13 +34,6 @@ __all__ = ["write_report"]
 _MOST = 100_000  # stars in a plot
 _WORST = 4
 _LABELS = {"teff": "K", "logg": "dex", "mh": "dex", "vsini": "km/s", "radial_velocity": "km/s"}
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>Catalogue {name}</title><style>
-body {{ font: 15px/1.45 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }}
-img {{ max-width: 100% }} table {{ border-collapse: collapse }} td {{ padding: 0 1em 0 0; vertical-align: top }}
-td.n {{ text-align: right; font-variant-numeric: tabular-nums }} h2 {{ margin-top: 1.6em }}
-</style></head><body><h1>Catalogue {name}</h1>{body}</body></html>
-"""
 
 
 @dataclass
@@ -92,8 +86,7 @@ def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwri
     run = json.loads(read_catalog(parts[0].path, ["flag_bits"]).meta["rvsemu"])
     sections = [_summary(run, total, rejected), *(_plots(seen) if total else []), *_worst_fits(folder, run, seen)]
     with replacing(path) as temporary:
-        page = _PAGE.format(name=escape(folder.resolve().name), body="\n".join(sections))
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(html_page(f"Catalogue {folder.resolve().name}", sections), encoding="utf-8")
 
 
 def _look_at(path: Path, seen: _Seen, step: int) -> None:
@@ -128,22 +121,17 @@ def _summary(run: dict, total: int, rejected: int) -> str:
         "settings": json.dumps(run["settings"]) if run["settings"] else "the defaults",
         "rvsemu": run["rvsemu"],
     }
-    return _table([(escape(name), escape(value)) for name, value in rows.items()])
-
-
-def _table(rows: Sequence[tuple[str, ...]], numbers: int = -1) -> str:
-    cells = [[f'<td class="n">{c}</td>' if i == numbers else f"<td>{c}</td>" for i, c in enumerate(r)] for r in rows]
-    return "<table>" + "".join(f"<tr>{''.join(row)}</tr>" for row in cells) + "</table>"
+    return html_table([(escape(name), escape(value)) for name, value in rows.items()])
 
 
 def _plots(seen: _Seen) -> Iterator[str]:
     some = {name: np.concatenate([one[name] for one in seen.some]) for name in seen.some[0]}
-    yield "<h2>Stars</h2>" + _image(_kiel(some), "Effective temperature, surface gravity and metallicity")
-    yield "<h2>Errors</h2>" + _image(_errors(some), "Errors of labels against signal to noise")
+    yield "<h2>Stars</h2>" + html_image(_kiel(some), "Effective temperature, surface gravity and metallicity")
+    yield "<h2>Errors</h2>" + html_image(_errors(some), "Errors of labels against signal to noise")
     found = [(name, seen.flags[name]) for name in FLAGS if seen.flags[name]]
     rows = [(f"<code>{n}</code>", f"{count:,}", f"{count / seen.spectra:.1%}", escape(FLAGS[n])) for n, count in found]
     none = f"<p>{seen.unflagged:,} spectra ({seen.unflagged / seen.spectra:.1%}) have no flag.</p>"
-    yield "<h2>Flags</h2>" + none + _table(rows, numbers=1)
+    yield "<h2>Flags</h2>" + none + html_table(rows, numbers=[1])
 
 
 def _kiel(some: dict[str, np.ndarray]) -> Figure:
@@ -185,34 +173,33 @@ def _worst_fits(folder: Path, run: dict, seen: _Seen) -> Iterator[str]:
     yield "<h2>Worst fits</h2><p>The highest reduced chi2; spectra and models anew where the files are there.</p>"
     for chi2, file, source, flags in seen.worst:
         yield f"<p>source {source}, reduced chi2 {chi2:.2f}, flags: {escape(flags)}; {escape(file)}</p>"
-        spectrum = _found(file, source)
-        if spectrum is not None:
-            yield _fit_again(spectrum, folder / EMULATOR, run)
+        spectra = _found(file, source)
+        if spectra:
+            yield _fit_again(spectra, folder / EMULATOR, run)
 
 
-def _found(file: str, source: int) -> Any:
-    """The spectrum of a source in a file, or None."""
+def _found(file: str, source: int) -> list[Any]:
+    """The spectra of a source in a file, as many as are fitted together."""
     try:
         paths = files_in(file.split(":")[0] if not Path(file).exists() else file)
     except RvsemuError:
-        return None
+        return []
     found = (usable(entry, path) for path in paths for entry in entries(path))
-    return next((one for one in found if not isinstance(one, Rejected) and one.meta.get("source_id") == source), None)
+    own = (one for one in found if not isinstance(one, Rejected) and one.meta.get("source_id") == source)
+    return list(islice(own, MOST_TRANSITS))
 
 
-def _fit_again(spectrum: Any, emulator: Path, run: dict) -> str:
+def _fit_again(spectra: Sequence[Any], emulator: Path, run: dict) -> str:
+    """The first of the spectra, or of all transits that are fitted together the one that fits worst."""
     settings = {name: value for name, value in run["settings"].items() if name != "errors"}
     try:
-        result = fit(spectrum, emulator=emulator, **settings)
+        if run.get("transits") == "joint":
+            transits = fit_transits(iter(spectra), emulator=emulator, **settings).transits
+            result = max(transits, key=lambda one: one.reduced_chi2)
+        else:
+            result = fit(spectra[0], emulator=emulator, **settings)
     except (RvsemuError, TypeError):
         return "<p>It cannot be fitted with settings that the catalogue has only a digest of.</p>"
     figure = result.plot().figure
     figure.set_size_inches(10, 4)
-    return _image(figure, "Spectrum, model and residual")
-
-
-def _image(figure: Figure, text: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90)
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{escape(text)}" src="data:image/png;base64,{data}">'
+    return html_image(figure, "Spectrum, model and residual")

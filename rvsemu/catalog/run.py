@@ -21,13 +21,14 @@ from ..fitting.lock import exclusive
 from ..fitting.settings import takes_settings
 from ..spectra.stream import files_in
 from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
-from .dataset import Part, arrow, parts_of, read_catalog, write_rejects
+from .dataset import Part, arrow, parts_of, read_catalog, rectangular, repeated_sources, write_rejects
 from .plan import PLAN, agreed, described, groups
 from .work import EMULATOR, Task, work
 
 __all__ = ["Summary", "fit_catalog"]
 
 _TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # of which there are folders
+_WITHOUT_ARRAYS = (".csv", ".json")
 _MOST_ROWS = 100_000
 _PAUSE = 1.0  # seconds between two looks at what is done
 
@@ -48,6 +49,10 @@ class Summary:
         Epoch spectra that were empty or that the Gaia archive did not normalise, which every set of them has.
     rejects : Path or None
         Table (CSV) of both, with the reasons; None if there are none.
+    stars : bool
+        Whether rows are stars, of all transits of which a fit was made.
+    repeated : int
+        Stars that have more than one row, as their transits do not follow one another in the input.
     """
 
     path: Path
@@ -55,9 +60,13 @@ class Summary:
     rejected: int
     expected: int
     rejects: Path | None
+    stars: bool = False
+    repeated: int = 0
 
     def __str__(self) -> str:
-        parts = [f"{self.path}: {self.spectra} spectra fitted"]
+        parts = [f"{self.path}: {self.spectra} {'stars' if self.stars else 'spectra'} fitted"]
+        if self.repeated:
+            parts.append(f"{self.repeated} of them in several rows, as their transits do not follow one another")
         if self.expected:
             parts.append(f"{self.expected} transits that are empty or not normalised passed over")
         if self.rejected:
@@ -74,6 +83,7 @@ def fit_catalog(
     dask: str | None = None,
     resume: bool = False,
     rows: int = 1000,
+    transits: str = "alone",
     progress: bool = True,
     **settings: Any,
 ) -> Summary:
@@ -98,6 +108,10 @@ def fit_catalog(
         Go on with a run of the same inputs, settings and emulator that was interrupted.
     rows : int
         Spectra in a Parquet file, 10 to 100,000; as many at most are lost when a worker is killed.
+    transits : {'alone', 'joint'}
+        Fit each epoch spectrum alone, one row each, or all of a star together, one row a star: `rvsemu.fit_transits`.
+        Together are those that follow one another in the input, from file to file, too; of a star whose transits do
+        not, there are several rows, and `Summary.repeated` counts such stars. `rows` are still those of the input.
     progress : bool
         Show a progress bar.
     **settings
@@ -127,10 +141,11 @@ def fit_catalog(
     checked, emulator = Settings(**settings), resolve(settings.get("emulator"))
     if checked.free_jitter:
         raise SettingsError("jitter='free': least squares cannot find it; give a number.")
+    _check_transits(transits, checked)
     width = cores() if jobs is None else check_whole(SettingsError, "jobs", jobs, 1, 1024)
     files, out = files_in(inputs), Path(out)
     given = {name: value for name, value in settings.items() if name != "emulator"}
-    run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS))
+    run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS), transits)
     as_table = out.suffix.lower() in _TABLES
     folder = out.with_name(f"{out.name}.parts") if as_table else out
     if as_table:
@@ -145,13 +160,26 @@ def fit_catalog(
         rejects = out.with_name(f"{out.stem}-rejects.csv") if as_table else folder / "_rejects.csv"
         write_rejects(parts, rejects)
         if as_table:
-            write_table(read_catalog(folder), out)
+            text = out.suffix.lower() in _WITHOUT_ARRAYS
+            write_table(rectangular(read_catalog(folder), text), out)
+        repeated = repeated_sources(parts) if transits == "joint" else 0
     if as_table:
         shutil.rmtree(folder)
     expected = sum(part.expected for part in parts)
     rejected = sum(part.rejected for part in parts)
     spectra = sum(part.spectra for part in parts)
-    return Summary(out, spectra, rejected - expected, expected, rejects if rejected else None)
+    listed = rejects if rejected else None
+    return Summary(out, spectra, rejected - expected, expected, listed, transits == "joint", repeated)
+
+
+def _check_transits(transits: str, settings: Settings) -> None:
+    if transits not in ("alone", "joint"):
+        raise SettingsError(f"transits={transits!r}: use 'alone' or 'joint'.")
+    if transits == "joint" and settings.errors != "gaussian":
+        raise SettingsError(
+            f"errors={settings.errors!r}: transits are fitted together with errors='gaussian'; use that, or "
+            "transits='alone'."
+        )
 
 
 def _keep(emulator: Emulator | str | os.PathLike | None, path: Path) -> None:
@@ -194,8 +222,12 @@ def _tasks(
             last[part.unit] = part.number
     todo = [u for u in range(len(units)) if not (u in last and there[u].issuperset(range(last[u] + 1)))]
     about = {name: value for name, value in run.items() if name != "inputs"}
-    rows = run["rows"]
-    return [Task(str(folder), units[u], u, i, stride, rows, about, settings) for u in todo for i in range(stride)]
+    rows, joint = run["rows"], run["transits"] == "joint"
+    return [
+        Task(str(folder), units[unit], unit, first, stride, rows, about, settings, joint)
+        for unit in todo
+        for first in range(stride)
+    ]
 
 
 def _done(tasks: list[Task], executor: Executor, folder: Path, progress: bool) -> list[Part]:

@@ -6,16 +6,19 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, count, islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from .._compat import Spectrum
 from ..emulator import Emulator
-from ..errors import SpectrumError
-from ..fitting import FitFailure, FitResult, Settings, fit_many
+from ..errors import RvsemuError, SpectrumError
+from ..fitting import FitFailure, FitResult, Settings, fit_many, fit_transits
+from ..fitting.transits import MOST_TRANSITS
 from ..spectra.bulk import Entry, entries
+from ..spectra.records import PlainSpectrum
 from ..spectra.stream import Rejected, usable
-from .columns import columns_of, values_of, what_it_is
+from .columns import columns_of, star_values, values_of, what_it_is
 from .dataset import part_path, write_part
 
 __all__ = ["EMULATOR", "Task", "work"]
@@ -46,6 +49,8 @@ class Task:
         What the run is, with the fingerprint of the emulator; for the metadata.
     settings : dict
         Arguments of `rvsemu.fit`, but the emulator.
+    joint : bool
+        Whether transits of a star are fitted together.
     """
 
     folder: str
@@ -56,27 +61,63 @@ class Task:
     rows: int
     run: Mapping[str, Any]
     settings: Mapping[str, Any]
+    joint: bool = False
 
 
 def work(task: Task) -> None:
     """Make the partitions of a task."""
     folder = Path(task.folder)
     settings = {**task.settings, "emulator": _emulator(folder / EMULATOR, task.run["emulator"]["fingerprint"])}
-    columns = columns_of(Settings(**settings))
-    stream: Iterator[tuple[str, Entry]] = ((file, entry) for file in task.files for entry in entries(file))
-    head = next(stream, None)
+    columns = columns_of(Settings(**settings), task.joint)
+    stream = _Stream((file, entry) for file in task.files for entry in entries(file))
     for number in count():
-        some: Iterator[tuple[str, Entry]] = chain([head], islice(stream, task.rows - 1)) if head else iter(())
         path = part_path(folder, task.unit, number)
         mine = number % task.stride == task.first and not path.exists()
-        rows, rejects = _fitted(some, settings) if mine else ([], [])
+        before, some = stream.before, islice(stream, task.rows)
+        rows: list[dict] = []
+        rejects: list[Rejected] = []
+        if mine and task.joint:
+            rows, rejects = _fitted_stars(_stars(before, some, stream), settings)
+        elif mine:
+            rows, rejects = _fitted(some, settings)
         deque(some, maxlen=0)
-        head = next(stream, None)
+        last = stream.peek(0) is None
         if mine:
-            about = {"unit": task.unit, "number": number, "last": head is None, "run": task.run}
+            about = {"unit": task.unit, "number": number, "last": last, "run": task.run}
             write_part(path, columns, rows, rejects, about)
-        if head is None:
+        if last:
             return
+
+
+class _Stream(Iterator):
+    """Entries of files one after the other, of which the last one is remembered and the next ones can be seen.
+
+    Parameters
+    ----------
+    entries : iterator of (str, Entry)
+
+    Attributes
+    ----------
+    before : (str, Entry) or None
+        The last one.
+    """
+
+    def __init__(self, entries: Iterator[tuple[str, Entry]]):
+        self._entries, self._ahead = entries, deque[tuple[str, Entry]]()
+        self.before: tuple[str, Entry] | None = None
+
+    def __next__(self) -> tuple[str, Entry]:
+        self.before = self._ahead.popleft() if self._ahead else next(self._entries)
+        return self.before
+
+    def peek(self, number: int) -> tuple[str, Entry] | None:
+        """The entry that comes after `number` others, or None if there is none."""
+        while len(self._ahead) <= number:
+            entry = next(self._entries, None)
+            if entry is None:
+                return None
+            self._ahead.append(entry)
+        return self._ahead[number]
 
 
 @lru_cache(maxsize=1)
@@ -95,13 +136,87 @@ def _fitted(some: Iterable[tuple[str, Entry]], settings: Mapping[str, Any]) -> t
         spectra = [one for one in block if not isinstance(one, Rejected)]
         for spectrum, result in zip(spectra, _results(spectra, settings), strict=True):
             if isinstance(result, FitFailure):
-                source, transit = (spectrum.meta.get(name) for name in ("source_id", "transit_id"))
-                rejects.append(Rejected(str(spectrum.meta["file"]), str(result.error), source, transit))
+                rejects.append(_rejected(spectrum.meta, result.error))
             else:
                 rows.append(values_of(result, what_it_is(spectrum)))
     return rows, rejects
 
 
+# ---------------------------------------------------------------- stars
+def _stars(
+    before: tuple[str, Entry] | None, some: Iterator[tuple[str, Entry]], stream: _Stream
+) -> Iterator[list[PlainSpectrum | Spectrum | Rejected]]:
+    """Entries of a partition in runs of the same source, one after the other, in memory one at a time.
+
+    A run belongs to the partition in which it begins, whose last one goes on in the next. What does not say of which
+    source it is, is a run of its own; more than 500 are several.
+    """
+    earlier = None if before is None else _source(_usable(before))
+    run: list[PlainSpectrum | Spectrum | Rejected] = []
+    for one in map(_usable, some):
+        source = _source(one)
+        if source is not None and source == earlier:
+            continue
+        earlier = None
+        if run and (source is None or source != _source(run[0]) or len(run) == MOST_TRANSITS):
+            yield run
+            run = []
+        run.append(one)
+    if not run:
+        return
+    last = _source(run[0])
+    for number in count():
+        entry = stream.peek(number)
+        if last is None or entry is None or _source(one := _usable(entry)) != last:
+            break
+        if len(run) == MOST_TRANSITS:
+            yield run
+            run = []
+        run.append(one)
+    yield run
+
+
+def _usable(entry: tuple[str, Entry]) -> PlainSpectrum | Spectrum | Rejected:
+    return usable(entry[1], entry[0])
+
+
+def _source(one: PlainSpectrum | Spectrum | Rejected) -> int | None:
+    return one.source_id if isinstance(one, Rejected) else one.meta.get("source_id")
+
+
+def _fitted_stars(stars: Iterable[list], settings: Mapping[str, Any]) -> tuple[list[dict], list[Rejected]]:
+    """Rows of the table, one a star, and what could not be used."""
+    rows: list[dict] = []
+    rejects: list[Rejected] = []
+    for star in stars:
+        bad = [one for one in star if isinstance(one, Rejected)]
+        spectra = [one for one in star if not isinstance(one, Rejected)]
+        rejects += bad
+        if not spectra:
+            continue
+        try:
+            result = fit_transits(iter(spectra), **settings)
+            rows.append(star_values(result, spectra, len(bad)))
+            rejects += [_rejected(one.meta, one.error) for one in result.skipped]
+        except MemoryError:
+            raise
+        except Exception as error:
+            rejects.append(_rejected({**spectra[0].meta, "transit_id": None}, _reason(error)))
+    return rows, rejects
+
+
+def _rejected(meta: Mapping[str, Any], reason: Exception) -> Rejected:
+    return Rejected(str(meta["file"]), str(reason), meta.get("source_id"), meta.get("transit_id"))
+
+
+def _reason(error: Exception) -> RvsemuError:
+    """What stands among the rejects for an error; one of the program is worth a report."""
+    if isinstance(error, RvsemuError):
+        return error
+    return SpectrumError(f"the program failed ({type(error).__name__}: {error}): please report it.")
+
+
+# ---------------------------------------------------------------- spectra
 def _results(spectra: Sequence[Any], settings: Mapping[str, Any]) -> list[FitResult | FitFailure]:
     """Results of spectra; one for which the program fails is a failure of its own, as there are millions of others."""
     try:
@@ -110,6 +225,6 @@ def _results(spectra: Sequence[Any], settings: Mapping[str, Any]) -> list[FitRes
         raise
     except Exception as error:
         if len(spectra) == 1:
-            reason = SpectrumError(f"the program failed ({type(error).__name__}: {error}): please report it.")
+            reason = _reason(error)
             return [FitFailure(reason, dict(spectra[0].meta))]
         return [_results([one], settings)[0] for one in spectra]

@@ -38,6 +38,9 @@ def _add_fit(actions: Any) -> None:
     add("--resume", action="store_true", help="go on with a run that was interrupted")
     rows = whole(10, 100_000)
     add("--rows", type=rows, default=1000, metavar="N", help="spectra in a Parquet file (default: 1000)")
+    how = "fit each epoch spectrum alone, or all of a star that follow one another in the input together, with one row "
+    how += "a star: a velocity for each, their mean and scatter (default: alone)"
+    add("--transits", choices=("alone", "joint"), default="alone", help=how)
     add("--quiet", action="store_true", help="no progress bar")
     add_settings(parser)
 
@@ -52,6 +55,7 @@ def _fit(options: argparse.Namespace) -> int:
         dask=options.dask,
         resume=options.resume,
         rows=options.rows,
+        transits=options.transits,
         progress=not options.quiet,
         **settings_of(options),
     )

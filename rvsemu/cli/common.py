@@ -27,6 +27,7 @@ COMMANDS = {
     "fetch": ("fetching", "Fetch RVS spectra from the Gaia archive (needs rvsemu[gaia])"),
     "fit": ("fitting", "Fit stellar labels to Gaia RVS spectra"),
     "catalog": ("cataloging", "Fit the labels of any number of stars into one catalogue (needs rvsemu[catalog])"),
+    "compare": ("comparing", "Compare fitted labels with GSP-Spec, APOGEE, GALAH, LAMOST or another catalogue"),
     "sample": ("sampling", "Sample the posterior of the labels of Gaia RVS spectra with emcee"),
     "invert": ("inverting", "Invert RVS spectra to stellar labels with a neural network"),
     "info": ("emulators", "Say what an emulator or inversion is and how well it does"),

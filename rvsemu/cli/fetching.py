@@ -14,9 +14,12 @@ def add_fetch(commands):
     parser.add_argument("source_ids", nargs="*", metavar="ID", help="Gaia source_id")
     parser.add_argument("--list", metavar="FILE", help="a text file with one source_id per line")
     parser.add_argument(
-        "-o", "--out", default=".", metavar="DIR", help="folder for one FITS file per source; those there are kept"
+        "-o", "--out", default=".", metavar="DIR", help="folder for one file per source; those there are kept"
     )
-    parser.add_argument("--release", default="Gaia DR3", metavar="NAME", help="(default: Gaia DR3)")
+    what = "mean spectra, or epoch spectra, one a transit, which come with Gaia DR4 (default: mean)"
+    parser.add_argument("--product", choices=("mean", "epoch"), default="mean", help=what)
+    release = "(default: Gaia DR3, for epoch spectra Gaia DR4)"
+    parser.add_argument("--release", metavar="NAME", help=release)
 
 
 def _fetch(options):
@@ -30,11 +33,18 @@ def _fetch(options):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", SpectrumWarning)
-        spectra = fetch_rvs(source_ids, data_release=options.release, cache=options.out)
-    for spectrum in spectra:
-        print(spectrum.meta["file"])
+        spectra = fetch_rvs(source_ids, product=options.product, data_release=options.release, cache=options.out)
+    for file in dict.fromkeys(_file(spectrum.meta["file"]) for spectrum in spectra):
+        if Path(file).exists():  # what came damaged is not kept
+            print(file)
     for warning in caught:
         print(f"rvsemu fetch: {warning.message}", file=sys.stderr)
+
+
+def _file(name) -> str:
+    """The file in the folder; of a member of an archive, the archive."""
+    archive, ending, _ = name.partition(".zip:")
+    return archive + ending.removesuffix(":")
 
 
 def _listed(path) -> list[str]:

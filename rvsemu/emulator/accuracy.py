@@ -1,6 +1,8 @@
-"""How far an emulator errs: measured on validation spectra, per pixel and of pixels together."""
+"""How far an emulator errs: measured on validation spectra, per pixel, of pixels together, and by metallicity."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +16,8 @@ __all__ = ["ErrorModel"]
 class ErrorModel:
     """Error of an emulator measured on validation spectra in ranges of Teff: per pixel, and how pixels err together.
 
+    Errors also depend on metallicity, by a factor that is the same in all pixels.
+
     Parameters
     ----------
     teff : ndarray, shape (k,)
@@ -23,6 +27,9 @@ class ErrorModel:
     components : ndarray, shape (k, r, n_pixels), optional
         Low-rank part of the covariance: that of node i is ``components[i].T @ components[i]`` plus a
         diagonal that brings the variances up to ``sigma[i]**2``. Without it errors are independent, r = 0.
+    mh, scale : ndarray, shape (l,), optional
+        Nodes in dex, increasing, and factors of the error there; interpolated between them and held outside. Without
+        them the factor is 1.
 
     Raises
     ------
@@ -32,9 +39,14 @@ class ErrorModel:
 
     teff: np.ndarray
     sigma: np.ndarray
-    components: np.ndarray = None  # type: ignore[assignment]  # an array when it is made
+    components: np.ndarray = None  # type: ignore[assignment]  # arrays when it is made
+    mh: np.ndarray = None  # type: ignore[assignment]
+    scale: np.ndarray = None  # type: ignore[assignment]
 
     def __post_init__(self):
+        if self.mh is None or self.scale is None:
+            object.__setattr__(self, "mh", read_only(np.zeros(1)))
+            object.__setattr__(self, "scale", read_only(np.ones(1)))
         if self.components is None:
             none = read_only(np.zeros((len(self.teff), 0, self.sigma.shape[-1])))
             object.__setattr__(self, "components", none)
@@ -44,20 +56,23 @@ class ErrorModel:
             raise ValueError("sigma does not fit the nodes of the error model")
         if self.components.ndim != 3 or self.components.shape[::2] != self.sigma.shape:
             raise ValueError("the components of the error model do not fit its sigma")
-        if not all(np.isfinite(x).all() for x in (self.teff, self.sigma, self.components)):
+        if self.mh.ndim != 1 or self.mh.shape != self.scale.shape or not np.all(np.diff(self.mh) > 0):
+            raise ValueError("the nodes of the error model in [M/H] do not increase, or have no factors")
+        if not all(np.isfinite(x).all() for x in vars(self).values()):
             raise ValueError("the error model is not finite")
 
     def trimmed(self, some: slice) -> ErrorModel:
         """The same for `some` of the pixels."""
-        return ErrorModel(self.teff, self.sigma[:, some], self.components[..., some])
+        return replace(self, sigma=self.sigma[:, some], components=self.components[..., some])
 
-    def __call__(self, teff: ArrayLike) -> np.ndarray:
-        """Error (n, n_pixels) at effective temperatures (n,)."""
+    def __call__(self, teff: ArrayLike, mh: ArrayLike = 0.0) -> np.ndarray:
+        """Error (n, n_pixels) at effective temperatures (n,) and metallicities (n,) or one of them."""
         i, f = self._between(teff)
-        return (1 - f[:, None]) * self.sigma[i] + f[:, None] * self.sigma[i + 1]
+        factor = np.atleast_1d(np.interp(np.asarray(mh, dtype=float), self.mh, self.scale))[:, None]
+        return ((1 - f[:, None]) * self.sigma[i] + f[:, None] * self.sigma[i + 1]) * factor
 
-    def covariance(self, teff: float) -> tuple[np.ndarray, np.ndarray]:
-        """Covariance at one temperature, interpolated linearly between the nodes' covariances.
+    def covariance(self, teff: float, mh: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance at one temperature and metallicity, interpolated linearly between the nodes' covariances.
 
         Returns
         -------
@@ -69,7 +84,8 @@ class ErrorModel:
         (i,), (f,) = self._between([teff])
         variance = (1 - f) * np.square(self.sigma[i], dtype=float) + f * np.square(self.sigma[i + 1], dtype=float)
         low_rank = np.concatenate([np.sqrt(1 - f) * self.components[i], np.sqrt(f) * self.components[i + 1]])
-        return np.maximum(variance - np.sum(low_rank**2, axis=0), 0.0), low_rank
+        factor = float(np.interp(mh, self.mh, self.scale))
+        return np.maximum(variance - np.sum(low_rank**2, axis=0), 0.0) * factor**2, low_rank * factor
 
     def _between(self, teff):
         """Node below, and the share of the next."""

@@ -120,11 +120,15 @@ class Emulator:
 
     def sigma(self, labels: ArrayLike) -> np.ndarray:
         """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
-        return self.error(self.labels.rows(labels)[:, self.labels.names.index("teff")])
+        return self.error(*self._for_error(self.labels.rows(labels)))
 
     def error_covariance(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
-        return self.error.covariance(labels[self.labels.names.index("teff")])
+        return self.error.covariance(*self._for_error(np.asarray(labels)))
+
+    def _for_error(self, labels) -> list:
+        """Of labels (..., n_labels), those that the error depends on: Teff and, if there is such a label, [M/H]."""
+        return [labels[..., self.labels.names.index(name)] for name in ("teff", "mh") if name in self.labels.names]
 
     def astype(self, dtype: DTypeLike) -> Emulator:
         """The same emulator with weights, and so flux, of another precision."""
@@ -220,7 +224,8 @@ class Emulator:
             write_common(file, "emulator", FORMAT_VERSION, self)
             for name in ("label_network", "decoder"):
                 write_network(file.create_group(name), getattr(self, name), dtype)
-            file["error/teff"] = self.error.teff
+            for name in ("teff", "mh", "scale"):
+                file[f"error/{name}"] = getattr(self.error, name)
             for name in ("sigma", "components"):
                 data = getattr(self.error, name).astype("f4")
                 file.create_dataset(
@@ -238,12 +243,12 @@ class Emulator:
         """
         with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
             error = file["error"]
-            components = error["components"][:] if "components" in error else None
+            optional = {name: error[name][:] for name in ("components", "mh", "scale") if name in error}
             return cls(
                 **read_common(file),
                 label_network=read_network(file["label_network"]),
                 decoder=read_network(file["decoder"]),
-                error=ErrorModel(error["teff"][:], error["sigma"][:], components),
+                error=ErrorModel(error["teff"][:], error["sigma"][:], **optional),
             )
 
 

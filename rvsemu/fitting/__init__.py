@@ -3,7 +3,8 @@
 `fit` compares a spectrum with the emulator (`rvsemu.observing`) and a polynomial continuum that is solved for linearly,
 and returns a `FitResult`: labels with units, errors that allow for the correlated noise of the Gaia RVS and for what
 synthetic spectra do not know, and flags that say when not to trust them. `fit_many` does the same to many spectra at
-once, `sample` draws from the posterior with emcee, and `prepare` gives the `Likelihood` behind them.
+once, `fit_transits` fits all epoch spectra of a star together (`TransitsResult`), `sample` draws from the posterior
+with emcee, and `prepare` gives the `Likelihood` behind them.
 """
 
 from .astropy_model import RVSModel
@@ -13,7 +14,9 @@ from .posterior import Posterior
 from .priors import NAMED_PRIORS, Function, Microturbulence, Normal, TruncatedNormal, Uniform
 from .result import FitFailure, FitResult
 from .settings import Settings
-from .verbs import fit, fit_many, fit_stream, prepare, sample
+from .transits import Transits
+from .transits_result import TransitsResult
+from .verbs import fit, fit_many, fit_stream, fit_transits, prepare, sample
 
 __all__ = [
     "DEFAULT_PRIORS",
@@ -27,11 +30,14 @@ __all__ = [
     "Posterior",
     "RVSModel",
     "Settings",
+    "Transits",
+    "TransitsResult",
     "TruncatedNormal",
     "Uniform",
     "fit",
     "fit_many",
     "fit_stream",
+    "fit_transits",
     "prepare",
     "sample",
 ]

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Box", "Minimum", "minimise"]
+__all__ = ["LEAST_SQUARED", "Box", "Minimum", "minimise"]
 
+LEAST_SQUARED = 0.02
+"""Of the range of a variable that acts by its square: nearer to zero its slope says nothing."""
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
 _ASIDE = 1e-6  # of a range, for the slope of an edge
 _NOISE = 2e-6  # of a cost: what single precision cannot resolve
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
+_WHILE = 10  # steps that together must lower the cost by more than the tolerance
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,15 @@ class Box:
         """Whether x (k, m) is inside, shape (k,)."""
         return np.all((x >= self.floor(x)) & (x <= self.upper), axis=1)
 
+    def stiffness(self, x) -> np.ndarray:
+        """By what the damping (k, m) is multiplied: more than 1 where a variable that acts by its square is near 0.
+
+        There the Gauss-Newton Hessian, which grows with the square of the variable, is too small for steps of its own
+        size: a damping that is right for this variable would hold all others still.
+        """
+        near = LEAST_SQUARED * (self.upper - self.lower)
+        return np.where(self.from_zero & (x < near), np.square(near / np.maximum(x, 0.01 * near)), 1.0)
+
     def reach(self, x) -> tuple[np.ndarray, np.ndarray]:
         """Longest steps down and up, each (k, m), from x (k, m).
 
@@ -112,7 +124,8 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         Bounds, and the longest steps.
     tolerance : float
         A problem is done when a step is expected to lower its cost by less than this; it is the last one. Or when it
-        did not, and was expected to do so by less than the rounding of the cost.
+        did not, and was expected to do so by less than the rounding of the cost. Or when ten steps together have
+        lowered it by less than this.
     steps : int
         Maximum number of steps.
     prune : callable, optional
@@ -130,7 +143,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     cost, gradient, hessian = evaluate(every, x)
     damping = np.full(len(x), _FIRST)
     converged = np.zeros(len(x), dtype=bool)
-    active, last = every, cost.copy()
+    active, last, earlier = every, cost.copy(), cost.copy()
     for number in range(steps):
         step = _steps(x[active], gradient[active], hessian[active], damping[active], box)
         gain = -np.sum(step * gradient[active], axis=1)
@@ -147,6 +160,9 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         worse = np.maximum(_MORE * damping[active], _POOR)
         kept = np.where(ratio > 0.7, np.maximum(_LESS * damping[active], 1e-9), damping[active])
         damping[active] = np.where(ratio > 0.25, kept, worse)
+        if number % _WHILE == _WHILE - 1:
+            done |= earlier[active] - cost[active] < tolerance
+            earlier = cost.copy()
         converged[active[done]] = True
         active = active[~done & (damping[active] < _LARGEST)]
         if prune is not None and number % 2:
@@ -171,7 +187,7 @@ def _held_steps(x, gradient, hessian, damping, box):
     width = box.upper - box.lower  # the unit of each variable here
     matrix = hessian * width[:, None] * width
     index = np.arange(x.shape[1])
-    matrix[:, index, index] += damping[:, None] * matrix[:, index, index] + 1e-12
+    matrix[:, index, index] += damping[:, None] * box.stiffness(x) * matrix[:, index, index] + 1e-12
     gradient = gradient * width
     down, up = box.reach(x)
     low, high = np.maximum(box.floor(x) - x, -down) / width, np.minimum(box.upper - x, up) / width

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["objective"]
+__all__ = ["misfit", "objective"]
 
 
 def objective(parameters, model, projection, star):
-    """Function of free parameters for `rvsemu.fitting.levenberg_marquardt.minimise`.
+    """`misfit` less the logarithm of the prior, for `rvsemu.fitting.levenberg_marquardt.minimise`."""
+    compared = misfit(parameters, model, projection, star)
+
+    def evaluate(which, x):
+        cost, gradient, hessian = compared(which, x)
+        first, second = parameters.prior_slopes(x)
+        return cost - parameters.log_prior(x), gradient + first, hessian + second
+
+    return evaluate
+
+
+def misfit(parameters, model, projection, star):
+    """chi2 / 2 as a function of free parameters.
 
     Parameters
     ----------
@@ -36,7 +48,6 @@ def objective(parameters, model, projection, star):
         gradient, hessian = np.zeros(x.shape), np.zeros((*x.shape, x.shape[1]))
         parts = some.normal_equations(solution, slopes[:, None, moved])
         gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
-        first, second = parameters.prior_slopes(x)
-        return 0.5 * solution.chi2[:, 0] - parameters.log_prior(x), gradient + first, hessian + second
+        return 0.5 * solution.chi2[:, 0], gradient, hessian
 
     return evaluate

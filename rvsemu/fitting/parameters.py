@@ -103,6 +103,21 @@ class Parameters:
         _hold_to_edge(space, values, lower, upper, extrapolate)
         return cls(space, values, *_priors(space, values, lower, upper, priors))
 
+    @classmethod
+    def joined(cls, each) -> Parameters:
+        """The labels of the first of `each` (sequence of Parameters), and the radial velocity of every one of them.
+
+        The velocities are named ``radial_velocity_0``, ``radial_velocity_1``, ... and are free if the first one is.
+        """
+        first, at = each[0], each[0].velocity
+        velocities = (replace(one.space.labels[at], name=f"{RADIAL_VELOCITY}_{i}") for i, one in enumerate(each))
+        space = LabelSpace((*first.space.labels[:at], *velocities), first.space.lowest_logg)
+        arrays = [
+            np.append(getattr(first, name)[:at], [getattr(one, name)[at] for one in each])
+            for name in ("fixed", "lower", "upper")
+        ]
+        return cls(space, *arrays, (*first.priors[:at], *(one.priors[at] for one in each)))
+
     def within(self, velocities) -> Parameters:
         """The same where the radial velocity, if it is free, has narrower bounds (lowest, highest) in km/s."""
         if velocities == self.velocities:

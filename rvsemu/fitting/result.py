@@ -30,11 +30,13 @@ from ..observing.flags import (
     OUTSIDE_DOMAIN,
     POOR_FIT,
     SECOND_MINIMUM,
+    alpha_assumed,
     to_bits,
 )
 from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
 from .double_lined import double_lined
 from .importance import Draws
+from .levenberg_marquardt import LEAST_SQUARED
 from .limits import piled_up
 from .priors import Uniform
 from .unmodelled import unmodelled
@@ -42,15 +44,23 @@ from .unmodelled import unmodelled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["LEAST_SQUARED", "FitFailure", "FitResult", "at_bounds", "covariance_of", "make_result"]
+__all__ = [
+    "FEWEST_CCDS",
+    "FitFailure",
+    "FitResult",
+    "LeastSquares",
+    "at_bounds",
+    "covariance_of",
+    "fits_poorly",
+    "make_result",
+    "scale_of",
+]
 
-LEAST_SQUARED = 0.02
-"""Of the range of a label that acts by its square: nearer to zero its slope says nothing."""
-
+FEWEST_CCDS = 10
+"""Fewer have the flag ``few-ccds``."""
 _BOUND = 1e-3  # of the range of a label
 _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
-_FEW_CCDS = 10
 _CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
 _FEW_DRAWS = 50
@@ -59,7 +69,56 @@ _NOTHING = 0.5  # of the error that a label has if its range is all that is know
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FitResult(Result):
+class LeastSquares(Result):
+    """What results of least squares have in common, of one spectrum or of all transits of a star: see `FitResult`."""
+
+    labels: dict
+    errors: dict
+    ranges: dict
+    covariance: np.ndarray
+    chi2: float
+    reduced_chi2: float
+    noise_chi2: float
+    n_pixels: int
+    n_outliers: int
+    flags: tuple
+    residual_rms: float
+
+    @property
+    def free_names(self) -> tuple[str, ...]:
+        """What was fitted."""
+        return tuple(self.ranges)
+
+    def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
+        """Where each free label is with a probability of `level`: its central interval, as Quantities of two.
+
+        That of a Gaussian, within the range of the label.
+        """
+        return {n: normal_interval(self.labels[n], self.errors[n], r, level) for n, r in self.ranges.items()}
+
+    def _highest(self, name, level) -> u.Quantity:
+        """One-sided limit; of Gaussian errors, that of the square of the label, by which it acts."""
+        value, error = self.labels[name].value, self.errors[name].value
+        low, high = self.ranges[name]
+        slope = 2 * max(value, LEAST_SQUARED * (high - low)) * error
+        return u.Quantity(min(np.sqrt(value**2 + ndtri(level) * slope), high), self.labels[name].unit)
+
+    def _from_zero(self) -> list[str]:
+        return [name for name in LIMITED if name in self.ranges]
+
+    def _quality(self) -> list[str]:
+        chi2 = f"reduced chi2 {self.reduced_chi2:.2f} ({self.noise_chi2:.2f} from noise alone)"
+        outliers = f", {self.n_outliers} outliers" if self.n_outliers else ""
+        limits = [f"{name} below {limit:.2g} (95 %)" for name, limit in self.upper_limits().items()]
+        return [*limits, f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
+
+    def _columns(self) -> dict[str, Any]:
+        names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")
+        return {name: getattr(self, name) for name in names} | {"errors_smoothed": int(self.meta["errors_smoothed"])}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FitResult(LeastSquares):
     """Labels of one spectrum, their errors, and how well the model fits.
 
     Each label is an attribute, too: ``result.teff``, ``result.radial_velocity`` ...
@@ -109,17 +168,6 @@ class FitResult(Result):
         its central 68.27 %, and `covariance` is its own; chi2, model and continuum are those of the best fit.
     """
 
-    labels: dict
-    errors: dict
-    ranges: dict
-    covariance: np.ndarray
-    chi2: float
-    reduced_chi2: float
-    noise_chi2: float
-    n_pixels: int
-    n_outliers: int
-    flags: tuple
-    residual_rms: float
     spectral_axis: u.Quantity
     flux_unit: u.UnitBase
     flux: np.ndarray
@@ -132,32 +180,18 @@ class FitResult(Result):
     meta: dict = field(default_factory=dict)
     draws: Draws | None = None
 
-    @property
-    def free_names(self) -> tuple[str, ...]:
-        """What was fitted."""
-        return tuple(self.ranges)
-
     def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
         """Where each free label is with a probability of `level`: its central interval, as Quantities of two.
 
         Of the draws if there are any, or of a Gaussian; within the range of the label.
         """
-        if self.draws is not None:
-            ends = self.draws.quantiles(tails(level)).T
-            return {n: u.Quantity(x, self.labels[n].unit) for n, x in zip(self.ranges, ends, strict=True)}
-        return {n: normal_interval(self.labels[n], self.errors[n], r, level) for n, r in self.ranges.items()}
+        if self.draws is None:
+            return super().interval(level)
+        ends = self.draws.quantiles(tails(level)).T
+        return {n: u.Quantity(x, self.labels[n].unit) for n, x in zip(self.ranges, ends, strict=True)}
 
     def _highest(self, name, level) -> u.Quantity:
-        """One-sided limit; of Gaussian errors, that of the square of the label, by which it acts."""
-        if self.draws is not None:
-            return super()._highest(name, level)
-        value, error = self.labels[name].value, self.errors[name].value
-        low, high = self.ranges[name]
-        slope = 2 * max(value, LEAST_SQUARED * (high - low)) * error
-        return u.Quantity(min(np.sqrt(value**2 + ndtri(level) * slope), high), self.labels[name].unit)
-
-    def _from_zero(self) -> list[str]:
-        return [name for name in LIMITED if name in self.ranges]
+        return super()._highest(name, level) if self.draws is None else Result._highest(self, name, level)
 
     def sampled(self, draws: Draws, lowest_logg: Sequence[tuple[float, float]] = ()) -> FitResult:
         """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged.
@@ -204,16 +238,6 @@ class FitResult(Result):
 
         return plot_fit(self, ax=ax)
 
-    def _quality(self) -> list[str]:
-        chi2 = f"reduced chi2 {self.reduced_chi2:.2f} ({self.noise_chi2:.2f} from noise alone)"
-        outliers = f", {self.n_outliers} outliers" if self.n_outliers else ""
-        limits = [f"{name} below {limit:.2g} (95 %)" for name, limit in self.upper_limits().items()]
-        return [*limits, f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
-
-    def _columns(self) -> dict[str, Any]:
-        names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")
-        return {name: getattr(self, name) for name in names} | {"errors_smoothed": int(self.meta["errors_smoothed"])}
-
 
 @dataclass(frozen=True)
 class FitFailure:
@@ -239,7 +263,7 @@ class FitFailure:
         return table
 
 
-def make_result(problem, minima, row, second_minimum=False) -> FitResult:
+def make_result(problem, minima, row, second_minimum=False, spread=None) -> FitResult:
     """`FitResult` of one of the minima of a `Problem`.
 
     Parameters
@@ -250,6 +274,9 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         Of the minima.
     second_minimum : bool
         Whether another one has a share in the posterior.
+    spread : (ndarray, float), optional
+        Covariance (m, m) of the free parameters and the factor of the noise in it, where other spectra of the star have
+        a say; default: those of this spectrum alone.
     """
     stack, parameters, star = problem.stack, problem.parameters, minima.star[row]
     observation, used, x = stack.observations[star], minima.weighted.used[row], minima.found.x[row]
@@ -260,8 +287,10 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
     doubted = minima.weighted.doubt.probability[row] > 0.5
     n_pixels, spent = int(used.sum()), len(x) + len(stack.basis)
     reduced = chi2 / max(1, n_pixels - doubted.sum() - spent)
-    scale = np.sqrt(max(1.0, reduced)) if problem.settings.scale_errors else 1.0
-    covariance = covariance_of(parameters, x, minima.found.hessian[row], scale)
+    if spread is None:
+        scale = scale_of(problem.settings, reduced)
+        spread = covariance_of(parameters, x, minima.found.hessian[row], scale), scale
+    covariance, scale = spread
     residual = stack.flux[star] / continuum - flux[0]
     deviation = residual[used]
     noise = (stack.sigma[star] / continuum)[used]
@@ -281,14 +310,15 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         *([SECOND_MINIMUM] if second_minimum else []),
         *([] if stack.model.emulator.labels.inside(theta[: parameters.velocity]) else [OUTSIDE_DOMAIN]),
         *([FEW_GOOD_PIXELS] if n_pixels < _FEW * observation.covered.sum() else []),
-        *([POOR_FIT] if reduced > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels) else []),
+        *([POOR_FIT] if fits_poorly(reduced, n_pixels) else []),
         *([OUTLIERS] if doubted.sum() > _MANY * n_pixels else []),
-        *([FEW_CCDS] if observation.ccds is not None and observation.ccds < _FEW_CCDS else []),
+        *([FEW_CCDS] if observation.ccds is not None and observation.ccds < FEWEST_CCDS else []),
         *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
         *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
         *unmodelled(stack, minima.weighted.take(row), star, residual, theta[parameters.velocity]),
         *([DOUBLE_LINED] if double_lined(problem, minima, row, continuum) else []),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
+        *(alpha_assumed(space.names, theta) if problem.settings.assumes_alpha else []),
     ]
     return FitResult(
         labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},
@@ -313,6 +343,16 @@ def make_result(problem, minima, row, second_minimum=False) -> FitResult:
         continuum=everywhere(level),
         meta=_meta(problem, observation, scale),
     )
+
+
+def scale_of(settings, reduced_chi2) -> float:
+    """By what the noise is multiplied in the errors of labels: see `Settings.scale_errors`."""
+    return float(np.sqrt(max(1.0, reduced_chi2))) if settings.scale_errors else 1.0
+
+
+def fits_poorly(reduced_chi2, n_pixels) -> bool:
+    """Whether `reduced_chi2` is what the flag ``poor-fit`` means."""
+    return bool(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
 
 
 def _noise_chi2(problem, minima, row, flux) -> float:

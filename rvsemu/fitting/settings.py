@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
+from ..emulator.labels import ALPHA
 from ..emulator.model import Emulator, resolve
 from ..errors import SettingsError
 from ..observing.memory import remembered
@@ -136,6 +137,11 @@ class Settings:
     def free_jitter(self) -> bool:
         """Whether the jitter is one of the labels."""
         return isinstance(self.jitter, str) and self.jitter == "free"
+
+    @property
+    def assumes_alpha(self) -> bool:
+        """Whether [alpha/M] is 0 only because nothing was said about it."""
+        return all(ALPHA.name not in (given or {}) for given in (self.fixed, self.priors))
 
     def parameters(self, frame: str | None = None) -> Parameters:
         """What is free, with bounds and priors, in spectra of a `frame`: see `radial_velocity`."""

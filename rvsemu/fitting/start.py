@@ -13,7 +13,7 @@ from .levenberg_marquardt import minimise
 from .objective import objective
 from .templates import Normalised, Templates
 
-__all__ = ["STARTS", "Grid", "first_minima", "label_grid", "likely_velocity", "unit_points"]
+__all__ = ["STARTS", "Grid", "first_minima", "followed", "label_grid", "likely_velocity", "unit_points"]
 
 STARTS = 8
 """Places, far from each other, from which minima are looked for."""
@@ -79,6 +79,27 @@ class Grid:
             rows.append(self._different(self._templates.look(sums, peak), count))
             moved.append(self._refined(sums, rows[-1], peak, shifts))
         return np.concatenate(rows), np.concatenate(moved), np.repeat(peaks, [len(one) for one in rows])
+
+    def starts_together(self, spectra, shifts) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        """Rows of `theta` (8,) to start from for all of t spectra of one star, the shifts (8, t) of each, and the whole
+        ones [t] near them.
+
+        Each spectrum has the shift at which the template that fits all of them best, each at its own shift, fits it.
+
+        Parameters
+        ----------
+        spectra : sequence of Normalised
+        shifts : sequence of (int, int)
+            Lowest and highest of each.
+        """
+        pairs = list(zip((one.sums(_FIRST_DEGREE) for one in spectra), shifts, strict=True))
+        found = [self._templates.search(sums, limits) for sums, limits in pairs]
+        best = np.argmin(sum(chi2.min(axis=1) for chi2 in found))
+        peaks = [limits[0] + int(np.argmin(chi2[best])) for chi2, limits in zip(found, shifts, strict=True)]
+        sums = [one.sums(_DEGREE) for one in spectra]
+        rows = self._different(sum(map(self._templates.look, sums, peaks)), STARTS)
+        moved = [self._refined(one, rows, *near) for one, *near in zip(sums, peaks, shifts, strict=True)]
+        return rows, np.column_stack(moved), peaks
 
     def _compared(self, sums, shifts) -> list[int]:
         """Of `shifts`, those to follow: that of the lowest chi2, and others as good that are far from it."""
@@ -161,10 +182,10 @@ def first_minima(stack, parameters, inflation=1.0) -> tuple[np.ndarray, np.ndarr
     x = parameters.from_labels(grid.theta[rows], np.clip(bins.velocity(shift), *parameters.velocities))
     window = grid.model.window(masked.first, masked.flux.shape[1])
     evaluate = objective(parameters, window, masked.projection, which.ravel())
-    return _followed(evaluate, star, x, parameters.box)
+    return followed(evaluate, star, x, parameters.box)
 
 
-def _followed(evaluate, star, x, box):
+def followed(evaluate, star, x, box):
     """Minima that starts `x` (k, m) of the spectra `star` (k,) lead to."""
     alive = np.arange(len(star))
 

@@ -1,4 +1,4 @@
-"""`fit`, `fit_many`, `sample` and `prepare`: what a user does with an observed spectrum."""
+"""`fit`, `fit_many`, `fit_transits`, `sample` and `prepare`: what a user does with an observed spectrum."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from .._compat import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.flags import NOT_CONVERGED
 from ..observing.results import IDENTITY, name_of
+from ..spectra.stream import check_normalised
 from .chain_file import ChainFile
 from .likelihood import Likelihood
 from .mcmc import Sampler, run
 from .posterior import QUANTILES, Posterior
-from .problem import Problem
+from .problem import Problem, alike
 from .result import FitFailure, FitResult
 from .settings import Settings, takes_settings
+from .transits import MOST_TRANSITS, Transits
+from .transits_result import TransitsResult
 
-__all__ = ["fit", "fit_many", "fit_stream", "prepare", "sample"]
+__all__ = ["fit", "fit_many", "fit_stream", "fit_transits", "prepare", "sample"]
 
 _AT_ONCE = 16  # spectra in the same matrix products
 _DRAWS = 200  # predictions whose quantiles are kept
@@ -136,6 +139,75 @@ def fit_stream(
     return _stream(iter(_one_by_one(spectra)), on_error == "skip", _for_least_squares(settings))
 
 
+@takes_settings("errors")
+def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> TransitsResult:
+    """Fit all epoch spectra of a star together: one set of labels, and a radial velocity and a continuum each.
+
+    Parameters
+    ----------
+    spectra : iterable of specutils.Spectrum, or Spectrum of two dimensions
+        1 to 500 of one star, each as for `fit`. They may have different pixels. Those that cannot be used, as they have
+        too few good pixels or the Gaia archive did not normalise them (``meta["normalisation_method"]`` 4), are passed
+        over, and are in ``skipped`` of the result.
+    **settings
+
+    Returns
+    -------
+    TransitsResult
+
+    Raises
+    ------
+    SpectrumError
+        None of the spectra can be used, there are none or more than 500, or they are of more than one source by their
+        ``meta["source_id"]``.
+    LabelError, SettingsError
+        As `fit`.
+
+    Notes
+    -----
+    Labels are those of the product of the likelihoods of all transits, each with its own velocity, continuum, mask and
+    covariance of the noise. The errors of emulator and models are the same in all transits, and do not average out: see
+    `rvsemu.fitting.Transits`, also for the velocities and their errors. It is assumed that the star itself is the same
+    in all spectra: not a double-lined binary, nor a variable star. One transit has the result of `fit`.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=-0.3, vmic=1.3, resolution=11900)
+    >>> given = {"signal_to_noise": 40, "release": "Gaia DR4", "frame": "barycentric"}
+    >>> transits = [rvsemu.simulate(star, radial_velocity=v, seed=v, **given) for v in (5, 30, 60)]
+    >>> result = rvsemu.fit_transits(transits, model_error=None)
+    >>> result.velocities.shape, result.flags
+    ((3,), ('variable-velocity',))
+    >>> bool(abs(result.teff.value - 6000) < 3 * result.errors["teff"].value)
+    True
+    """
+    checked = _for_least_squares(settings)
+    observations, skipped = [], list[FitFailure]()
+    given = list(islice(_one_by_one(spectra), MOST_TRANSITS + 1))
+    _check_transits(given)
+    for spectrum in given:
+        try:
+            check_normalised(getattr(spectrum, "meta", {}))
+            observations.append(Problem.observe(spectrum, checked))
+        except SpectrumError as e:
+            skipped.append(FitFailure(e, dict(getattr(spectrum, "meta", {}))))
+    if not observations:
+        raise SpectrumError(f"none of {len(given)} transits can be used; the first: {skipped[0].error}")
+    transits = Transits(observations, checked)
+    return transits.result(transits.minima(), skipped)
+
+
+def _check_transits(spectra) -> None:
+    if not 1 <= len(spectra) <= MOST_TRANSITS:
+        number = "no" if not spectra else f"more than {MOST_TRANSITS}"
+        raise SpectrumError(f"spectra: {number} transits are given; give 1 to {MOST_TRANSITS} spectra of one star.")
+    sources = {getattr(spectrum, "meta", {}).get("source_id") for spectrum in spectra} - {None}
+    if len(sources) > 1:
+        some = ", ".join(map(str, sorted(sources)[:3]))
+        raise SpectrumError(f"spectra: {len(sources)} sources ({some}): give the transits of one star.")
+
+
 @takes_settings("errors", "scale_errors")
 def prepare(spectrum: Spectrum, **settings: Any) -> Likelihood:
     """Likelihood of a spectrum, with its covariance taken at the best fit.
@@ -184,7 +256,7 @@ def _stream(spectra, skip, settings):
         groups: dict[tuple, list[int]] = {}
         for i, one in enumerate(out):
             if not isinstance(one, FitFailure):
-                groups.setdefault(_alike(one), []).append(i)
+                groups.setdefault(alike(one), []).append(i)
         for rows in groups.values():
             for start in range(0, len(rows), _AT_ONCE):
                 some = rows[start : start + _AT_ONCE]
@@ -192,11 +264,6 @@ def _stream(spectra, skip, settings):
                     out[i] = result
         yield from out
         first += len(block)
-
-
-def _alike(observation) -> tuple:
-    """What observations that are fitted together have in common."""
-    return observation.wavelength.tobytes(), observation.covered.tobytes(), observation.velocities
 
 
 def _observed(spectrum, number, skip, settings):

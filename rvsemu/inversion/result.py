@@ -8,7 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 from astropy import units as u
 
-from ..observing.flags import AT_BOUND, FEW_GOOD_PIXELS, NO_INFORMATION, OUTSIDE_DOMAIN, UNLIKE_TRAINING
+from ..observing.flags import (
+    AT_BOUND,
+    FEW_GOOD_PIXELS,
+    NO_INFORMATION,
+    OUTSIDE_DOMAIN,
+    UNLIKE_TRAINING,
+    alpha_assumed,
+)
 from ..observing.results import Result, normal_interval
 
 __all__ = ["InversionResult", "flags_of"]
@@ -97,4 +104,4 @@ def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, 
         out.append(UNLIKE_TRAINING)
     if np.all(noise > _LITTLE * (inversion.labels.upper - inversion.labels.lower) / np.sqrt(12.0)):
         out.append(NO_INFORMATION)
-    return tuple(out)
+    return (*out, *alpha_assumed(inversion.labels.names, values))

@@ -8,11 +8,12 @@ the bits as one integer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ..errors import RvsemuError
 
 __all__ = [
+    "ALPHA_ASSUMED",
     "AT_BOUND",
     "DIFFUSE_BAND",
     "DOUBLE_LINED",
@@ -32,6 +33,8 @@ __all__ = [
     "POOR_FIT",
     "SECOND_MINIMUM",
     "UNLIKE_TRAINING",
+    "VARIABLE_VELOCITY",
+    "alpha_assumed",
     "describe",
     "from_bits",
     "to_bits",
@@ -55,6 +58,10 @@ DIFFUSE_BAND = "diffuse-band"
 FEW_CCDS = "few-ccds"
 DOUBLE_LINED = "double-lined"
 LABELS_CONTRADICT = "labels-contradict"
+ALPHA_ASSUMED = "alpha-assumed"
+VARIABLE_VELOCITY = "variable-velocity"
+
+_ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -75,6 +82,8 @@ FLAGS: dict[str, str] = {
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
+    ALPHA_ASSUMED: "[M/H] is below -0.3, where stars are often rich in alpha elements, and [alpha/M] = 0 was assumed.",
+    VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
@@ -90,6 +99,18 @@ def describe(flags: Iterable[str]) -> list[str]:
      'not-converged: The steps ran out before the result settled.']
     """
     return [f"{flag}: {FLAGS[_name(flag)]}" for flag in flags]
+
+
+def alpha_assumed(names: Sequence[str], values: Sequence[float]) -> list[str]:
+    """The flag of a star with these labels, if any, whose [alpha/M] was taken as 0 for want of a choice.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import alpha_assumed
+    >>> alpha_assumed(("teff", "mh"), (5777.0, -1.0))
+    ['alpha-assumed']
+    """
+    return [ALPHA_ASSUMED for name, value in zip(names, values, strict=False) if name == "mh" and value < _ALPHA_RICH]
 
 
 def to_bits(flags: Iterable[str]) -> int:

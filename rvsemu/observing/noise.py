@@ -162,7 +162,7 @@ class ModelError:
         return SmoothCorrelation(self.reach)
 
 
-MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0083, depth=0.068, reach=1.7)}
+MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0079, depth=0.059, reach=1.75)}
 """Model errors that go by a name."""
 
 
@@ -205,7 +205,7 @@ class NoiseModel:
         parts += [] if self.model_error is None else [self.model_error.correlation]
         return tuple(correlation_band(part, wavelength) for part in parts)
 
-    def parts(self, bands, sigma, model, theta, flux, level, used):
+    def parts(self, bands, sigma, model, theta, flux, level, used, times=1.0):
         """Band (w + 1, n) and low rank (k, n) of the covariance of the pixels of a spectrum.
 
         Parameters
@@ -224,12 +224,14 @@ class NoiseModel:
             The continuum there.
         used : ndarray of bool, shape (n,)
             Other pixels are made independent of these.
+        times : float
+            By which the variances of emulator and models are multiplied.
         """
         variance, low_rank = model.error(theta)
-        level = np.where(used, np.abs(level), 0.0)
+        noise, level = self.jitter * np.where(used, level, 0.0), np.sqrt(times) * np.where(used, np.abs(level), 0.0)
         errors = [np.sqrt(variance) * level]
         errors += [] if self.model_error is None else [self.model_error.sigma(flux) * level]
-        out = [banded(bands[0], sigma, used), (self.jitter * level)[None] ** 2]
+        out = [banded(bands[0], sigma, used), noise[None] ** 2]
         for band, error in zip(bands[1:], errors, strict=True):
             out.append(banded(band, error, used))
             out[-1][0, ~used] = 0.0

@@ -62,7 +62,7 @@ class Stack:
         key = ("bands", noise.correlation, noise.model_error, self.wavelength.tobytes())
         return remembered(self.emulator, key, lambda: noise.bands(self.wavelength))
 
-    def weighted(self, theta, noise, which=None, jitter=0.0, doubt=None) -> Weighted:
+    def weighted(self, theta, noise, which=None, jitter=0.0, doubt=None, times=None) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
 
         Pixels that differ from the model by more than these covariances allow get a larger variance: see
@@ -79,6 +79,8 @@ class Stack:
             Standard deviation of extra white noise / continuum, besides that of `noise`.
         doubt : Doubt, optional
             Of the pixels (k, n), if it is known.
+        times : ndarray, shape (k,), optional
+            By which the variances of emulator and models are multiplied; default: 1.
         """
         which = np.arange(len(self.flux)) if which is None else which
         velocities = theta[:, len(self.model.emulator.labels)]
@@ -89,8 +91,9 @@ class Stack:
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
         level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
-        bands, rows = self.bands(noise), zip(sigma, theta, models, level, used, strict=True)
-        parts = [noise.parts(bands, s, self.model, t, m, x, u) for s, t, m, x, u in rows]
+        times = np.ones(len(theta)) if times is None else times
+        bands, rows = self.bands(noise), zip(sigma, theta, models, level, used, times, strict=True)
+        parts = [noise.parts(bands, s, self.model, t, m, x, u, f) for s, t, m, x, u, f in rows]
         band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
         if doubt is None:

@@ -1,4 +1,4 @@
-"""RVS spectra from the Gaia archive's DataLink service, through astroquery, one cached file a source."""
+"""RVS mean and epoch spectra from the Gaia archive's DataLink service, through astroquery, one cached file a source."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from astropy.config import get_cache_dir
-from astropy.io import fits
-from astropy.table import Table
 
 from .._compat import Spectrum
-from .._storage import replacing
 from ..errors import SpectrumError, SpectrumWarning
+from .archive_cache import folder_of, store, stored
 from .records import Record, read_records
 from .tables import NotRVSError
-from .unpacking import Skipped, load
+from .unpacking import Skipped
 
-__all__ = ["CHUNK", "SERVER", "fetch_rvs"]
+__all__ = ["CHUNK", "EPOCH_CHUNK", "SERVER", "connect", "fetch_rvs", "one_line", "requests_error"]
 
 SERVER = "https://gea.esac.esa.int/"
 """The Gaia archive."""
 CHUNK = 5000
 """Sources a request: the archive's limit."""
+EPOCH_CHUNK = 50
+"""Sources a request for epoch spectra: some thousand transits, 100 MB of CSV."""
 
 _STRUCTURES = ("INDIVIDUAL", "DATAMODEL_STANDARD")  # one thing: the service has been renaming it
-_RETRIEVAL_TYPE = {"Gaia DR3": "RVS"}
-_LATER_RETRIEVAL_TYPE = "MEAN_SPECTRUM_RVS"
+_NO_EPOCHS = ("Gaia DR1", "Gaia DR2", "Gaia EDR3", "Gaia DR3")
 _FORMATS = ("csv", "ecsv", "fits", "votable")
 _EMPTY_ZIP = b"PK\x05\x06"
 _TIMEOUT = 300.0  # s without a byte; the archive takes its time to begin
@@ -45,13 +45,14 @@ _AGAIN = "try again later; with a cache, the default, what has arrived is not fe
 def fetch_rvs(
     source_ids: int | str | Sequence[int | str],
     *,
-    data_release: str = "Gaia DR3",
+    product: str = "mean",
+    data_release: str | None = None,
     cache: bool | str | os.PathLike = True,
     format: str = "csv",
     progress: bool = True,
     server: str = SERVER,
 ) -> list[Spectrum]:
-    """Fetch RVS mean spectra from the Gaia archive, or from the cache where they are there already.
+    """Fetch RVS mean or epoch spectra from the Gaia archive, or from the cache where they are there already.
 
     Needs astroquery, ``pip install "rvsemu[gaia]"``, unless everything is in the cache.
 
@@ -60,15 +61,17 @@ def fetch_rvs(
     source_ids : int, str of digits, or sequence of these
         Gaia source identifiers of that release; a column of a table is fine if it holds integers. Repeated ones
         are fetched and returned once.
-    data_release : str
-        As the archive spells it.
+    product : {'mean', 'epoch'}
+        The mean spectrum of each source, or all its epoch spectra, one a transit, which come with Gaia DR4.
+    data_release : str, optional
+        As the archive spells it. Default: "Gaia DR3", and "Gaia DR4" for epoch spectra.
     cache : bool or path
         True: astropy's cache folder of rvsemu, ``~/.rvsemu/cache``. A path: that folder, made if need be. False:
         keep nothing. Each source is a FITS file of its own, e.g. ``RVS-Gaia DR3 2052747119115620352.fits``, that
-        `read_rvs` reads; a file appears only when it is complete, so an interrupted call can be repeated and
-        goes on where it stopped.
+        `read_rvs` reads; of epoch spectra a zip archive of these. A file appears only when it is complete, so an
+        interrupted call can be repeated and goes on where it stopped.
     format : {'csv', 'ecsv', 'fits', 'votable'}
-        What to ask the archive for. It makes no difference to the result.
+        What to ask the archive for. It makes no difference to the result; epoch spectra come as CSV whatever it is.
     progress : bool
         Show a progress bar if there is more than one request.
     server : str
@@ -80,53 +83,104 @@ def fetch_rvs(
         Those found, in the order asked for, as `read_rvs` describes them; ``meta["source_id"]`` tells which is
         which, ``meta["file"]`` is the file in the cache. For the others there is a `~rvsemu.errors.SpectrumWarning`
         that names them: of the sources of Gaia DR3, 1 in 1800 has a published spectrum (column ``has_rvs`` of
-        ``gaia_source``). A spectrum that arrives damaged is left out with a warning too, and is not kept.
+        ``gaia_source``). A spectrum that arrives damaged is left out with a warning too, and is not kept. The
+        transits of a source follow each other in the order of ``meta["obs_time_rv"]``; those without a good pixel are
+        left out, and a warning counts them. If one of them arrives damaged, none of its source is kept.
 
     Raises
     ------
     SpectrumError
-        A source_id is not a whole number, astroquery is missing, the archive cannot be reached, answers with an
-        error, or its answer is damaged.
+        A source_id is not a whole number, the release has no such product, astroquery is missing, the archive cannot be
+        reached, answers with an error, or its answer is damaged.
 
     Notes
     -----
-    Requests hold at most 5000 sources. The archive's parameter DATA_STRUCTURE is called INDIVIDUAL by some of its
-    versions and DATAMODEL_STANDARD by others; a server error to the one is followed by the other.
+    Requests hold at most 5000 sources, 50 for epoch spectra. The archive's parameter DATA_STRUCTURE is called
+    INDIVIDUAL by some of its versions and DATAMODEL_STANDARD by others; a server error to the one is followed by the
+    other.
 
     Examples
     --------
     >>> from rvsemu.spectra import fetch_rvs
     >>> (star,) = fetch_rvs(2052747119115620352)  # doctest: +SKIP
+    >>> transits = fetch_rvs(2052747119115620352, product="epoch")  # doctest: +SKIP
     """
-    wanted = _checked(source_ids)
+    wanted, asked = _checked(source_ids), _Product.of(product, data_release)
     if format not in _FORMATS:
         raise SpectrumError(f"format={format!r} is unknown: use one of {', '.join(_FORMATS)}.")
     skipped = Skipped()
-    with _folder(cache) as folder:
-        found = {i: record for i in wanted if (record := _stored(_path(folder, data_release, i))) is not None}
+    with folder_of(cache) as folder:
+        found = {i: records for i in wanted if (records := stored(asked.path(folder, i)))}
         rest = [i for i in wanted if i not in found]
         if rest:
-            found |= _fetched(rest, folder, _Archive(server, data_release, format, skipped), progress)
-    missing = [i for i in wanted if i not in found or found[i].bad.all()]
+            found |= _fetched(rest, folder, _Archive(server, asked, format, skipped), progress)
+    good = {i: [one for one in found.get(i, []) if not one.bad.all()] for i in wanted}
+    missing = [i for i in wanted if not good[i]]
     skipped.warn(f"the answer of {server}", _AGAIN)
     if len(missing) > len(skipped):
-        _warn(missing, data_release)
-    return [found[i].spectrum() for i in wanted if i not in missing]
+        _warn(missing, asked)
+    _warn_of_empty([len(found[i]) - len(good[i]) for i in wanted if good[i]], asked)
+    return [record.spectrum() for i in wanted for record in good[i]]
 
 
-def _fetched(source_ids, folder, archive, progress) -> dict[int, Record]:
-    """The records that the archive has; each is stored before the next is looked at."""
+@dataclass(frozen=True)
+class _Product:
+    """What is asked for.
+
+    Parameters
+    ----------
+    release : str
+    retrieval_type : str
+        The archive's name of it.
+    epoch : bool
+        Whether sources have several spectra.
+    """
+
+    release: str
+    retrieval_type: str
+    epoch: bool
+
+    @classmethod
+    def of(cls, product, release) -> _Product:
+        """From the arguments of `fetch_rvs`."""
+        if product not in ("mean", "epoch"):
+            raise SpectrumError(f"product={product!r} is unknown: use 'mean' or 'epoch'.")
+        if product == "epoch":
+            if release in _NO_EPOCHS:
+                raise SpectrumError(
+                    f"data_release={release!r} has no epoch spectra, they come with Gaia DR4: leave data_release away, "
+                    "or use product='mean'."
+                )
+            return cls(release or "Gaia DR4", "EPOCH_SPECTRUM_RVS", True)
+        release = release or "Gaia DR3"
+        return cls(release, "RVS" if release == "Gaia DR3" else "MEAN_SPECTRUM_RVS", False)
+
+    @property
+    def chunk(self) -> int:
+        """Sources a request."""
+        return EPOCH_CHUNK if self.epoch else CHUNK
+
+    def path(self, folder, source_id) -> Path:
+        """Where the spectra of a source are kept."""
+        ending = "zip" if self.epoch else "fits"
+        return folder / f"{self.retrieval_type}-{self.release} {source_id}.{ending}"
+
+
+def _fetched(source_ids, folder, archive, progress) -> dict[int, list[Record]]:
+    """The records that the archive has; those of a source are stored when all of them are there."""
     from tqdm import tqdm
 
-    asked, found = set(source_ids), {}
-    with tqdm(total=len(source_ids), desc="fetch", unit="star", disable=not progress or len(asked) <= CHUNK) as bar:
-        for first in range(0, len(source_ids), CHUNK):
-            chunk = source_ids[first : first + CHUNK]
-            for record in archive.records(chunk):
-                if record.source_id in asked:
-                    path = _path(folder, archive.data_release, record.source_id)
-                    _store(record, path)
-                    found[record.source_id] = _stored(path)
+    product, found = archive.product, {}
+    quiet = not progress or len(source_ids) <= product.chunk
+    with tqdm(total=len(source_ids), desc="fetch", unit="star", disable=quiet) as bar:
+        for first in range(0, len(source_ids), product.chunk):
+            chunk = source_ids[first : first + product.chunk]
+            for source_id, records, complete in archive.sources(chunk):
+                if complete:
+                    path = product.path(folder, source_id)
+                    store(records, path)
+                    records = stored(path)
+                found[source_id] = records
             bar.update(len(chunk))
     return found
 
@@ -138,18 +192,35 @@ class _Archive:
     formats; the `TapPlus.load_data` below it hands over the answer as it comes.
     """
 
-    def __init__(self, server, data_release, format, skipped):
-        self._load_data, self._skipped = _connect(server), skipped
-        self.server, self.data_release, self._format = server, data_release, format
+    def __init__(self, server, product, format, skipped):
+        self._load_data, self._skipped = connect(server, "data-server").load_data, skipped
+        self.server, self.product, self._format = server, product, format
         self._structures = list(_STRUCTURES)
 
-    def records(self, source_ids) -> Iterator[Record]:
+    def sources(self, source_ids) -> Iterator[tuple[int, list[Record], bool]]:
+        """Those of the sources that have spectra, with them, and whether these are all; epoch spectra in order of time.
+
+        Where a damaged spectrum does not say of which source it is, no source has all.
+        """
+        before = len(self._skipped)
+        records = (record for record in self._records(source_ids) if record.source_id in source_ids)
+        if not self.product.epoch:
+            yield from ((record.source_id, [record], True) for record in records)
+            return
+        transits: dict[int, list[Record]] = {}
+        for record in records:
+            transits.setdefault(record.source_id, []).append(record)
+        damaged = {error.about.get("source_id") for error in self._skipped[before:]}
+        for source_id, some in transits.items():
+            yield source_id, sorted(some, key=_when), damaged.isdisjoint({source_id, None})
+
+    def _records(self, source_ids) -> Iterator[Record]:
         """The spectra of up to 5000 sources, those there are."""
         data = self._answer(source_ids)
         if not data or data.startswith(_EMPTY_ZIP):
             return
         try:
-            yield from read_records(data, self.data_release, self._skipped)
+            yield from read_records(data, self.product.release, self._skipped)
         except NotRVSError as error:
             if not data.startswith(b"PK"):
                 raise SpectrumError(f"{self.server} answered with something else than spectra: {error}") from None
@@ -160,11 +231,11 @@ class _Archive:
         for structure in list(self._structures):
             try:
                 data = self._request(source_ids, structure)
-            except _requests_error() as error:
-                refusal = _one_line(error)
+            except requests_error() as error:
+                refusal = one_line(error)
                 continue
             except (OSError, HTTPException) as error:
-                reason = _one_line(error) or type(error).__name__
+                reason = one_line(error) or type(error).__name__
                 raise SpectrumError(
                     f"cannot reach {self.server} ({reason}): check the network and try again."
                 ) from None
@@ -176,10 +247,10 @@ class _Archive:
         parameters = {
             "VALID_DATA": "false",
             "ID": ",".join(map(str, source_ids)),
-            "RELEASE": self.data_release,
+            "RELEASE": self.product.release,
             "DATA_STRUCTURE": structure,
             "FORMAT": self._format,
-            "RETRIEVAL_TYPE": _retrieval_type(self.data_release),
+            "RETRIEVAL_TYPE": self.product.retrieval_type,
             "USE_ZIP_ALWAYS": "true",
         }
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # it prints errors
@@ -188,13 +259,26 @@ class _Archive:
             return path.read_bytes()
 
 
-def _connect(server):
-    """`TapPlus.load_data` of a server, with a time limit, which astroquery's own connections lack."""
+def connect(server: str, service: str) -> Any:
+    """astroquery's `TapPlus` for a service of an archive, with a time limit, which its own connections lack.
+
+    Parameters
+    ----------
+    server : str
+        Address of the archive.
+    service : {'data-server', 'tap-server'}
+        DataLink's, or that of queries.
+
+    Raises
+    ------
+    SpectrumError
+        astroquery is not installed, or the address is none.
+    """
     try:
         from astroquery.utils.tap import TapPlus
         from astroquery.utils.tap.conn.tapconn import ConnectionHandler, TapConn
     except ImportError:
-        raise SpectrumError('fetching spectra needs astroquery: pip install "rvsemu[gaia]".') from None
+        raise SpectrumError('fetching from the archive needs astroquery: pip install "rvsemu[gaia]".') from None
 
     class Limited(ConnectionHandler):
         def get_connection(self, **options):
@@ -208,14 +292,14 @@ def _connect(server):
     connection = TapConn(
         secure,
         url.hostname,
-        server_context=f"{url.path.rstrip('/')}/data-server",
+        server_context=f"{url.path.rstrip('/')}/{service}",
         tap_context="tap",
         data_context="data",
         port=port,
         sslport=port,
         connhandler=Limited(url.hostname, port, port),
     )
-    return TapPlus(url=server, connhandler=connection).load_data
+    return TapPlus(url=server, connhandler=connection)
 
 
 def _limited(connection):
@@ -223,62 +307,16 @@ def _limited(connection):
     return connection
 
 
-def _requests_error():
+def requests_error() -> Any:
+    """What astroquery raises when an archive answers with an error."""
     from requests import HTTPError
 
     return HTTPError
 
 
-def _retrieval_type(data_release) -> str:
-    return _RETRIEVAL_TYPE.get(data_release, _LATER_RETRIEVAL_TYPE)
-
-
-# ---------------------------------------------------------------------- the cache
-@contextlib.contextmanager
-def _folder(cache):
-    """The folder of the cache; a temporary one for none."""
-    if cache is None or cache is False:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-        return
-    folder = Path(get_cache_dir("rvsemu")) if cache is True else Path(cache).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpectrumError(
-            f"cache={str(cache)!r}: no such folder can be made ({error.strerror}); choose another."
-        ) from None
-    yield folder
-
-
-def _path(folder, data_release, source_id) -> Path:
-    return folder / f"{_retrieval_type(data_release)}-{data_release} {source_id}.fits"
-
-
-def _store(record, path) -> None:
-    columns = {"wavelength": record.wavelength, "flux": record.flux, "flux_error": record.error}
-    table = Table({name: np.asarray(values, dtype=float) for name, values in columns.items()})
-    table["wavelength"].unit = "nm"
-    hdu = fits.BinTableHDU(table)
-    for name, value in record.scalars.items():
-        if isinstance(value, int | str) or np.isfinite(value):
-            hdu.header[f"HIERARCH {name}" if len(name) > 8 else name] = value
-    try:
-        with replacing(path) as temporary:
-            fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(temporary)
-    except OSError as error:
-        raise SpectrumError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder, cache=."
-        ) from error
-
-
-def _stored(path) -> Record | None:
-    """What `_store` wrote; None if it is not there, or damaged, which makes it be fetched again."""
-    try:
-        data, label = load(path)
-        return next(read_records(data, label))
-    except SpectrumError:
-        return None
+def _when(record) -> tuple[float, int]:
+    """By what transits are sorted."""
+    return record.scalars.get("obs_time_rv", np.inf), record.scalars.get("transit_id", 0)
 
 
 # ---------------------------------------------------------------------- arguments and messages
@@ -299,15 +337,24 @@ def _source_id(given) -> int:
     return int(given)
 
 
-def _warn(missing, data_release) -> None:
+def _warn(missing, product) -> None:
     some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
+    what = "RVS epoch spectrum" if product.epoch else "RVS spectrum"
     warnings.warn(
-        f"{data_release} has no RVS spectrum of {len(missing)} of the sources asked for: {some}",
+        f"{product.release} has no {what} of {len(missing)} of the sources asked for: {some}",
         SpectrumWarning,
         stacklevel=3,
     )
 
 
-def _one_line(error) -> str:
+def _warn_of_empty(counts, product) -> None:
+    """Warn of transits without a good pixel, given their number for each source."""
+    if product.epoch and sum(counts):
+        text = f"{sum(counts)} transits of {np.count_nonzero(counts)} sources have no good pixel and are left out"
+        warnings.warn(text, SpectrumWarning, stacklevel=3)
+
+
+def one_line(error: Exception) -> str:
+    """Text of an error in one line of at most 200 characters."""
     line = " ".join(str(error).split())
     return line if len(line) <= 200 else line[:197] + "..."

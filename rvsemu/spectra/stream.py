@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from .bulk import Entry, entries
 from .records import PlainSpectrum
 from .unpacking import Skipped
 
-__all__ = ["RVSBlock", "Rejected", "files_in", "iter_rvs", "usable"]
+__all__ = ["RVSBlock", "Rejected", "check_normalised", "files_in", "iter_rvs", "usable"]
 
 _ENDINGS = (".csv", ".gz", ".ecsv", ".xml", ".vot", ".fits", ".zip", ".parquet")
 _MOST = 100_000
@@ -156,14 +156,25 @@ def _is_input(path: Path, folder: Path) -> bool:
     return path.suffix.lower() in _ENDINGS and not hidden and path.is_file()
 
 
+def check_normalised(meta: Mapping[str, Any]) -> None:
+    """Refuse a spectrum that the Gaia archive could not normalise, by what `meta` says of it.
+
+    Raises
+    ------
+    SpectrumError
+        It is one.
+    """
+    if meta.get("normalisation_method") == _NOT_NORMALISED:
+        raise SpectrumError("the Gaia archive could not normalise it (method 4): its median flux is negative")
+
+
 def usable(entry: Entry, file: str) -> PlainSpectrum | Spectrum | Rejected:
     """What an entry of a file is: a spectrum that can be fitted, or why there is none."""
     scalars: dict[str, Any] = {}
     try:
         record = entry()
         scalars = record.scalars
-        if scalars.get("normalisation_method") == _NOT_NORMALISED:
-            raise SpectrumError("the Gaia archive could not normalise it (method 4): its median flux is negative")
+        check_normalised(scalars)
         return record.plain()
     except SpectrumError as error:
         about = {**error.about, **scalars}

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..emulator import ErrorModel
 
-__all__ = ["TEFF_EDGES", "error_model", "metrics", "rms_by_teff"]
+__all__ = ["MH_EDGES", "TEFF_EDGES", "error_model", "metrics", "rms_by_teff"]
 
 TEFF_EDGES = np.array([3600.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 """K; errors are measured in the ranges between."""
+MH_EDGES = np.array([-2.5, -1.5, -0.75, 0.0, 0.5, 1.0, 1.5001])
+"""dex; in the ranges between, errors are compared with those of all metallicities."""
 
 _COMPONENTS = 6
 _FEWEST = 10  # spectra in a range
+_TINY = 1e-9  # of the continuum
 
 
-def error_model(teff: np.ndarray, error: np.ndarray, components: int = _COMPONENTS) -> ErrorModel:
-    """RMS per pixel, and the leading principal components, in ranges of Teff, at the ranges' middles.
+def error_model(
+    teff: np.ndarray, error: np.ndarray, mh: np.ndarray | None = None, components: int = _COMPONENTS
+) -> ErrorModel:
+    """RMS per pixel, and the leading principal components, in ranges of Teff, at the ranges' middles; and a factor of
+    both in ranges of [M/H].
 
     Parameters
     ----------
     teff : ndarray, shape (n,)
     error : ndarray, shape (n, n_pixels)
         Predicted - true. Errors are not centred: a mean error is an error.
+    mh : ndarray, shape (n,), optional
+        [M/H], dex, where that is a label.
     components : int
         Largest number of them in a range.
 
@@ -44,7 +54,19 @@ def error_model(teff: np.ndarray, error: np.ndarray, components: int = _COMPONEN
         every = np.asarray(error, dtype="f8")
         middles = [TEFF_EDGES[0], TEFF_EDGES[-1]]
         sigma, leading = [np.sqrt(np.mean(every**2, axis=0))] * 2, [_leading(every, components)] * 2
-    return ErrorModel(np.array(middles), np.array(sigma), np.array(leading))
+    model = ErrorModel(np.array(middles), np.array(sigma), np.array(leading))
+    return model if mh is None else _by_metallicity(model, teff, mh, error)
+
+
+def _by_metallicity(model, teff, mh, error) -> ErrorModel:
+    """The error model with the RMS of error / sigma in ranges of [M/H]."""
+    middles, scale = [], []
+    for low, high in zip(MH_EDGES[:-1], MH_EDGES[1:], strict=True):
+        rows = (mh >= low) & (mh < high)
+        if np.count_nonzero(rows) >= _FEWEST:
+            middles.append((low + high) / 2)
+            scale.append(np.sqrt(np.mean((error[rows] / np.maximum(model(teff[rows]), _TINY)) ** 2)))
+    return replace(model, mh=np.array(middles), scale=np.array(scale)) if middles else model
 
 
 def _leading(error, count):

@@ -13,7 +13,7 @@ from .recipes import InversionRecipe, Recipe
 
 __all__ = ["in_batches", "provenance", "rounded"]
 
-_PACKAGES = ("numpy", "scipy", "h5py", "keras", "tensorflow", "tensorflow-cpu", "rvsemu")
+_PACKAGES = ("numpy", "scipy", "h5py", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "rvsemu")
 
 
 def in_batches(network: DenseNetwork, x: np.ndarray, n: int = 4096) -> np.ndarray:

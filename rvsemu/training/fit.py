@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import logging
 import math
@@ -35,6 +36,7 @@ LEAST_R2 = 0.9
 """R2 below which a model has learned too little for any fit to be trusted; the shipped emulator reaches 0.9998."""
 
 _SLOW = 30.0  # km/s
+_BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, those that train
 
 
 def train(
@@ -88,15 +90,15 @@ def train(
     Raises
     ------
     TrainingError
-        TensorFlow is missing, an argument is impossible, the library does not do, `out` exists, `folder` belongs to
-        another training, or `least_r2` was not reached.
+        Keras or its backend is missing, an argument is impossible, the library does not do, `out` exists, `folder`
+        belongs to another training, or `least_r2` was not reached.
     LibraryFileError
         The library cannot be read.
     """
     recipe = limited(recipe, draws, epochs)
     seed = check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
     library = library if isinstance(library, Library) else Library.load(library)
-    _need_tensorflow()
+    _need_keras()
     out = Path(out or f"{recipe.makes}.h5")
     folder = Path(folder) if folder else out.parent / f"{out.name}.work"
     parts = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
@@ -152,14 +154,23 @@ def _check_accuracy(trained, out, folder, least_r2):
     )
 
 
-def _need_tensorflow():
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when it is imported: its messages are not for users
+def _need_keras():
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow: its messages are not for users
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
     try:
         with _silent():
-            import tensorflow  # noqa: F401
-    except ImportError as e:
-        raise TrainingError(f"TensorFlow is needed to train: pip install 'rvsemu[train]' ({e}).") from None
+            import keras
+
+            chosen = keras.backend.backend()
+            importlib.import_module(chosen)
+    except (ImportError, ValueError) as e:  # the latter: Keras has no backend of that name
+        raise TrainingError(
+            f"Keras with its backend {chosen!r} is needed to train, and cannot be imported ({e}): "
+            f"pip install 'rvsemu[train]' brings TensorFlow; KERAS_BACKEND chooses among {', '.join(_BACKENDS)}."
+        ) from None
+    if chosen not in _BACKENDS:
+        raise TrainingError(f"KERAS_BACKEND={chosen} cannot train: use one of {', '.join(_BACKENDS)}.")
 
 
 @contextlib.contextmanager
@@ -257,11 +268,12 @@ def measured_emulator(
     label_network, decoder = (rounded(n, recipe.weights) for n in networks)
     emulator = replace(full, label_network=label_network, decoder=decoder)
     predicted = emulator.flux(x)
-    teff, vsini = (x[:, space.names.index(name)] for name in ("teff", "vsini"))
+    columns = dict(zip(space.names, x.T, strict=True))
+    teff, vsini = columns["teff"], columns["vsini"]
     error = predicted - flux
     measured: dict[str, Any] = {"linked": metrics(flux, predicted)}
     if (slow := vsini < _SLOW).any():
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full.flux(x))))
-    return replace(emulator, error=error_model(teff, error), info={"metrics": measured})
+    return replace(emulator, error=error_model(teff, error, columns.get("mh")), info={"metrics": measured})

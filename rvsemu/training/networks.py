@@ -1,4 +1,4 @@
-"""Keras networks of a recipe, and the way from Keras to NumPy. Imports TensorFlow."""
+"""Keras networks of a recipe, and the way from Keras to NumPy. Imports Keras."""
 
 from __future__ import annotations
 

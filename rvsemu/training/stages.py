@@ -1,4 +1,4 @@
-"""One training stage: epochs with early stopping, a checkpoint after each, and resuming. Imports TensorFlow."""
+"""One training stage: epochs with early stopping, a checkpoint after each, and resuming. Imports Keras."""
 
 from __future__ import annotations
 

@@ -1,0 +1,137 @@
+"""The minima of a posterior: how they are looked for, whatever the posterior is of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
+from .parameters import Parameters
+from .proposals import Mixture
+from .result import covariance_of
+
+__all__ = ["Minima", "Search"]
+
+_ROUGH = 0.2  # of chi2 / 2: enough to take the covariance there once more
+_TOLERANCE = 1e-4  # the last step gains less: where labels are degenerate many small ones make a large one
+_HOPELESS = 20.0  # of log probability, below the best
+_STEPS = 40
+_DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
+_APART = 2.0  # sigma: minima that are nearer are one
+_SECOND = 0.05  # share of the posterior from which a second minimum counts
+
+
+@dataclass(frozen=True)
+class Minima:
+    """Where k minimisations for s stars ended, each with the covariance of its own neighbourhood.
+
+    Parameters
+    ----------
+    star : ndarray of int, shape (k,)
+        Number of the star of each.
+    at : ndarray, shape (k, m)
+        Free parameters, next to the minimum, at which its covariance was taken.
+    weighted : Weighted
+        Or what else `Search.weighted` gives.
+    found : Minimum
+    log_posterior : ndarray, shape (k,)
+        Of the minimum, with the determinants of its covariance.
+    """
+
+    star: np.ndarray
+    at: np.ndarray
+    weighted: Any
+    found: Minimum
+    log_posterior: np.ndarray
+
+    def best(self, star) -> int:
+        """Row of the most probable minimum of a star."""
+        rows = np.flatnonzero(self.star == star)
+        return int(rows[np.argmax(self.log_posterior[rows])])
+
+
+class Search(ABC):
+    """What is minimised: base of `Problem`, where a star has one spectrum, and of `Transits`, where it has many.
+
+    A class has `parameters` and says where to start, and what is minimised with the covariances that the spectra have
+    at given parameters.
+    """
+
+    parameters: Parameters
+
+    @abstractmethod
+    def starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the stars (k,), in order, and free parameters (k, m) to start from."""
+
+    @abstractmethod
+    def weighted(self, star, x) -> Any:
+        """Spectra of `star` (k,) with the masks, covariances and outliers that they have at free parameters `x`."""
+
+    @abstractmethod
+    def evaluate(self, weighted) -> Callable:
+        """Function for `minimise` of rows that each have a covariance of their own."""
+
+    @abstractmethod
+    def log_likelihood(self, weighted, x) -> np.ndarray:
+        """Log likelihood (k,) of free parameters `x` (k, m), a row for each of what `weighted` gave."""
+
+    @abstractmethod
+    def doubted(self, weighted) -> bool:
+        """Whether a pixel is more likely an outlier than not."""
+
+    def minima(self) -> Minima:
+        """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
+        first = self._followed(*self.starts(), _ROUGH)
+        best = np.array([first.log_posterior[first.best(one)] for one in np.unique(first.star)])
+        kept = first.log_posterior > best[first.star] - _HOPELESS
+        found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
+        if self.doubted(found.weighted):  # taken at places that outliers had pulled at
+            found = self._followed(found.star, found.found.x, _TOLERANCE)
+        self._widen(found)
+        return found
+
+    def _followed(self, star, x, tolerance) -> Minima:
+        """Minima with the covariances that they have at free parameters `x` (k, m)."""
+        weighted = self.weighted(star, x)
+        found = minimise(self.evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
+        likelihood = self.log_likelihood(weighted, found.x)
+        return Minima(star, x, weighted, found, likelihood + self.parameters.log_prior(found.x))
+
+    def _widen(self, minima) -> None:
+        """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.
+
+        At v sin i = 0 the slope says that neither v sin i nor what resembles it, the resolution, matters.
+        """
+        box, found = self.parameters.box, minima.found
+        least = np.where(box.from_zero, LEAST_SQUARED * (box.upper - box.lower), -np.inf)
+        rows = np.flatnonzero(np.any(found.x < least, axis=1))
+        if len(rows):
+            found.hessian[rows] = self.evaluate(minima.weighted)(rows, np.maximum(found.x[rows], least))[2]
+
+    def modes(self, minima, star, scale) -> Mixture:
+        """Gaussians at the minima that may have a share in the posterior of a star, the best first.
+
+        Shares are by Laplace's approximation: the density at the minimum times the volume around it. The noise is
+        multiplied by `scale`.
+        """
+        rows = np.flatnonzero(minima.star == star)
+        rows = rows[np.argsort(-minima.log_posterior[rows], kind="stable")]
+        below = (minima.log_posterior[rows] - minima.log_posterior[rows[0]]) / scale**2
+        x = minima.found.x
+        kept, covariances, shares = list[int](), list[np.ndarray](), list[float]()
+        for i, log_density in zip(rows, below, strict=True):
+            away = [x[i] - x[j] for j in kept]
+            far = all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True))
+            if far and log_density > -_DEEP:
+                kept.append(int(i))
+                covariances.append(covariance_of(self.parameters, x[i], minima.found.hessian[i], scale))
+                shares.append(log_density + 0.5 * np.linalg.slogdet(covariances[-1])[1])
+        return Mixture(np.exp(np.array(shares) - max(shares)), x[kept], covariances)
+
+    def second_minimum(self, minima, star) -> bool:
+        """Whether other labels than the best have a share in the posterior of a star that counts."""
+        return bool(np.any(self.modes(minima, star, 1.0).shares[1:] > _SECOND))
