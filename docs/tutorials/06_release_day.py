@@ -157,8 +157,10 @@ print(f"median {np.median(table['reduced_chi2']):.2f}")
 # ---------------
 #
 # Epoch spectra are in the barycentric frame, so that the radial velocity of the star is
-# searched up to 1000 km/s. Each transit is fitted alone. Here is a star on an orbit,
-# seen in twelve transits: a short way to a spectroscopic binary.
+# searched up to 1000 km/s. `rvsemu.fit_transits` fits all transits of a star together, one
+# set of labels and a velocity each. Here the labels are known from the mean spectrum, and
+# each transit is fitted alone: a star on an orbit, seen twelve times, the short way to a
+# spectroscopic binary.
 
 phase = np.sort(rng.random(12))
 velocity = 24 + 18 * np.sin(2 * np.pi * phase)
