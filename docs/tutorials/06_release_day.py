@@ -60,9 +60,10 @@ fig.legend(loc="outside upper center", ncols=2)
 plt.show()
 
 # %%
-# Both are fitted by the same call. `rvsemu.fit` takes the noise correlation of the
-# release from ``meta["release"]`` and the distance of the pixels. At the same signal to
-# noise per pixel, fewer pixels tell less.
+# Both are fitted by the same call. `rvsemu.fit` takes the noise correlation of the release
+# from ``meta["release"]`` and the distance of the pixels. At the same signal to noise per
+# pixel both tell about as much: the many pixels of Gaia DR3 are correlated, and do not hold
+# more information than the fewer ones of Gaia DR4.
 
 for name, spectrum in spectra.items():
     result = rvsemu.fit(spectrum)
