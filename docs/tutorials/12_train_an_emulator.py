@@ -15,7 +15,7 @@ alone.
 # A library
 # ---------
 #
-# ``library/rvs_library_cn.h5`` holds thousands of SYNSPEC spectra of four labels, without
+# ``library/rvs_library.h5`` holds thousands of SYNSPEC spectra of four labels, without
 # rotation and instrument. The toy takes those of F, G and K dwarfs, so that it is
 # trained in seconds.
 
@@ -31,7 +31,7 @@ from rvsemu.library import Library
 from rvsemu.training.fit import r2_of, train
 from rvsemu.training.recipes import NetworkPlan, Schedule, recipe
 
-library = Library.load(Path("../../library/rvs_library_cn.h5"))
+library = Library.load(Path("../../library/rvs_library.h5"))
 teff, logg, mh = (library.labels[:, library.names.index(name)] for name in ("teff", "logg", "mh"))
 dwarfs = library.subset((teff > 5000) & (teff < 7000) & (logg > 3.5) & (mh < 0.5))
 print(len(library.labels), "spectra, of which", len(dwarfs.labels), "dwarfs")
@@ -139,7 +139,7 @@ folder.cleanup()
 #
 # .. code-block:: sh
 #
-#    rvsemu train --library library/rvs_library_cn.h5 --recipe default -o emulator.h5
+#    rvsemu train --library library/rvs_library.h5 --recipe default -o emulator.h5
 #    rvsemu info emulator.h5
 #
 # :doc:`../training` has the stages in detail, and :doc:`../model` what the shipped
