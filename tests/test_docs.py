@@ -1,5 +1,6 @@
 """The documentation says what the installed package is and does."""
 
+import ast
 import doctest
 import importlib
 import re
@@ -50,6 +51,34 @@ def test_fits_of_the_stars_are_from_the_shipped_emulator():
 
 def test_report_of_the_study_is_that_of_its_numbers():
     assert committed("reproduction.rst") == reproduction.text(), "tools/reproduction.py makes it"
+
+
+TUTORIALS = sorted(DOCS.glob("tutorials/*.py"))
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_tutorials_are_as_the_gallery_needs_them(path):
+    text = path.read_text(encoding="utf-8")
+    compile(text, str(path), "exec")
+    title, rule = ast.get_docstring(ast.parse(text)).splitlines()[:2]
+    assert re.fullmatch("=+", rule) and len(rule) == len(title)
+    assert "plt.show()" in text
+    links = set(re.findall(r":doc:`(?:[^`<]*<)?(?:\.\./)?([\w/]+)>?`", text))
+    pages = {p.stem for p in [*DOCS.glob("*.rst"), *TUTORIALS]}
+    assert links <= pages, links - pages
+
+
+def test_tutorials_are_numbered_without_gaps():
+    assert [path.stem[:2] for path in TUTORIALS] == [f"{i:02}" for i in range(1, len(TUTORIALS) + 1)]
+
+
+def test_every_page_is_in_the_structure():
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in DOCS.glob("*.rst")}
+    entries = re.findall(r"\.\. toctree::\n((?:   .*\n|\n)+)", "\n".join(pages.values()))
+    named = {line.strip().split("<")[-1].rstrip(">") for block in entries for line in block.splitlines()}
+    orphans = {name for name, text in pages.items() if text.startswith(":orphan:")}
+    assert set(pages) - named - orphans == {"index"}
+    assert "gallery/index" in named
 
 
 def documented() -> list[tuple[str, str]]:

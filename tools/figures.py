@@ -47,7 +47,7 @@ def tables() -> dict[str, str]:
 
 def readme_figure(plt, results):
     """Generated spectra along the main sequence and of giants, above the fit of Kepler-93."""
-    fig = plt.figure(figsize=(10, 10.2), layout="constrained")
+    fig = plt.figure(figsize=(8, 9.6), layout="constrained")
     grid = fig.add_gridspec(2, 1, height_ratios=[1.12, 1])
     ax = fig.add_subplot(grid[0])
     stars = [  # Teff, logg, vsini, [M/H], what
@@ -63,7 +63,7 @@ def readme_figure(plt, results):
     values = np.array([s[:4] for s in stars]).T
     spectra = rvsemu.generate(*values, vmic=1.5, resolution=11500)
     wave = spectra.spectral_axis.value
-    colors = plt.get_cmap("plasma")(np.linspace(0.05, 0.82, len(stars)))
+    colors = plt.get_cmap("plasma")(np.linspace(0.05, 0.75, len(stars)))
     for i, (flux, star) in enumerate(zip(spectra.flux.value, stars, strict=True)):
         offset = 0.62 * (len(stars) - 1 - i)
         ax.plot(wave, flux + offset, lw=0.9, color=colors[i])
@@ -89,7 +89,7 @@ def history_figure(history):
 
 def errors_figure(plt, infos, emulators):
     """RMS error on validation spectra, by Teff and by pixel (of those whose pixels are at hand)."""
-    fig, axes = plt.subplots(2, 1, figsize=(9, 6), layout="constrained", height_ratios=[1, 1.2])
+    fig, axes = plt.subplots(2, 1, figsize=(7.5, 6.4), layout="constrained", height_ratios=[1, 1.2])
     for i, (name, info) in enumerate(infos.items()):
         ranges = info["metrics"]["linked_by_teff"]
         edges = [ranges[0]["teff_low"], *(r["teff_high"] for r in ranges)]
@@ -99,7 +99,7 @@ def errors_figure(plt, infos, emulators):
         axes[1].plot(emulator.wavelength, rms, color=f"C{i}", lw=0.8, label=name)
     axes[0].set(xlabel="Teff (K)", ylabel="RMS error of the flux", yscale="log")
     axes[1].set(xlabel="wavelength in air (Å)", ylabel="RMS error of the flux", yscale="log", xlim=(8400, 8800))
-    axes[0].legend(frameon=False)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     for ax in axes:
         ax.grid(alpha=0.25, which="both", lw=0.5)
     return fig
@@ -187,7 +187,8 @@ def main(arguments=None):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    plt.rcParams["font.size"] = 10
+    plt.rcParams["font.size"] = 11
+    plt.rcParams["axes.prop_cycle"] = plt.cycler(color=["#0072B2", "#D55E00", "#009E73", "#CC79A7"])  # Okabe & Ito
     results = {key: rvsemu.fit(rvsemu.read_rvs(rvsemu.example_path(key))[0]) for key in STARS}
     posterior = rvsemu.sample(rvsemu.read_rvs(rvsemu.example_path("kepler-93"))[0], seed=SAMPLING_SEED)
     fitted = {

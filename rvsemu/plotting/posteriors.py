@@ -57,15 +57,15 @@ def plot_predictive(
         The upper one; the lower one is ``ax.figure.axes[-1]``. There the bands are the central 68 and 95 % of the
         model less its median, and the lines the noise of a pixel.
     """
-    ax = new_axes(ax, (10, 5.6))
+    ax = new_axes(ax, (8, 5.6))
     below = panel_below(ax)
     wave, flux, sigma, good = (posterior.spectrum[key] for key in ("wavelength", "flux", "sigma", "used"))
     outer, inner, median = _bands(posterior.spectrum["predicted"])
     medians = posterior.labels
 
-    ax.plot(wave, flux, color=DATA, lw=0.9, label=source_name(posterior))
+    ax.plot(wave, flux, color=DATA, lw=0.7, zorder=3, label=source_name(posterior))
     ax.fill_between(wave, *outer, color=MODEL, alpha=0.3, lw=0)
-    ax.plot(wave, median, color=MODEL, lw=0.9, label=describe(medians, posterior.errors))
+    ax.plot(wave, median, color=MODEL, lw=1.6, label=describe(medians, posterior.errors))
     below.plot(wave, flux - median, color=DATA, lw=0.6)
     for edge in (-1, 1):
         below.plot(wave, edge * sigma, color=NOISE, lw=0.8, label="noise, 1 sigma" if edge > 0 else None)
@@ -127,7 +127,7 @@ def plot_corner(
     size = 1.6 * len(names) + 0.6
     figure = corner.corner(
         values,
-        fig=plt.figure(figsize=(size, size)) if figure is None else figure,
+        fig=plt.figure(figsize=(size, size), layout="none") if figure is None else figure,
         labels=[axis_label(name, rows[name]["unit"]) for name in names],
         range=[_range(column) for column in values.T],
         quantiles=(0.16, 0.5, 0.84),

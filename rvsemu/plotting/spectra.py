@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_fit", "plot_spectrum", "spread_apart"]
 
-DATA, MODEL, _SHADE, NOISE, OUTLIER = "0.15", "#c1272d", "0.9", "#7da7d9", "#e08a00"
+DATA, MODEL, _SHADE, NOISE, OUTLIER = "0.1", "#D55E00", "0.9", "#56B4E9", "#0072B2"  # of Okabe & Ito (2008)
 _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
-SMALL = 8  # points
+SMALL = 10  # points: legible where a page shows the figure 400 pixels wide
 
 
 def plot_spectrum(
@@ -54,7 +54,7 @@ def plot_spectrum(
     -------
     matplotlib Axes
     """
-    ax = new_axes(ax, (10, 3.8))
+    ax = new_axes(ax, (8, 3.8))
     wave = _angstrom(spectrum)
     flux = np.atleast_2d(spectrum.flux.value)
     stated = spectrum.meta.get("labels", {})
@@ -89,15 +89,15 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     matplotlib Axes
         The upper one; the lower one is ``ax.figure.axes[-1]``.
     """
-    ax = new_axes(ax, (10, 5.6))
+    ax = new_axes(ax, (8, 5.6))
     below = panel_below(ax)
     wave, observed = result.spectral_axis.to_value(u.AA), result.flux
     model, continuum, good = result.model_flux, result.continuum, result.used
     residual = (observed - model) / continuum
     sigma = result.flux_sigma / continuum
 
-    ax.plot(wave, observed, color=DATA, lw=0.9, label=source_name(result))
-    ax.plot(wave, model, color=MODEL, lw=0.9, label=describe(result.labels, result.errors))
+    ax.plot(wave, observed, color=DATA, lw=0.7, zorder=3, label=source_name(result))
+    ax.plot(wave, model, color=MODEL, lw=1.6, label=describe(result.labels, result.errors))
     ax.plot(wave, continuum, color=MODEL, lw=0.7, ls=":")
     below.fill_between(wave, -sigma, sigma, color=NOISE, alpha=0.5, lw=0, label="noise, 1 sigma")
     below.plot(wave, residual, color=DATA, lw=0.7)
@@ -149,7 +149,7 @@ def frame(ax, wave, medium, unit):
 def limits(ax, observed, model, continuum):
     low = min(np.nanmin(observed), np.nanmin(model))
     high = max(np.nanpercentile(observed, 99.9), np.nanmax(continuum))
-    ax.set_ylim(low - 0.3 * (high - low), high + 0.08 * (high - low))  # the legend goes below
+    ax.set_ylim(low - 0.5 * (high - low), high + 0.08 * (high - low))  # the legend goes below
 
 
 def legend_style() -> dict:

@@ -1,0 +1,225 @@
+"""
+What errors and flags mean
+==========================
+
+A label without an error is not a measurement. This tutorial tests the errors on stars
+whose labels are known, shows how they depend on the noise, and collects the spectra
+that should make you suspicious, with the flags that warn of them.
+"""
+
+# %%
+# A star whose labels are known
+# -----------------------------
+#
+# `rvsemu.simulate` observes a noiseless spectrum as Gaia would: on the pixels of the
+# release, with noise that is correlated from pixel to pixel, and with the errors that
+# the release would state. Here is the same giant at three signal-to-noise ratios.
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rvsemu
+from rvsemu.fitting import fit_many
+from rvsemu.observing.flags import describe, from_bits, to_bits
+
+truth = {"teff": 4900, "logg": 2.8, "vsini": 8, "mh": -0.3, "vmic": 1.4, "resolution": 11900}
+giant = rvsemu.generate(**truth)
+
+ratios = (20, 60, 200)
+fig, axes = plt.subplots(3, 1, figsize=(7, 5.5), sharex=True, sharey=True)
+for ax, ratio in zip(axes, ratios, strict=True):
+    spectrum = rvsemu.simulate(giant, signal_to_noise=ratio, seed=1)
+    ax.plot(spectrum.spectral_axis.to("AA"), spectrum.flux, color="k", lw=0.7)
+    ax.set_title(f"signal to noise {ratio}", fontsize=12)
+    ax.set(xlim=(8480, 8560), ylim=(0.2, 1.2))
+axes[1].set_ylabel("normalised flux")
+axes[2].set_xlabel("wavelength in vacuum (Å)")
+plt.show()
+
+# %%
+# How errors depend on the noise
+# ------------------------------
+#
+# `rvsemu.fitting.fit_many` fits a list of spectra faster than one `rvsemu.fit` after
+# the other. Four stars at each of five signal-to-noise ratios show how the error of the
+# temperature falls, and where it stops falling: from some 100 on, what limits it is not
+# noise but what synthetic spectra do not know about real stars. ``model_error`` is that
+# part of the covariance. It was measured on real stars, and ``model_error=None`` leaves
+# it out.
+
+levels = np.array([15, 30, 60, 120, 300])
+spectra = [
+    rvsemu.simulate(giant, signal_to_noise=level, seed=10 + k) for level in levels for k in range(4)
+]
+with_model = fit_many(spectra)
+without = fit_many(spectra, model_error=None)
+
+fig, ax = plt.subplots()
+for results, label, color in (
+    (with_model, "all errors (default)", "C0"),
+    (without, "noise and emulator alone", "C1"),
+):
+    errors = np.array([r.errors["teff"].value for r in results]).reshape(len(levels), -1)
+    ax.semilogx(levels, np.median(errors, axis=1), "o-", color=color, label=label)
+ax.set(xlabel="signal to noise of a pixel", ylabel="error of Teff (K)", ylim=(0, None))
+ax.set_xticks(levels, [str(level) for level in levels])
+ax.minorticks_off()
+fig.legend(loc="outside upper center", ncols=2)
+plt.show()
+
+# %%
+# Are they true?
+# --------------
+#
+# An error of one standard deviation promises that 68 % of the true values are within
+# it. The simulated spectra have noise and nothing else wrong with them, so the fit to
+# test is that with ``model_error=None``. In units of the stated error, the deviations
+# of 32 stars must follow a normal distribution.
+
+observed = [rvsemu.simulate(giant, signal_to_noise=80, seed=100 + k) for k in range(32)]
+results = fit_many(observed, model_error=None)
+names = ("teff", "logg", "mh")
+pulls = np.array(
+    [[(r.labels[n].value - truth[n]) / r.errors[n].value for n in names] for r in results]
+)
+
+fig, axes = plt.subplots(1, 3, figsize=(7, 3), sharey=True)
+x = np.linspace(-4, 4, 200)
+for ax, name, pull in zip(axes, ("Teff", "log g", "[M/H]"), pulls.T, strict=True):
+    ax.hist(pull, np.arange(-4, 4.5, 0.75), density=True, color="C5")
+    ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color="k")
+    ax.set_title(f"{name}: {100 * np.mean(abs(pull) < 1):.0f} % within 1σ", fontsize=11)
+fig.supxlabel("(fit - truth) / error", fontsize=12)
+axes[0].set_ylabel("density")
+plt.show()
+
+# %%
+# The priors on microturbulence and resolution pull a little towards what such stars
+# usually have, so that the distributions need not be centred on zero for any single
+# star. :doc:`../inference` has the same test for hundreds of stars over the whole range
+# of labels.
+
+# %%
+# Errors are not independent
+# --------------------------
+#
+# Hotter, of higher gravity and richer in metals: such changes compensate each other in
+# a spectrum. ``covariance`` holds how. Whoever uses log g and Teff together, for an age
+# for example, must use it.
+
+result = results[0]
+sigma = np.sqrt(np.diag(result.covariance))
+correlation = result.covariance / np.outer(sigma, sigma)
+fig, ax = plt.subplots(figsize=(6, 4.8))
+image = ax.imshow(correlation, vmin=-1, vmax=1, cmap="PuOr")
+free = [name.replace("radial_velocity", "RV") for name in result.free_names]
+ax.set_xticks(range(len(free)), free, rotation=45, ha="right")
+ax.set_yticks(range(len(free)), free)
+fig.colorbar(image, label="correlation")
+plt.show()
+
+# %%
+# When a Gaussian is not enough
+# -----------------------------
+#
+# Noisy spectra have posteriors that are curved, or that end at a limit.
+# ``errors="sampled"`` describes them by weighted draws at little extra cost; its
+# intervals need not be symmetric.
+
+faint = rvsemu.simulate(giant, signal_to_noise=20, seed=5)
+for errors in ("gaussian", "sampled"):
+    found = rvsemu.fit(faint, errors=errors)
+    low, high = found.interval(0.95)["vsini"]
+    text = found.text("teff")
+    print(f"{errors:9} Teff {text} K, v sin i {low.value:.1f} to {high.value:.1f} km/s (95 %)")
+
+# %%
+# Flags
+# -----
+#
+# Errors hold if the model is right. Flags warn where it is not. Each of the following
+# spectra has something that the emulator knows nothing of, except the Sun's.
+
+sun = rvsemu.generate(5777, 4.44, vsini=3, resolution=11900)
+wave = sun.spectral_axis.value
+
+
+def changed(flux):
+    """The Sun's spectrum with another flux."""
+    from specutils import Spectrum
+
+    return Spectrum(
+        flux=flux * sun.flux.unit, spectral_axis=sun.spectral_axis, meta={"medium": "air"}
+    )
+
+
+flux = sun.flux.value
+second = np.interp(wave, wave * (1 + 90 / 299792.458), flux)
+emission = sum(
+    0.5 * np.exp(-0.5 * ((wave - line) / 0.6) ** 2) for line in (8498.02, 8542.09, 8662.14)
+)
+band = 1 - 0.06 * np.exp(-0.5 * ((wave - 8620.8) / 2.0) ** 2)
+common = {"signal_to_noise": 100, "seed": 4}
+strange = {
+    "two stars": rvsemu.simulate(changed(0.55 * flux + 0.45 * second), **common),
+    "chromosphere": rvsemu.simulate(changed(flux + emission), **common),
+    "interstellar band": rvsemu.simulate(changed(flux * band), **common),
+    "spikes": rvsemu.simulate(sun, spikes=0.03, **common),
+    "4 CCD spectra": rvsemu.simulate(sun, ccds=4, **common),
+    "pure noise": rvsemu.simulate(sun, signal_to_noise=0.5, seed=4),
+    "the Sun": rvsemu.simulate(sun, **common),
+}
+fits = dict(zip(strange, fit_many(list(strange.values())), strict=True))
+not_masked = ("calcium-cores", "edges")
+fits["band, not masked"] = rvsemu.fit(strange["interstellar band"], mask=not_masked)
+for name, found in fits.items():
+    print(f"{name:18} Teff {found.text('teff'):20} {', '.join(found.flags) or 'no flag'}")
+
+# %%
+# The default mask leaves out the pixels of the interstellar band, so that it does no
+# harm and has no flag; a fit that uses these pixels notices it.
+#
+# What such spectra look like: the data are black, the best model, which cannot follow
+# them, is orange.
+
+# sphinx_gallery_thumbnail_number = 5
+windows = {
+    "two stars": (8535, 8556),
+    "chromosphere": (8535, 8556),
+    "band, not masked": (8605, 8645),
+}
+fig, axes = plt.subplots(1, 3, figsize=(7, 3.6))
+for ax, (name, window) in zip(axes, windows.items(), strict=True):
+    found = fits[name]
+    angstrom = found.spectral_axis.to("AA").value
+    inside = (angstrom > window[0]) & (angstrom < window[1])
+    ax.plot(angstrom[inside], found.model_flux[inside], color="C1", lw=2, label="model")
+    ax.plot(angstrom[inside], found.flux[inside], color="k", lw=1, label="data")
+    ax.set_title(name, fontsize=11)
+    ax.tick_params(labelsize=9)
+axes[0].set_ylabel("normalised flux")
+fig.supxlabel("wavelength in vacuum (Å)", fontsize=12)
+handles, labels = axes[0].get_legend_handles_labels()
+fig.legend(handles, labels, loc="outside upper center", ncols=2)
+plt.show()
+
+# %%
+# Each flag in words:
+
+for line in describe(fits["two stars"].flags + fits["chromosphere"].flags):
+    print(line)
+
+# %%
+# In tables flags are text and, for quick selections, the bits of an integer.
+
+bits = to_bits(fits["two stars"].flags)
+print(bits, from_bits(bits))
+
+# %%
+# A spectrum without flags is not proven to be of a single, ordinary star; one with
+# flags is not worthless. A good rule for a catalogue: take the labels of stars without
+# flags, look at those with ``at-bound`` or ``second-minimum``, and treat
+# ``double-lined``, ``poor-fit`` and ``unlike-training`` as discoveries or as mistakes,
+# never as labels.
+#
+# Next: :doc:`04_posterior` replaces the Gaussian by the posterior itself.

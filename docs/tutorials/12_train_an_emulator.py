@@ -1,0 +1,146 @@
+"""
+Train an emulator
+=================
+
+A toy training from the library to the finished file: how draws, autoencoder and label
+network belong together, and how to tell whether what came out is good enough. It needs
+TensorFlow (``python -m pip install ".[train]"``) and the library in a clone of the
+repository. Where these pages are built without TensorFlow, the page shows the code
+alone.
+"""
+
+# sphinx_gallery_thumbnail_path = '_static/history-default.png'
+
+# %%
+# A library
+# ---------
+#
+# ``library/rvs_library.h5`` holds thousands of SYNSPEC spectra of four labels, without
+# rotation and instrument. The toy takes those of F, G and K dwarfs, so that it is
+# trained in seconds.
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rvsemu
+from rvsemu.library import Library
+from rvsemu.training.fit import r2_of, train
+from rvsemu.training.recipes import NetworkPlan, Schedule, recipe
+
+library = Library.load(Path("../../library/rvs_library.h5"))
+teff, logg, mh = (library.labels[:, library.names.index(name)] for name in ("teff", "logg", "mh"))
+dwarfs = library.subset((teff > 5000) & (teff < 7000) & (logg > 3.5) & (mh < 0.5))
+print(len(library.labels), "spectra, of which", len(dwarfs.labels), "dwarfs")
+
+# %%
+# A recipe
+# --------
+#
+# A recipe is data: widths of networks, numbers of components and of latent values,
+# optimisers and epochs. The toy changes the default one until it is small. ``draws``
+# are spectra at random rotation and resolution, made from those of the library.
+
+toy = replace(
+    recipe("default"),
+    name="toy",
+    encoder=NetworkPlan((48,), "silu"),
+    decoder=NetworkPlan((48,), "silu"),
+    label_network=NetworkPlan((64, 64), "silu"),
+    latent=12,
+    components=40,
+    draws=800,
+    interpolate=False,
+    autoencoder_schedule=Schedule("adam", 64, 6, 6, 5e-3, cosine=True, epsilon=1e-12),
+    label_schedule=Schedule("adam", 64, 8, 8, 5e-3, cosine=True, epsilon=1e-12),
+    finetune_schedule=Schedule("adam", 64, 10, 10, 5e-3, cosine=True, epsilon=1e-12),
+)
+
+# %%
+# Train
+# -----
+#
+# First the autoencoder learns to squeeze spectra into latent values, then the label
+# network learns to predict these from labels, then both parts are trained together,
+# from labels to flux. Draws and checkpoints are in a folder beside the file; a training
+# that was killed goes on where it was. ``least_r2=None`` accepts what is as poor as a
+# toy must be.
+
+folder = TemporaryDirectory()
+emulator = train(dwarfs, toy, Path(folder.name) / "toy.h5", least_r2=None, progress=False)
+print(emulator)
+
+# %%
+# Loss against epoch, on training and on validation spectra. The validation part is made
+# of *stars* that no training draw comes from. A validation loss that rises while the
+# other falls would mean that the network learns by heart.
+
+stages = {
+    "autoencoder": "autoencoder",
+    "label_network": "label network",
+    "finetune": "both together",
+}
+fig, axes = plt.subplots(1, 3, figsize=(7, 3.4), sharey=True)
+for ax, (stage, title) in zip(axes, stages.items(), strict=True):
+    losses = emulator.history[stage]
+    for name, color in (("loss", "C0"), ("val_loss", "C1")):
+        values = np.array(losses[name])
+        ax.plot(np.arange(1, len(values) + 1), values / values[0], "o-", ms=4, color=color)
+    ax.set_title(title, fontsize=11)
+    ax.set(xlabel="epoch", ylim=(0, None))
+axes[0].set_ylabel("loss / that of the first epoch")
+fig.legend(axes[0].lines, ["training", "validation"], loc="outside upper center", ncols=2)
+plt.show()
+
+# %%
+# Is it good enough?
+# ------------------
+#
+# The file says how far generated spectra are from validation spectra, with the weights
+# as they were written. Beside it, the emulator that comes with the package:
+
+for name, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
+    rms = model.info["metrics"]["linked"]["rms"]
+    print(f"{name:8} R2 of the flux {r2_of(model.info):.4f}, RMS error {rms:.4f}")
+
+# %%
+# The error is not spread evenly. In the cores of strong lines it is largest, and it is
+# the error model of the file: every fit with this emulator will have it in its
+# covariance.
+
+fig, ax = plt.subplots()
+for label, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
+    ax.semilogy(
+        model.wavelength, np.sqrt(np.mean(model.error.sigma**2, axis=0)), lw=0.8, label=label
+    )
+ax.set(xlabel="wavelength in air (Å)", ylabel="RMS error of the flux", xlim=(8400, 8800))
+fig.legend(loc="outside upper center", ncols=2)
+plt.show()
+
+# %%
+# The same star from both:
+
+labels = {"teff": 5900, "logg": 4.3, "vsini": 20, "mh": -0.2, "vmic": 1.2, "resolution": 11500}
+fig, ax = plt.subplots()
+for label, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
+    spectrum = rvsemu.generate(**labels, emulator=model)
+    ax.plot(spectrum.spectral_axis, spectrum.flux, label=label)
+ax.set(xlabel="wavelength in air (Å)", ylabel="normalised flux", xlim=(8480, 8700))
+fig.legend(loc="outside upper center", ncols=2)
+plt.show()
+folder.cleanup()
+
+# %%
+# A training to be used takes hours: a larger library, some hundred thousand draws, and
+# the default recipe.
+#
+# .. code-block:: sh
+#
+#    rvsemu train --library library/rvs_library.h5 --recipe default -o emulator.h5
+#    rvsemu info emulator.h5
+#
+# :doc:`../training` has the stages in detail, and :doc:`../model` what the shipped
+# networks reach.
