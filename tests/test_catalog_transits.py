@@ -146,7 +146,7 @@ def test_the_same_from_more_processes_and_resumed(inputs, made, tmp_path):
     sorted(out.glob("part-*"))[0].unlink()
     assert catalog.fit_catalog(inputs, out, resume=True, **MADE).spectra == 4
     assert {path.name: path.read_bytes() for path in out.glob("part-*")} == expected
-    with pytest.raises(SpectrumError, match="was made with other transits=: give another"):
+    with pytest.raises(SpectrumError, match="was made with other transits=: give another folder"):
         catalog.fit_catalog(inputs, out, resume=True, **{**MADE, "transits": "alone"})
 
 

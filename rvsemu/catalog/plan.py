@@ -101,7 +101,8 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpectrumError(f"{plan} cannot be read ({error}): give another folder.") from None
         if different:
-            raise SpectrumError(f"{folder} was made with other {_differences(found, run, different)}: give another folder, or these settings.")
+            differences = _differences(found, run, different)
+            raise SpectrumError(f"{folder} was made with other {differences}: give another folder, or these settings.")
         return
     if any(path.name[0] != "." for path in folder.iterdir()):
         what = "has a catalogue: go on with it by resume=True (--resume), or" if plan.exists() else "is not empty:"
