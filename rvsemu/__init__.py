@@ -3,12 +3,15 @@
 =================  =============================================================
 `generate`         labels -> `specutils.Spectrum`
 `fit`              observed spectrum -> labels with errors (`FitResult`)
+`fit_many`         many observed spectra -> a result each, faster
 `fit_transits`     all epoch spectra of a star -> one set of labels, a velocity each
 `sample`           observed spectrum -> samples of the labels (`Posterior`)
 `invert`           spectrum -> labels by a network (`InversionResult`)
 `read_rvs`         Gaia RVS files -> list of Spectrum
+`fetch_rvs`        Gaia sources -> their RVS spectra from the archive
 `iter_rvs`         any number of Gaia RVS files -> blocks of arrays
 `simulate`         noiseless spectrum -> one as Gaia would observe it
+`plot_spectrum`    a spectrum with its main lines
 `RVSModel`         the emulator as a model of astropy.modeling
 `shipped`          an emulator that comes with the package
 `Emulator`         load, save, flux, Jacobian, spectrum
@@ -29,10 +32,11 @@ from ._registration import register_formats as _register_formats
 if TYPE_CHECKING:
     from .emulator import Emulator, generate, shipped
     from .errors import RvsemuError
-    from .fitting import FitResult, Posterior, RVSModel, TransitsResult, fit, fit_transits, sample
+    from .fitting import FitResult, Posterior, RVSModel, TransitsResult, fit, fit_many, fit_transits, sample
     from .inversion import Inversion, InversionResult, invert
     from .observing import simulate
-    from .spectra import example_path, iter_rvs, read_rvs
+    from .plotting import plot_spectrum
+    from .spectra import example_path, fetch_rvs, iter_rvs, read_rvs
 
 __all__ = [
     "Emulator",
@@ -44,11 +48,14 @@ __all__ = [
     "RvsemuError",
     "TransitsResult",
     "example_path",
+    "fetch_rvs",
     "fit",
+    "fit_many",
     "fit_transits",
     "generate",
     "invert",
     "iter_rvs",
+    "plot_spectrum",
     "read_rvs",
     "sample",
     "shipped",
@@ -57,11 +64,12 @@ __all__ = [
 _HOMES = {
     "emulator": ("Emulator", "generate", "shipped"),
     "errors": ("RvsemuError",),
-    "fitting": ("FitResult", "Posterior", "RVSModel", "TransitsResult", "fit", "fit_transits", "sample"),
+    "fitting": ("FitResult", "Posterior", "RVSModel", "TransitsResult", "fit", "fit_many", "fit_transits", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
-    "spectra": ("example_path", "iter_rvs", "read_rvs"),
+    "spectra": ("example_path", "fetch_rvs", "iter_rvs", "read_rvs"),
     "observing": ("simulate",),
     "physics": (),
+    "plotting": ("plot_spectrum",),
 }
 
 

@@ -88,7 +88,7 @@ def test_generate_writes_text(tmp_path, suffix):
         (["library", "merge", "missing.h5", "missing.h5", "-o", "out.h5"], ["missing.h5", "does not exist"]),
         (["info", "best"], ["'best'", "default"]),
         (["paint"], ["paint", "--help"]),
-        ([], ["COMMAND"]),
+        (["--quiet"], ["COMMAND"]),
     ],
 )
 def test_errors_are_one_line_and_status_2(arguments, words, tmp_path, monkeypatch, capsys):
@@ -104,6 +104,12 @@ def test_errors_are_one_line_and_status_2(arguments, words, tmp_path, monkeypatc
     for word in words:
         assert word in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_arguments_there_is_help(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("usage: rvsemu") and "Fit" in said.out and said.err == ""
 
 
 def test_fit_writes_table_and_plot(tmp_path, capsys):

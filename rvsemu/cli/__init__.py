@@ -19,10 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 2 after a bad input, 130 after Ctrl-C, 141 when the reader of a pipe has gone.
+        Exit status: 0, also without arguments, when the help is printed; 2 after a bad input, 130 after Ctrl-C, 141
+        when the reader of a pipe has gone.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(next((word for word in arguments if not word.startswith("-")), None)).parse_args(arguments)
+    parser = _parser(next((word for word in arguments if not word.startswith("-")), None))
+    if not arguments:
+        parser.print_help()
+        return 0
+    options = parser.parse_args(arguments)
     try:
         status = options.run(options) or 0
         sys.stdout.flush()

@@ -209,7 +209,9 @@ def _check_shape(spectrum):
     """Refuse what is no one-dimensional spectrum of linear fluxes."""
     if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
         kind = type(spectrum).__name__
-        raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path).")
+        raise SpectrumError(
+            f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path); several to fit_many."
+        )
     if spectrum.flux.ndim != 1:
         raise SpectrumError(
             f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(s) for s in spectrum]."
