@@ -117,7 +117,8 @@ class Record:
         bad = self.bad
         if bad.all():
             name = f"source {self.source_id}" if self.source_id is not None else "the spectrum"
-            raise SpectrumError(f"{self.table.label}: {name} has no good pixel (a flux with an error above 0); leave it out")
+            what = f"{name} has no good pixel (a flux with an error above 0); leave it out"
+            raise SpectrumError(f"{self.table.label}: {what}")
         return PlainSpectrum(
             flux=np.where(bad, np.nan, self.flux) * u.dimensionless_unscaled,
             spectral_axis=self.wavelength * u.nm,
