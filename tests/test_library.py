@@ -440,7 +440,9 @@ def test_parts_are_written_once(library, strengths, tmp_path, monkeypatch):
     with pytest.raises(LibraryFileError, match="parts is no folder: make it first"):
         write_parts(library, folder)
     folder.mkdir()
-    assert [p.name for p in write_parts(library, folder)] == ["000.h5", "001.h5"]
+    failed = replace(library, failures=[{"index": 7, "labels": [5000.0], "error": "/a/path: no output"}])
+    assert [p.name for p in write_parts(failed, folder)] == ["000.h5", "001.h5"]
+    assert Library.load(folder / "000.h5").failures == []
     before = (folder / "001.h5").read_bytes()
     assert write_parts(library.subset([2, 0]), folder) == []
     strengths[0].save(folder / "002.h5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -20,7 +21,8 @@ _DIGITS = 6  # of labels that have been written and read
 def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
     """Write the spectra that no part in `folder` has as new parts; those that are there are not changed.
 
-    Spectra in which lines of CN are too weak neither count nor are written (see `Library.weak_cyanogen`).
+    Spectra in which lines of CN are too weak neither count nor are written (see `Library.weak_cyanogen`), nor are
+    messages about those that failed.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
     written: list[Path] = []
     for start in range(0, len(rows), most):
         written.append(Path(folder) / f"{number + len(written):03d}.h5")
-        library.subset(rows[start : start + most]).save(written[-1])
+        replace(library.subset(rows[start : start + most]), failures=[]).save(written[-1])
     return written
 
 
