@@ -4,15 +4,15 @@ import io
 import re
 import subprocess
 import sys
-import threading
 import warnings
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
+from server_fixtures import serving
 
 from rvsemu.errors import ComparisonError
 
@@ -70,15 +70,8 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture
 def service():
     pytest.importorskip("astroquery")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    server.asked, server.broken = [], False
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    server.url = f"http://127.0.0.1:{server.server_address[1]}/"
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Service, asked=[], broken=False) as server:
+        yield server
 
 
 def test_rows_of_the_archive(service, tmp_path):

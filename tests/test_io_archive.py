@@ -3,14 +3,14 @@
 import io
 import subprocess
 import sys
-import threading
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
 from rvs_fixtures import epoch_star, example_star, individual, raw, write_csv, write_fits, write_votable
+from server_fixtures import serving
 
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError, SpectrumWarning
@@ -87,15 +87,9 @@ def answers(tmp_path):
 
 @pytest.fixture
 def service(answers):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
-    server.state = {"requests": [], "vocabulary": ("INDIVIDUAL",), "cut": None, "answer": answers["csv"]}
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    server.url = f"http://127.0.0.1:{server.server_address[1]}/"
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    state = {"requests": [], "vocabulary": ("INDIVIDUAL",), "cut": None, "answer": answers["csv"]}
+    with serving(Service, state=state) as server:
+        yield server
 
 
 @pytest.fixture
