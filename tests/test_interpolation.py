@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from training_fixtures import INTRINSIC
 
+from rvsemu.emulator.regions import Region, to_json
 from rvsemu.library import Library
-from rvsemu.library.regions import Region, to_json
 from rvsemu.training.interpolation import LibraryInterpolator
 from rvsemu.training.structures import structure_features
 

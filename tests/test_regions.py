@@ -7,9 +7,9 @@ import pytest
 from synthesis_fixtures import structures
 
 from rvsemu.emulator import LabelSpace
+from rvsemu.emulator.regions import PAPER, WIDE, Region, bends, from_json, lowest_logg, to_json
 from rvsemu.errors import TrainingError
 from rvsemu.library import Library
-from rvsemu.library.regions import PAPER, WIDE, Region, bends, from_json, lowest_logg, to_json
 from rvsemu.library.synthesis import BOXES
 from rvsemu.training.domain import label_space_of
 from rvsemu.training.draws import check_library, make_test_set

@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 import rvsemu
 from rvsemu.cli import main
 from rvsemu.emulator import ALPHA, PAPER_LABELS, DenseNetwork, Emulator, LabelSpace, Layer
+from rvsemu.emulator.regions import Region
 from rvsemu.errors import LabelError
 from rvsemu.fitting.levenberg_marquardt import Box, minimise
 from rvsemu.fitting.limits import piled_up
@@ -78,10 +79,38 @@ def test_nodes_that_are_none(nodes):
         LabelSpace(PAPER_LABELS[1:], NODES)
 
 
+BOXES = (
+    Region({"teff": (3600, 9000), "logg": (2, 5), "mh": (-1.0, 1.5), "vmic": (0, 4)}),
+    Region({"teff": (3600, 9000), "logg": (2, 5), "mh": (-1.0, 0.8), "alpha": (-0.2, 0.6), "vmic": (0, 4)}),
+)
+REGIONS = LabelSpace((*PAPER_LABELS, ALPHA), (), BOXES)
+
+
+def test_labels_in_none_of_the_regions(emulator):
+    """[alpha/M] of metal-rich stars that no region has: refused, flagged, and not drawn."""
+    given = SUN | {"alpha": [0.0, 0.3, 0.3], "mh": [1.2, 0.7, 0.9]}
+    np.testing.assert_array_equal(REGIONS.inside(REGIONS.values(extrapolate=True, **given)), [True, True, False])
+    with pytest.raises(LabelError, match=r"mh=0.9, .*alpha=0.3 are in none of the regions .*; or .*--extrapolate"):
+        REGIONS.values(**given)
+    drawn = REGIONS.draw(500, np.random.default_rng(1))
+    assert len(drawn) == 500 and REGIONS.inside(drawn).all()
+    several = dataclasses.replace(emulator, labels=REGIONS)
+    spectrum = observe(several, STAR | {"alpha": 0.3, "mh": 0.5}, seed=3)
+    for mh, flagged in ((0.5, False), (0.9, True)):
+        found = fit(spectrum, emulator=several, fixed={"mh": mh, "alpha": 0.3, "vmic": 1.2}, **KNOWN)
+        assert ("outside-domain" in found.flags) is flagged
+        settings = {"fixed": {"mh": mh, "alpha": 0.3, "vmic": 1.2}, "steps": 60, "walkers": 32, "seed": 1}
+        posterior = rvsemu.sample(spectrum, emulator=several, model_error=None, **settings, **KNOWN)
+        assert ("outside-domain" in posterior.flags) is flagged
+
+
 def test_file(small, tmp_path):
     """With the edge; files without one are those of a box."""
     small.save(tmp_path / "wide.h5", dtype="float32")
     assert Emulator.load(tmp_path / "wide.h5") == small
+    several = dataclasses.replace(small, labels=REGIONS)
+    several.save(tmp_path / "several.h5", dtype="float32")
+    assert Emulator.load(tmp_path / "several.h5").labels == REGIONS
     small_emulator().save(tmp_path / "box.h5")
     assert Emulator.load(tmp_path / "box.h5").labels.lowest_logg == ()
 

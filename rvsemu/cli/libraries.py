@@ -93,40 +93,15 @@ def _library_info(options):
 
 
 def _library_merge(options):
-    from functools import reduce
-
     from .._storage import check_output
-    from ..library import Library
+    from ..library.merging import merge_files
 
-    if len(options.files) < 2:
-        raise LibraryFileError(f"{options.files[0]}: name two libraries or more to merge.")
     check_output(options.out, LibraryFileError, options.overwrite)
-    compact = any(Library.peek(file)["resolution"] < float("inf") for file in options.files)
-    libraries = [found for file in options.files if len(found := _prepared(file, compact, options.drop_weak_cn))]
-    if not libraries:
-        raise LibraryFileError(f"nothing to merge: no spectra are left of {', '.join(options.files)}.")
-    first, *others = libraries[::-1] if options.replace else libraries
-    merged = reduce(Library.merged, others, first)
-    if others and len(merged) == len(first):
-        raise LibraryFileError(
-            f"nothing to merge: all {sum(map(len, others))} spectra of the others have the labels of spectra of the "
-            f"{'last' if options.replace else 'first'} (to 1 K and 0.005)."
-        )
+    merged, left_out = merge_files(options.files, replace=options.replace, drop_weak_cn=options.drop_weak_cn)
     merged.save(options.out, overwrite=options.overwrite)
-    if left_out := sum(map(len, libraries)) - len(merged):
-        print(f"left out: {left_out} spectra with the labels of others (to 1 K and 0.005)")
+    for line in left_out:
+        print(f"left out: {line}")
     print(f"wrote {options.out}: {merged}")
-
-
-def _prepared(file, compact, drop):
-    """A library to be merged."""
-    from ..library import Library
-
-    library = Library.load(file)
-    if drop and (weak := library.weak_cyanogen).any():
-        print(f"left out: {weak.sum()} spectra of {file} with lines of CN that are three times too weak")
-        library = library.subset(~weak)
-    return library.compact() if compact and len(library) and library.resolution == float("inf") else library
 
 
 def _library_split(options):

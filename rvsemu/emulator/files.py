@@ -12,6 +12,7 @@ from .._storage import stamp
 from ..physics.wavelengths import check_medium
 from .labels import Label, LabelSpace
 from .network import DenseNetwork, Layer
+from .regions import from_json, to_json
 
 __all__ = ["check_grid", "read_common", "read_network", "write_common", "write_network"]
 
@@ -34,6 +35,8 @@ def write_common(file: h5py.File, kind: str, version: int, model) -> None:
         file.create_group(f"labels/{i}").attrs.update(vars(label))
     if model.labels.lowest_logg:
         file["labels"].attrs["lowest_logg"] = np.array(model.labels.lowest_logg)
+    if model.labels.regions:
+        file["labels"].attrs["regions"] = to_json(model.labels.regions)
     for stage, curves in model.history.items():
         for name, values in curves.items():
             file[f"history/{stage}/{name}"] = np.asarray(values, dtype="f8")
@@ -42,11 +45,12 @@ def write_common(file: h5py.File, kind: str, version: int, model) -> None:
 def read_common(file: h5py.File) -> dict[str, Any]:
     """What `write_common` wrote."""
     labels = [Label(**dict(file[f"labels/{i}"].attrs)) for i in range(len(file["labels"]))]
-    nodes = file["labels"].attrs.get("lowest_logg", ())
+    attributes = file["labels"].attrs
+    nodes = tuple((float(teff), float(logg)) for teff, logg in attributes.get("lowest_logg", ()))
     wavelength = file["wavelength"]
     history = {s: {k: v[:] for k, v in g.items()} for s, g in file["history"].items()} if "history" in file else {}
     return {
-        "labels": LabelSpace(tuple(labels), tuple((float(teff), float(logg)) for teff, logg in nodes)),
+        "labels": LabelSpace(tuple(labels), nodes, from_json(attributes.get("regions", "[]"))),
         "wavelength": wavelength[:],
         "medium": str(wavelength.attrs["medium"]),
         "info": json.loads(file.attrs["info"]),

@@ -9,6 +9,7 @@ from astropy import units as u
 
 from .._frozen import frozen, read_only
 from ..errors import LabelError
+from .regions import Region
 
 __all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace"]
 
@@ -160,6 +161,8 @@ class LabelSpace:
     lowest_logg : sequence of (float, float)
         Where the domain is no box: teff (K), increasing, and the lowest logg there, linear between these nodes and
         constant beyond; nowhere below the label's own limit.
+    regions : sequence of Region
+        Where the domain is of several regions: labels are inside if they are in one of them. None: one box.
 
     Raises
     ------
@@ -178,6 +181,7 @@ class LabelSpace:
 
     labels: tuple[Label, ...] = PAPER_LABELS
     lowest_logg: tuple[tuple[float, float], ...] = ()
+    regions: tuple[Region, ...] = ()
 
     def __post_init__(self):
         if self.lowest_logg and not ({"teff", "logg"} <= set(self.names) and np.all(np.diff(self._nodes[0]) > 0)):
@@ -277,7 +281,15 @@ class LabelSpace:
 
     def inside(self, values: np.ndarray) -> np.ndarray:
         """True where a row of `values`, shape (..., n_labels), lies in the training domain."""
-        return np.all((values >= self.floor(values)) & (values <= self.upper), axis=-1)
+        return np.all((values >= self.floor(values)) & (values <= self.upper), axis=-1) & self._in_regions(values)
+
+    def _in_regions(self, values) -> np.ndarray:
+        """True where a row of `values`, shape (..., n_labels), lies in one of the regions, or there are none."""
+        if not self.regions:
+            return np.ones(np.shape(values)[:-1], dtype=bool)
+        limited = [i for i, name in enumerate(self.names) if any(name in region.limits for region in self.regions)]
+        rows, names = np.reshape(values, (-1, len(self)))[:, limited], [self.names[i] for i in limited]
+        return np.any([region.inside(rows, names) for region in self.regions], axis=0).reshape(np.shape(values)[:-1])
 
     def lowest(self, teff: np.ndarray) -> np.ndarray:
         """Lowest logg of the domain at `teff`, of the same shape."""
@@ -304,10 +316,17 @@ class LabelSpace:
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Labels (n, n_labels) that are random in the domain: uniform, logg at each teff."""
-        return self.squeezed(self.lower + (self.upper - self.lower) * rng.random((n, len(self))))
+        out = np.empty((0, len(self)))
+        while len(out) < n:
+            labels = self.squeezed(self.lower + (self.upper - self.lower) * rng.random((n, len(self))))
+            out = np.concatenate([out, labels[self._in_regions(labels)]])[:n]
+        return out
 
     def check_edge(self, values: np.ndarray) -> None:
-        """Raise `LabelError` at the first of `values` (..., n_labels) whose logg is too low for its teff."""
+        """Raise `LabelError` at the first of `values` (..., n_labels) that the domain lacks although it is in its box.
+
+        That is if logg is too low for its teff, or if the labels are in none of the regions.
+        """
         low = np.argwhere(np.any(values < self.floor(values), axis=-1)) if self.lowest_logg else []
         if len(low):
             row = dict(zip(self.names, values[tuple(low[0])], strict=True))
@@ -315,6 +334,15 @@ class LabelSpace:
                 f"logg={row['logg']:.10g} dex is below {self.lowest(row['teff']):.3g} dex, the lowest at "
                 f"teff={row['teff']:.10g} K: choose a value inside, or allow extrapolation (extrapolate=True, "
                 "--extrapolate)."
+            )
+        away = np.argwhere(~self._in_regions(values))
+        if len(away):
+            row = dict(zip(self.names, values[tuple(away[0])], strict=True))
+            said = ", ".join(f"{name}={row[name]:.10g}" for name in self.names if name not in ("vsini", "resolution"))
+            raise LabelError(
+                f"{said} are in none of the regions that the emulator was trained in: "
+                f"{'; or '.join(map(str, self.regions))}. Choose values in one of them, or allow extrapolation "
+                "(extrapolate=True, --extrapolate)."
             )
 
     def scaled(self, values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table
 
+from ..emulator.regions import from_json
 from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
 from ..observing.results import LIMITED, Result, tails
 from .chain_file import read_chain
@@ -143,14 +144,22 @@ class Posterior(Result):
         inside = [i for i, name in enumerate(self.names) if name in ranges]
         nodes, limits = self.meta.get("lowest_logg", ()), {self.names[i]: ranges[self.names[i]] for i in inside}
         flags += piled_up(self.values[:, inside], None, limits, nodes)
+        flags += [OUTSIDE_DOMAIN] if self._leaves_domain() else []
+        return tuple(dict.fromkeys(flags))
+
+    def _leaves_domain(self) -> bool:
+        """Whether samples or fixed labels are where the emulator was not trained."""
         values = dict(zip(self.names, self.values.T, strict=True)) | self.meta.get("fixed", {})
         for name, (lower, upper) in self.meta.get("domain", {}).items():
             if name in values and np.any((values[name] < lower) | (values[name] > upper)):
-                flags.append(OUTSIDE_DOMAIN)
+                return True
+        nodes, regions = self.meta.get("lowest_logg", ()), from_json(self.meta.get("regions", "[]"))
         if len(nodes) and {"teff", "logg"} <= set(values):
             if np.any(values["logg"] < np.interp(values["teff"], *np.transpose(nodes))):
-                flags.append(OUTSIDE_DOMAIN)
-        return tuple(dict.fromkeys(flags))
+                return True
+        names = [name for name in values if any(name in region.limits for region in regions)]
+        rows = np.stack(np.broadcast_arrays(*(np.atleast_1d(values[name]) for name in names)), axis=1) if names else []
+        return bool(regions) and not np.any([region.inside(rows, names) for region in regions], axis=0).all()
 
     @property
     def covariance(self) -> np.ndarray:

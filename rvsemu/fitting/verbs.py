@@ -11,6 +11,7 @@ import numpy as np
 from astropy import units as u
 
 from .._compat import Spectrum
+from ..emulator.regions import to_json
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.flags import NOT_CONVERGED
 from ..observing.results import IDENTITY, name_of
@@ -393,6 +394,7 @@ def _info(result, space) -> dict:
         "ranges": {name: list(limits) for name, limits in result.ranges.items()},
         "domain": {label.name: [label.lower, label.upper] for label in space.labels},
         "lowest_logg": [list(node) for node in space.lowest_logg],
+        "regions": to_json(space.regions),
         "reduced_chi2": result.reduced_chi2,
         "flags": flags,
     }

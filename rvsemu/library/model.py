@@ -17,11 +17,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
 from .._storage import check_output, replacing
+from ..emulator.regions import Region, from_json, stated, to_json
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from ..physics.wavelengths import check_medium
 from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_of, weak_spectra
-from .regions import Region, from_json, stated, to_json
 
 __all__ = ["Library", "check_promise"]
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from ..emulator.labels import ALPHA, LabelSpace
+from ..emulator.regions import lowest_logg
 from ..errors import TrainingError
 from ..library import Library
-from ..library.regions import lowest_logg
 
 __all__ = ["constant_labels", "label_space_of", "without_constants"]
 
@@ -37,7 +37,8 @@ def label_space_of(library: Library, space: LabelSpace) -> LabelSpace:
     A label that does not vary in the library is dropped. Bounds are those of `space` where the library's labels
     come within 5 % of the range of them from inside, as random labels do, and those of the library's regions
     otherwise: a network is neither trained where there are no spectra nor kept from where there are some. The lowest
-    logg is that of the regions at each Teff. `ALPHA` is dropped, too, where the library has no such label.
+    logg is that of the regions at each Teff, and of several regions each is kept. `ALPHA` is dropped, too, where the
+    library has no such label.
     """
     left_out = {*constant_labels(library, space), *({ALPHA.name} - set(library.names))}
     regions = library.regions
@@ -45,7 +46,8 @@ def label_space_of(library: Library, space: LabelSpace) -> LabelSpace:
     bounds = dict(zip(library.names, zip(lower.min(axis=0), upper.max(axis=0), strict=True), strict=True))
     labels = tuple(_fitted(lab, bounds.get(lab.name)) for lab in space.labels if lab.name not in left_out)
     curved = {"teff", "logg"} <= {label.name for label in labels}
-    return LabelSpace(labels, lowest_logg(regions) if curved and any(r.lowest_logg for r in regions) else ())
+    edge = lowest_logg(regions) if curved and any(r.lowest_logg for r in regions) else ()
+    return LabelSpace(labels, edge, regions if len(regions) > 1 else ())
 
 
 def _fitted(label, bounds):

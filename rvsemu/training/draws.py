@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from .._storage import replacing
 from ..emulator.labels import ALPHA, LabelSpace
+from ..emulator.regions import Region, to_json
 from ..errors import TrainingError
 from ..library import Library
-from ..library.regions import Region, to_json
 from ..physics.broadening import Broadener
 from .domain import label_space_of, without_constants
 from .interpolation import LibraryInterpolator

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from ..._workers import cores, dask_executor
+from ...emulator.regions import to_json
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN
 from ..model import Library
-from ..regions import to_json
 from .engine import Failure
 from .journal import Journal
 from .settings import Settings

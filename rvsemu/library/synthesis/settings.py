@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...emulator.regions import WIDE, Region
 from ...errors import SynthesisError
-from ..regions import WIDE, Region
 
 if TYPE_CHECKING:
     from .structures import Structures

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._storage import replacing
-from ..regions import bends
+from ...emulator.regions import bends
 
 __all__ = ["Structure", "Structures", "read_grid"]
 

@@ -29,6 +29,10 @@ class Region:
     limits: dict[str, tuple[float, float]]
     lowest_logg: tuple[tuple[float, float], ...] = ()
 
+    def __str__(self):
+        limits = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in self.limits.items())
+        return limits + (" and logg not below that of the structures" if self.lowest_logg else "")
+
     def bounds(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper limits, each (n_labels,)."""
         lower, upper = np.array([self.limits.get(name, (0.0, 0.0)) for name in names]).T

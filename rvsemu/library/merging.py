@@ -1,0 +1,89 @@
+"""Several library files as one library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import LibraryFileError
+from .model import Library
+
+__all__ = ["listed_files", "load_listed", "merge_files"]
+
+StrPath = str | PathLike[str]
+
+
+def merge_files(
+    files: Sequence[StrPath], *, replace: bool = False, drop_weak_cn: bool = False
+) -> tuple[Library, list[str]]:
+    """Spectra of library files on the same grid, compact if one of them is; of the same stars, the first file's stay.
+
+    Parameters
+    ----------
+    files : sequence of path
+        Two or more.
+    replace : bool
+        Of the same stars, the last file's stay.
+    drop_weak_cn : bool
+        Leave out spectra whose lines of CN are three times too weak (`Library.weak_cyanogen`).
+
+    Returns
+    -------
+    library : Library
+    left_out : list of str
+        What was left out and why, in words.
+
+    Raises
+    ------
+    LibraryFileError
+        A file is no library, the files do not fit together (`Library.merged`), or nothing is to be merged.
+    """
+    if len(files) < 2:
+        raise LibraryFileError(f"{', '.join(map(str, files)) or 'no file'}: name two libraries or more to merge.")
+    compact = any(np.isfinite(Library.peek(file)["resolution"]) for file in files)
+    left_out: list[str] = []
+    libraries = [found for file in files if len(found := _prepared(file, compact, drop_weak_cn, left_out))]
+    if not libraries:
+        raise LibraryFileError(f"nothing to merge: no spectra are left of {', '.join(map(str, files))}.")
+    first, *others = libraries[::-1] if replace else libraries
+    merged = reduce(Library.merged, others, first)
+    if others and len(merged) == len(first):
+        raise LibraryFileError(
+            f"nothing to merge: all {sum(map(len, others))} spectra of the others have the labels of spectra of the "
+            f"{'last' if replace else 'first'} (to 1 K and 0.005)."
+        )
+    if same := sum(map(len, libraries)) - len(merged):
+        left_out.append(f"{same} spectra with the labels of others (to 1 K and 0.005)")
+    return merged, left_out
+
+
+def _prepared(file, compact, drop, left_out) -> Library:
+    library = Library.load(file)
+    if drop and (weak := library.weak_cyanogen).any():
+        left_out.append(f"{weak.sum()} spectra of {file} with lines of CN that are three times too weak")
+        library = library.subset(~weak)
+    return library.compact() if compact and len(library) and np.isinf(library.resolution) else library
+
+
+def listed_files(path: StrPath) -> list[Path]:
+    """Library files that a text file names, one in each line, relative to its folder.
+
+    Raises
+    ------
+    LibraryFileError
+        There is no such text file.
+    """
+    try:
+        lines = Path(path).read_text().split("\n")
+    except (OSError, UnicodeDecodeError) as e:
+        raise LibraryFileError(f"{path} cannot be read as a list of library files: {e}.") from None
+    return [Path(path).parent / line.strip() for line in lines if line.strip()]
+
+
+def load_listed(path: StrPath) -> Library:
+    """Library of the files that a text file names: of the same stars the last one's stay, and none with weak CN."""
+    return merge_files(listed_files(path), replace=True, drop_weak_cn=True)[0]
