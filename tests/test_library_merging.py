@@ -10,7 +10,7 @@ from library_fixtures import gaussian_library
 
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
-from rvsemu.library.merging import listed_files, load_listed, merge_files
+from rvsemu.library.merging import listed_files, merge_files, open_library
 from rvsemu.library.parts import write_parts
 
 STEP = 1 / 60000  # of the integers that hold fluxes
@@ -208,13 +208,14 @@ def test_files_are_merged_as_asked(library, tmp_path):
 
 def test_files_that_a_list_names(library, tmp_path):
     library.subset([0, 1]).save(tmp_path / "a.h5")
+    np.testing.assert_array_equal(open_library(tmp_path / "a.h5").labels, library.labels[:2])
     (tmp_path / "parts").mkdir()
     library.subset([2]).save(tmp_path / "parts" / "000.h5")
     (tmp_path / "list.txt").write_text("a.h5\n\nparts/000.h5\n")
     assert [file.name for file in listed_files(tmp_path / "list.txt")] == ["a.h5", "000.h5"]
-    np.testing.assert_array_equal(load_listed(tmp_path / "list.txt").labels, library.labels[[2, 0, 1]])
+    np.testing.assert_array_equal(open_library(tmp_path / "list.txt").labels, library.labels[[2, 0, 1]])
     with pytest.raises(LibraryFileError, match=r"no\.txt cannot be read as a list of library files"):
         listed_files(tmp_path / "no.txt")
     (tmp_path / "list.txt").write_text("missing.h5\na.h5\n")
     with pytest.raises(LibraryFileError, match=r"missing\.h5"):
-        load_listed(tmp_path / "list.txt")
+        open_library(tmp_path / "list.txt")

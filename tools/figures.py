@@ -21,7 +21,7 @@ from package_tables import LIBRARY
 from star_tables import LITERATURE, SAMPLING_SEED, STARS, posterior_table, settings_table, stars_tables
 
 import rvsemu
-from rvsemu.library import Library
+from rvsemu.library.merging import open_library
 from rvsemu.reproduction.figures import loss_curves, spectra_compared, star_text
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 
@@ -140,7 +140,7 @@ def figures_of_stars(plt, results, posterior):
 
 def figures_of_emulators(plt):
     """Names and figures of what the emulators reach."""
-    library = Library.load(LIBRARY)
+    library = open_library(LIBRARY)
     infos, emulators = trained(), {name: rvsemu.shipped(name) for name in shipped_names()}
     for name, emulator in emulators.items():
         trained_on = emulator.info["library"]["fingerprint"]

@@ -13,9 +13,10 @@ import numpy as np
 from rvsemu.cli import main as rvsemu_command
 from rvsemu.library import Library
 from rvsemu.library.importing.formats import FORMATS, REFUSED
+from rvsemu.library.merging import listed_files, merge_files
 from rvsemu.reproduction.report import rst_table
 
-LIBRARY = Path(__file__).resolve().parents[1] / "library" / "rvs_library.h5"
+LIBRARY = Path(__file__).resolve().parents[1] / "library" / "default.txt"
 COMMANDS = (
     "demo",
     "generate",
@@ -40,8 +41,14 @@ COMMANDS = (
 
 
 def library_table() -> str:
-    """What the library in the repository is, in its own words."""
-    library = Library.load(LIBRARY)
+    """What the libraries in the repository are, in their own words: that of the paper's box, and the wide one."""
+    paper, *parts = listed_files(LIBRARY)
+    wide, _ = merge_files(parts, replace=True, drop_weak_cn=True)
+    titles = "``library/rvs_library.h5``", f"``library/parts``, those in ``library/{LIBRARY.name}``"
+    return "\n".join(map(_library_table, titles, (Library.load(paper), wide)))
+
+
+def _library_table(title, library) -> str:
     held = int(np.count_nonzero(library.extrapolated)) if library.extrapolated is not None else 0
     low, high = library.wavelength[[0, -1]]
     rows = [
@@ -51,15 +58,15 @@ def library_table() -> str:
             "wavelengths",
             f"{low:.1f}-{high:.1f} Å in {library.medium}, step {library.wavelength[1] - low:.2f} Å",
         ),
-        ("smoothed to", f"R = {library.resolution:g}"),
+        ("smoothed to", f"R = {library.resolution:g}" if np.isfinite(library.resolution) else "not at all"),
         (
             "structure held at the edge of its grid",
             f"{held:,} spectra ({100 * held / len(library):.0f} %)",
         ),
-        *((key, library.info[key]) for key in sorted(library.info) if key != "manifest"),
+        *((key, library.info[key]) for key in sorted(library.info) if key not in ("manifest", "merged")),
         *_hashes(library.info),
     ]
-    return rst_table(("", "``library/rvs_library.h5``"), rows, widths="25 75")
+    return rst_table(("", title), rows, widths="25 75")
 
 
 def _hashes(info):

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rvsemu.library import Library
+from rvsemu.library.merging import open_library
 from rvsemu.training.accuracy import TEFF_EDGES
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 from rvsemu.training.interpolation import LibraryInterpolator
@@ -22,7 +22,7 @@ def main():
     parser.add_argument("library")
     parser.add_argument("--without-structures", action="store_true", help="labels alone are known")
     options = parser.parse_args()
-    library = Library.load(options.library)
+    library = open_library(options.library)
     if options.without_structures:
         library = replace(library, info={})
     held_out = split_library(library, 0.1, 1)

@@ -45,7 +45,9 @@ def _model(given):
 
 def add_train(commands):
     parser = command(commands, "train", _train)
-    parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
+    parser.add_argument(
+        "--library", required=True, metavar="FILE", help="unbroadened spectra (HDF5), or list of such files (.txt)"
+    )
     parser.add_argument("--recipe", default="default", metavar="NAME", help=_RECIPES)
     parser.add_argument("-o", "--out", metavar="FILE", help="(default: emulator.h5 or inversion.h5)")
     parser.add_argument("--draws", type=whole(100), metavar="N", help="broadened spectra (default: the recipe's)")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import reduce
-from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from ..errors import LibraryFileError
 from .model import Library
 
-__all__ = ["listed_files", "load_listed", "merge_files"]
+__all__ = ["listed_files", "merge_files", "open_library"]
 
-StrPath = str | PathLike[str]
+StrPath = str | os.PathLike[str]
 
 
 def merge_files(
@@ -84,6 +84,16 @@ def listed_files(path: StrPath) -> list[Path]:
     return [Path(path).parent / line.strip() for line in lines if line.strip()]
 
 
-def load_listed(path: StrPath) -> Library:
-    """Library of the files that a text file names: of the same stars the last one's stay, and none with weak CN."""
+def open_library(path: StrPath) -> Library:
+    """Library of an HDF5 file, or of the files that a text file (``.txt``) names, together.
+
+    Of the same stars in listed files the last one's stays, and spectra with weak CN are left out.
+
+    Raises
+    ------
+    LibraryFileError
+        As `Library.load`, `listed_files` and `merge_files`.
+    """
+    if Path(os.fspath(path)).suffix != ".txt":
+        return Library.load(path)
     return merge_files(listed_files(path), replace=True, drop_weak_cn=True)[0]

@@ -11,7 +11,7 @@ from ..emulator import ErrorModel
 
 __all__ = ["MH_EDGES", "TEFF_EDGES", "error_model", "metrics", "rms_by_teff"]
 
-TEFF_EDGES = np.array([3600.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
+TEFF_EDGES = np.array([3500.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 """K; errors are measured in the ranges between."""
 MH_EDGES = np.array([-2.5, -1.5, -0.75, 0.0, 0.5, 1.0, 1.5001])
 """dex; in the ranges between, errors are compared with those of all metallicities."""

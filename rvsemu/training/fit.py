@@ -21,6 +21,7 @@ from ..emulator.network import DenseNetwork
 from ..errors import TrainingError, check_whole
 from ..inversion import Inversion
 from ..library import Library
+from ..library.merging import open_library
 from .accuracy import TEFF_EDGES, error_model, metrics, rms_by_teff
 from .autoencoder import codec_of
 from .domain import constant_labels, label_space_of
@@ -57,7 +58,8 @@ def train(
     Parameters
     ----------
     library : Library or path
-        Synthetic spectra before rotation and instrument.
+        Synthetic spectra before rotation and instrument: the library, its file, or a list of files
+        (`rvsemu.library.merging.open_library`).
     recipe : str, Recipe or InversionRecipe
         ``"default"`` or ``"gebran2024"`` for an emulator, ``"inversion"`` or ``"gebran2024-inversion"``
         for an inversion.
@@ -97,7 +99,7 @@ def train(
     """
     recipe = limited(recipe, draws, epochs)
     seed = check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
-    library = library if isinstance(library, Library) else Library.load(library)
+    library = library if isinstance(library, Library) else open_library(library)
     _need_keras()
     out = Path(out or f"{recipe.makes}.h5")
     folder = Path(folder) if folder else out.parent / f"{out.name}.work"
