@@ -182,6 +182,21 @@ def test_fit_with_alpha(emulator):
     assert "alpha" in fit(spectrum, emulator=emulator, fixed={"vmic": 1.2}, **other).free_names
 
 
+def test_a_spectrum_that_speaks_against_alpha_0_is_flagged(emulator):
+    """As the improvement of chi2 by a free [alpha/M] says; not where it is 0, nor where something was said about it."""
+    star, how = STAR | {"mh": -0.1}, {"emulator": emulator, **KNOWN}
+    for alpha, flagged in ((0.3, True), (0.0, False)):
+        spectrum = observe(emulator, star | {"alpha": alpha}, seed=5)
+        held = fit(spectrum, fixed={"vmic": 1.2}, **how)
+        free = fit(spectrum, fixed={"vmic": 1.2, "alpha": "free"}, **how)
+        assert (held.chi2 - free.chi2 > 9) is flagged
+        assert ("alpha-assumed" in held.flags) is flagged
+        assert "alpha-assumed" not in fit(spectrum, fixed={"vmic": 1.2, "alpha": 0.0}, **how).flags
+    several = [observe(emulator, star | {"alpha": 0.0}, seed=seed) for seed in range(40)]
+    flags = [found.flags for found in rvsemu.fit_many(several, fixed={"vmic": 1.2}, model_error=None, **how)]
+    assert sum("alpha-assumed" in one for one in flags) <= 1  # 0.3 % of 40
+
+
 def test_alpha_of_an_emulator_without(emulator):
     spectrum = observe(exact_emulator(), STAR, seed=3)
     assert "alpha" not in fit(spectrum, fixed={"alpha": 0.0}, **KNOWN).labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["misfit", "objective"]
+__all__ = ["misfit", "objective", "tension"]
 
 
 def objective(parameters, model, projection, star):
@@ -51,3 +51,35 @@ def misfit(parameters, model, projection, star):
         return 0.5 * solution.chi2[:, 0], gradient, hessian
 
     return evaluate
+
+
+def tension(parameters, model, projection, x, label) -> np.ndarray:
+    """By how many standard deviations spectra want another value (k,) of a fixed label, next to a minimum.
+
+    All other labels follow: it is the score test (Rao 1948, Proc. Camb. Phil. Soc. 44, 50), the slope of the misfit
+    by the label over the root of its curvature, both less what the free labels have of it.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    model : ForwardModel
+    projection : Projection
+        Of the k spectra and their covariances.
+    x : ndarray, shape (k, m)
+        Free parameters at the minima.
+    label : int
+        Number of the label in the parameters' space.
+    """
+    moved = parameters.free[parameters.free <= parameters.velocity]
+    flux, slopes = model.jacobian(parameters.full(x))
+    solution = projection.solve(flux[:, None])
+    parts = projection.normal_equations(solution, slopes[:, None, [*moved, label]])
+    gradient, hessian = parts[0][:, 0].copy(), parts[1][:, 0].copy()
+    n, (first, second) = len(moved), parameters.prior_slopes(x)
+    width = (parameters.upper - parameters.lower)[moved]
+    gradient[:, :n] += first[:, :n]
+    hessian[:, :n, :n] += second[:, :n, :n] + np.diag(12.0 / width**2)  # of labels without effect, too
+    mixed = np.linalg.solve(hessian[:, :n, :n], hessian[:, :n, n:])[..., 0]
+    slope = gradient[:, n] - np.sum(mixed * gradient[:, :n], axis=1)
+    curvature = hessian[:, n, n] - np.sum(mixed * hessian[:, n, :n], axis=1)
+    return np.abs(slope) / np.sqrt(np.maximum(curvature, np.finfo(float).tiny))

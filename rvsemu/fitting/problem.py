@@ -8,13 +8,14 @@ from zlib import crc32
 
 import numpy as np
 
+from ..emulator import ALPHA
 from ..observing.forward import ForwardModel
 from ..observing.memory import remembered
 from ..observing.observation import Observation, covered_at
 from ..observing.stack import Doubt, Stack, Weighted
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
-from .objective import objective
+from .objective import objective, tension
 from .result import FitResult, make_result
 from .search import Search
 from .start import first_minima, likely_velocity
@@ -92,6 +93,14 @@ class Problem(Search):
     def log_likelihood(self, weighted, x) -> np.ndarray:
         """See `Search`."""
         return weighted.log_likelihood(self.model.flux(self.parameters.full(x))[:, None])[:, 0]
+
+    def tension(self, minima) -> np.ndarray:
+        """See `Search`."""
+        names = self.parameters.space.names
+        if ALPHA.name not in names or not self.settings.assumes_alpha:
+            return super().tension(minima)
+        about = self.model, minima.weighted.projection, minima.found.x
+        return tension(self.parameters, *about, names.index(ALPHA.name))
 
     def doubted(self, weighted) -> bool:
         """See `Search`."""

@@ -318,7 +318,7 @@ def make_result(problem, minima, row, second_minimum=False, spread=None) -> FitR
         *unmodelled(stack, minima.weighted.take(row), star, residual, theta[parameters.velocity]),
         *([DOUBLE_LINED] if double_lined(problem, minima, row, continuum) else []),
         *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
-        *(alpha_assumed(space.names, theta) if problem.settings.assumes_alpha else []),
+        *(alpha_assumed(space.names, theta, minima.tension[row]) if problem.settings.assumes_alpha else []),
     ]
     return FitResult(
         labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},

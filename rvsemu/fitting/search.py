@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Minima:
     found : Minimum
     log_posterior : ndarray, shape (k,)
         Of the minimum, with the determinants of its covariance.
+    tension : ndarray, shape (k,)
+        By how many standard deviations the spectra want another [alpha/M] than the 0 that was assumed.
     """
 
     star: np.ndarray
@@ -47,6 +49,7 @@ class Minima:
     weighted: Any
     found: Minimum
     log_posterior: np.ndarray
+    tension: np.ndarray
 
     def best(self, star) -> int:
         """Row of the most probable minimum of a star."""
@@ -92,14 +95,19 @@ class Search(ABC):
         if self.doubted(found.weighted):  # taken at places that outliers had pulled at
             found = self._followed(found.star, found.found.x, _TOLERANCE)
         self._widen(found)
-        return found
+        return replace(found, tension=self.tension(found))
 
     def _followed(self, star, x, tolerance) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
         weighted = self.weighted(star, x)
         found = minimise(self.evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         likelihood = self.log_likelihood(weighted, found.x)
-        return Minima(star, x, weighted, found, likelihood + self.parameters.log_prior(found.x))
+        log_posterior = likelihood + self.parameters.log_prior(found.x)
+        return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)))
+
+    def tension(self, minima) -> np.ndarray:
+        """See `Minima`; 0 where nothing was assumed."""
+        return np.zeros(len(minima.at))
 
     def _widen(self, minima) -> None:
         """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.

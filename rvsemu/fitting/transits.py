@@ -272,4 +272,4 @@ class _Part:
             at[:, -1] = velocities
         cost, _, hessian = self.misfit(weighted)(np.arange(len(x)), at)
         found = Minimum(at, cost, hessian, np.ones(len(x), dtype=bool))
-        return Minima(np.arange(len(x)), start, weighted, found, -cost)
+        return Minima(np.arange(len(x)), start, weighted, found, -cost, np.zeros(len(x)))

@@ -62,6 +62,7 @@ ALPHA_ASSUMED = "alpha-assumed"
 VARIABLE_VELOCITY = "variable-velocity"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
+_WANTED = 3.0  # standard deviations by which a spectrum speaks against [alpha/M] = 0
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -82,7 +83,7 @@ FLAGS: dict[str, str] = {
     FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
-    ALPHA_ASSUMED: "[M/H] is below -0.3, where stars are often rich in alpha elements, and [alpha/M] = 0 was assumed.",
+    ALPHA_ASSUMED: "[alpha/M] = 0 was assumed; [M/H] is below -0.3, where most stars have more, or data want another.",
     VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
@@ -101,16 +102,24 @@ def describe(flags: Iterable[str]) -> list[str]:
     return [f"{flag}: {FLAGS[_name(flag)]}" for flag in flags]
 
 
-def alpha_assumed(names: Sequence[str], values: Sequence[float]) -> list[str]:
+def alpha_assumed(names: Sequence[str], values: Sequence[float], tension: float = 0.0) -> list[str]:
     """The flag of a star with these labels, if any, whose [alpha/M] was taken as 0 for want of a choice.
+
+    Parameters
+    ----------
+    names : sequence of str
+    values : sequence of float
+    tension : float
+        By how many standard deviations the spectrum wants another [alpha/M].
 
     Examples
     --------
     >>> from rvsemu.observing.flags import alpha_assumed
-    >>> alpha_assumed(("teff", "mh"), (5777.0, -1.0))
-    ['alpha-assumed']
+    >>> alpha_assumed(("teff", "mh"), (5777.0, -1.0)), alpha_assumed(("teff", "mh"), (5777.0, 0.1), tension=0.7)
+    (['alpha-assumed'], [])
     """
-    return [ALPHA_ASSUMED for name, value in zip(names, values, strict=False) if name == "mh" and value < _ALPHA_RICH]
+    poor = any(name == "mh" and value < _ALPHA_RICH for name, value in zip(names, values, strict=False))
+    return [ALPHA_ASSUMED] if poor or tension > _WANTED else []
 
 
 def to_bits(flags: Iterable[str]) -> int:
