@@ -3,13 +3,14 @@
     python validation/least_squares_coverage.py
 
 Simulated stars are spectra of the emulator, with noise of the correlation of the RVS, a continuum, and a radial
-velocity. Two draws of labels:
+velocity. Three draws of labels:
 
 interior  away from the bounds of all labels, where posteriors are nearly Gaussian
-prior     from the prior of the fit itself: uniform in all of the domain, Gaussian for the resolution, and for vmic
+prior     from the prior of the fit itself: uniform in all of the domain, [alpha/M] 0, Gaussian for the resolution, and for vmic
           about what Teff, log g and [M/H] let expect
+wide      as prior, but with [alpha/M] of any value, which is fitted, too; at one signal to noise
 
-Both are fitted twice, with ``errors="gaussian"`` and with ``errors="sampled"``; measured are the true labels within the
+All are fitted twice, with ``errors="gaussian"`` and with ``errors="sampled"``; measured are the true labels within the
 intervals of 68 and 95 %, the RMS of the pulls, and the fits that end in a wrong minimum. Makes
 ``docs/_generated/coverage_least_squares.rst`` and ``.csv``; ``coverage.py`` samples as well. Takes half an hour of one
 core.
@@ -26,7 +27,7 @@ import rvsemu
 from rvsemu.fitting import fit_many
 
 TABLES = Path(__file__).resolve().parents[1] / "docs" / "_generated"
-SNRS = (20, 50, 100, 300)
+SNRS = {"interior": (20, 50, 100, 300), "prior": (20, 50, 100, 300), "wide": (100,)}
 LEVELS = (68.0, 95.0)
 ERRORS = {"gaussian": 1000, "sampled": 300}  # stars for each signal to noise
 TITLES = {
@@ -34,8 +35,11 @@ TITLES = {
     ("interior", "sampled"): "Labels drawn from the interior, sampled errors",
     ("prior", "gaussian"): "Labels drawn from the prior, Gaussian errors",
     ("prior", "sampled"): "Labels drawn from the prior, sampled errors",
+    ("wide", "gaussian"): "Labels drawn from the wide box, [alpha/M] free, Gaussian errors",
+    ("wide", "sampled"): "Labels drawn from the wide box, [alpha/M] free, sampled errors",
 }
-INTERIOR = {  # most stars with RVS spectra; slower than 20 km/s the instrument hides the rotation
+RANGES: dict[str, dict] = {"prior": {}, "wide": {"alpha": (-0.2, 0.6)}}
+RANGES["interior"] = {  # most stars with RVS spectra; slower than 20 km/s the instrument hides the rotation
     "teff": (4800.0, 7000.0),
     "logg": (3.0, 4.5),
     "vsini": (20.0, 60.0),
@@ -45,13 +49,15 @@ INTERIOR = {  # most stars with RVS spectra; slower than 20 km/s the instrument 
 
 def coverage(emulator, kind, errors, snr, count, seed):
     """Rows of (label, share within the 68 % interval, within 95 %, RMS of the pulls, share at a bound)."""
-    rng = np.random.default_rng([seed, snr, kind == "prior"])
-    truth = draw_labels(emulator, rng, count, **(INTERIOR if kind == "interior" else {}))
+    rng = np.random.default_rng([seed, snr, list(RANGES).index(kind)])
+    truth = draw_labels(emulator, rng, count, **RANGES[kind])
     stars = [
         observed(simulate(emulator, rng, snr, **dict(zip(truth, row, strict=True))), snr)
         for row in zip(*truth.values(), strict=True)
     ]
-    results = fit_many(stars, emulator=emulator, model_error=None, radial_velocity=(-100.0, 100.0), errors=errors)
+    settings = {"model_error": None, "radial_velocity": (-100.0, 100.0), "errors": errors}
+    settings |= {"fixed": {"alpha": "free"}} if kind == "wide" else {}
+    results = fit_many(stars, emulator=emulator, **settings)
     intervals = [[r.interval(level / 100) for r in results] for level in LEVELS]
     rows = []
     for name in results[0].free_names:
@@ -68,10 +74,10 @@ def _within(truth, intervals, name):
     return (low <= truth) & (truth <= high)
 
 
-def table(title, columns, stars) -> list[str]:
+def table(title, columns, stars, snrs) -> list[str]:
     """Lines of a table: a row for each label, a column for each signal to noise."""
     lines = [f".. list-table:: {title}: {stars} stars at each signal to noise"]
-    lines += ["   :header-rows: 1", "", "   * - S/N", *(f"     - {snr}" for snr in SNRS)]
+    lines += ["   :header-rows: 1", "", "   * - S/N", *(f"     - {snr}" for snr in snrs)]
     for name, cells in columns.items():
         lines.append(f"   * - {name}")
         lines += [f"     - {' / '.join(f'{x:.1f}' for x in cell[:2])}" for cell in cells]
@@ -89,7 +95,7 @@ def main(arguments=None):
     lines, records = [], []
     for (kind, errors), title in TITLES.items():
         columns, stars = {}, options.stars or ERRORS[errors]
-        for snr in SNRS:
+        for snr in SNRS[kind]:
             rows, lost = coverage(emulator, kind, errors, snr, stars, options.seed)
             for name, *values in rows:
                 columns.setdefault(name, []).append(values)
@@ -97,7 +103,7 @@ def main(arguments=None):
             shown = [f"{n} {a:.1f} {b:.1f} {p:.2f}" for n, a, b, p, _ in rows]
             print(kind, errors, snr, shown, f"lost {lost:.1f} %", flush=True)
             columns.setdefault("in a wrong minimum (%)", []).append([lost])
-        lines += table(title, columns, stars)
+        lines += table(title, columns, stars, SNRS[kind])
     (options.tables / "coverage_least_squares.rst").write_text("\n".join(lines), encoding="utf-8")
     with open(options.tables / "coverage_least_squares.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

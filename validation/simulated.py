@@ -11,7 +11,7 @@ from scipy.linalg import cholesky_banded
 from scipy.stats import truncnorm
 
 from rvsemu._compat import Spectrum
-from rvsemu.emulator import Emulator
+from rvsemu.emulator import ALPHA, Emulator
 from rvsemu.fitting import DEFAULT_PRIORS, Microturbulence
 from rvsemu.observing import MODEL_ERRORS, RVS_NOISE_CORRELATION
 from rvsemu.observing.correlation import correlation_band
@@ -29,13 +29,24 @@ def exact(emulator: Emulator) -> Emulator:
 
 
 def draw_labels(emulator, rng, count, velocities=(-30.0, 30.0), **ranges) -> dict[str, np.ndarray]:
-    """Labels and radial velocities of `count` stars, uniform in their ranges.
+    """Labels and radial velocities of `count` stars, uniform in their ranges as far as these are in the domain.
 
     Resolution and microturbulence come from their default priors, the latter once the labels that it depends on are
-    known; `ranges` narrows the range of any other label.
+    known, and [alpha/M] is 0; `ranges` narrows the range of any other label, or gives that of [alpha/M].
     """
-    out = dict.fromkeys(emulator.labels.names)
-    for label in sorted(emulator.labels.labels, key=lambda x: isinstance(DEFAULT_PRIORS.get(x.name), Microturbulence)):
+    ranges, found = {ALPHA.name: (0.0, 0.0)} | ranges, []
+    while sum(map(len, found)) < count:
+        labels = _draw(emulator.labels.labels, rng, count, ranges)
+        found.append(labels[emulator.labels.inside(labels)])
+    out = dict(zip(emulator.labels.names, np.concatenate(found)[:count].T, strict=True))
+    out["radial_velocity"] = rng.uniform(*velocities, count)
+    return out
+
+
+def _draw(labels, rng, count, ranges) -> np.ndarray:
+    """Labels (count, n_labels) in their ranges."""
+    out = {label.name: np.empty(count) for label in labels}
+    for label in sorted(labels, key=lambda x: isinstance(DEFAULT_PRIORS.get(x.name), Microturbulence)):
         low, high = ranges.get(label.name, (label.lower, label.upper))
         prior = None if label.name in ranges else DEFAULT_PRIORS.get(label.name)
         if isinstance(prior, Microturbulence):
@@ -46,8 +57,7 @@ def draw_labels(emulator, rng, count, velocities=(-30.0, 30.0), **ranges) -> dic
             out[label.name] = truncnorm.rvs(*limits, mean, sigma, size=count, random_state=rng)
         else:
             out[label.name] = rng.uniform(low, high, count)
-    out["radial_velocity"] = rng.uniform(*velocities, count)
-    return out
+    return np.stack(list(out.values()), axis=1)
 
 
 def correlated(rng, correlation=RVS_NOISE_CORRELATION) -> np.ndarray:
