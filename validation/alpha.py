@@ -1,9 +1,10 @@
-"""What do labels become where stars are rich in alpha elements, poor in metals or giants, and [alpha/M] is held at 0?
+"""What do labels become where stars are rich in alpha elements, poor in metals or giants?
 
-    python validation/alpha.py [--snr 100] [--most 60] [--rst FILE] PART.h5 [PART.h5 ...]
+    python validation/alpha.py [--free] [--snr 100] [--most 60] [--rst FILE] [--library LIBRARY]
 
-Fits spectra of SYNSPEC with labels of the wide box (``library/parts``) as if they were Gaia's, with the defaults of
-`rvsemu.fit`, and compares. Spectra in which lines of CN are too weak are left out. Takes some minutes.
+Fits spectra of SYNSPEC as if they were Gaia's, of stars that the training of the emulator kept for validation, with the
+defaults of `rvsemu.fit`, which hold [alpha/M] at 0, or with [alpha/M] free (``--free``), and compares. Takes some
+minutes.
 """
 
 import argparse
@@ -17,35 +18,53 @@ import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.fitting import fit_many
 from rvsemu.library import Library
-from rvsemu.training.draws import PAPER_WAVELENGTH
+from rvsemu.library.merging import open_library
+from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 
 VSINI, RESOLUTION = 4.0, 11700.0
 COOL, HOT = 4000.0, 7500.0  # K: what the RVS sees most of, where metals have lines
 METALS = ((0.2, -0.5), (-0.5, -1.0), (-1.0, -1.5), (-1.5, -2.5))
 ALPHA = ((-0.1, 0.1), (0.1, 0.3), (0.3, 0.6))
 GIANTS = {"log g ≥ 2": (2.0, 5.0), "log g < 2": (0.0, 2.0)}
-HEAD = ["[M/H]", "[alpha/M]", "log g", "stars", "Teff (K)", "log g (dex)", "[M/H] (dex)", "beyond 3 errors, no flag"]
+LABELS = {
+    "teff": ("Teff (K)", 0),
+    "logg": ("log g (dex)", 2),
+    "mh": ("[M/H] (dex)", 2),
+    "alpha": ("[alpha/M] (dex)", 2),
+}
+HEAD = ["[M/H]", "[alpha/M]", "log g", "stars"]
+LIBRARY = Path(__file__).parents[1] / "library" / "default.txt"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="+", metavar="PART.h5")
+    parser.add_argument("--free", action="store_true", help="fit [alpha/M], too")
     parser.add_argument("--snr", type=float, default=100.0)
     parser.add_argument("--most", type=int, default=60, help="stars of a row (default: 60)")
     parser.add_argument("--rst", type=Path, help="write the table to this file")
+    parser.add_argument("--library", default=LIBRARY, help="of the emulator (default: library/default.txt)")
     options = parser.parse_args()
-    stars = [star for path in options.parts for star in spectra(Library.load(path), options.snr)]
-    rows = list(table(stars, options.most))
+    labels = [name for name in LABELS if options.free or name != "alpha"]
+    head = [*HEAD, *(LABELS[name][0] for name in labels), "beyond 3 errors", "and no flag"]
+    rows = list(table(list(spectra(held_out(options.library), options.snr)), options.most, labels))
     if options.rst:
-        options.rst.write_text(rst(HEAD, rows), encoding="utf-8")
-    for row in [HEAD, *rows]:
+        options.rst.write_text(rst(head, rows), encoding="utf-8")
+    for row in [head, *rows]:
         print("".join(f"{cell:>18}" for cell in row))
+
+
+def held_out(path) -> Library:
+    """Stars that the emulator was not trained on."""
+    library, info = open_library(path), rvsemu.shipped().info
+    if info["library"]["fingerprint"] != library.fingerprint():
+        raise SystemExit(f"{path} is not what the emulator was trained on.")
+    return library.subset(split_library(library, info["settings"]["validation"], info["seed"]))
 
 
 def spectra(library, snr):
     """(labels by name, a function that makes the spectrum) of the stars of a library."""
     broadener = library.broadener(PAPER_WAVELENGTH)
-    for row in np.flatnonzero(~library.weak_cyanogen):
+    for row in range(len(library)):
         labels = dict(zip(library.names, library.labels[row].tolist(), strict=True))
         if COOL <= labels["teff"] < HOT:
             yield labels, lambda row=row: observed(library, broadener, row, snr)
@@ -63,7 +82,7 @@ def observed(library, broadener, row, snr):
     return rvsemu.simulate(star, signal_to_noise=snr, seed=row)
 
 
-def table(stars, most):
+def table(stars, most, names):
     """Rows: median differences and their scatter, found - true, and how many are wrong without a flag."""
     for high, low in METALS:
         for least, greatest in ALPHA:
@@ -77,22 +96,23 @@ def table(stars, most):
                 ][:most]
                 if len(some) >= 5:
                     metals = f"{low} to {high}", f"{least} to {greatest}"
-                    yield [*metals, name, f"{len(some)}", *compared(some)]
+                    yield [*metals, name, f"{len(some)}", *compared(some, names)]
 
 
-def compared(some):
+def compared(some, names):
     """Cells of the table for stars and their spectra."""
-    names = ("teff", "logg", "mh")
     truth = np.array([[labels[name] for name in names] for labels, _ in some])
-    results = list(fit_many([spectrum for _, spectrum in some]))
+    free = {"fixed": {"alpha": "free"}} if "alpha" in names else {}
+    results = list(fit_many([spectrum for _, spectrum in some], **free))
     away = np.array([[found.labels[name].value for name in names] for found in results]) - truth
     errors = np.array([[found.errors[name].value for name in names] for found in results])
-    wrong = np.any(np.abs(away) > 3 * errors, axis=1)
-    silent = np.array([not found.flags for found in results])
-    for column, digits in zip(away.T, (0, 2, 2), strict=True):
+    for name, column in zip(names, away.T, strict=True):
         low, middle, high = np.percentile(column, [16, 50, 84])
+        digits = LABELS[name][1]
         yield f"{middle:+.{digits}f} ± {(high - low) / 2:.{digits}f}"
-    yield f"{np.sum(wrong & silent)} of {len(some)}"
+    wrong = np.any(np.abs(away) > 3 * errors, axis=1)
+    yield f"{np.sum(wrong)}"
+    yield f"{np.sum(wrong & [not found.flags for found in results])}"
 
 
 if __name__ == "__main__":

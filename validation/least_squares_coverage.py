@@ -6,8 +6,8 @@ Simulated stars are spectra of the emulator, with noise of the correlation of th
 velocity. Three draws of labels:
 
 interior  away from the bounds of all labels, where posteriors are nearly Gaussian
-prior     from the prior of the fit itself: uniform in all of the domain, [alpha/M] 0, Gaussian for the resolution, and for vmic
-          about what Teff, log g and [M/H] let expect
+prior     from the prior of the fit itself: uniform in all of the domain, Gaussian for the resolution, and for vmic
+          about what Teff, log g and [M/H] let expect; [alpha/M] is 0, and known to be
 wide      as prior, but with [alpha/M] of any value, which is fitted, too; at one signal to noise
 
 All are fitted twice, with ``errors="gaussian"`` and with ``errors="sampled"``; measured are the true labels within the
