@@ -16,6 +16,7 @@ from synthesis_fixtures import SETTINGS, workspace
 from rvsemu.cli import main
 from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
+from rvsemu.library.cyanogen import WEAK_CYANOGEN
 from rvsemu.library.synthesis import BOXES, Settings, build, status, synthesize
 from rvsemu.library.synthesis.journal import Journal
 
@@ -67,9 +68,18 @@ def test_a_library_with_alpha_in_two_pieces(tmp_path, space):
     settings = replace(BOXES["wide"], low=8530.0, high=8560.0, teff=(3800.0, 15000.0))
     whole = build(tmp_path / "l.h5", 8, settings, workspace=space, progress=False)
     assert whole.names == ("teff", "logg", "mh", "alpha", "vmic")
-    piece = build(tmp_path / "p.h5", 8, settings, workspace=space, first=5, progress=False)
-    assert piece.index.tolist() == [5, 6, 7]
-    np.testing.assert_array_equal(piece.labels, whole.labels[5:])
+    some = [0, 1, 3, 4]
+    whole.subset(some).save(tmp_path / "some.h5")
+    piece = build(tmp_path / "p.h5", 8, settings, workspace=space, without=[tmp_path / "some.h5"], progress=False)
+    assert piece.index.tolist() == [2, 5, 6, 7]
+    np.testing.assert_array_equal(piece.labels, np.delete(whole.labels, some, axis=0))
+    weak = replace(whole, info={**whole.info, "cyanogen": WEAK_CYANOGEN})
+    weak.save(tmp_path / "weak.h5")
+    ours = build(tmp_path / "w.h5", 8, settings, workspace=space, without=[tmp_path / "weak.h5"], progress=False)
+    assert 0 < len(ours) < 8 and ours.index.tolist() == np.flatnonzero(weak.weak_cyanogen).tolist()
+    build(tmp_path / "four.h5", 2, SETTINGS, workspace=space, progress=False)
+    with pytest.raises(SynthesisError, match="without: .*four.h5 has the labels teff, logg, mh, vmic, not teff"):
+        build(tmp_path / "x.h5", 8, settings, workspace=space, without=[tmp_path / "four.h5"], progress=False)
     for words in ("plain and [alpha/Fe] = +0.4", "4800 K where", "alpha 10^[alpha/M]"):
         assert any(words in text for text in whole.info.values())
     made = synthesize(whole.labels[3], settings, space)
@@ -211,8 +221,6 @@ def test_a_compact_copy_does_not_grow(tmp_path, space):
 def test_bad_arguments(tmp_path, space):
     with pytest.raises(SynthesisError, match="n=0"):
         build(tmp_path / "l.h5", 0, SETTINGS, workspace=space, progress=False)
-    with pytest.raises(SynthesisError, match=r"first=4: give a place in the sequence, from 0 to 3 \(n=4\)"):
-        build(tmp_path / "l.h5", 4, SETTINGS, workspace=space, first=4, progress=False)
     with pytest.raises(SynthesisError, match="'vsini' is unknown"):
         build(tmp_path / "l.h5", 4, SETTINGS, workspace=space, progress=False, within={"vsini": (0, 1)})
     with pytest.raises(SynthesisError, match="does not exist"):
@@ -249,7 +257,7 @@ def test_run_and_status(tmp_path, monkeypatch, capsys):
     assert "4 spectra" in capsys.readouterr().out
     assert main(["synthesize", "status", path]) == 0
     said = capsys.readouterr().out
-    assert main(["synthesize", "run", "--n", "6", "--first", "5", "--box", "wide", "-o", path, "--quiet"]) == 2
+    assert main(["synthesize", "run", "--n", "6", "--box", "wide", "-o", path, "--quiet"]) == 2
     assert "alpha (-0.2, 0.6) instead of None" in capsys.readouterr().err
     assert main(["synthesize", "status", path]) == 0
     said = capsys.readouterr().out

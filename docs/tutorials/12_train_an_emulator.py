@@ -139,7 +139,7 @@ folder.cleanup()
 #
 # .. code-block:: sh
 #
-#    rvsemu train --library library/rvs_library.h5 --recipe default -o emulator.h5
+#    rvsemu train --library library/default.txt --recipe default -o emulator.h5
 #    rvsemu info emulator.h5
 #
 # :doc:`../training` has the stages in detail, and :doc:`../model` what the shipped

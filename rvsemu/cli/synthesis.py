@@ -48,9 +48,6 @@ def _add_run(actions):
     parser.add_argument(
         "--cool-fraction", type=real(0, 1), metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
     )
-    parser.add_argument(
-        "--first", type=whole(0), default=0, metavar="I", help="leave out the sequence before this place (default: 0)"
-    )
     parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="spectra at a time (default: one per core)")
     parser.add_argument("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
     parser.add_argument(
@@ -61,6 +58,8 @@ def _add_run(actions):
         metavar="LABEL=LOW,HIGH",
         help="only those of the sequence inside, e.g. teff=3600,5000",
     )
+    text = "leave out what these libraries have: of a sequence in pieces, what is missing"
+    parser.add_argument("--without", nargs="+", default=[], metavar="FILE", help=text)
     parser.add_argument("--retry", action="store_true", help="try failed spectra again")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_workspace_options(parser)
@@ -99,8 +98,8 @@ def _run(options):
             workspace=workspace,
             jobs=options.jobs,
             dask=options.dask,
-            first=options.first,
             within=dict(options.within),
+            without=options.without,
             retry=options.retry,
             progress=not options.quiet,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ..._workers import cores, dask_executor
 from ...emulator.regions import to_json
 from ...errors import SynthesisError
-from ..cyanogen import RIGHT_CYANOGEN
+from ..cyanogen import RIGHT_CYANOGEN, weak_spectra
 from ..model import Library
 from .engine import Failure
 from .journal import Journal
@@ -26,6 +28,7 @@ from .workspace import Workspace
 __all__ = ["build", "status"]
 
 _MERGE_EVERY = 500  # spectra; rewriting a library of 5000 takes half a minute
+_SAME = 1e-5  # of the range of each label
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ def build(
     workspace: Workspace | None = None,
     jobs: int | None = None,
     dask: str | None = None,
-    first: int = 0,
     within: dict[str, tuple[float, float]] | None = None,
+    without: Sequence[str | Path] = (),
     retry: bool = False,
     progress: bool = True,
 ) -> Library:
@@ -74,10 +77,11 @@ def build(
     dask : str, optional
         Address of a Dask scheduler, instead of this machine's cores. Its workers need the workspace in the same
         folder.
-    first : int
-        Leave out the labels before this one of the sequence: another file has their spectra.
     within : dict, optional
         Only the labels of the sequence inside these limits: ``{"teff": (3600, 5000)}``.
+    without : sequence of path
+        Library files: leave out the labels of the sequence that have a spectrum there, unless its lines of CN are too
+        weak (see `Library.weak_cyanogen`).
     retry : bool
         Try the spectra again that failed.
     progress : bool
@@ -98,7 +102,9 @@ def build(
         journal.merge()
         settings = _agreed(journal, settings)
         journal.begin(provenance(settings, workspace))
-        wanted = _wanted(settings, settings.draws(_checked(n, first), workspace.structures), first, within or {})
+        draws = settings.draws(_checked(n), workspace.structures)
+        chosen = _inside(settings.names, draws, within or {}) & ~_had(settings.names, draws, without)
+        wanted = [(i, draws[i]) for i in np.flatnonzero(chosen).tolist()]
         done = journal.done(including_failures=not retry)
         todo = [(i, labels) for i, labels in wanted if i not in done]
         try:
@@ -145,24 +151,35 @@ def _agreed(journal, settings) -> Settings:
     return found
 
 
-def _checked(n, first) -> int:
+def _checked(n) -> int:
     """`n`, if it is one."""
     if n < 1:
         raise SynthesisError(f"n={n}: give the number of spectra, at least 1.")
-    if not 0 <= first < n:
-        raise SynthesisError(f"first={first}: give a place in the sequence, from 0 to {n - 1} (n={n}).")
     return n
 
 
-def _wanted(settings, draws, first, within) -> list:
-    """(index, labels) of what is asked for."""
-    wanted = np.arange(len(draws)) >= first
+def _inside(names, draws, within) -> np.ndarray:
+    """Which of the draws are inside the limits of some labels."""
+    inside = np.ones(len(draws), dtype=bool)
     for name, (low, high) in within.items():
-        if name not in settings.names:
-            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(settings.names)}.")
-        values = draws[:, settings.names.index(name)]
-        wanted &= (low <= values) & (values <= high)
-    return [(i, draws[i]) for i in np.flatnonzero(wanted).tolist()]
+        if name not in names:
+            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(names)}.")
+        values = draws[:, names.index(name)]
+        inside &= (low <= values) & (values <= high)
+    return inside
+
+
+def _had(names, draws, files) -> np.ndarray:
+    """Which of the draws have a spectrum in one of some library files."""
+    had = np.zeros(len(draws), dtype=bool)
+    for file in files:
+        found = Library.peek(file)
+        if found["names"] != names:
+            raise SynthesisError(f"without: {file} has the labels {', '.join(found['names'])}, not {', '.join(names)}.")
+        right = found["labels"][~weak_spectra(found["info"], names, found["labels"])]
+        if len(right):
+            had |= cKDTree(right / np.ptp(draws, axis=0)).query(draws / np.ptp(draws, axis=0))[0] < _SAME
+    return had
 
 
 @contextmanager
