@@ -236,7 +236,7 @@ def _done(tasks: list[Task], executor: Executor, folder: Path, progress: bool) -
 
     running: set[Future] = {executor.submit(work, task) for task in tasks}
     parts = parts_of(folder)
-    with tqdm(unit="spectrum", initial=_count(parts), disable=not progress, dynamic_ncols=True) as bar:
+    with tqdm(unit=" spectra", initial=_count(parts), disable=not progress, dynamic_ncols=True) as bar:
         while running:
             finished, running = wait(running, timeout=_PAUSE, return_when=FIRST_COMPLETED)
             for future in finished:

@@ -172,7 +172,7 @@ def _fetched(source_ids, folder, archive, progress) -> dict[int, list[Record]]:
 
     product, found = archive.product, {}
     quiet = not progress or len(source_ids) <= product.chunk
-    with tqdm(total=len(source_ids), desc="fetch", unit="star", disable=quiet) as bar:
+    with tqdm(total=len(source_ids), desc="fetch", unit=" stars", disable=quiet) as bar:
         for first in range(0, len(source_ids), product.chunk):
             chunk = source_ids[first : first + product.chunk]
             for source_id, records, complete in archive.sources(chunk):

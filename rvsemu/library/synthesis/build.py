@@ -206,7 +206,7 @@ def _compute(todo, executor, width, arguments, journal, progress):
     from tqdm import tqdm
 
     remaining, running = iter(todo), set()
-    with tqdm(total=len(todo), unit="spectrum", disable=not progress, smoothing=0.05, dynamic_ncols=True) as bar:
+    with tqdm(total=len(todo), unit=" spectra", disable=not progress, smoothing=0.05, dynamic_ncols=True) as bar:
         failures = 0
         while True:
             for job in remaining:
