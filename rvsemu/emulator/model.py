@@ -324,20 +324,20 @@ def generate(
     Parameters
     ----------
     teff : float, array or Quantity
-        Effective temperature, K (3600-15000).
+        Effective temperature, K (3500-15000).
     logg : float, array or Quantity
-        Surface gravity, log10 of cm/s2 (2-5).
+        Surface gravity, log10 of cm/s2 (0-5; the lowest depends on `teff`).
     vsini : float, array or Quantity
         Projected equatorial rotational velocity, km/s (0-300).
     mh : float, array or Quantity
-        Metallicity [M/H], dex (-1.5-1.5).
+        Metallicity [M/H], dex (-2.5-1.5).
     vmic : float, array or Quantity
         Microturbulent velocity, km/s (0-4).
     resolution : float, array or Quantity
         Resolving power lambda / FWHM (5000-14500).
     alpha : float, array or Quantity
-        [alpha/M], dex: O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond what [M/H] makes of them. Emulators without this label
-        have 0, and take nothing else.
+        [alpha/M], dex (-0.2-0.6): O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond what [M/H] makes of them. Emulators without
+        this label have 0, and take nothing else.
     wavelength : array or Quantity, optional
         Where to evaluate (floats: Angstrom), within the emulator's range. Default: its own grid,
         4000 points from 8400.0 to 8799.9 A in air.
