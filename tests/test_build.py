@@ -324,6 +324,22 @@ def test_interrupted_run(tmp_path, monkeypatch, capsys):
     assert Library.load(path).index.tolist() == list(range(6))
 
 
+def test_spectra_that_improve_a_library(tmp_path, monkeypatch, capsys):
+    """Some of those that it lacks; the same command has nothing to add."""
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    space, had, more = workspace(tmp_path / "cache"), str(tmp_path / "l.h5"), str(tmp_path / "more.h5")
+    build(had, 20, SETTINGS, workspace=space, progress=False)
+    build(more, 1, SETTINGS, workspace=space, progress=False)
+    command = ["synthesize", "run", "--n", "40", "--most", "3", "--quiet", "-o", more, "--without", had, "--improve"]
+    for _ in range(2):
+        assert main([*command, had]) == 0
+        found = Library.load(more).index.tolist()
+        assert len(found) == 4 and min(found[1:]) >= 20
+    (tmp_path / "list.txt").write_text("no.h5")
+    assert main([*command, str(tmp_path / "list.txt")]) == 2
+    assert "no.h5" in capsys.readouterr().err
+
+
 def test_a_run_that_cannot_begin_leaves_nothing(tmp_path, space):
     for arguments, options in (((0,), {}), ((4,), {"within": {"vsini": (0, 1)}})):
         with pytest.raises(SynthesisError):

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from training_fixtures import INTRINSIC
 
 from rvsemu.emulator.regions import Region, to_json
+from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
+from rvsemu.training.acquisition import neediest
 from rvsemu.training.interpolation import LibraryInterpolator
 from rvsemu.training.structures import structure_features
 
@@ -73,6 +76,38 @@ def test_leave_one_out_is_leaving_one_out():
         predicted = kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], flux[others])
         rms = np.sqrt(np.mean((flux[i] - predicted) ** 2))
         assert interpolator.leave_one_out[i] == pytest.approx(rms, rel=1e-4)
+
+
+def with_a_hole(n=200):
+    """A library with few spectra of cool stars rich in metals."""
+    library = smooth_library(n)
+    hole = (library.labels[:, 0] < 5500) & (library.labels[:, 2] > 0)
+    return library.subset(~hole | (np.arange(n) % 10 == 0))
+
+
+def test_expected_error_is_that_of_spectra_not_seen():
+    """In size, for most, and in where it is large; in a hole nothing nearby says how large."""
+    interpolator = LibraryInterpolator(with_a_hole(), evaluations=60)
+    labels = np.random.default_rng(2).uniform([4100, 2.1, -1.4, 0.2], [8900, 4.9, 1.4, 3.8], (500, 4))
+    error = np.sqrt(np.mean((interpolator(labels) - smooth_flux(labels)) ** 2, axis=1))
+    expected = interpolator.expected_error(labels)
+    assert 0.5 < np.median(error / expected) < 2
+    assert spearmanr(error, expected).statistic > 0.6
+    hole = (labels[:, 0] < 5500) & (labels[:, 2] > 0)
+    assert np.median(expected[hole]) > 1.5 * np.median(expected[~hole])
+
+
+def test_next_spectra_are_chosen_where_errors_are_large():
+    library = with_a_hole()
+    labels = np.random.default_rng(3).uniform([4000, 2, -1.5, 0], [9000, 5, 1.5, 4], (600, 4))
+    rows = neediest(library, INTRINSIC, labels, 60)
+    assert len(set(rows.tolist())) == 60 and np.all(np.diff(rows) > 0)
+    np.testing.assert_array_equal(neediest(library, INTRINSIC[::-1], labels[:, ::-1], 60), rows)
+    error = LibraryInterpolator(library).expected_error(labels)
+    assert np.mean(error[rows] ** 2) > 1.5 * np.mean(error**2)
+    np.testing.assert_array_equal(neediest(library, INTRINSIC, labels[:9], 60), np.arange(9))
+    with pytest.raises(LibraryFileError, match="labels teff, logg, mh, vmic, not teff, logg"):
+        neediest(library, ("teff", "logg"), labels, 60)
 
 
 def test_scales_can_be_used_again():

@@ -60,6 +60,9 @@ def _add_run(actions):
     )
     text = "leave out what these libraries have: of a sequence in pieces, what is missing"
     parser.add_argument("--without", nargs="+", default=[], metavar="FILE", help=text)
+    text = "of what is left, only some: where interpolation in this library is expected to be worst"
+    parser.add_argument("--improve", metavar="LIBRARY", help=text)
+    parser.add_argument("--most", type=whole(1), default=500, metavar="M", help="spectra with --improve (default: 500)")
     parser.add_argument("--retry", action="store_true", help="try failed spectra again")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     _add_workspace_options(parser)
@@ -100,6 +103,7 @@ def _run(options):
             dask=options.dask,
             within=dict(options.within),
             without=options.without,
+            choose=_choice(options),
             retry=options.retry,
             progress=not options.quiet,
         )
@@ -109,6 +113,17 @@ def _run(options):
     if library.failures:
         print(f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'")
     return 0
+
+
+def _choice(options):
+    """Function that chooses labels for ``--improve``, or None."""
+    if options.improve is None:
+        return None
+    from ..library.merging import open_library
+    from ..training.acquisition import neediest
+
+    library = open_library(options.improve)
+    return lambda names, labels: neediest(library, names, labels, options.most, progress=not options.quiet)
 
 
 def _settings(options):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
@@ -28,6 +28,7 @@ _START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmi
 _START_NOISE = 4e-6
 _WITH_STRUCTURES = (2.0, 7.0, 100.0, 7.0, 8.0, 15.0, 8.0, 200.0, 8.0, 8.5, 15.0, 15.5, 26.0, 200.0, 1.5e-7)
 """The same, noise included, where the features of the structures are known: they take over from log g."""
+_NEAR = 20  # spectra whose errors say how large those of a place are
 _STEP, _GROWTH = 0.4, 1.3
 """Of the logarithm of a length scale in the search, and its factor after a success; after a failure it is halved."""
 
@@ -99,9 +100,9 @@ class LibraryInterpolator:
             some = np.random.default_rng(0).permutation(len(library))[:_SEARCHED]
             scales = self._search(self._x[some], coefficients[some], evaluations, progress)
         self.scales = np.asarray(scales, dtype=float)
-        kernel = self._kernel(self._x, self.scales)
-        self._weights = cho_solve(cho_factor(kernel, lower=True), coefficients)
-        residual = self._leave_one_out(kernel, coefficients)
+        self._factor = cho_factor(self._kernel(self._x, self.scales), lower=True)
+        self._weights = cho_solve(self._factor, coefficients)
+        residual, self._alone = self._leave_one_out(self._factor, coefficients)
         self.leave_one_out = np.sqrt(np.sum(residual**2, axis=1) / flux.shape[1])
 
     @staticmethod
@@ -110,10 +111,12 @@ class LibraryInterpolator:
         return _matern(x, x) + scales[-1] * np.eye(len(x))
 
     @staticmethod
-    def _leave_one_out(kernel, coefficients):
-        """Rasmussen & Williams (2006), eq. 5.12: errors without refitting."""
-        inverse = cho_solve(cho_factor(kernel, lower=True), np.eye(len(kernel)))
-        return (inverse @ coefficients) / np.diag(inverse)[:, None]
+    def _leave_one_out(factor, coefficients):
+        """Rasmussen & Williams (2006), eq. 5.12: errors (n, k) without refitting, and their variances (n,) in units of
+        that of the process."""
+        inverse = cho_solve(factor, np.eye(len(coefficients)))
+        variance = 1.0 / np.diag(inverse)
+        return (inverse @ coefficients) * variance[:, None], variance
 
     def _search(self, x, coefficients, evaluations, progress):
         start = _start(x.shape[1])
@@ -124,7 +127,8 @@ class LibraryInterpolator:
             def loss(logarithms):
                 bar.update(1)
                 scales = np.exp(np.clip(logarithms, -16, 6))
-                error = np.sum(self._leave_one_out(self._kernel(x, scales), coefficients) ** 2, axis=1)
+                factor = cho_factor(self._kernel(x, scales), lower=True)
+                error = np.sum(self._leave_one_out(factor, coefficients)[0] ** 2, axis=1)
                 return np.mean(np.log(error + 1e-2))
 
             found = _lowest(loss, np.log(start), evaluations)
@@ -135,6 +139,20 @@ class LibraryInterpolator:
         x = (_features(self._library, np.atleast_2d(labels)) - self._center) / self._spread
         kernel = _matern(x / self.scales[:-1], self._x / self.scales[:-1])
         return self._mean + (kernel @ self._weights) @ self._basis
+
+    def expected_error(self, labels: ArrayLike) -> np.ndarray:
+        """RMS error (n,) of the flux to be expected at labels (n, n_labels), in the library's order and units.
+
+        The process knows how its variance depends on the distance to spectra that it has, by the same factor
+        everywhere; here the factor is that of the spectra nearby, each left out in turn.
+        """
+        x = (_features(self._library, np.atleast_2d(labels)) - self._center) / self._spread
+        kernel = _matern(x / self.scales[:-1], self._x / self.scales[:-1])
+        white = solve_triangular(self._factor[0], kernel.T, lower=True)
+        variance = np.maximum(1.0 + self.scales[-1] - np.sum(white**2, axis=0), self.scales[-1])
+        nearest = np.argsort(-kernel, axis=1)[:, :_NEAR]
+        level = np.mean((self.leave_one_out**2 / self._alone)[nearest], axis=1)
+        return np.sqrt(variance * level)
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n, n_labels) as `Library.draw` has them, and their flux."""

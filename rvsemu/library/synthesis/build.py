@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +53,7 @@ def build(
     dask: str | None = None,
     within: dict[str, tuple[float, float]] | None = None,
     without: Sequence[str | Path] = (),
+    choose: Callable[[tuple[str, ...], np.ndarray], np.ndarray] | None = None,
     retry: bool = False,
     progress: bool = True,
 ) -> Library:
@@ -82,6 +83,9 @@ def build(
     without : sequence of path
         Library files: leave out the labels of the sequence that have a spectrum there, unless its lines of CN are too
         weak (see `Library.weak_cyanogen`).
+    choose : callable, optional
+        Called with the names of the labels and those (k, n_labels) that are left, gives the rows of those to compute,
+        the same each time: see `rvsemu.training.acquisition.neediest`.
     retry : bool
         Try the spectra again that failed.
     progress : bool
@@ -104,7 +108,9 @@ def build(
         journal.begin(provenance(settings, workspace))
         draws = settings.draws(_checked(n), workspace.structures)
         chosen = _inside(settings.names, draws, within or {}) & ~_had(settings.names, draws, without)
-        wanted = [(i, draws[i]) for i in np.flatnonzero(chosen).tolist()]
+        rows = np.flatnonzero(chosen)
+        rows = rows if choose is None else rows[choose(settings.names, draws[rows])]
+        wanted = [(i, draws[i]) for i in rows.tolist()]
         done = journal.done(including_failures=not retry)
         todo = [(i, labels) for i, labels in wanted if i not in done]
         try:
