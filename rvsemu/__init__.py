@@ -10,6 +10,7 @@
 `read_rvs`         Gaia RVS files -> list of Spectrum
 `fetch_rvs`        Gaia sources -> their RVS spectra from the archive
 `iter_rvs`         any number of Gaia RVS files -> blocks of arrays
+`as_rvs`           spectrum of higher resolution -> as the RVS would have it
 `simulate`         noiseless spectrum -> one as Gaia would observe it
 `plot_spectrum`    a spectrum with its main lines
 `RVSModel`         the emulator as a model of astropy.modeling
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from .errors import RvsemuError
     from .fitting import FitResult, Posterior, RVSModel, TransitsResult, fit, fit_many, fit_transits, sample
     from .inversion import Inversion, InversionResult, invert
-    from .observing import simulate
+    from .observing import as_rvs, simulate
     from .plotting import plot_spectrum
     from .spectra import example_path, fetch_rvs, iter_rvs, read_rvs
 
@@ -47,6 +48,7 @@ __all__ = [
     "RVSModel",
     "RvsemuError",
     "TransitsResult",
+    "as_rvs",
     "example_path",
     "fetch_rvs",
     "fit",
@@ -67,7 +69,7 @@ _HOMES = {
     "fitting": ("FitResult", "Posterior", "RVSModel", "TransitsResult", "fit", "fit_many", "fit_transits", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
     "spectra": ("example_path", "fetch_rvs", "iter_rvs", "read_rvs"),
-    "observing": ("simulate",),
+    "observing": ("as_rvs", "simulate"),
     "physics": (),
     "plotting": ("plot_spectrum",),
 }

@@ -3,9 +3,10 @@
 `Observation` takes a `specutils.Spectrum` apart once (floats in Angstrom, the emulator's medium). `ForwardModel` is
 the emulator in the observed pixels: labels and radial velocity, Doppler shift, sampling. `NoiseModel` has the
 covariance of the pixels: correlated noise, the emulator's own error, and what synthetic spectra do not know.
-`simulate` makes an observed spectrum out of a noiseless one.
+`simulate` makes an observed spectrum out of a noiseless one, `as_rvs` out of one that another spectrograph observed.
 """
 
+from .degrade import as_rvs
 from .forward import ForwardModel
 from .noise import MODEL_ERRORS, NOISES, RVS_NOISE_CORRELATION, ModelError, NoiseModel, PixelNoise
 from .observation import DEFAULT_MASK, MASKS, Observation
@@ -23,6 +24,7 @@ __all__ = [
     "NoiseModel",
     "Observation",
     "PixelNoise",
+    "as_rvs",
     "simulate",
     "smoothed_sigma",
 ]

@@ -78,7 +78,8 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     spectrum_axis : ndarray, shape (n,)
         Its wavelengths, Angstrom.
     meta : dict
-        Its ``release`` decides, if there is one, else whether all wavelengths are those of a release.
+        Its ``pixel_correlation`` (of `rvsemu.as_rvs`) decides, if there is one, else its ``release``, else whether all
+        wavelengths are those of a release.
     medium : {'air', 'vacuum'}
     given : str or sequence of float
         ``'auto'``, a name of `NOISES`, or a correlation at lags of 0, 1, 2, ... pixels; empty is white noise.
@@ -96,6 +97,8 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     if given != "auto":
         names = ", ".join(map(repr, ("auto", *NOISES)))
         raise SpectrumError(f"noise_correlation={given!r} is unknown: use {names} or a tuple of numbers.")
+    if "pixel_correlation" in meta:
+        return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), step))
     release = str(meta.get("release"))
     if release in _RELEASES:
         noise = NOISES[_RELEASES[release]]

@@ -133,14 +133,10 @@ class Observation:
         SpectrumError
             The spectrum or one of the arguments cannot be used; the message says why.
         """
-        _check_shape(spectrum)
-        medium = _medium(spectrum, medium)
-        native = _wavelength(spectrum)
+        native, flux, error, measured, medium = taken_apart(spectrum, medium, sigma)
         wavelength = convert_medium(native, medium, emulator.medium)
-        flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
         noise = noise_for(native, spectrum.meta, medium, noise_correlation)
         covered = covered_at(wavelength, emulator, velocities)
-        measured = _measured(spectrum, flux, error)
         smoothed = bool(noise.estimated and sigma is None) if smooth_sigma is None else bool(smooth_sigma)
         if smoothed:
             error = smoothed_sigma(error, measured, _combined(spectrum.meta))
@@ -230,6 +226,18 @@ def _combined(meta) -> int | None:
         return int(u.Quantity(stated).value)
     except (TypeError, ValueError):
         return None
+
+
+def taken_apart(spectrum, medium=None, sigma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
+    """Wavelengths (n,) in Angstrom, flux, standard deviations, which pixels are measured, and the medium of a spectrum.
+
+    Parameters and errors are those of `Observation.from_spectrum`.
+    """
+    _check_shape(spectrum)
+    medium = _medium(spectrum, medium)
+    native = _wavelength(spectrum)
+    flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
+    return native, flux, error, _measured(spectrum, flux, error), medium
 
 
 def _measured(spectrum, flux, error) -> np.ndarray:

@@ -1,0 +1,130 @@
+"""Spectra of other spectrographs as the RVS would have them."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from fit_fixtures import SUN, exact_emulator, fit
+
+import rvsemu
+from rvsemu._compat import Spectrum
+from rvsemu.errors import SpectrumError
+from rvsemu.physics.wavelengths import vacuum_to_air
+from rvsemu.spectra import write_spectrum
+
+SPEED_OF_LIGHT = 299792.458  # km/s
+
+
+def fine(flux=None, sigma=0.01, step=0.04, wavelength=None, **meta):
+    """A spectrum of narrow pixels in vacuum."""
+    wavelength = np.arange(8440.0, 8720.0, step) if wavelength is None else wavelength
+    flux = np.ones(len(wavelength)) if flux is None else flux(wavelength)
+    error = StdDevUncertainty(np.broadcast_to(sigma, len(wavelength)).copy())
+    meta = {"medium": "vacuum", "frame": "rest"} | meta
+    return Spectrum(spectral_axis=wavelength * u.AA, flux=flux * u.one, uncertainty=error, meta=meta)
+
+
+def line(centre, sigma, depth=0.5):
+    return lambda wavelength: 1 - depth * np.exp(-0.5 * ((wavelength - centre) / sigma) ** 2)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(60_000, 11_500), (20_000, 8_000), (200_000, 14_500)])
+def test_a_line_becomes_wider_and_keeps_its_area(given, wanted):
+    """A Gaussian line as the given resolution leaves it becomes the Gaussian of the wanted one."""
+    centre, fwhm = 8600.0, 2 * np.sqrt(2 * np.log(2))
+    before, after = (centre / resolution / fwhm for resolution in (given, wanted))
+    found = rvsemu.as_rvs(fine(line(centre, before), step=before / 2), given, resolution=wanted)
+    expected = line(centre, after, 0.5 * before / after)(found.spectral_axis.value)
+    np.testing.assert_allclose(found.flux.value, expected, atol=2e-4)
+    assert not found.mask.any() and found.meta["frame"] == "rest"
+
+
+def test_errors_and_their_correlation_are_those_of_the_noise():
+    rng, sigma = np.random.default_rng(1), np.linspace(0.01, 0.03, 7000)
+    noise = [
+        rvsemu.as_rvs(fine(lambda wavelength: 1 + sigma * rng.normal(size=len(wavelength)), sigma), 60_000)
+        for _ in range(300)
+    ]
+    flux, stated = np.array([one.flux.value for one in noise]) - 1, noise[0].uncertainty.array
+    white = flux / stated
+    assert np.std(white) == pytest.approx(1, abs=0.01)
+    for lag, expected in enumerate(noise[0].meta["pixel_correlation"]):
+        assert np.mean(white[:, lag:] * white[:, : white.shape[1] - lag]) == pytest.approx(expected, abs=0.03)
+
+
+def test_medium_unit_order_and_steps_make_no_difference():
+    wavelength = np.sort(np.random.default_rng(2).uniform(8440, 8720, 9000))
+    shape = line(8550.0, 0.5)
+    even, uneven = fine(shape), fine(shape, wavelength=wavelength)
+    air = Spectrum(
+        spectral_axis=(vacuum_to_air(even.spectral_axis.value) / 10)[::-1] * u.nm,
+        flux=even.flux[::-1],
+        uncertainty=StdDevUncertainty(even.uncertainty.array[::-1]),
+    )
+    expected = rvsemu.as_rvs(even, 60_000).flux.value
+    np.testing.assert_allclose(rvsemu.as_rvs(air, 60_000, medium="air").flux.value, expected, atol=1e-5)
+    np.testing.assert_allclose(rvsemu.as_rvs(uneven, 60_000).flux.value, expected, atol=5e-3)
+
+
+def test_gaps_are_masked_and_bad_pixels_do_not_leak():
+    spectrum = fine(lambda wavelength: np.where(np.abs(wavelength - 8500) < 2, 1e6, 1.0))
+    spectrum.mask = np.abs(spectrum.spectral_axis.value - 8500) < 2
+    found = rvsemu.as_rvs(spectrum, 60_000)
+    away = np.abs(found.spectral_axis.value - 8500)
+    assert found.mask[away < 2].all() and not found.mask[away > 2.5].any()
+    np.testing.assert_allclose(found.flux.value[~found.mask], 1, atol=1e-9)
+    assert np.isnan(found.flux.value[found.mask]).all()
+    short = rvsemu.as_rvs(fine(wavelength=np.arange(8500.0, 8600.0, 0.04)), 60_000)
+    assert 8500 < short.spectral_axis.value[~short.mask].min() < 8502
+
+
+def test_a_fit_of_what_was_made_finds_the_labels():
+    """With errors that hold: the correlation comes along."""
+    emulator, labels = exact_emulator(), SUN | {"teff": 5600.0, "vsini": 12.0, "resolution": 14000.0}
+    wavelength = np.arange(8440.0, 8720.0, 0.05)
+    star = emulator.spectrum(wavelength=wavelength * u.AA, medium="vacuum", **labels).flux.value
+    pulls = []
+    for seed in range(12):
+        noise = 0.02 * np.random.default_rng(seed).normal(size=len(wavelength))
+        made = rvsemu.as_rvs(
+            fine(lambda _, noise=noise: star + noise, 0.02, wavelength=wavelength), 14_000, resolution=9000
+        )
+        known = {"resolution": 9000.0, "vmic": labels["vmic"]}
+        found = fit(made, emulator=emulator, fixed=known, radial_velocity=(-20, 20))
+        assert 0.8 < found.reduced_chi2 < 1.2
+        pulls += [(found.labels[n].value - labels[n]) / found.errors[n].value for n in ("teff", "logg", "mh", "vsini")]
+    assert 0.6 < np.sqrt(np.mean(np.square(pulls))) < 1.4
+
+
+def test_the_correlation_survives_a_file(tmp_path):
+    made = rvsemu.as_rvs(fine(line(8550.0, 0.5)), 60_000)
+    write_spectrum(made, tmp_path / "made.fits")
+    read = Spectrum.read(tmp_path / "made.fits", format="rvsemu")
+    assert tuple(read.meta["pixel_correlation"]) == made.meta["pixel_correlation"]
+    np.testing.assert_array_equal(read.mask, made.mask)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"from_resolution": 9000}, "from_resolution=9000: give a number, 11500 or more"),
+        ({"from_resolution": np.nan}, "from_resolution=nan"),
+        ({"resolution": 500}, "resolution=500: give a number, 1000 or more"),
+        ({"from_resolution": 11500}, "from_resolution=11500 is that of the result already"),
+        ({"wavelength": [8500, 8501, 8503] * u.AA}, "wavelength=.*constant step"),
+        ({"wavelength": 3 * u.km / u.s}, "wavelength=3.*increasing lengths"),
+        (
+            {"wavelength": np.arange(8000, 8100) * u.AA},
+            "from 8440.0 .*nothing of it is left between 8000.0 and 8099",
+        ),
+        ({"medium": "air"}, "contradicts"),
+    ],
+)
+def test_what_cannot_be_done(change, message):
+    with pytest.raises(SpectrumError, match=message):
+        rvsemu.as_rvs(fine(), **({"from_resolution": 60_000} | change))
+
+
+def test_pixels_that_are_too_wide():
+    with pytest.raises(SpectrumError, match="0.3 A apart, are too wide to be smoothed with a Gaussian of 0.1"):
+        rvsemu.as_rvs(fine(step=0.3), 13_000)
