@@ -1,4 +1,4 @@
-"""A Chromium without a window, driven through its pipe for debuggers (Chrome DevTools Protocol, one JSON text a message)."""
+"""A Chromium without a window, driven through its pipe for debuggers: Chrome DevTools Protocol, JSON by JSON."""
 
 import base64
 import itertools

@@ -1,4 +1,4 @@
-"""A directive for the Explorer, and its scripts on the pages that have it; weights are those of the installed package."""
+"""A directive for the Explorer, and its scripts on pages that have it; weights are those of the installed package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
-import explorer  # noqa: E402
+import explorer
 
-import rvsemu  # noqa: E402
+import rvsemu
 
 _FOLDER = "explorer"
 
