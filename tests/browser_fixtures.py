@@ -8,14 +8,23 @@ import select
 import shutil
 import subprocess
 import time
+from functools import lru_cache
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PATIENCE = 120.0  # seconds; a loaded machine takes some to start a browser
 
 
+@lru_cache(maxsize=1)
 def find_browser():
-    """Path of a Chromium, or None."""
-    return next((path for path in map(shutil.which, NAMES) if path), None)
+    """Path of a Chromium that starts, or None: that of some distributions only names another way to install it."""
+    return next((path for path in map(shutil.which, NAMES) if path and _starts(path)), None)
+
+
+def _starts(path):
+    try:
+        return subprocess.run([path, "--version"], capture_output=True, timeout=_PATIENCE).returncode == 0
+    except subprocess.SubprocessError:
+        return False
 
 
 class Browser:

@@ -62,12 +62,23 @@ def browser(tmp_path_factory):
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def address(folder):
+    return (folder / "index.html").as_uri()
+
+
 @pytest.fixture
-def page(browser, folder):
-    """Opens the page with a state, and looks for errors in the end."""
+def page(browser, address):
+    """Opens the page with a state, and looks for errors in the end; it is loaded once, which takes most of the time."""
 
     def load(state=""):
-        browser.open(f"{(folder / 'index.html').as_uri()}{state}", READY)
+        if browser.js("location.href.split('#')[0]") != address:
+            browser.open(address, READY)
+        browser.js("document.documentElement.removeAttribute('data-theme')")
+        browser.js("document.querySelector('#rvse-remove').click()")
+        browser.js("scrollTo(0, 0)")
+        browser.js(f"location.hash = {(state or '#') + '&new=1'!r}")  # the page ignores that, and leaves it out
+        browser.wait("!location.hash.includes('new=1')")
         return browser
 
     browser.problems.clear()
@@ -229,8 +240,8 @@ STATE = (
 
 
 @needs_browser
-def test_link_restores_the_state(page):
-    browser = page(STATE)
+def test_link_restores_the_state(page, browser, address):
+    browser.open(f"{address}{STATE}", READY)
     browser.wait("RvsExplorer.app.shown().comparison")
     state = browser.js("RvsExplorer.app.state()")
     assert state["values"] == dict(teff=6100, logg=4.1, vsini=12, mh=-0.3, vmic=1.5, resolution=11000)
@@ -239,8 +250,8 @@ def test_link_restores_the_state(page):
     browser.wait(f"location.hash === {STATE!r}")
     browser.type("#rvse-label-teff-field", "6200")
     browser.wait("location.hash.includes('teff=6200')")
-    again = page(browser.js("location.hash"))
-    assert again.js("RvsExplorer.app.state()") == state | {"values": state["values"] | {"teff": 6200}}
+    browser.open(browser.js("location.href"), READY)
+    assert browser.js("RvsExplorer.app.state()") == state | {"values": state["values"] | {"teff": 6200}}
 
 
 @needs_browser
@@ -431,7 +442,9 @@ def test_csv_is_read_by_the_package(page, tmp_path, medium):
 
 @needs_browser
 def test_png(page, tmp_path):
-    data = downloaded(page("#star=hd176650"), tmp_path, "#rvse-png", "*.png").read_bytes()
+    browser = page("#star=hd176650")
+    browser.wait("RvsExplorer.app.shown().comparison")  # its controls move the button
+    data = downloaded(browser, tmp_path, "#rvse-png", "*.png").read_bytes()
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", data[16:24]) == (2400, 1188)
 
 

@@ -43,6 +43,19 @@
   const HEIGHT = 560;
   const RATIO = 2;
 
+  const KINDS = { observed: "observed", pinned: "kept", model: "computed" };
+
+  /* Names of the curves in their colours, up to the right end. */
+  function legend(ctx, scene, theme, right) {
+    let end = right;
+    for (const { kind } of scene.curves) {
+      ctx.fillStyle = theme[kind];
+      end -= ctx.measureText(KINDS[kind]).width;
+      ctx.fillText(KINDS[kind], end, 22);
+      end -= 16;
+    }
+  }
+
   /* The chart in the light colours, with a title, as a Blob. */
   function png(scene, theme, title) {
     const canvas = document.createElement("canvas");
@@ -55,6 +68,7 @@
     ctx.fillStyle = theme.text;
     ctx.font = theme.font;
     ctx.fillText(title, 58, 22);
+    legend(ctx, scene, theme, WIDTH - 14);
     ctx.translate(0, above);
     explorer.chart.draw(ctx, WIDTH, HEIGHT, scene, theme);
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));

@@ -12,6 +12,7 @@
 
   /* The model of weights.js with arrays in place of text. */
   async function load(model) {
+    if (!model) throw new Error("the file weights.js is missing");
     const { floats, matrix } = explorer.codes;
     const layers = [];
     for (const layer of model.layers) {
@@ -24,13 +25,14 @@
 
   /* activation(x W + b), W row after row. */
   function dense(layer, x) {
-    const n = layer.bias.length;
-    const out = Float64Array.from(layer.bias);
+    const { activation, bias, weights } = layer;
+    const n = bias.length;
+    const out = Float64Array.from(bias);
     for (let i = 0, k = 0; i < x.length; i++, k += n) {
       const factor = x[i];
-      for (let j = 0; j < n; j++) out[j] += factor * layer.weights[k + j];
+      for (let j = 0; j < n; j++) out[j] += factor * weights[k + j];
     }
-    for (let j = 0; j < n; j++) out[j] = layer.activation(out[j]);
+    for (let j = 0; j < n; j++) out[j] = activation(out[j]);
     return out;
   }
 

@@ -27,8 +27,14 @@
   function connectChoices({ host, held, controls }) {
     controls.star.addEventListener("change", () => host.change({ star: controls.star.value, velocity: 0, continuum: "none" }));
     controls.continuum.addEventListener("change", () => host.change({ continuum: controls.continuum.value }));
-    controls.which.addEventListener("change", () => host.change({}, (held.index = Number(controls.which.value))));
-    controls.medium.addEventListener("change", () => host.change({}, (held.medium = controls.medium.value)));
+    controls.which.addEventListener("change", () => {
+      held.index = Number(controls.which.value);
+      host.change({});
+    });
+    controls.medium.addEventListener("change", () => {
+      held.medium = controls.medium.value;
+      host.change({});
+    });
     controls.velocity.addEventListener("input", () => host.change({ velocity: Number(controls.velocity.value) }));
     controls.velocityField.addEventListener("input", () => {
       const value = controls.velocityField.value === "" ? NaN : Number(controls.velocityField.value);
@@ -52,7 +58,6 @@
       event.preventDefault();
       if (event.dataTransfer.files.length) readFile(shown, event.dataTransfer.files[0]);
     });
-    host.network.range = rangeOf(host.network.grid);
   }
 
   /* Both media, with room for velocities. */
@@ -63,7 +68,7 @@
   async function readFile(shown, file) {
     const { host, held, controls } = shown;
     try {
-      const spectra = explorer.reading.read(await explorer.reading.textOf(file), host.network.range);
+      const spectra = explorer.reading.read(await explorer.reading.textOf(file), rangeOf(host.network.grid));
       Object.assign(held, { spectra, index: 0, name: file.name, star: "", medium: spectra[0].medium ?? "vacuum" });
       controls.message.classList.remove("rvse-error");
       const flux = spectra[0].flux.filter(Number.isFinite).sort();
@@ -96,6 +101,7 @@
     const [flux, error] = [await explorer.codes.floats(packed.flux), await explorer.codes.floats(packed.error)];
     if (held.star !== key) return;
     const wavelength = Float64Array.from(flux, (_, i) => packed.start + packed.step * i);
+    controls.file.value = "";
     const spectrum = { title: packed.name, wavelength, flux: Float64Array.from(flux), error, medium: packed.medium, notes: [] };
     Object.assign(held, { spectra: [spectrum], index: 0, name: packed.name, medium: packed.medium });
     controls.message.classList.remove("rvse-error");

@@ -19,14 +19,14 @@
 
   /* Name and unit of a column "wavelength [nm]", "wave (A)" or "lambda_nm". */
   function split(heading) {
-    const match = /^(.*?)\s*[[(]([^\])]*)[\])]$/.exec(heading) ?? /^(.*?)_(nm|angstrom|aa|a|um|micron)$/.exec(heading);
-    return match ? { name: match[1].trim(), unit: match[2].trim() } : { name: heading, unit: "" };
+    const match = /^(.*?)\s*[[(]([^\])]*)[\])]$/.exec(heading) ?? /^(.*?)_(nm|angstrom|aa|a|um|micron)$/i.exec(heading);
+    return { name: (match ? match[1] : heading).trim().toLowerCase(), unit: match ? match[2].trim() : "" };
   }
 
   /* Where wavelength, flux and error are: {wavelength: {index, unit, name}, ...}. */
   function columnsOf(table, notes) {
     const order = ["wavelength", "flux", "error"];
-    const headings = (table.names ?? []).map(split);
+    const headings = table.headings.map(split);
     const found = {};
     for (const kind of order) {
       const index = headings.findIndex((heading) => NAMES[kind].test(heading.name));
@@ -38,7 +38,7 @@
       order.slice(0, table.width).forEach((kind, index) => (found[kind] = { index, name: "", unit: "" }));
     }
     if (!found.flux) {
-      const names = table.names ? `its columns are ${table.names.slice(0, 12).join(", ")}` : `it has ${table.width} columns without names`;
+      const names = table.names ? `its columns are ${table.headings.slice(0, 12).join(", ")}` : `it has ${table.width} columns without names`;
       throw new FileError(`has no column that is called flux: ${names}. Name them wavelength, flux, flux_error.`);
     }
     return found;

@@ -52,7 +52,7 @@
     return out;
   }
 
-  /* Names in lower case, rows of cells as text, and what comments say. */
+  /* Names in lower case, the same as they are, rows of cells as text, and what comments say. */
   function parse(text) {
     const lines = text.replace(/^\ufeff/, "").split(/\r\n|\r|\n/);
     const comments = lines.filter((line) => line.startsWith("#"));
@@ -66,7 +66,7 @@
     if (!rows.length) throw new FileError("has a line of names and no rows.");
     const short = rows.findIndex((row) => row.length < Math.min(2, first.length) || (names && row.length < names.length));
     if (short >= 0) throw new FileError(`has ${rows[short].length} cells in row ${short + 1} instead of ${first.length}: is it complete?`);
-    return { names, width: first.length, rows, ...header(comments) };
+    return { names, headings: named ? first : [], width: first.length, rows, ...header(comments) };
   }
 
   explorer.tables = { FileError, number, parse };
