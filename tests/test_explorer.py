@@ -16,6 +16,7 @@ from browser_fixtures import Browser, find_browser
 from emulator_fixtures import layers, small_emulator
 
 import rvsemu
+from rvsemu._compat import Spectrum
 from rvsemu.emulator import ALPHA, DenseNetwork, LabelSpace
 from rvsemu.physics.resampling import interpolation_matrix
 from rvsemu.physics.wavelengths import convert_medium, doppler
@@ -375,6 +376,8 @@ def test_file_beside_the_spectrum(page, emulator):
 
     (shown,) = arrays(browser, "[RvsExplorer.app.shown().comparison.residual]", 2401)
     np.testing.assert_allclose(shown, residual(0.0), atol=2e-5)
+    (error,) = arrays(browser, "[RvsExplorer.app.shown().comparison.error]", 2401)
+    np.testing.assert_allclose(error, star.uncertainty.array)
     browser.type("#rvse-velocity-field", "20")
     browser.wait("RvsExplorer.app.state().velocity === 20 && RvsExplorer.app.shown().comparison.rms > 0.02")
     (shown,) = arrays(browser, "[RvsExplorer.app.shown().comparison.residual]", 2401)
@@ -429,7 +432,7 @@ def downloaded(browser, folder, selector, pattern):
 def test_csv_is_read_by_the_package(page, tmp_path, medium):
     labels = dict(teff=6000.0, logg=4.0, vsini=10.0, mh=-0.5, vmic=1.5, resolution=11000.0)
     browser = page("#" + "&".join(f"{k}={v}" for k, v in labels.items()) + f"&medium={medium}")
-    (spectrum,) = rvsemu.read_rvs(downloaded(browser, tmp_path, "#rvse-csv", "*.csv"))
+    spectrum = Spectrum.read(downloaded(browser, tmp_path, "#rvse-csv", "*.csv"))
     same = rvsemu.generate(**labels, medium=medium)
     np.testing.assert_allclose(spectrum.spectral_axis.to_value("AA"), same.spectral_axis.to_value("AA"), atol=6e-5)
     np.testing.assert_allclose(spectrum.flux.value, same.flux.value, atol=1e-4)

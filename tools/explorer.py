@@ -52,6 +52,7 @@ TITLES = {
 """What a label is called above its slider, and its symbol; others have their name."""
 
 BITS, BITS_LAST, BITS_ERROR = 16, 14, 12
+"""Of the shipped emulator 14 bits change the flux by at most 6e-5; one more makes that 4e-5, and adds 0.2 MB."""
 _STEPS_OF_SLIDER = 300
 _COMPARED = 500
 

@@ -52,7 +52,7 @@
     return {
       view: view(),
       curves,
-      observed: observed ? { x: observed.x, y: observed.y, residual: comparison.residual } : null,
+      observed: observed ? { x: observed.x, y: observed.y, residual: comparison.residual, error: comparison.error } : null,
       lines: state.lines ? network.lines.map((line) => ({ name: line.name, wavelength: convert(line.wavelength, "air", state.medium) })) : null,
       zero: state.zero,
       cursor,

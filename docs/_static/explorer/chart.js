@@ -200,17 +200,37 @@
     ctx.stroke();
   }
 
+  /* What lies within the error of the observed flux on either side of 0. */
+  function errorBand(ctx, { x, error }, view, toX, toY) {
+    const [first, after] = within(x, view);
+    let run = [];
+    const fill = () => {
+      ctx.beginPath();
+      run.forEach((i) => ctx.lineTo(toX(x[i]), toY(error[i])));
+      run.reverse().forEach((i) => ctx.lineTo(toX(x[i]), toY(-error[i])));
+      ctx.fill();
+      run = [];
+    };
+    for (let i = first; i < after; i++) {
+      if (Number.isFinite(error[i])) run.push(i);
+      else fill();
+    }
+    fill();
+  }
+
   function residuals(ctx, box, scene, x, theme) {
     const limits = residualLimits(scene);
     const y = axes(ctx, box, limits, { label: "residual", count: 4, close: true }, theme);
     clipped(ctx, box, () => {
+      ctx.fillStyle = theme.band;
+      if (scene.observed.error) errorBand(ctx, scene.observed, scene.view, x, y);
       ctx.strokeStyle = theme.observed;
       ctx.lineWidth = 1.1;
       path(ctx, { x: scene.observed.x, y: scene.observed.residual }, scene.view, x, y);
     });
   }
 
-  /* scene: view (low, high), curves [{kind, x, y, dashed}] from back to front, observed {x, y, residual} or null,
+  /* scene: view (low, high), curves [{kind, x, y, dashed}] from back to front, observed {x, y, residual, error or null} or null,
      lines [{name, wavelength}] or null, zero, cursor or null, medium. */
   function draw(ctx, width, height, scene, theme) {
     const boxes = layout(width, height, scene);
@@ -219,7 +239,7 @@
     ctx.fillRect(0, 0, width, height);
     ctx.font = theme.font;
     ctx.lineJoin = "round";
-    const count = Math.max(3, (boxes.flux.bottom - boxes.flux.top) / 60);
+    const count = Math.max(3, (boxes.flux.bottom - boxes.flux.top) / 45);
     const y = axes(ctx, boxes.flux, fluxLimits(scene), { label: "normalised flux", count }, theme);
     wavelengthAxis(ctx, boxes, scene, x, theme);
     if (scene.lines) lineNames(ctx, boxes.flux, scene, x, theme);

@@ -13,9 +13,10 @@
     const wavelength = observed.wavelength.map((x) => convert(x, options.medium, grid.medium) / shift);
     const expected = wavelength.map((x) => interpolate(model, grid.start, grid.step, x));
     const continuum = options.continuum === "cubic" ? cubic(wavelength, observed.flux, expected) : null;
-    const flux = continuum ? observed.flux.map((y, i) => y / continuum[i]) : observed.flux;
+    const divided = (values) => (continuum && values ? values.map((y, i) => y / continuum[i]) : values);
+    const flux = divided(observed.flux);
     const residual = flux.map((y, i) => y - expected[i]);
-    return { wavelength, flux, residual, rms: rms(residual) };
+    return { wavelength, flux, error: divided(observed.error), residual, rms: rms(residual) };
   }
 
   function rms(values) {
