@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 from browser_fixtures import Browser, find_browser
 from emulator_fixtures import layers, small_emulator
+from rvs_fixtures import KEPLER, WRITERS, bp_rp_csv
 
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.emulator import ALPHA, DenseNetwork, LabelSpace
 from rvsemu.physics.resampling import interpolation_matrix
 from rvsemu.physics.wavelengths import convert_medium, doppler
+from rvsemu.spectra import write_spectrum
 
 needs_browser = pytest.mark.skipif(find_browser() is None, reason="needs Chromium: apt-get install chromium")
 READY = "window.RvsExplorer?.app?.shown()"
@@ -217,10 +219,8 @@ def test_zoom_by_keys_buttons_mouse_and_fields(page):
     browser.wait(f"({view})[0] === {low} && ({view})[1] === {high}")
     browser.type("#rvse-from", "8600")
     browser.key("Enter", "\r")
-    browser.wait("RvsExplorer.state.encode(RvsExplorer.app.state(), RvsExplorer.model).includes('from=8600')")
-    assert browser.js("document.querySelector('#rvse-canvas').getAttribute('aria-label')").startswith(
-        "Computed spectrum from 8600"
-    )
+    browser.wait(f"{CANVAS}.getAttribute('aria-label').startsWith('Computed spectrum from 8600')")
+    browser.wait("location.hash.includes('from=8600')")
 
 
 @needs_browser
@@ -337,6 +337,47 @@ def test_arrays_in_cells_many_sources_and_gaps(page):
     body = table("").splitlines()
     long = "\n".join(["source_id,wavelength,flux,error", *(f"{s},{row}" for s in (11, 12) for row in body)])
     assert [x["title"] for x in read(browser, long)] == ["11", "12"]
+
+
+def read_file(browser, path):
+    """What the page reads of the first spectrum of a file: medium, wavelength and flux, or its complaint."""
+    data = base64.b64encode(path.read_bytes()).decode()
+    return browser.js(f"""(async () => {{
+        try {{
+            const file = new File([Uint8Array.from(atob("{data}"), (c) => c.charCodeAt(0))], "{path.name}");
+            const [x] = RvsExplorer.reading.read(await RvsExplorer.reading.textOf(file), [8370, 8830]);
+            return [x.medium, [...x.wavelength], [...x.flux].map((y) => Number.isFinite(y) ? y : null)];
+        }} catch (error) {{ if (error instanceof RvsExplorer.tables.FileError) return error.message; throw error; }}
+    }})()""")
+
+
+@needs_browser
+def test_files_of_the_archive(page, tmp_path):
+    browser = page()
+    for name, write in WRITERS.items():
+        (tmp_path / name).mkdir()
+        path = write(tmp_path / name)
+        found = read_file(browser, path)
+        if "csv" not in path.name:
+            assert "this page reads text" in found, name
+            continue
+        medium, wavelength, flux = found
+        assert medium == "vacuum", name
+        np.testing.assert_allclose(wavelength, 10 * KEPLER.wavelength, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(np.array(flux, dtype=float), KEPLER.flux, rtol=1e-6, err_msg=name)
+    (tmp_path / "bp.csv").write_text(bp_rp_csv())
+    assert "50 are needed" in read_file(browser, tmp_path / "bp.csv")
+
+
+@needs_browser
+@pytest.mark.parametrize("ending", ["csv", "ecsv"])
+def test_files_that_the_package_wrote(page, tmp_path, emulator, ending):
+    spectrum = rvsemu.generate(teff=6000, logg=4)
+    write_spectrum(spectrum, tmp_path / f"star.{ending}")
+    medium, wavelength, flux = read_file(page(), tmp_path / f"star.{ending}")
+    assert medium == "air"
+    np.testing.assert_allclose(wavelength, emulator.wavelength)
+    np.testing.assert_allclose(flux, spectrum.flux.value)
 
 
 COMPLAINTS = {
