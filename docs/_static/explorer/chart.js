@@ -22,11 +22,15 @@
     };
   }
 
-  /* Steps of 1, 2 or 5 times a power of ten that make about `count` of them. */
+  /* The smallest of 1, 2 and 5 times a power of ten that is not below `least`, but for rounding. */
+  function niceStep(least) {
+    const power = 10 ** Math.floor(Math.log10(least));
+    return power * [1, 2, 5, 10].find((m) => m * power >= least * (1 - 1e-9));
+  }
+
+  /* Numbers for an axis, at most about `count`. */
   function ticks(low, high, count) {
-    const raw = (high - low) / count;
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const step = power * [1, 2, 5, 10].find((m) => m * power >= raw);
+    const step = niceStep((high - low) / count);
     const out = [];
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) out.push(i * step);
     return { at: out, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
@@ -88,12 +92,14 @@
     return scene.zero ? [Math.min(0, low), Math.max(high + 0.05, 1.08)] : [low - margin, high + margin];
   }
 
+  /* Symmetric, with room around the outermost of two or four numbers besides 0. */
   function residualLimits(scene) {
     const [first, after] = within(scene.observed.x, scene.view);
     const some = Array.from(scene.observed.residual.subarray(first, after)).filter(Number.isFinite).sort((a, b) => a - b);
-    if (!some.length) return [-0.05, 0.05];
-    const size = Math.max(...withoutSpikes(some).map(Math.abs), 0.004) * 1.15;
-    return [-size, size];
+    const size = some.length ? Math.max(...withoutSpikes(some).map(Math.abs), 0.004) * 1.15 : 0.05;
+    const step = niceStep(size / 2.2);
+    const limit = Math.max(size, 1.3 * step);
+    return { limits: [-limit, limit], count: (2 * limit) / step };
   }
 
   function path(ctx, curve, view, x, y) {
@@ -219,8 +225,8 @@
   }
 
   function residuals(ctx, box, scene, x, theme) {
-    const limits = residualLimits(scene);
-    const y = axes(ctx, box, limits, { label: "residual", count: 4, close: true }, theme);
+    const { limits, count } = residualLimits(scene);
+    const y = axes(ctx, box, limits, { label: "residual", count, close: true }, theme);
     clipped(ctx, box, () => {
       ctx.fillStyle = theme.band;
       if (scene.observed.error) errorBand(ctx, scene.observed, scene.view, x, y);
