@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "explorer_page",
     "fragments",
 ]
 exclude_patterns = ["_build", "_generated", "_ext", "_inventories", "tutorials"]  # included, or made into other pages
@@ -85,13 +86,13 @@ html_css_files = ["rvsemu.css"]
 html_show_sourcelink = False
 html_theme_options = {
     "show_prev_next": True,
-    "secondary_sidebar_items": {"**": ["page-toc"], "gallery/index": [], **_wide},
+    "secondary_sidebar_items": {"**": ["page-toc"], "gallery/index": [], "explorer": [], **_wide},
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 5,
+    "header_links_before_dropdown": 6,
     "navbar_persistent": ["search-button"],
     "show_nav_level": 1,
     "navigation_depth": 3,
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "explorer": []}
