@@ -12,7 +12,7 @@ import rvsemu
 from rvsemu.fitting import fit_many, prepare
 
 NAMES = sorted(f.stem for f in (Path(rvsemu.__file__).parent / "data" / "emulators").glob("*.h5"))
-SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}
+SUN = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500, "alpha": 0}
 FRESH = {  # what a new process does, and what its CPU time is compared with
     "import rvsemu": "import rvsemu",
     "all public names": "import rvsemu; [getattr(rvsemu, name) for name in rvsemu.__all__]",
@@ -32,15 +32,13 @@ def cpu_seconds(statement):
 @pytest.fixture(params=NAMES)
 def emulator(request):
     emulator = rvsemu.shipped(request.param)
-    emulator.flux(np.array([list(SUN.values())]))
+    emulator.flux(emulator.labels.values(**SUN)[None])
     return emulator
 
 
 @pytest.fixture
 def stars(emulator):
-    rng = np.random.default_rng(1)
-    space = emulator.labels
-    return space.lower + (space.upper - space.lower) * rng.random((1000, len(space)))
+    return emulator.labels.draw(1000, np.random.default_rng(1))
 
 
 @pytest.mark.parametrize("statement", FRESH.values(), ids=FRESH)

@@ -19,6 +19,7 @@ from rvs_fixtures import KEPLER, WRITERS, bp_rp_csv
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.emulator import ALPHA, DenseNetwork, LabelSpace
+from rvsemu.emulator.regions import Region
 from rvsemu.physics.resampling import interpolation_matrix
 from rvsemu.physics.wavelengths import convert_medium, doppler
 from rvsemu.spectra import write_spectrum
@@ -30,6 +31,11 @@ CANVAS = "document.querySelector('#rvse-canvas')"
 LARGEST = 3_000_000  # bytes of the emulator in the page
 
 
+NODES = ((6000.0, 2.0), (9000.0, 3.5))
+BOX = {"teff": (3600.0, 15000.0), "logg": (2.0, 5.0), "mh": (-1.5, 1.5), "vmic": (0.0, 4.0)}
+RICH = {"alpha": (-0.2, 0.6)}
+
+
 def seven_labels():
     """An emulator unlike those shipped: another label, layer, medium and grid, and a domain that is no box."""
     small = small_emulator()
@@ -39,7 +45,7 @@ def seven_labels():
     labels = [{"resolution": linear, "vsini": even}.get(label.name, label) for label in small.labels.labels]
     return replace(
         small,
-        labels=LabelSpace((*labels, ALPHA), ((6000.0, 2.0), (9000.0, 3.5))),
+        labels=LabelSpace((*labels, ALPHA), NODES, (Region(BOX), Region(BOX | {"mh": (-1.5, 0.8), **RICH}, NODES))),
         label_network=DenseNetwork(layers((7, 9, 5), ("relu", "tanh"), rng)),
         wavelength=8500.0 + 0.2 * np.arange(40),
         medium="vacuum",
@@ -169,6 +175,20 @@ def test_any_emulator(browser, tmp_path):
     browser.type("#rvse-label-teff-field", "7000")
     browser.wait(f"{warning} === ''")
     assert browser.js("document.querySelector('#rvse-label-logg-range').textContent") == "2.5 to 5"
+    space, rng = emulator.labels, np.random.default_rng(6)
+    values = space.lower + (space.upper - space.lower) * rng.random((200, 7))
+    values[::3, -1] = 0.0
+    named = json.dumps([dict(zip(space.names, row, strict=True)) for row in values.tolist()])
+    inside = browser.js(
+        f"(({{ model, labels }}) => {named}.map((v) => labels.inRegions(model, v) && "
+        "!model.labels.some((label) => labels.beyond(model, label, v))))(RvsExplorer)"
+    )
+    np.testing.assert_array_equal(inside, space.inside(values))
+    assert 20 < np.sum(inside) < 180
+    browser.type("#rvse-label-mh-field", "1.2")
+    browser.wait(f"{warning}.includes('none of its regions')")
+    browser.type("#rvse-label-alpha-field", "0")
+    browser.wait(f"{warning} === ''")
 
 
 # ------------------------------------------------------------------ controls

@@ -35,7 +35,7 @@ def test_scalar(default):
     assert isinstance(sun, Spectrum)
     assert sun.flux.shape == (4000,) and sun.flux.unit == u.dimensionless_unscaled
     np.testing.assert_allclose(sun.spectral_axis.to_value(u.AA), 8400 + 0.1 * np.arange(4000), rtol=0, atol=1e-9)
-    np.testing.assert_array_equal(sun.flux.value, default.flux(list(SUN.values()))[0])
+    np.testing.assert_array_equal(sun.flux.value, default.flux([*SUN.values(), 0.0])[0])
     assert sun.flux.value.min() < 0.6 and 0.9 < np.median(sun.flux.value) < 1.05
 
 
@@ -114,7 +114,7 @@ def test_interpolated_uncertainty_lies_between_its_neighbours(default):
     wave = np.random.default_rng(3).uniform(8400, 8799.9, 2000)
     wave.sort()
     got = rvsemu.generate(**SUN, wavelength=wave).uncertainty.array
-    own = default.sigma(list(SUN.values()))[0]
+    own = default.sigma([*SUN.values(), 0.0])[0]
     left = np.minimum(((wave - 8400) / 0.1).astype(int), 3998)
     assert (got >= np.minimum(own[left], own[left + 1]) - 1e-9).all()
     assert (got <= np.maximum(own[left], own[left + 1]) + 1e-9).all()

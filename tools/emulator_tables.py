@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import rvsemu
-from rvsemu.emulator import DEFAULT, PAPER_LABELS
+from rvsemu.emulator import DEFAULT
 from rvsemu.reproduction import paper
 from rvsemu.reproduction.report import METRICS, number, rst_table, significant
 from rvsemu.training.recipes import INVERSIONS, RECIPES
@@ -36,7 +36,8 @@ def trained() -> dict[str, dict]:
 
 def labels_table() -> str:
     """The labels and their ranges."""
-    rows = [(f"``{x.name}``", x.description, f"{x.lower:g}", f"{x.upper:g}", x.unit or "none") for x in PAPER_LABELS]
+    labels = rvsemu.shipped().labels.labels
+    rows = [(f"``{x.name}``", x.description, f"{x.lower:g}", f"{x.upper:g}", x.unit or "none") for x in labels]
     return rst_table(("label", "meaning", "lowest", "highest", "unit"), rows)
 
 

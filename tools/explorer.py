@@ -93,6 +93,7 @@ def model_of(emulator: Emulator) -> dict:
         "version": str(emulator.info.get("version")),
         "labels": [_label(label) for label in emulator.labels.labels],
         "lowestLogg": [list(node) for node in emulator.labels.lowest_logg],
+        "regions": [{"limits": region.limits, "lowestLogg": region.lowest_logg} for region in emulator.labels.regions],
         "grid": {"start": start, "step": round(step, 9), "n": len(emulator.wavelength), "medium": emulator.medium},
         "layers": [
             {

@@ -135,9 +135,9 @@ def invert(
     Examples
     --------
     >>> import rvsemu
-    >>> flux = rvsemu.shipped().flux([[6000, 4.2, 12, -0.3, 1.3, 11500]])
+    >>> flux = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=-0.3, vmic=1.3).flux.value
     >>> result = rvsemu.invert(flux)
-    >>> bool(abs(result.teff[0].value - 6000) < 200)
+    >>> bool(abs(result.teff.value - 6000) < 200)
     True
     """
     inversion = resolve(inversion)

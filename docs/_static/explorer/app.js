@@ -26,7 +26,8 @@
 
   const view = () => (state.view ? explorer.view.fitted(state.view, limits()) : limits());
 
-  const outside = (values) => network.labels.some((label) => explorer.labels.beyond(network, label, values));
+  const outside = (values) => network.labels.some((label) => explorer.labels.beyond(network, label, values))
+    || !explorer.labels.inRegions(network, values);
 
   function compute() {
     const x = explorer.network.wavelengths(network).map(toMedium);
@@ -106,6 +107,11 @@
       .map((label) => [label.title, explorer.labels.beyond(network, label, state.values)])
       .filter(([, limit]) => limit)
       .map(([title, limit]) => `${title} is ${limit}`);
+    if (!beyond.length && !explorer.labels.inRegions(network, state.values)) {
+      const regions = network.regions.map((region) => Object.entries(region.limits)
+        .map(([name, [low, high]]) => `${name} ${low} to ${high}`).join(", "));
+      beyond.push(`the labels are in none of its regions (${regions.join("; or ")})`);
+    }
     say(byId("outside"), beyond.length ? `Outside of what the emulator was trained on: ${beyond.join("; ")}. Do not trust this spectrum.` : "");
     say(byId("residual"), shown.comparison ? `Residuals: ${shown.comparison.rms.toFixed(4)} (rms)` : "");
     byId("legend-observed").hidden = !shown.comparison;

@@ -31,10 +31,25 @@
 
   /* Lowest value of a label where the others are as they are: that of logg may depend on teff. */
   function lowest(model, label, values) {
-    if (label.name !== "logg" || !model.lowestLogg.length) return label.lower;
-    const nodes = model.lowestLogg;
-    const edge = interpolate(values.teff, nodes.map((node) => node[0]), nodes.map((node) => node[1]));
-    return Math.max(label.lower, edge);
+    return label.name === "logg" ? lowestOf(model.lowestLogg, label.lower, values.teff) : label.lower;
+  }
+
+  /* The larger of a limit of logg and that at nodes of teff, if there are any. */
+  function lowestOf(nodes, lower, teff) {
+    if (!nodes.length) return lower;
+    return Math.max(lower, interpolate(teff, nodes.map((node) => node[0]), nodes.map((node) => node[1])));
+  }
+
+  /* Whether labels are in one of the regions that the domain is made of, if it is of several; a label without limits in a
+     region that other regions have is 0 there. */
+  function inRegions(model, values) {
+    const limited = model.labels.map((label) => label.name).filter((name) => model.regions.some((region) => name in region.limits));
+    return !model.regions.length || model.regions.some((region) => limited.every((name) => {
+      const [lower, upper] = region.limits[name] || [0, 0];
+      const least = name === "logg" ? lowestOf(region.lowestLogg, lower, values.teff) : lower;
+      const near = 1e-9 * (upper - lower) + 1e-12;
+      return values[name] >= least - near && values[name] <= upper + near;
+    }));
   }
 
   /* The limit that a value is beyond, in words, or "". */
@@ -57,5 +72,5 @@
     return String(Number(value.toPrecision(10)));
   }
 
-  explorer.labels = { beyond, interpolate, lowest, number, possible, scaled };
+  explorer.labels = { beyond, inRegions, interpolate, lowest, number, possible, scaled };
 })((window.RvsExplorer = window.RvsExplorer || {}));
