@@ -60,6 +60,20 @@ class Emulator:
     ------
     ValueError
         The parts do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> emulator = rvsemu.shipped()
+    >>> emulator.labels.names[:3], emulator.medium
+    (('teff', 'logg', 'vsini'), 'air')
+    >>> star = emulator.labels.draw(1, np.random.default_rng(1))
+    >>> flux, slopes = emulator.jacobian(star)
+    >>> flux.shape, slopes.shape == (1, len(emulator.labels), 4000)
+    ((1, 4000), True)
+    >>> emulator.trimmed(8480, 8680).wavelength.round(1)[[0, -1]]
+    array([8480., 8680.])
     """
 
     labels: LabelSpace
@@ -282,8 +296,9 @@ def shipped(name: str = DEFAULT) -> Emulator:
     Examples
     --------
     >>> import rvsemu
-    >>> rvsemu.shipped("default").labels.names
-    ('teff', 'logg', 'vsini', 'mh', 'vmic', 'resolution')
+    >>> emulator = rvsemu.shipped("default")
+    >>> emulator.labels.names[:4]
+    ('teff', 'logg', 'vsini', 'mh')
     """
     files = shipped_files("emulators")
     if name not in files:

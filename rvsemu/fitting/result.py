@@ -166,6 +166,25 @@ class FitResult(LeastSquares):
     draws : Draws or None
         Weighted draws from the posterior, with ``errors="sampled"``. Then `labels` are its medians, `errors` half of
         its central 68.27 %, and `covariance` is its own; chi2, model and continuum are those of the best fit.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> result = rvsemu.fit(star)
+    >>> result.teff.round(-2), result.flags
+    (<Quantity 5700. K>, ())
+    >>> low, high = result.interval(0.95)["teff"]
+    >>> bool(low < result.teff < high)
+    True
+    >>> list(result.upper_limits())
+    ['vsini']
+    >>> result.to_table()["source_id", "n_pixels"]
+    <QTable length=1>
+         source_id      n_pixels
+           int64         int64
+    ------------------- --------
+    2052747119115620352     2162
     """
 
     spectral_axis: u.Quantity
@@ -249,6 +268,17 @@ class FitFailure:
         What is wrong with the spectrum.
     meta : dict
         Of the spectrum.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from astropy import units as u
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path())
+    >>> (failure,) = rvsemu.fit_many([star], mask=(846, 870) * u.nm, on_error="skip")
+    >>> failure.flags
+    ('failed',)
+    >>> print(failure.error)
+    Only 0 good pixels are left ...
     """
 
     error: RvsemuError

@@ -60,6 +60,20 @@ class TransitsResult(LeastSquares):
         Transits that could not be used, with the reasons.
     meta : dict
         What names the star, recipe and version of the emulator, and the settings.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=0, vmic=1.3, resolution=11900)
+    >>> given = {"signal_to_noise": 40, "release": "Gaia DR4", "frame": "barycentric"}
+    >>> spectra = [rvsemu.simulate(star, radial_velocity=v, seed=v, **given) for v in (10, 60)]
+    >>> result = rvsemu.fit_transits(spectra, model_error=None)
+    >>> result.velocities.round(-1)
+    <Quantity [10., 60.] km / s>
+    >>> bool(result.velocity_p_value < 1e-6), result.flags
+    (True, ('variable-velocity',))
+    >>> len(result.transit_table())
+    2
     """
 
     velocities: u.Quantity

@@ -37,6 +37,13 @@ class Limits:
         The largest mean square of a spectrum's coefficients (1 on average).
     residual : float
         The largest RMS of what the components leave of a spectrum.
+
+    Examples
+    --------
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> limits = shipped_inversion().limits
+    >>> bool(limits.distance > 1), bool(limits.residual < 0.1)
+    (True, True)
     """
 
     distance: float
@@ -74,6 +81,18 @@ class Inversion:
     ------
     ValueError
         The parts do not fit each other.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> inversion = shipped_inversion()
+    >>> flux = rvsemu.generate(teff=[5000, 6000], logg=4.4).flux.value
+    >>> labels, errors = inversion.estimate(flux)
+    >>> labels.shape == errors.shape == (2, len(inversion.labels))
+    True
+    >>> labels[:, inversion.labels.names.index("teff")].round(-3)
+    array([5000., 6000.])
     """
 
     labels: LabelSpace

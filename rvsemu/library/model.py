@@ -64,6 +64,24 @@ class Library:
         Spectra that could not be computed: index, labels, error.
     info : dict
         Provenance: code, lines, structures, abundances ...
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.library import Library
+    >>> labels = np.array([[4500.0, 2.5, 0.0, 1.5], [5777.0, 4.44, 0.0, 1.0]])
+    >>> stars = rvsemu.generate(teff=labels[:, 0], logg=labels[:, 1], vmic=labels[:, 3], resolution=14500)
+    >>> wavelength, flux = stars.spectral_axis.value, stars.flux.value.astype("f4")
+    >>> library = Library(labels, ("teff", "logg", "mh", "vmic"), wavelength, flux, "air", resolution=14500)
+    >>> library
+    <Library of 2 spectra, 8400.0-8799.9 A in air, R = 14500>
+    >>> with TemporaryDirectory() as folder:
+    ...     library.save(f"{folder}/library.h5")
+    ...     again = Library.load(f"{folder}/library.h5")
+    >>> again.fingerprint() == library.fingerprint()
+    True
     """
 
     labels: np.ndarray

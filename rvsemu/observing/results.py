@@ -92,6 +92,16 @@ class Result(ABC):
 
     Each label is an attribute, too: ``result.teff``. A class adds what it knows besides through ``_quality`` (for
     ``print``), ``_columns`` (for tables) and ``_spread`` (the columns of a label's uncertainty).
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.observing.results import Result
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path())
+    >>> for result in (rvsemu.fit(star), rvsemu.invert(star)):
+    ...     print(isinstance(result, Result), result.teff.unit, "teff" in result.errors, len(result.interval()["teff"]))
+    True K True 2
+    True K True 2
     """
 
     labels: dict[str, u.Quantity]

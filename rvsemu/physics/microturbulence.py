@@ -34,6 +34,15 @@ class Expected:
         Derivatives of the mean by Teff, log g and [M/H].
     scatter_slope : ndarray, shape (n,)
         Derivative of the scatter by Teff.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.microturbulence import microturbulence
+    >>> sun = microturbulence(5777, 4.44)
+    >>> sun.mean.round(2), sun.scatter.round(1)
+    (array([1.07]), array([0.2]))
+    >>> bool(sun.mean_slope[0, 0] > 0)                                         # hotter stars have more
+    True
     """
 
     mean: np.ndarray
