@@ -33,6 +33,7 @@ from ..observing.flags import (
     alpha_assumed,
     to_bits,
 )
+from ..observing.result_table import ResultTable
 from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
 from .double_lined import double_lined
 from .importance import Draws
@@ -179,10 +180,9 @@ class FitResult(LeastSquares):
     True
     >>> list(result.upper_limits())
     ['vsini']
-    >>> result.to_table()["source_id", "n_pixels"]
-    <QTable length=1>
+    >>> table = result.to_table()
+    >>> print(table["source_id", "n_pixels"])
          source_id      n_pixels
-           int64         int64
     ------------------- --------
     2052747119115620352     2162
     """
@@ -287,7 +287,7 @@ class FitFailure:
 
     def to_table(self) -> QTable:
         """One row: what names the spectrum, the flag ``failed``, and the error; stacks with those of results."""
-        table = QTable(identity_columns(self.meta))
+        table = ResultTable(identity_columns(self.meta))
         table["flags"], table["flag_bits"] = [FAILED], np.array([to_bits([FAILED])], dtype="i4")
         table["error"] = [str(self.error)]
         return table

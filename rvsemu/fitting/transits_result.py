@@ -10,6 +10,7 @@ from astropy import units as u
 from astropy.table import QTable, vstack
 
 from ..observing.flags import to_bits
+from ..observing.result_table import ResultTable
 from ..observing.results import identity_columns
 from .moves import weights_of
 from .result import FitFailure, FitResult, LeastSquares
@@ -101,7 +102,7 @@ class TransitsResult(LeastSquares):
 
     def transit_table(self) -> QTable:
         """One row per transit: what names it, velocity, its errors, chi2, pixels and flags."""
-        table = vstack([QTable(identity_columns(one.meta)) for one in self.transits], metadata_conflicts="silent")
+        table = vstack([ResultTable(identity_columns(one.meta)) for one in self.transits], metadata_conflicts="silent")
         table["radial_velocity"], table["radial_velocity_error"] = self.velocities, self.velocity_errors
         table["radial_velocity_noise"] = self.velocity_noise
         for name in ("chi2", "reduced_chi2", "n_pixels", "n_outliers"):

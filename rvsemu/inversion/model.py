@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._display import labels_card
 from .._frozen import frozen
 from .._storage import check_folder, opened, replacing
 from ..emulator.files import check_grid, read_common, read_network, write_common, write_network
@@ -132,6 +133,17 @@ class Inversion:
             f"{low:.1f}-{high:.1f} A in {self.medium} -> {len(self.principal.spread)} components -> "
             f"{', '.join(self.labels.names)}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Labels with their ranges, grid and components, for notebooks."""
+        low, high = self.wavelength[[0, -1]]
+        lines = [
+            f"{len(self.wavelength)} fluxes, {low:.1f}-{high:.1f} A in {self.medium}",
+            f"{len(self.principal.spread)} principal components",
+            f"{'without' if self.noisy is None else 'with'} networks for spectra with noise",
+        ]
+        title = f"Inversion: recipe {self.info.get('recipe')}, version {self.info.get('version')}"
+        return labels_card(title, self.labels.labels, lines)
 
     # ------------------------------------------------------------------ plain floats
     def estimate(self, flux: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
