@@ -5,10 +5,9 @@ import builtins
 import doctest
 import importlib
 import inspect
-from functools import cache
-from pathlib import Path
 
 import pytest
+from documented_constants import text_of
 from test_docs import documented
 from test_types import UNITS, methods, unannotated
 
@@ -47,32 +46,6 @@ def undefined(source: str) -> set[str]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             made |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
     return {node.id for node in names if isinstance(node.ctx, ast.Load)} - made - set(dir(builtins))
-
-
-def text_of(module: str, name: str) -> str | None:
-    """The string below the assignment of a constant, in the module that it is defined in."""
-    for node in body_of(module):
-        if isinstance(node, ast.ImportFrom) and any((alias.asname or alias.name) == name for alias in node.names):
-            home = importlib.util.resolve_name("." * node.level + (node.module or ""), package_of(module))
-            return text_of(home, name)
-    pairs = zip(body_of(module), body_of(module)[1:], strict=False)
-    for node, below in pairs:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if any(getattr(target, "id", None) == name for target in targets):
-            text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and below.value.value
-            return text if isinstance(text, str) else None
-    return None
-
-
-@cache
-def body_of(module: str) -> list[ast.stmt]:
-    """Statements of a module."""
-    return ast.parse(Path(inspect.getsourcefile(importlib.import_module(module))).read_text(encoding="utf-8")).body
-
-
-def package_of(module: str) -> str:
-    """What the relative imports of a module are relative to."""
-    return importlib.import_module(module).__package__
 
 
 def test_functions_classes_and_constants_are_found():

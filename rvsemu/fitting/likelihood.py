@@ -28,7 +28,7 @@ class Likelihood:
         log L = -1/2 [ chi2 + log det C + log det N + (n - p) log 2 pi ],    N = A^T C^-1 A,   A = diag(m) B
 
     where chi2 is that of the best coefficients. N is the inverse of their covariance: its determinant counts
-    with the same sign as that of C (e.g. Hogg, Price-Whelan & Leistedt 2020, arXiv:2005.14199, in the limit of
+    with the same sign as that of C (e.g. Hogg, Price-Whelan & Leistedt 2020, :arxiv:`2005.14199`, in the limit of
     a prior without bounds).
 
     Parameters
