@@ -31,6 +31,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "documented_constants",
     "fragments",
+    "signatures",
 ]
 exclude_patterns = ["_build", "_generated", "_ext", "_inventories", "tutorials"]  # included, or made into other pages
 templates_path = ["_templates"]
