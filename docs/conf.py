@@ -49,6 +49,7 @@ numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"  # words that are no alias
 numpydoc_xref_aliases = {
     "array_like": ":term:`numpy:array_like`",
+    "bool": ":class:`python:bool`",
     "ndarray": "numpy.ndarray",
     "Quantity": "astropy.units.Quantity",
     "QTable": "astropy.table.QTable",
@@ -68,6 +69,7 @@ numpydoc_xref_aliases = {
     "NoiseModel": "rvsemu.observing.NoiseModel",
     "ModelError": "rvsemu.observing.ModelError",
     "Observation": "rvsemu.observing.Observation",
+    **{name: name for name in ("specutils.Spectrum", "astropy.table.Table", "astropy.table.QTable", "numpy.ndarray")},
     **{name: f"rvsemu.{name}" for name in ("Emulator", "Inversion", "FitResult", "InversionResult", "Posterior")},
 }
 

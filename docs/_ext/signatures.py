@@ -8,8 +8,15 @@ from rvsemu.observing import DEFAULT_MASK
 from rvsemu.physics.lines import MAIN_LINES
 
 _ALIAS = re.compile(r"TypeAliasForwardRef\('([\w.]+)'\)")  # how Sphinx writes an alias that is part of a union
-_SHORT = {r"\bu\.(?=[A-Z])": "astropy.units.", r"\bnp\.": "numpy."}  # of annotations that are taken as they are written
-
+_NAMES = {
+    r"\bu\.(?=[A-Z])": "astropy.units.",  # in annotations that are taken as they are written
+    r"\bnp\.": "numpy.",
+    r"\bastropy\.units\.quantity\.": "astropy.units.",  # modules that are not the place to import from
+    r"\bastropy\.table\.table\.": "astropy.table.",
+    r"\bspecutils\.spectra\.\w+\.": "specutils.",
+    r"\bmatplotlib\.axes\._axes\.": "matplotlib.axes.",
+    r"\bnumpy\.random\._generator\.": "numpy.random.",
+}
 _DEFAULTS = {repr(DEFAULT_MASK): "DEFAULT_MASK", repr(MAIN_LINES): "MAIN_LINES"}
 
 
@@ -20,8 +27,8 @@ def named(text: str | None) -> str | None:
     text = _ALIAS.sub(r"~\1", text)
     for value, constant in _DEFAULTS.items():
         text = text.replace(value, constant)
-    for short, full in _SHORT.items():
-        text = re.sub(short, full, text)
+    for other, public in _NAMES.items():
+        text = re.sub(other, public, text)
     return text
 
 
