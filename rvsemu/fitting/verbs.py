@@ -396,9 +396,9 @@ def sample(
     --------
     >>> import rvsemu
     >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
-    >>> posterior = rvsemu.sample(star, steps=100, seed=1, progress=False)
+    >>> posterior = rvsemu.sample(star, steps=20, seed=1, progress=False)
     >>> posterior.chain.shape
-    (100, 32, 7)
+    (20, 32, 7)
     """
     checked = Settings(**settings)
     sampler = Sampler(checked.generator(), walkers, steps, stop, resume, progress)
