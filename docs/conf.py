@@ -29,8 +29,10 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
+    "documented_constants",
     "explorer_page",
     "fragments",
+    "signatures",
 ]
 exclude_patterns = ["_build", "_generated", "_ext", "_inventories", "tutorials"]  # included, or made into other pages
 templates_path = ["_templates"]
@@ -39,8 +41,38 @@ nitpicky = False
 
 autosummary_generate = True
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"  # numpydoc's sections have the types
+autodoc_typehints = "signature"
+autodoc_type_aliases = {name: f"numpy.typing.{name}" for name in ("ArrayLike", "DTypeLike")}  # not all they stand for
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # words that are no alias
+numpydoc_xref_aliases = {
+    "array_like": ":term:`numpy:array_like`",
+    "bool": ":class:`python:bool`",
+    "ndarray": "numpy.ndarray",
+    "Quantity": "astropy.units.Quantity",
+    "QTable": "astropy.table.QTable",
+    "Table": "astropy.table.Table",
+    "Generator": "numpy.random.Generator",
+    "path": "os.PathLike",
+    "path-like": "os.PathLike",
+    "Path": "pathlib.Path",
+    "Axes": "matplotlib.axes.Axes",
+    "Figure": "matplotlib.figure.Figure",
+    "Spectrum": "specutils.Spectrum",
+    "Label": "rvsemu.emulator.labels.Label",
+    "LabelSpace": "rvsemu.emulator.labels.LabelSpace",
+    "DenseNetwork": "rvsemu.emulator.network.DenseNetwork",
+    "ErrorModel": "rvsemu.emulator.ErrorModel",
+    "Library": "rvsemu.library.Library",
+    "NoiseModel": "rvsemu.observing.NoiseModel",
+    "ModelError": "rvsemu.observing.ModelError",
+    "Observation": "rvsemu.observing.Observation",
+    **{name: name for name in ("specutils.Spectrum", "astropy.table.Table", "astropy.table.QTable", "numpy.ndarray")},
+    **{name: f"rvsemu.{name}" for name in ("Emulator", "Inversion", "FitResult", "InversionResult", "Posterior")},
+}
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -4,9 +4,11 @@ import ast
 import doctest
 import importlib
 import re
+import zlib
 from pathlib import Path
 
 import figures
+import inventories
 import package_tables
 import pytest
 import reproduction
@@ -99,6 +101,18 @@ def test_documented_names_exist(module, name):
 
 def test_public_names_are_documented():
     assert {("rvsemu", name) for name in rvsemu.__all__} - {*documented()} <= {("rvsemu", "RvsemuError")}
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("_inventories/*.txt")), ids=lambda path: path.stem)
+def test_addresses_in_other_projects_are_whole(path, tmp_path):
+    address, *names = path.read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r"https://\S+/", address)
+    packed = inventories.pack(path.stem, names, tmp_path).read_bytes()
+    lines = zlib.decompress(packed.split(b"zlib.\n", 1)[1]).decode().splitlines()
+    assert len(lines) == len(names)
+    for line in lines:
+        name, kind, _, place, _ = line.split(maxsplit=4)
+        assert ":" in kind and "$" not in place and place.endswith((".html", "/", name)), line
 
 
 def test_figures_are_there():

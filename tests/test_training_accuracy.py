@@ -47,6 +47,13 @@ def test_all_components_rebuild_the_spectra(flux):
     np.testing.assert_allclose(rebuilt, flux, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_spectra_stay_as_they_are(flux, kind):
+    given = flux.astype(kind)
+    PrincipalComponents.of(given, 8)
+    np.testing.assert_array_equal(given, flux.astype(kind))
+
+
 @pytest.mark.parametrize(("n", "components"), [(200, 50), (10, 200), (200, 12)])
 def test_no_more_components_than_the_spectra_span(flux, n, components):
     """Directions without variance would turn other spectra's coefficients into huge numbers."""

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def formats_table() -> str:
     head = ("``--format``", "of", "wavelengths", "flux", "labels", "assumed besides", "reference, licence")
     rows = [
         (f"``{f.name}``", f.title, f"{f.unit}, {f.medium or 'medium measured'}", f.flux, f.labels, f.assumes)
-        + (f"{f.reference}; {f.licence}",)
+        + (f"{_linked(f.reference)}; {f.licence}",)
         for f in FORMATS.values()
     ]
     refused = [(f"``{name}``", reason) for name, reason in REFUSED.items()]
@@ -92,6 +93,11 @@ def formats_table() -> str:
         "pseudo-continuum. *Medium measured*: from the Ca II triplet, unless ``--medium`` or the file states it.\n\n"
     )
     return text + rst_table(head, rows) + "\n" + rst_table(("refused", "because"), refused, widths="20 80")
+
+
+def _linked(reference: str) -> str:
+    """A reference whose records of ASCL and arXiv are links."""
+    return re.sub(r"\b(ascl|arXiv):([-\w./]*\d)", lambda m: f":{m[1].lower()}:`{m[2]}`", reference)
 
 
 def command_help() -> str:

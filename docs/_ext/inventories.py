@@ -11,7 +11,8 @@ def mapping(folder: Path, online: bool) -> dict[str, tuple[str, str | None]]:
     """Projects, the addresses of their documentation, and where their inventories are.
 
     Each file in `folder` is the inventory of a project as text: its address in the first line, then one name a line in
-    the columns of Sphinx's inventories. Sphinx reads these compressed, so that they are packed into a temporary folder.
+    the columns of Sphinx's inventories, ``$`` in its place being the name. Sphinx reads these compressed, so that they
+    are packed into a temporary folder.
     """
     out: dict[str, tuple[str, str | None]] = {}
     packed = Path(tempfile.mkdtemp(prefix="rvsemu-docs-"))
@@ -26,5 +27,6 @@ def pack(project: str, names: list[str], folder: Path) -> Path:
     head = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
     head += "# The remainder of this file is compressed using zlib.\n"
     path = folder / f"{project}.inv"
-    path.write_bytes(head.encode() + zlib.compress(("\n".join(names) + "\n").encode()))
+    whole = [line.replace("$", line.split()[0]) for line in names]  # Sphinx replaces one at the end alone
+    path.write_bytes(head.encode() + zlib.compress(("\n".join(whole) + "\n").encode()))
     return path

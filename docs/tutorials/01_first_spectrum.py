@@ -137,7 +137,7 @@ plt.show()
 # ------------------
 #
 # ``wavelength=`` takes other wavelengths, and ``medium=`` says what they are: Gaia's
-# are in vacuum. The same line of the same star then stands about 2.4 Å further to the
+# are in vacuum. The same line of the same star then stands about 2.35 Å further to the
 # red, which is not a velocity.
 
 gaia = np.linspace(846, 870, 2401) * u.nm

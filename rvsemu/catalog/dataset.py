@@ -210,6 +210,11 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
     ------
     SpectrumError
         It is no catalogue, lacks a column, or pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from rvsemu.catalog import read_catalog
+    >>> read_catalog("labels")["source_id", "teff", "teff_error"]  # doctest: +SKIP
     """
     import pyarrow as pa
 

@@ -53,6 +53,13 @@ class Summary:
         Whether rows are stars, of all transits of which a fit was made.
     repeated : int
         Stars that have more than one row, as their transits do not follow one another in the input.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from rvsemu.catalog import Summary
+    >>> print(Summary(Path("labels"), spectra=998, rejected=2, expected=0, rejects=Path("labels/rejects.csv")))
+    labels: 998 spectra fitted, 2 rejected; the reasons are in labels/rejects.csv
     """
 
     path: Path
@@ -132,7 +139,6 @@ def fit_catalog(
 
     Examples
     --------
-    >>> import rvsemu
     >>> from rvsemu.catalog import fit_catalog, read_catalog
     >>> summary = fit_catalog("spectra/", "labels", jobs=4)  # doctest: +SKIP
     >>> read_catalog("labels")["source_id", "teff", "teff_error"]  # doctest: +SKIP

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
+from numpy.typing import ArrayLike
 
 from ..errors import SettingsError
 
@@ -50,7 +51,7 @@ EXTRAPOL = list(CHARACTERS).index("extrapol")
 """Place of the flag that says whether labels are extrapolated, from 0."""
 
 
-def calibrate(label: str, value, logg, *, open_clusters: bool = False) -> np.ndarray:
+def calibrate(label: str, value: ArrayLike, logg: ArrayLike, *, open_clusters: bool = False) -> np.ndarray:
     """Labels of GSP-Spec with the published correction, ``X + sum_i p_i logg**i``.
 
     Parameters

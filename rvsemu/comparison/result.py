@@ -43,6 +43,20 @@ class Comparison:
         Rows of the reference that were left after each step.
     notes : sequence of str
         Which columns were compared, calibrations, and what was not to be had.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from rvsemu.comparison import compare
+    >>> ours = Table({"source_id": [7, 8, 9], "teff": [5000.0, 5500.0, 6000.0]})
+    >>> theirs = Table({"source_id": [7, 8], "teff": [5020.0, 5510.0]})
+    >>> result = compare(ours, theirs)
+    >>> result.matched, result.labels
+    (2, ('teff',))
+    >>> result.difference("teff")
+    array([-20., -10.])
+    >>> len(result.rejects)
+    1
     """
 
     fits: str

@@ -35,6 +35,18 @@ class ErrorModel:
     ------
     ValueError
         The shapes do not fit each other, nodes do not increase, or a number is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.emulator import ErrorModel
+    >>> error = ErrorModel(teff=np.array([4000.0, 8000.0]), sigma=np.array([[0.002, 0.004], [0.001, 0.001]]))
+    >>> error([6000, 20000])
+    array([[0.0015, 0.0025],
+           [0.001 , 0.001 ]])
+    >>> variance, low_rank = error.covariance(6000)
+    >>> variance.shape, low_rank.shape
+    ((2,), (0, 2))
     """
 
     teff: np.ndarray

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 from astropy import units as u
+from numpy.typing import ArrayLike
 
 from .._frozen import frozen, read_only
 from ..errors import LabelError
@@ -46,6 +47,17 @@ class Label:
         v sin i that act by their square: it is quadratic near 0, where spectra do not depend on them to first order.
     description : str
         For help texts and tables.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy import units as u
+    >>> from rvsemu.emulator.labels import Label
+    >>> teff = Label("teff", "K", 3600, 15000, transform="log")
+    >>> float(teff.value(0.5778 * u.kK))
+    577.8
+    >>> teff.scaled(np.array([3600, 15000])).round(6)
+    array([-1.,  1.])
     """
 
     name: str
@@ -59,7 +71,7 @@ class Label:
         if self.transform not in _TRANSFORMS or not self.lower < self.upper:
             raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
 
-    def value(self, x) -> np.ndarray:
+    def value(self, x: ArrayLike | u.Quantity) -> np.ndarray:
         """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.
 
         A table column with a unit counts as a Quantity; masked values are errors.
@@ -215,7 +227,7 @@ class LabelSpace:
             raise LabelError(f"There is no label '{name}': the labels are {', '.join(self.names)}.")
         return self.labels[self.names.index(name)]
 
-    def values(self, extrapolate: bool = False, **labels) -> np.ndarray:
+    def values(self, extrapolate: bool = False, **labels: ArrayLike | u.Quantity) -> np.ndarray:
         """Plain float array, shape (..., n_labels), of labels that broadcast against each other.
 
         Parameters
@@ -256,7 +268,7 @@ class LabelSpace:
             self.check_edge(values)
         return values
 
-    def rows(self, labels) -> np.ndarray:
+    def rows(self, labels: ArrayLike) -> np.ndarray:
         """Plain labels as floats (n, n_labels), one row per star, which a network can take; not held to the domain.
 
         Raises
@@ -357,7 +369,7 @@ class LabelSpace:
         """d scaled / d label, same shape as `values` (the scaling acts on each label alone)."""
         return np.stack([lab.slope(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
 
-    def alpha(self, value) -> dict:
+    def alpha(self, value: ArrayLike | u.Quantity) -> dict:
         """[alpha/M] by its name where it is a label here; nothing where it is none and 0.
 
         Raises
@@ -374,7 +386,7 @@ class LabelSpace:
             )
         return {}
 
-    def quantity(self, name: str, value) -> u.Quantity:
+    def quantity(self, name: str, value: ArrayLike) -> u.Quantity:
         """`value` of label `name` with its unit."""
         return u.Quantity(value, _unit(self[name].unit))
 

@@ -16,6 +16,7 @@ from astropy.nddata import StdDevUncertainty
 from numpy.typing import ArrayLike, DTypeLike
 
 from .._compat import Spectrum
+from .._display import labels_card
 from .._frozen import frozen
 from .._storage import check_folder, is_path, opened, replacing, shipped_files
 from ..errors import EmulatorFileError, LabelError, SpectrumError
@@ -60,6 +61,20 @@ class Emulator:
     ------
     ValueError
         The parts do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> emulator = rvsemu.shipped()
+    >>> emulator.labels.names[:3], emulator.medium
+    (('teff', 'logg', 'vsini'), 'air')
+    >>> star = emulator.labels.draw(1, np.random.default_rng(1))
+    >>> flux, slopes = emulator.jacobian(star)
+    >>> flux.shape, slopes.shape == (1, len(emulator.labels), 4000)
+    ((1, 4000), True)
+    >>> emulator.trimmed(8480, 8680).wavelength.round(1)[[0, -1]]
+    array([8480., 8680.])
     """
 
     labels: LabelSpace
@@ -89,6 +104,17 @@ class Emulator:
             f"<Emulator {self.info.get('recipe')} {self.info.get('version')}: {', '.join(self.labels.names)} -> "
             f"{len(self.wavelength)} fluxes, {low:.1f}-{high:.1f} A in {self.medium}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Labels with their ranges, grid and accuracy, for notebooks."""
+        low, high = self.wavelength[[0, -1]]
+        lines = [
+            f"{len(self.wavelength)} fluxes, {low:.1f}-{high:.1f} A in {self.medium}",
+            f"median RMS error {np.median(self.error.sigma):.2g} of the continuum, on validation spectra",
+            *(["the lowest logg depends on teff"] if self.labels.lowest_logg else []),
+        ]
+        title = f"Emulator: recipe {self.info.get('recipe')}, version {self.info.get('version')}"
+        return labels_card(title, self.labels.labels, lines)
 
     # ------------------------------------------------------------------ plain floats
     def flux(self, labels: ArrayLike) -> np.ndarray:
@@ -282,8 +308,9 @@ def shipped(name: str = DEFAULT) -> Emulator:
     Examples
     --------
     >>> import rvsemu
-    >>> rvsemu.shipped("default").labels.names
-    ('teff', 'logg', 'vsini', 'mh', 'vmic', 'resolution')
+    >>> emulator = rvsemu.shipped("default")
+    >>> emulator.labels.names[:4]
+    ('teff', 'logg', 'vsini', 'mh')
     """
     files = shipped_files("emulators")
     if name not in files:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .._frozen import frozen
 
@@ -33,7 +34,16 @@ ACTIVATIONS = {
 
 @frozen
 class Layer:
-    """``activation(x @ weights + bias)``: `weights` has shape (n_in, n_out), `bias` (n_out,)."""
+    """``activation(x @ weights + bias)``: `weights` has shape (n_in, n_out), `bias` (n_out,).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.emulator.network import Layer
+    >>> layer = Layer(weights=np.ones((6, 10)), bias=np.zeros(10), activation="silu")
+    >>> layer.weights.shape
+    (6, 10)
+    """
 
     weights: np.ndarray
     bias: np.ndarray
@@ -48,6 +58,18 @@ class DenseNetwork:
     ----------
     layers : tuple of Layer
         Sizes must follow on each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.emulator.network import DenseNetwork, Layer
+    >>> network = DenseNetwork((Layer(np.array([[1.0, -1.0]]), np.zeros(2), "relu"),))
+    >>> network(np.array([[3.0], [-2.0]]))
+    array([[3., 0.],
+           [0., 2.]])
+    >>> value, slope = network.value_and_jacobian(np.array([[3.0]]))
+    >>> slope.shape
+    (1, 1, 2)
     """
 
     layers: tuple[Layer, ...]
@@ -66,7 +88,7 @@ class DenseNetwork:
             if a.weights.shape[1] != b.weights.shape[0]:
                 raise ValueError(f"layer of {a.weights.shape[1]} outputs meets one of {b.weights.shape[0]} inputs.")
 
-    def astype(self, dtype) -> DenseNetwork:
+    def astype(self, dtype: DTypeLike) -> DenseNetwork:
         """The same network with weights, and so results, of another precision."""
         layers = [Layer(x.weights.astype(dtype), x.bias.astype(dtype), x.activation) for x in self.layers]
         return DenseNetwork(tuple(layers))

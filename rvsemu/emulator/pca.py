@@ -21,6 +21,18 @@ class MeanSpectrum:
     Parameters
     ----------
     mean : ndarray, shape (m,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.emulator.pca import MeanSpectrum
+    >>> flux = np.array([[1.0, 0.6], [1.0, 0.8]])
+    >>> mean = MeanSpectrum.of(flux)
+    >>> mean.mean
+    array([1. , 0.7])
+    >>> mean.coefficients(flux).round(3)
+    array([[ 0. , -0.1],
+           [ 0. ,  0.1]])
     """
 
     mean: np.ndarray
@@ -55,6 +67,20 @@ class PrincipalComponents:
     ------
     ValueError
         The shapes do not fit each other, or a number is not finite or a spread not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.emulator.pca import PrincipalComponents
+    >>> flux = rvsemu.generate(teff=np.linspace(4000, 8000, 50), logg=4.4).flux.value
+    >>> principal = PrincipalComponents.of(flux, components=5)
+    >>> coefficients = principal.coefficients(flux)
+    >>> coefficients.shape
+    (50, 5)
+    >>> left = principal.rebuilt(coefficients) - flux
+    >>> bool(left.var() < 0.1 * (flux - principal.mean).var())
+    True
     """
 
     mean: np.ndarray
@@ -70,7 +96,7 @@ class PrincipalComponents:
     @classmethod
     def of(cls, flux: np.ndarray, components: int) -> PrincipalComponents:
         """From training spectra (n, m), evenly picked."""
-        rows = np.asarray(flux[:: max(1, len(flux) // _ROWS)], dtype="f8")
+        rows = np.array(flux[:: max(1, len(flux) // _ROWS)], dtype="f8")  # a copy: it is centred in place
         mean = rows.mean(axis=0)
         rows -= mean
         few = components <= min(rows.shape) // _FEW

@@ -24,6 +24,14 @@ class Region:
         Lower and upper limit of each label, in the units of `rvsemu.emulator.labels`; of labels that are not here, 0.
     lowest_logg : sequence of (float, float)
         Teff and the lowest logg there, as for `rvsemu.emulator.LabelSpace`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.library.regions import Region
+    >>> cool = Region({"teff": (4000.0, 6000.0), "logg": (1.0, 5.0)}, lowest_logg=((4000.0, 1.0), (6000.0, 3.0)))
+    >>> cool.inside(np.array([[5500.0, 4.4], [5500.0, 1.5]]), ("teff", "logg"))
+    array([ True, False])
     """
 
     limits: dict[str, tuple[float, float]]
@@ -87,6 +95,14 @@ def lowest_logg(regions: Sequence[Region]) -> tuple[tuple[float, float], ...]:
     """Nodes of the lowest logg that any of some regions has at each Teff; none if that is the same everywhere.
 
     Where a region ends, the nodes are a Kelvin apart.
+
+    Examples
+    --------
+    >>> from rvsemu.library.regions import PAPER, WIDE, lowest_logg
+    >>> lowest_logg([PAPER])                                                   # the same at all Teff
+    ()
+    >>> lowest_logg([WIDE])[:2]
+    ((5750.0, 0.0), (6000.0, 0.5))
     """
     nodes = {teff for region in regions for teff, _ in region.lowest_logg}
     ends = {teff + d for region in regions for teff in region.limits["teff"] for d in (-1.0, 0.0, 1.0)}

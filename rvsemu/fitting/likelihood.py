@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..observing.continuum import Projection
+from ..observing.covariance import Covariance
+from ..observing.forward import ForwardModel
+from ..observing.stack import Doubt, Weighted
 from .parameters import LOG_JITTER
+
+if TYPE_CHECKING:
+    from .problem import Problem
 
 __all__ = ["Likelihood"]
 
@@ -19,7 +28,7 @@ class Likelihood:
         log L = -1/2 [ chi2 + log det C + log det N + (n - p) log 2 pi ],    N = A^T C^-1 A,   A = diag(m) B
 
     where chi2 is that of the best coefficients. N is the inverse of their covariance: its determinant counts
-    with the same sign as that of C (e.g. Hogg, Price-Whelan & Leistedt 2020, arXiv:2005.14199, in the limit of
+    with the same sign as that of C (e.g. Hogg, Price-Whelan & Leistedt 2020, :arxiv:`2005.14199`, in the limit of
     a prior without bounds).
 
     Parameters
@@ -42,9 +51,21 @@ class Likelihood:
         Pixels of the observation within reach of the emulator: those of `used`, `wavelength` and `predict`.
     used : ndarray of bool, shape (n_pixels,)
         Of these, the ones compared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.fitting import prepare
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> likelihood = prepare(star)
+    >>> likelihood.predict(likelihood.start).shape == (1, len(likelihood.wavelength))
+    True
+    >>> bool(np.isfinite(likelihood.log_likelihood(likelihood.start)[0]))
+    True
     """
 
-    def __init__(self, problem, star, start, weighted=None):
+    def __init__(self, problem: Problem, star: int, start: ArrayLike, weighted: Weighted | None = None) -> None:
         self.observation, self.parameters = problem.stack.observations[star], problem.parameters
         self.noise, self.start = problem.noise, np.asarray(start, dtype=float)
         self._stack, self._which = problem.stack, np.array([star])
@@ -58,7 +79,7 @@ class Likelihood:
         self._jitter = names.index(LOG_JITTER) if LOG_JITTER in names else None
 
     @property
-    def model(self):
+    def model(self) -> ForwardModel:
         """The `ForwardModel`."""
         return self._stack.model
 
@@ -78,12 +99,12 @@ class Likelihood:
         return self._weighted.used[0]
 
     @property
-    def covariance(self):
+    def covariance(self) -> Covariance:
         """`Covariance` of all `pixels`; those not used are independent of the others."""
         return self._weighted.covariance
 
     @property
-    def doubt(self):
+    def doubt(self) -> Doubt:
         """`Doubt` of the pixels: what was added to their variance, in units of the median flux squared."""
         return self._weighted.doubt
 
@@ -102,7 +123,7 @@ class Likelihood:
         """Polynomials of the continuum, (p, n_pixels)."""
         return self._stack.basis
 
-    def log_likelihood(self, x) -> np.ndarray:
+    def log_likelihood(self, x: ArrayLike) -> np.ndarray:
         """Log likelihood (n,) of free parameters (n, m) or (m,), the continuum marginalised."""
         theta = self.parameters.full(np.atleast_2d(x))
         models = self.model.flux(theta)
@@ -117,11 +138,11 @@ class Likelihood:
         ]
         return np.concatenate(rows) - self._units
 
-    def log_prior(self, x) -> np.ndarray:
+    def log_prior(self, x: ArrayLike) -> np.ndarray:
         """Log prior (n,) of free parameters (n, m); -inf outside of the bounds."""
         return self.parameters.log_prior(x)
 
-    def log_probability(self, x) -> np.ndarray:
+    def log_probability(self, x: ArrayLike) -> np.ndarray:
         """Log likelihood + log prior (n,) of free parameters (n, m); -inf outside of the bounds, never NaN."""
         x = np.atleast_2d(x)
         out = self.log_prior(x)
@@ -130,7 +151,7 @@ class Likelihood:
             out[inside] += self.log_likelihood(x[inside])
         return np.where(np.isnan(out), -np.inf, out)
 
-    def predict(self, x) -> np.ndarray:
+    def predict(self, x: ArrayLike) -> np.ndarray:
         """Model times its best continuum (n, n_pixels), for free parameters (n, m) or (m,)."""
         theta = self.parameters.full(np.atleast_2d(x))
         models = self.model.flux(theta)

@@ -59,6 +59,18 @@ class Posterior(Result):
         ``sigma``, ``used`` and ``predicted``, of shape (5, n), the `QUANTILES` of the model.
     meta : dict
         Name, medium, settings, recipe and version of the emulator, fixed labels, and the ``ranges`` of the free ones.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> posterior = rvsemu.sample(star, steps=10, seed=1, progress=False)
+    >>> posterior["teff"].unit, posterior.teff.round(-3)
+    (Unit("K"), <Quantity 6000. K>)
+    >>> posterior.converged, "not-converged" in posterior.flags                # 10 steps are far too few
+    (False, True)
+    >>> posterior.summary().colnames[:5]
+    ['name', 'unit', 'median', 'p16', 'p84']
     """
 
     names: tuple[str, ...]

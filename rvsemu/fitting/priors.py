@@ -8,9 +8,11 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import log_ndtr, ndtr, ndtri
 
+from ..emulator.labels import Label
 from ..errors import LabelError
 from ..physics.microturbulence import microturbulence
 
@@ -34,22 +36,22 @@ class Prior:
 
     required: ClassVar[int] = 0
 
-    def plain(self, label) -> Prior:
+    def plain(self, label: Label) -> Prior:
         """The same with floats in the unit of `label`; raises `LabelError` for what cannot be."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: _limit(label, v) for k, v in values.items()})._checked(label)
 
-    def log_density(self, x) -> np.ndarray:
+    def log_density(self, x: ArrayLike) -> np.ndarray:
         """Natural logarithm of the density at `x`, -inf beyond `lower` and `upper`."""
         x = np.asarray(x, dtype=float)
         inside = (x >= self.lower) & (x <= self.upper)
         return np.where(inside, self._log_density(np.where(inside, x, self.centre)), -np.inf)
 
-    def slope(self, x) -> tuple[np.ndarray, np.ndarray]:
+    def slope(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """First derivatives (n,) of ``-log_density`` at `x` (n,), and second ones (0 where they are negative)."""
         raise NotImplementedError
 
-    def spread(self, unit) -> np.ndarray:
+    def spread(self, unit: np.ndarray) -> np.ndarray:
         """Values to start from, shape (n,), for numbers `unit` (n,) between 0 and 1."""
         return np.full(len(unit), self.centre)
 
@@ -72,6 +74,15 @@ class Uniform(Prior):
     Parameters
     ----------
     lower, upper : float or Quantity
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import Uniform
+    >>> rvsemu.fitting.Settings(priors={"teff": Uniform(5000, 6000)}).priors
+    {'teff': Uniform(lower=5000, upper=6000)}
+    >>> Uniform(5000, 6000).log_density([5500, 7000]).round(2)
+    array([-6.91,  -inf])
     """
 
     lower: float
@@ -82,11 +93,11 @@ class Uniform(Prior):
         """A value to start from."""
         return (self.lower + self.upper) / 2
 
-    def slope(self, x):
+    def slope(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Prior.slope`."""
         return np.zeros(len(x)), np.zeros(len(x))
 
-    def spread(self, unit):
+    def spread(self, unit: np.ndarray) -> np.ndarray:
         """See `Prior.spread`; where a label begins at zero, as velocities do, most stars are near it."""
         return self.lower + (unit**2 if self.lower == 0 else unit) * (self.upper - self.lower)
 
@@ -106,6 +117,14 @@ class Normal(Prior):
     Parameters
     ----------
     mean, sigma : float or Quantity
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import Normal
+    >>> settings = rvsemu.fitting.Settings(priors={"vmic": Normal(1.5, 0.5)})   # or (1.5, 0.5)
+    >>> Normal(1.5, 0.5).log_density([1.5, 2.0]).round(2)
+    array([-0.23, -0.73])
     """
 
     mean: float
@@ -116,7 +135,7 @@ class Normal(Prior):
         """A value to start from."""
         return self.mean
 
-    def slope(self, x):
+    def slope(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Prior.slope`."""
         return (x - self.mean) / self.sigma**2, np.full(len(x), self.sigma**-2.0)
 
@@ -137,6 +156,15 @@ class TruncatedNormal(Normal):
     ----------
     mean, sigma : float or Quantity
     lower, upper : float or Quantity
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import TruncatedNormal
+    >>> prior = TruncatedNormal(1.0, 0.5, lower=0.5, upper=2.0)
+    >>> settings = rvsemu.fitting.Settings(priors={"vmic": prior})
+    >>> prior.log_density([1.0, 3.0]).round(2)
+    array([-0.03,  -inf])
     """
 
     lower: float = -np.inf
@@ -169,13 +197,22 @@ class Function(Prior):
     lower, upper : float or Quantity
         Limits, beyond which the density is zero. Without them they are found, if the density is not narrower than
         1/2000 of the label's range.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import Function
+    >>> twice = Function(lambda vsini: -vsini / 20.0)                           # an exponential
+    >>> settings = rvsemu.fitting.Settings(priors={"vsini": twice})
+    >>> twice.log_density([0.0, 20.0])
+    array([ 0., -1.])
     """
 
     function: Callable[[np.ndarray], np.ndarray]
     lower: float = -np.inf
     upper: float = np.inf
 
-    def plain(self, label):
+    def plain(self, label: Label) -> Prior:
         """See `Prior.plain`; the limits become those between which the density is not zero."""
         lower, upper = max(_limit(label, self.lower), label.lower), min(_limit(label, self.upper), label.upper)
         if not lower < upper:
@@ -221,14 +258,14 @@ class Function(Prior):
         x = np.linspace(self.lower, self.upper, _SCAN)
         return float(x[np.argmax(self._log_density(x))])
 
-    def spread(self, unit):
+    def spread(self, unit: np.ndarray) -> np.ndarray:
         """See `Prior.spread`: quantiles."""
         x = np.linspace(self.lower, self.upper, _SCAN)
         log_density = self._log_density(x)
         below = np.cumsum(np.exp(log_density - log_density.max()))
         return np.interp(unit, below / below[-1], x)
 
-    def slope(self, x):
+    def slope(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Prior.slope`; by finite differences."""
         h = _STEP * (self.upper - self.lower)
         x = np.clip(x, self.lower + h, self.upper - h)
@@ -238,7 +275,7 @@ class Function(Prior):
         known = np.isfinite(first) & np.isfinite(second)
         return np.where(known, first, 0.0), np.where(known, np.maximum(second, 0.0), 0.0)
 
-    def log_density(self, x):
+    def log_density(self, x: ArrayLike) -> np.ndarray:
         """See `Prior.log_density`."""
         x = np.asarray(x, dtype=float)
         out = np.full(x.shape, -np.inf)
@@ -266,9 +303,12 @@ class Microturbulence(Prior):
 
     Examples
     --------
+    >>> import numpy as np
     >>> import rvsemu
     >>> from rvsemu.fitting import Microturbulence
     >>> settings = rvsemu.fitting.Settings(priors={"vmic": Microturbulence(2.0), "resolution": (11900, 450)})
+    >>> Microturbulence().expected(np.array([5777.0]), np.array([4.44])).round(1)
+    array([1.1])
     """
 
     factor: float = 1.0
@@ -278,7 +318,7 @@ class Microturbulence(Prior):
     given: ClassVar[tuple[str, ...]] = ("teff", "logg", "mh")
     required: ClassVar[int] = 2
 
-    def plain(self, label):
+    def plain(self, label: Label) -> Prior:
         """See `Prior.plain`."""
         if label.name != "vmic":
             raise self._bad(label, "it is for vmic alone")
@@ -286,7 +326,7 @@ class Microturbulence(Prior):
             raise self._bad(label, "the factor must be positive")
         return self
 
-    def within(self, lower, upper) -> Microturbulence:
+    def within(self, lower: float, upper: float) -> Microturbulence:
         """The same, normalised between other limits."""
         return replace(self, lower=float(lower), upper=float(upper))
 
@@ -295,11 +335,13 @@ class Microturbulence(Prior):
         """A value to start from, before anything is known of the star."""
         return float(np.clip(1.0, self.lower, self.upper))
 
-    def expected(self, teff, logg, mh=0.0) -> np.ndarray:
+    def expected(self, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0) -> np.ndarray:
         """Most probable value (n,) for stars of these labels, each (n,)."""
         return np.clip(_about(teff, logg, mh).mean, self.lower, self.upper)
 
-    def draw(self, rng, teff, logg, mh=0.0) -> np.ndarray:
+    def draw(
+        self, rng: np.random.Generator, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         """A value (n,) for each of n stars of these labels, by a `numpy.random.Generator`."""
         about = _about(teff, logg, mh)
         sigma = self.factor * about.scatter
@@ -307,7 +349,7 @@ class Microturbulence(Prior):
         unit = rng.uniform(size=len(sigma))
         return np.clip(about.mean + sigma * ndtri(ndtr(low) + unit * (ndtr(high) - ndtr(low))), self.lower, self.upper)
 
-    def log_density(self, x, teff, logg, mh=0.0):
+    def log_density(self, x: ArrayLike, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0) -> np.ndarray:
         """See `Prior.log_density`; of `x` (n,) in stars of labels that are each (n,)."""
         x, about = np.asarray(x, dtype=float), _about(teff, logg, mh)
         sigma = self.factor * about.scatter
@@ -315,7 +357,9 @@ class Microturbulence(Prior):
         out = out - _log_share(*((end - about.mean) / sigma for end in (self.lower, self.upper)))
         return np.where((x >= self.lower) & (x <= self.upper), out, -np.inf)
 
-    def slopes(self, x, teff, logg, mh=0.0) -> tuple[np.ndarray, np.ndarray]:
+    def slopes(
+        self, x: ArrayLike, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of ``-log_density`` by `x`, Teff, log g and [M/H]: (n, 4), and (n, 4, 4) as in Gauss-Newton.
 
         The former are those of all of it. The latter are products of the first derivatives of (x - mean) / scatter,

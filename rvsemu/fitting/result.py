@@ -33,6 +33,7 @@ from ..observing.flags import (
     alpha_assumed,
     to_bits,
 )
+from ..observing.result_table import ResultTable
 from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
 from .double_lined import double_lined
 from .importance import Draws
@@ -166,6 +167,24 @@ class FitResult(LeastSquares):
     draws : Draws or None
         Weighted draws from the posterior, with ``errors="sampled"``. Then `labels` are its medians, `errors` half of
         its central 68.27 %, and `covariance` is its own; chi2, model and continuum are those of the best fit.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> result = rvsemu.fit(star)
+    >>> result.teff.round(-2), result.flags
+    (<Quantity 5700. K>, ())
+    >>> low, high = result.interval(0.95)["teff"]
+    >>> bool(low < result.teff < high)
+    True
+    >>> list(result.upper_limits())
+    ['vsini']
+    >>> table = result.to_table()
+    >>> print(table["source_id", "n_pixels"])
+         source_id      n_pixels
+    ------------------- --------
+    2052747119115620352     2162
     """
 
     spectral_axis: u.Quantity
@@ -249,6 +268,17 @@ class FitFailure:
         What is wrong with the spectrum.
     meta : dict
         Of the spectrum.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from astropy import units as u
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path())
+    >>> (failure,) = rvsemu.fit_many([star], mask=(846, 870) * u.nm, on_error="skip")
+    >>> failure.flags
+    ('failed',)
+    >>> print(failure.error)
+    Only 0 good pixels are left ...
     """
 
     error: RvsemuError
@@ -257,7 +287,7 @@ class FitFailure:
 
     def to_table(self) -> QTable:
         """One row: what names the spectrum, the flag ``failed``, and the error; stacks with those of results."""
-        table = QTable(identity_columns(self.meta))
+        table = ResultTable(identity_columns(self.meta))
         table["flags"], table["flag_bits"] = [FAILED], np.array([to_bits([FAILED])], dtype="i4")
         table["error"] = [str(self.error)]
         return table

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
+from .._compat import Spectrum
 from ..emulator.labels import ALPHA
 from ..emulator.model import Emulator, resolve
 from ..errors import SettingsError
@@ -96,6 +97,15 @@ class Settings:
     extrapolate : bool
         Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width. None is ever
         below zero where the domain starts there.
+
+    Examples
+    --------
+    >>> from rvsemu.fitting import Settings
+    >>> settings = Settings(fixed={"vmic": 1.2}, continuum_degree=2, extra_mask=(8650.0, 8660.0))
+    >>> settings.continuum_degree, settings.errors
+    (2, 'gaussian')
+    >>> "vmic" in settings.parameters().free_names
+    False
     """
 
     emulator: Emulator | str | os.PathLike | None = None
@@ -152,7 +162,7 @@ class Settings:
         make = partial(Parameters.make, *given, free_jitter=self.free_jitter)
         return remembered(self, ("parameters", frame == "rest"), make)
 
-    def observe(self, spectrum, velocities=None) -> Observation:
+    def observe(self, spectrum: Spectrum, velocities: tuple[float, float] | None = None) -> Observation:
         """A spectrum as plain floats, in the pixels that can be compared at all `velocities`; default: all allowed."""
         names = ("medium", "sigma", "noise_correlation", "smooth_sigma", "mask", "extra_mask")
         given = {name: getattr(self, name) for name in names}
@@ -160,12 +170,12 @@ class Settings:
             velocities = self.parameters(getattr(spectrum, "meta", {}).get("frame")).velocities
         return Observation.from_spectrum(spectrum, self.emulator, velocities=velocities, **given)
 
-    def noise(self, observation) -> NoiseModel:
+    def noise(self, observation: Observation) -> NoiseModel:
         """What the pixels of an observation may differ by from the best model."""
         jitter = 0.0 if self.free_jitter else float(self.jitter)
         return NoiseModel(observation.noise.correlation, self.model_error, jitter)
 
-    def generator(self, *numbers) -> np.random.Generator:
+    def generator(self, *numbers: int) -> np.random.Generator:
         """Random numbers: the user's Generator, or one of the seed and other whole `numbers`."""
         return self.seed if isinstance(self.seed, np.random.Generator) else np.random.default_rng([self.seed, *numbers])
 
@@ -187,7 +197,7 @@ def _is_number(value) -> bool:
 
 def described() -> dict[str, str]:
     """Description of each setting, by name: its text in the docstring of `Settings`, with the line of its type."""
-    text = inspect.cleandoc(Settings.__doc__).split("----------\n", 1)[1]
+    text = inspect.cleandoc(Settings.__doc__).split("----------\n", 1)[1].split("\nExamples\n", 1)[0]
     return {part.split(" : ")[0]: part.rstrip() for part in re.split(r"\n(?=\w+ : )", text)}
 
 

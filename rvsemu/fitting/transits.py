@@ -18,6 +18,7 @@ from .parameters import RADIAL_VELOCITY, Parameters
 from .problem import Problem, alike
 from .result import FitFailure, FitResult, covariance_of, make_result, scale_of
 from .search import Minima, Search
+from .settings import Settings
 from .start import STARTS, Grid, followed
 from .templates import Normalised
 from .transits_result import TransitsResult
@@ -55,9 +56,22 @@ class Transits(Search):
 
     What is common to the velocities, their mean, has the error of the same fit. Their differences know nothing of e:
     they are taken with the noise alone, at the labels that were found.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import Settings, Transits
+    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=0, vmic=1.3, resolution=11900)
+    >>> settings = Settings(radial_velocity=(-100, 100), model_error=None)
+    >>> given = {"signal_to_noise": 60, "release": "Gaia DR4", "frame": "barycentric"}
+    >>> spectra = [rvsemu.simulate(star, radial_velocity=v, seed=v, **given) for v in (10, 30)]
+    >>> transits = Transits([settings.observe(spectrum) for spectrum in spectra], settings)
+    >>> result = transits.result(transits.minima(), ())
+    >>> result.n_transits, result.velocities.round(-1)
+    (2, <Quantity [10., 30.] km / s>)
     """
 
-    def __init__(self, observations: Sequence[Observation], settings):
+    def __init__(self, observations: Sequence[Observation], settings: Settings) -> None:
         if not 1 <= len(observations) <= MOST_TRANSITS:
             raise SpectrumError(f"{len(observations)} transits: give 1 to {MOST_TRANSITS} spectra of a star.")
         self.settings, self.observations = settings, list(observations)
@@ -107,21 +121,21 @@ class Transits(Search):
             compared.append(part.coarse(grid, [peaks[i] for i in part.at]))
         return followed(self._together(compared), np.zeros(STARTS, dtype=int), x, self.parameters.box)
 
-    def weighted(self, star, x) -> list[Weighted]:
+    def weighted(self, star: np.ndarray, x: np.ndarray) -> list[Weighted]:
         """See `Search`: those of each part, of all transits of a row of `x` one after the other."""
         return [part.weighted(self._rows(part, x), self._times[part.at]) for part in self._parts]
 
-    def evaluate(self, weighted) -> Callable:
+    def evaluate(self, weighted: Sequence[Weighted]) -> Callable:
         """See `Search`."""
         return self._together([part.misfit(one) for part, one in zip(self._parts, weighted, strict=True)])
 
-    def log_likelihood(self, weighted, x) -> np.ndarray:
+    def log_likelihood(self, weighted: Sequence[Weighted], x: np.ndarray) -> np.ndarray:
         """See `Search`."""
         pairs = zip(self._parts, weighted, strict=True)
         each = [part.problem.log_likelihood(one, self._rows(part, x)) for part, one in pairs]
         return np.sum([values.reshape(len(x), -1).sum(axis=1) for values in each], axis=0)
 
-    def doubted(self, weighted) -> bool:
+    def doubted(self, weighted: Sequence[Weighted]) -> bool:
         """See `Search`."""
         return any(part.problem.doubted(one) for part, one in zip(self._parts, weighted, strict=True))
 

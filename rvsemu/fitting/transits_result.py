@@ -10,6 +10,7 @@ from astropy import units as u
 from astropy.table import QTable, vstack
 
 from ..observing.flags import to_bits
+from ..observing.result_table import ResultTable
 from ..observing.results import identity_columns
 from .moves import weights_of
 from .result import FitFailure, FitResult, LeastSquares
@@ -60,6 +61,20 @@ class TransitsResult(LeastSquares):
         Transits that could not be used, with the reasons.
     meta : dict
         What names the star, recipe and version of the emulator, and the settings.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=0, vmic=1.3, resolution=11900)
+    >>> given = {"signal_to_noise": 40, "release": "Gaia DR4", "frame": "barycentric"}
+    >>> spectra = [rvsemu.simulate(star, radial_velocity=v, seed=v, **given) for v in (10, 60)]
+    >>> result = rvsemu.fit_transits(spectra, model_error=None)
+    >>> result.velocities.round(-1)
+    <Quantity [10., 60.] km / s>
+    >>> bool(result.velocity_p_value < 1e-6), result.flags
+    (True, ('variable-velocity',))
+    >>> len(result.transit_table())
+    2
     """
 
     velocities: u.Quantity
@@ -87,7 +102,7 @@ class TransitsResult(LeastSquares):
 
     def transit_table(self) -> QTable:
         """One row per transit: what names it, velocity, its errors, chi2, pixels and flags."""
-        table = vstack([QTable(identity_columns(one.meta)) for one in self.transits], metadata_conflicts="silent")
+        table = vstack([ResultTable(identity_columns(one.meta)) for one in self.transits], metadata_conflicts="silent")
         table["radial_velocity"], table["radial_velocity_error"] = self.velocities, self.velocity_errors
         table["radial_velocity_noise"] = self.velocity_noise
         for name in ("chi2", "reduced_chi2", "n_pixels", "n_outliers"):

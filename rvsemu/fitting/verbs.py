@@ -108,6 +108,15 @@ def fit_many(
     ------
     SpectrumError, LabelError, SettingsError
         As `fit`.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> sun = rvsemu.generate(teff=5777, logg=4.44, vsini=4, mh=0, vmic=1.1, resolution=11900)
+    >>> spectra = [rvsemu.simulate(sun, signal_to_noise=s, seed=s) for s in (30, 100)]
+    >>> faint, bright = rvsemu.fit_many(spectra, model_error=None)
+    >>> bool(faint.errors["teff"] > bright.errors["teff"])
+    True
     """
     return list(fit_stream(spectra, on_error=on_error, **settings))
 
@@ -134,6 +143,17 @@ def fit_stream(
     ------
     SpectrumError, LabelError, SettingsError
         As `fit`.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import fit_stream
+    >>> paths = [rvsemu.example_path(name) for name in ("kepler-93", "hd176650")]
+    >>> stars = (spectrum for path in paths for spectrum in rvsemu.read_rvs(path))
+    >>> for result in fit_stream(stars):
+    ...     print(result.teff.round(-3), "dwarf" if result.logg.value > 3.5 else "giant")
+    6000.0 K dwarf
+    5000.0 K giant
     """
     if on_error not in ("raise", "skip"):
         raise SettingsError(f"on_error={on_error!r}: use 'raise' or 'skip'.")
@@ -228,6 +248,19 @@ def prepare(spectrum: Spectrum, **settings: Any) -> Likelihood:
     ------
     SpectrumError, LabelError, SettingsError
         As `fit`.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.fitting import prepare
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> likelihood = prepare(star, fixed={"vmic": 1.0})
+    >>> names = likelihood.parameters.free_names
+    >>> hotter = likelihood.start.copy()
+    >>> hotter[names.index("teff")] += 500
+    >>> best, worse = likelihood.log_probability([likelihood.start, hotter])
+    >>> bool(best > worse)
+    True
     """
     checked = Settings(**settings)
     problem = Problem([Problem.observe(spectrum, checked)], checked)
@@ -364,9 +397,9 @@ def sample(
     --------
     >>> import rvsemu
     >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
-    >>> posterior = rvsemu.sample(star, steps=100, seed=1, progress=False)
+    >>> posterior = rvsemu.sample(star, steps=20, seed=1, progress=False)
     >>> posterior.chain.shape
-    (100, 32, 7)
+    (20, 32, 7)
     """
     checked = Settings(**settings)
     sampler = Sampler(checked.generator(), walkers, steps, stop, resume, progress)

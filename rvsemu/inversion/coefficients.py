@@ -46,6 +46,20 @@ class ObservedCoefficients:
     expected_rms : float
         What `residual_rms` should be: noise, what the components leave of training spectra, and the model error where
         lines are as deep as in their mean.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.inversion import fit_coefficients, shipped_inversion
+    >>> from rvsemu.observing import NoiseModel, Observation
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> inversion = shipped_inversion()
+    >>> observation = Observation.from_spectrum(star, inversion)
+    >>> found = fit_coefficients(inversion, observation, 0.0, 3, NoiseModel(observation.noise.correlation))
+    >>> found.velocity, found.velocity_error       # it was given
+    (0.0, 0.0)
+    >>> bool(found.residual_rms < 0.05)
+    True
     """
 
     values: np.ndarray
@@ -81,6 +95,19 @@ def find_velocity(
         Of the polynomial continuum.
     model_error : ModelError or None
         Its base alone counts, as what depends on the model would excuse bad fits.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> from rvsemu.inversion.coefficients import find_velocity
+    >>> from rvsemu.observing import Observation
+    >>> star = rvsemu.generate(teff=5800, logg=4.4, resolution=11900)
+    >>> spectrum = rvsemu.simulate(star, signal_to_noise=50, radial_velocity=40, seed=1)
+    >>> observation = Observation.from_spectrum(spectrum, shipped_inversion(), velocities=(-100, 100))
+    >>> velocity = find_velocity(shipped_inversion(), observation, (-100, 100), 3, None)
+    >>> abs(velocity - 40) <= 5
+    True
     """
     every = max(1, round(_SAMPLING / observation.step))
     pixels = np.flatnonzero(observation.covered)[::every]
@@ -133,6 +160,20 @@ def fit_coefficients(
 
     and steps in c, p and the velocity together move the velocity. C has the noise, what the components leave of
     training spectra (as smooth as the spectra) and the model error.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.inversion import fit_coefficients, shipped_inversion
+    >>> from rvsemu.observing import NoiseModel, Observation
+    >>> star = rvsemu.generate(teff=5800, logg=4.4, resolution=11900)
+    >>> spectrum = rvsemu.simulate(star, signal_to_noise=100, radial_velocity=8, seed=1)
+    >>> inversion = shipped_inversion()
+    >>> observation = Observation.from_spectrum(spectrum, inversion, velocities=(-15, 15))
+    >>> noise = NoiseModel(observation.noise.correlation)
+    >>> found = fit_coefficients(inversion, observation, 5.0, 3, noise, move=True)
+    >>> round(found.velocity), found.values.shape == inversion.principal.spread.shape
+    (8, True)
     """
     pixels = np.flatnonzero(observation.covered)
     x, basis, bands = None, _Basis.of(inversion), noise.bands(observation.wavelength[pixels])

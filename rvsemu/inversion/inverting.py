@@ -48,6 +48,13 @@ def shipped_inversion(name: str = DEFAULT) -> Inversion:
     ------
     InversionFileError
         There is none of that name.
+
+    Examples
+    --------
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> inversion = shipped_inversion()
+    >>> len(inversion.wavelength), inversion.medium
+    (4000, 'air')
     """
     files = shipped_files("inversions")
     if name in files:
@@ -135,8 +142,8 @@ def invert(
     Examples
     --------
     >>> import rvsemu
-    >>> flux = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=-0.3, vmic=1.3).flux.value
-    >>> result = rvsemu.invert(flux)
+    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=-0.3, vmic=1.3)
+    >>> result = rvsemu.invert(star.flux.value)
     >>> bool(abs(result.teff.value - 6000) < 200)
     True
     """

@@ -34,6 +34,16 @@ class LabelErrors:
     ------
     ValueError
         The shapes do not fit each other, nodes do not increase, or a number is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.inversion import LabelErrors
+    >>> sigma = np.array([[[50.0], [300.0]], [[100.0], [500.0]]])
+    >>> errors = LabelErrors(teff=np.array([5000.0, 8000.0]), vsini=np.array([5.0, 200.0]), sigma=sigma)
+    >>> errors([5000, 6500], [5, 5])
+    array([[50.],
+           [75.]])
     """
 
     teff: np.ndarray

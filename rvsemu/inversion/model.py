@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._display import labels_card
 from .._frozen import frozen
 from .._storage import check_folder, opened, replacing
 from ..emulator.files import check_grid, read_common, read_network, write_common, write_network
@@ -37,6 +38,13 @@ class Limits:
         The largest mean square of a spectrum's coefficients (1 on average).
     residual : float
         The largest RMS of what the components leave of a spectrum.
+
+    Examples
+    --------
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> limits = shipped_inversion().limits
+    >>> bool(limits.distance > 1), bool(limits.residual < 0.1)
+    (True, True)
     """
 
     distance: float
@@ -74,6 +82,18 @@ class Inversion:
     ------
     ValueError
         The parts do not fit each other.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> inversion = shipped_inversion()
+    >>> flux = rvsemu.generate(teff=[5000, 6000], logg=4.4).flux.value
+    >>> labels, errors = inversion.estimate(flux)
+    >>> labels.shape == errors.shape == (2, len(inversion.labels))
+    True
+    >>> labels[:, inversion.labels.names.index("teff")].round(-3)
+    array([5000., 6000.])
     """
 
     labels: LabelSpace
@@ -113,6 +133,17 @@ class Inversion:
             f"{low:.1f}-{high:.1f} A in {self.medium} -> {len(self.principal.spread)} components -> "
             f"{', '.join(self.labels.names)}>"
         )
+
+    def _repr_html_(self) -> str:
+        """Labels with their ranges, grid and components, for notebooks."""
+        low, high = self.wavelength[[0, -1]]
+        lines = [
+            f"{len(self.wavelength)} fluxes, {low:.1f}-{high:.1f} A in {self.medium}",
+            f"{len(self.principal.spread)} principal components",
+            f"{'without' if self.noisy is None else 'with'} networks for spectra with noise",
+        ]
+        title = f"Inversion: recipe {self.info.get('recipe')}, version {self.info.get('version')}"
+        return labels_card(title, self.labels.labels, lines)
 
     # ------------------------------------------------------------------ plain floats
     def estimate(self, flux: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,16 @@ class Polished:
         From the network's labels to these, in errors of the network.
     probability : float
         Of a chi2 as large as what is left of the coefficients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.inversion.noisy import Polished
+    >>> one = np.ones(6)
+    >>> Polished(scaled=0 * one, errors=0.1 * one, steps=0.3 * one, probability=0.5).contradiction
+    False
+    >>> Polished(scaled=0 * one, errors=0.1 * one, steps=5 * one, probability=0.5).contradiction
+    True
     """
 
     scaled: np.ndarray
@@ -69,6 +79,17 @@ class NoiseNetworks:
     ------
     ValueError
         The parts do not fit each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> inversion = shipped_inversion()
+    >>> k, n = inversion.noisy.shape
+    >>> known = np.full((1, k), 0.01)              # variances of the coefficients
+    >>> scaled, errors = inversion.noisy.scaled_labels(np.zeros((1, k)), known)
+    >>> scaled.shape == errors.shape == (1, n)
+    True
     """
 
     posterior: DenseNetwork
@@ -153,6 +174,13 @@ class NoiseNetworks:
 
 
 def network_inputs(coefficients: ArrayLike, variance: ArrayLike) -> np.ndarray:
-    """Inputs (n, 2 k) of the network for noise: coefficients, and 1 + log10 of their errors, each (n, k)."""
+    """Inputs (n, 2 k) of the network for noise: coefficients, and 1 + log10 of their errors, each (n, k).
+
+    Examples
+    --------
+    >>> from rvsemu.inversion.noisy import network_inputs
+    >>> network_inputs([[0.5, -1.0]], [[1.0, 0.01]])
+    array([[ 0.5, -1. ,  1. ,  0. ]], dtype=float32)
+    """
     known = 1.0 + 0.5 * np.log10(np.clip(variance, _LEAST, 1.0))
     return np.concatenate([coefficients, known], axis=1).astype("f4")

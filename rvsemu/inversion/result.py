@@ -57,6 +57,18 @@ class InversionResult(Result):
         Of the principal components, in units of their spread over the training spectra.
     meta : dict
         Of the spectrum's meta what names it, recipe and version of the inversion, and the settings.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> result = rvsemu.invert(star)
+    >>> result.teff.round(-3), result.flags
+    (<Quantity 6000. K>, ())
+    >>> bool(result.errors["teff"] >= result.noise_errors["teff"])
+    True
+    >>> len(result.to_table())
+    1
     """
 
     labels: dict[str, u.Quantity]

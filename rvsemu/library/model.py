@@ -16,6 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from .._display import html_card
 from .._storage import check_output, replacing
 from ..emulator.regions import Region, from_json, stated, to_json
 from ..errors import LibraryFileError
@@ -34,6 +35,7 @@ _SAME = {"teff": 1.0}  # K
 _SAME_OTHERS = 0.005  # dex or km/s: names and tables round to 0.01
 _DENSEST = 5000  # numbers in a byte of compressed data: gzip packs a constant a thousandfold, in 16 bits
 _MARGIN = 2.5  # Angstrom left out at each end by `compact`, more than 5 sigma of its LSF
+_SHOWN = ("code", "structures", "lines", "abundances")  # of the provenance
 _SCALE = 60000  # integers per unit of flux: a step of 1.7e-5
 
 
@@ -64,6 +66,24 @@ class Library:
         Spectra that could not be computed: index, labels, error.
     info : dict
         Provenance: code, lines, structures, abundances ...
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.library import Library
+    >>> labels = np.array([[4500.0, 2.5, 0.0, 1.5], [5777.0, 4.44, 0.0, 1.0]])
+    >>> stars = rvsemu.generate(teff=labels[:, 0], logg=labels[:, 1], vmic=labels[:, 3], resolution=14500)
+    >>> wavelength, flux = stars.spectral_axis.value, stars.flux.value.astype("f4")
+    >>> library = Library(labels, ("teff", "logg", "mh", "vmic"), wavelength, flux, "air", resolution=14500)
+    >>> library
+    <Library of 2 spectra, 8400.0-8799.9 A in air, R = 14500>
+    >>> with TemporaryDirectory() as folder:
+    ...     library.save(f"{folder}/library.h5")
+    ...     again = Library.load(f"{folder}/library.h5")
+    >>> again.fingerprint() == library.fingerprint()
+    True
     """
 
     labels: np.ndarray
@@ -94,6 +114,14 @@ class Library:
         low, high = self.wavelength[[0, -1]]
         what = f"R = {self.resolution:.0f}" if np.isfinite(self.resolution) else "no instrument"
         return f"<Library of {len(self)} spectra, {low:.1f}-{high:.1f} A in {self.medium}, {what}>"
+
+    def _repr_html_(self) -> str:
+        """Ranges of the labels, grid and provenance, for notebooks."""
+        columns = zip(self.names, np.transpose(self.labels), strict=True) if len(self) else ()
+        rows = [(name, f"{values.min():.4g}", f"{values.max():.4g}") for name, values in columns]
+        lines = [f"{name}: {self.info[name]}" for name in _SHOWN if name in self.info]
+        lines += [f"{len(self.failures)} spectra could not be computed"] if self.failures else []
+        return html_card(repr(self).strip("<>"), ("label", "from", "to"), rows, lines)
 
     @property
     def stars(self) -> np.ndarray:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import SpectrumError
 from .correlation import WHITE, Correlation, LagCorrelation, SmoothCorrelation, SplineCorrelation, correlation_band
 from .covariance import add_bands, banded
+
+if TYPE_CHECKING:
+    from .forward import ForwardModel
 
 __all__ = [
     "MODEL_ERRORS",
@@ -37,6 +42,15 @@ class PixelNoise:
         The errors are estimates from the scatter of few spectra, and better smoothed (`smoothed_sigma`).
     step : float, optional
         Angstrom from pixel to pixel, as published; rows may be missing.
+
+    Examples
+    --------
+    >>> from rvsemu.observing import NOISES
+    >>> dr3 = NOISES["gaia-dr3"]
+    >>> dr3.estimated, dr3.step
+    (True, 0.1)
+    >>> dr3.correlation([0.0, 0.1, 1.0]).round(1)                              # at distances in Angstrom
+    array([1. , 0.8, 0. ])
     """
 
     correlation: Correlation
@@ -149,15 +163,24 @@ class ModelError:
     depth : float
     reach : float
         Angstrom.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.observing import ModelError
+    >>> error = ModelError(base=0.003, depth=0.04, reach=1.75)
+    >>> print(error.sigma(0.5).round(4))
+    0.0202
+    >>> settings = rvsemu.fitting.Settings(model_error=error)
     """
 
     base: float
     depth: float
     reach: float
 
-    def sigma(self, flux) -> np.ndarray:
+    def sigma(self, flux: ArrayLike) -> np.ndarray:
         """Standard deviation where the model has the normalised `flux`."""
-        return np.hypot(self.base, self.depth * (1.0 - flux))
+        return np.hypot(self.base, self.depth * (1.0 - np.asarray(flux)))
 
     @property
     def correlation(self) -> SmoothCorrelation:
@@ -196,19 +219,38 @@ class NoiseModel:
     model_error : ModelError or None
     jitter : float
         Standard deviation of extra white noise, in units of the continuum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.observing import MODEL_ERRORS, NOISES, NoiseModel
+    >>> noise = NoiseModel(NOISES["gaia-dr3"].correlation, MODEL_ERRORS["gaia-rvs"])
+    >>> bands = noise.bands(np.arange(8480.0, 8490.0, 0.1))
+    >>> len(bands), bands[0].shape[1]                                          # noise, emulator, models
+    (3, 100)
     """
 
     correlation: Correlation
     model_error: ModelError | None = None
     jitter: float = 0.0
 
-    def bands(self, wavelength) -> tuple[np.ndarray, ...]:
+    def bands(self, wavelength: np.ndarray) -> tuple[np.ndarray, ...]:
         """`correlation_band` of the noise, the emulator's error and the model error, in pixels at `wavelength` (n,)."""
         parts = [self.correlation, EMULATOR_ERROR]
         parts += [] if self.model_error is None else [self.model_error.correlation]
         return tuple(correlation_band(part, wavelength) for part in parts)
 
-    def parts(self, bands, sigma, model, theta, flux, level, used, times=1.0):
+    def parts(
+        self,
+        bands: tuple[np.ndarray, ...],
+        sigma: np.ndarray,
+        model: ForwardModel,
+        theta: np.ndarray,
+        flux: np.ndarray,
+        level: np.ndarray,
+        used: np.ndarray,
+        times: float = 1.0,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Band (w + 1, n) and low rank (k, n) of the covariance of the pixels of a spectrum.
 
         Parameters

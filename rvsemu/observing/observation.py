@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from numpy.typing import ArrayLike
 
+from .._compat import Spectrum
 from ..errors import SettingsError, SpectrumError
 from ..physics.lines import CALCIUM_TRIPLET, DIFFUSE_BAND_AT
 from ..physics.wavelengths import check_medium, convert_medium, doppler
 from .noise import PixelNoise, noise_for
 from .uncertainty import smoothed_sigma
+
+if TYPE_CHECKING:
+    from ..emulator import Emulator
+    from ..inversion import Inversion
 
 __all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "covered_at", "parse_mask"]
 
@@ -26,6 +34,7 @@ MASKS = {
 """Masks that go by a name, and what they leave out."""
 
 DEFAULT_MASK = ("calcium-cores", "diffuse-band", "edges")
+"""Masks that fits and inversions use unless told otherwise, by their names in `MASKS`."""
 CORE_HALF_WIDTH = 1.5
 """Angstrom."""
 EDGE_WIDTH = 1.0
@@ -75,6 +84,19 @@ class Observation:
         What the errors of the spectrum are.
     smoothed : bool
         Whether `sigma` is a smooth level of noise instead of the errors as given.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.observing import Observation
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> observation = Observation.from_spectrum(star, rvsemu.shipped())
+    >>> observation.smoothed, round(observation.step, 2)
+    (True, 0.1)
+    >>> observation.ccds == star.meta["combined_ccds"]
+    True
+    >>> bool(observation.good(0.0).sum() < observation.usable.sum())          # the cores of Ca II are left out
+    True
     """
 
     axis: u.Quantity
@@ -95,16 +117,16 @@ class Observation:
     @classmethod
     def from_spectrum(
         cls,
-        spectrum,
-        emulator,
+        spectrum: Spectrum,
+        emulator: Emulator | Inversion,
         *,
-        medium=None,
-        sigma=None,
-        noise_correlation="auto",
-        smooth_sigma=None,
-        mask=DEFAULT_MASK,
-        extra_mask=(),
-        velocities=(0.0, 0.0),
+        medium: str | None = None,
+        sigma: ArrayLike | u.Quantity | None = None,
+        noise_correlation: str | Sequence[float] = "auto",
+        smooth_sigma: bool | None = None,
+        mask: Any = DEFAULT_MASK,
+        extra_mask: Any = (),
+        velocities: tuple[float, float] = (0.0, 0.0),
     ) -> Observation:
         """Take a specutils Spectrum apart.
 
@@ -112,7 +134,7 @@ class Observation:
         ----------
         spectrum : specutils.Spectrum
             One-dimensional, with a wavelength axis and a linear flux.
-        emulator : Emulator
+        emulator : Emulator or Inversion
             Gives medium and range of wavelengths.
         medium : {'air', 'vacuum'}, optional
             Of the spectral axis, where ``spectrum.meta["medium"]`` does not say it.

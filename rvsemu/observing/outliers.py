@@ -18,7 +18,7 @@ def doubtful(deviation, used, neighbours) -> tuple[np.ndarray, np.ndarray]:
     """Probability that a pixel is an outlier, and by how much its variance has to grow so that it does no harm.
 
     The deviations have a mixture of two normal distributions: of unit variance, and, for one pixel in a thousand, ten
-    times as wide (Hogg, Bovy & Lang 2010, arXiv:1008.4686, section 3). They are in units of their typical size where
+    times as wide (Hogg, Bovy & Lang 2010, :arxiv:`1008.4686`, section 3). They are in units of their typical size where
     that is above 1: a model that fits badly everywhere has no outliers. A spike is as wide as the noise is correlated,
     and its flanks have the variance of its peak.
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from html import escape
 from typing import Any, ClassVar
 
 import numpy as np
 from astropy import units as u
-from astropy.table import MaskedColumn, QTable, Table
+from astropy.table import MaskedColumn, QTable
 from scipy.special import ndtri
 
+from .._display import html_card
 from .._frozen import same
 from ..errors import RvsemuError
 from .flags import describe, to_bits
+from .result_table import ResultTable
 
 __all__ = ["IDENTITY", "LIMITED", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
 
@@ -92,6 +93,16 @@ class Result(ABC):
 
     Each label is an attribute, too: ``result.teff``. A class adds what it knows besides through ``_quality`` (for
     ``print``), ``_columns`` (for tables) and ``_spread`` (the columns of a label's uncertainty).
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.observing.results import Result
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path())
+    >>> for result in (rvsemu.fit(star), rvsemu.invert(star)):
+    ...     print(isinstance(result, Result), result.teff.unit, "teff" in result.errors, len(result.interval()["teff"]))
+    True K True 2
+    True K True 2
     """
 
     labels: dict[str, u.Quantity]
@@ -154,11 +165,10 @@ class Result(ABC):
         """Table of labels, quality and flags in words, for notebooks."""
         if isinstance(self.flags, list):
             return self.to_table()._repr_html_()
-        names = list(self.labels)
-        units = [str(self.labels[name].unit) for name in names]
-        table = Table([names, [self.text(name) for name in names], units], names=("label", "value", "unit"))
+        rows = [(name, self.text(name), value.unit) for name, value in self.labels.items()]
         lines = [*self._quality(), *describe(self.flags)] if self.flags else [*self._quality(), "flags: none"]
-        return table._repr_html_() + "".join(f"<div>{escape(line)}</div>" for line in lines)
+        title = f"{type(self).__name__} of {name_of(self.meta, 'a spectrum')}"
+        return html_card(title, ("label", "value", "unit"), rows, lines)
 
     def to_table(self) -> QTable:
         """One row per spectrum: what names it, labels, errors as ``<label>_error``, quality, flags, and what made it.
@@ -166,11 +176,12 @@ class Result(ABC):
         The columns file, source_id, transit_id, obs_time_rv, ra and dec are masked where the spectrum does not say
         them. ``flags`` are joined by commas, ``none`` if there are none (ECSV reads an empty text as missing), and
         ``flag_bits`` has the same as one integer (`rvsemu.observing.flags`). Tables of several results stack with
-        ``astropy.table.vstack`` and can be written as ECSV or FITS.
+        ``astropy.table.vstack`` and can be written as ECSV or FITS. They are printed with the digits that mean
+        something (`rvsemu.observing.result_table.FORMATS`); files have all of them.
         """
         flags = self.flags if isinstance(self.flags, list) else [self.flags]
         rows = len(flags)
-        table = QTable(identity_columns(self.meta, rows))
+        table = ResultTable(identity_columns(self.meta, rows))
         for name, value in self.labels.items():
             table[name] = u.Quantity(np.broadcast_to(np.atleast_1d(value), rows, subok=True))
             for column, spread in self._spread(name).items():

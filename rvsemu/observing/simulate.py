@@ -36,6 +36,12 @@ class Release:
     propagated : bool
         Whether errors are propagated from the variances of the CCD spectra; else they are the empirical standard
         errors of their mean.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.simulate import RELEASES
+    >>> RELEASES["Gaia DR4"].wavelength[[0, 1, -1]]
+    array([8460.  , 8460.25, 8700.  ])
     """
 
     pixels: int

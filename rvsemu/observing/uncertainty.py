@@ -13,7 +13,7 @@ _EVERY = 10
 _CHANCE = 1e-4  # that a larger error is an accident of few spectra
 
 
-def smoothed_sigma(sigma, good, spectra=None) -> np.ndarray:
+def smoothed_sigma(sigma: np.ndarray, good: np.ndarray, spectra: int | None = None) -> np.ndarray:
     """Level of the noise along a spectrum whose errors are estimates.
 
     The standard error of n spectra scatters about the true one by 1 / sqrt(2 (n - 1)), and weights made from it favour

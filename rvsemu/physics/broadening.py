@@ -22,7 +22,14 @@ _REACH = 5.0  # sigma, beyond which a Gaussian does not count
 
 
 def lsf_sigma(resolution: float) -> float:
-    """Standard deviation in km/s of a Gaussian LSF with lambda / FWHM = `resolution`; 0 for an infinite one."""
+    """Standard deviation in km/s of a Gaussian LSF with lambda / FWHM = `resolution`; 0 for an infinite one.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.broadening import lsf_sigma
+    >>> round(lsf_sigma(11500), 2)
+    11.07
+    """
     return SPEED_OF_LIGHT / resolution / float(np.sqrt(8.0 * np.log(2.0)))
 
 
@@ -41,6 +48,12 @@ def rotation_transfer(frequency: ArrayLike, vsini: float, limb_darkening: float 
         km/s.
     limb_darkening : float
         The coefficient e.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.broadening import rotation_transfer
+    >>> rotation_transfer([0.0, 0.02, 0.05], vsini=10).round(3)
+    array([1.   , 0.833, 0.243])
     """
     exact = 2.0 * np.pi * np.abs(np.asarray(frequency, dtype=float)) * vsini
     x = np.maximum(exact, 1e-2)  # below, the parabola's formula loses digits and the series is good to 1e-10
@@ -69,6 +82,18 @@ class Broadener:
     Notes
     -----
     ``transform`` is done once per spectrum, ``apply`` once per pair of vsini and resolution.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.physics.broadening import Broadener
+    >>> wave = np.arange(8480, 8520, 0.04)
+    >>> line = 1 - 0.5 * np.exp(-0.5 * ((wave - 8500) / 0.05) ** 2)
+    >>> broadener = Broadener(wave, out=np.arange(8495, 8505, 0.1))
+    >>> transform = broadener.transform(line)
+    >>> slow, fast = (broadener.apply(transform, vsini, 11500) for vsini in (5, 50))
+    >>> bool(slow.min() < fast.min() < 1)
+    True
     """
 
     def __init__(

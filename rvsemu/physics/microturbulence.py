@@ -34,6 +34,15 @@ class Expected:
         Derivatives of the mean by Teff, log g and [M/H].
     scatter_slope : ndarray, shape (n,)
         Derivative of the scatter by Teff.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.microturbulence import microturbulence
+    >>> sun = microturbulence(5777, 4.44)
+    >>> sun.mean.round(2), sun.scatter.round(1)
+    (array([1.07]), array([0.2]))
+    >>> bool(sun.mean_slope[0, 0] > 0)                                         # hotter stars have more
+    True
     """
 
     mean: np.ndarray
@@ -53,7 +62,7 @@ def microturbulence(teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0) -> Ex
         giants, log g < 3.5:  1.25 + 4.01e-4 t + 3.1e-7 t^2 - ... the same
 
     and dwarfs cooler than 5000 K are taken as they are at 5000 K. Above 6600 K it is that of A and F dwarfs by Gebran
-    et al. (2014, arXiv:1312.0442), ``3.31 exp(-log10(Teff / 8071.03)^2 / 0.01045)``; they cross at 6500 K
+    et al. (2014, :arxiv:`1312.0442`), ``3.31 exp(-log10(Teff / 8071.03)^2 / 0.01045)``; they cross at 6500 K
     for dwarfs. All changes from one to another are logistic functions, so that derivatives are continuous.
 
     The scatter is a **judgement**, not a measurement. F, G and K stars: 0.2 km/s, by which other relations differ, too

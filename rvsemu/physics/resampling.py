@@ -42,6 +42,16 @@ def interpolation_matrix(
     ------
     ValueError
         `x` leaves the grid, or the grid has fewer than `order` points.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.physics.resampling import interpolation_matrix
+    >>> wave = 8400 + 0.1 * np.arange(1000)
+    >>> line = np.exp(-0.5 * ((wave - 8450) / 0.5) ** 2)
+    >>> matrix = interpolation_matrix(8400, 0.1, 1000, [8450.0, 8450.25])
+    >>> (matrix @ line).round(4)
+    array([1.    , 0.8825])
     """
     x = np.asarray(x, dtype=float)
     position = (x - start) / step
@@ -206,6 +216,12 @@ def rebin(edges: ArrayLike, flux: ArrayLike, new_edges: ArrayLike) -> np.ndarray
     ------
     ValueError
         The new bins leave the old ones, or edges do not increase.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.resampling import rebin
+    >>> rebin([8400, 8401, 8402, 8403], [1.0, 0.6, 1.0], [8400, 8401.5, 8403])
+    array([0.86666667, 0.86666667])
     """
     edges, new_edges = np.asarray(edges, dtype=float), np.asarray(new_edges, dtype=float)
     if np.any(np.diff(edges) <= 0) or np.any(np.diff(new_edges) <= 0):

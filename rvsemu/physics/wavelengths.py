@@ -36,7 +36,14 @@ def vacuum_to_air(wavelength: ArrayLike) -> np.ndarray:
 
 
 def air_to_vacuum(wavelength: ArrayLike) -> np.ndarray:
-    """Vacuum wavelengths of air `wavelength` (both Angstrom): the inverse of `vacuum_to_air` to 1e-9."""
+    """Vacuum wavelengths of air `wavelength` (both Angstrom): the inverse of `vacuum_to_air` to 1e-9.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.wavelengths import air_to_vacuum
+    >>> air_to_vacuum([8498.02, 8542.09, 8662.14]).round(2)                    # Ca II
+    array([8500.35, 8544.44, 8664.52])
+    """
     air = np.asarray(wavelength, dtype=float)
     vacuum = air
     for _ in range(4):  # a contraction by 1e-6 a step
@@ -52,7 +59,16 @@ def check_medium(medium: str) -> str:
 
 
 def convert_medium(wavelength: ArrayLike, medium: str, to: str) -> np.ndarray:
-    """Wavelengths (Angstrom) given in `medium`, in the medium `to`."""
+    """Wavelengths (Angstrom) given in `medium`, in the medium `to`.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.wavelengths import convert_medium
+    >>> convert_medium([8500.0, 8600.0], "vacuum", to="air").round(3)
+    array([8497.665, 8597.637])
+    >>> convert_medium([8500.0, 8600.0], "air", to="air")
+    array([8500., 8600.])
+    """
     if check_medium(medium) == check_medium(to):
         return np.asarray(wavelength, dtype=float)
     return vacuum_to_air(wavelength) if to == "air" else air_to_vacuum(wavelength)
@@ -65,6 +81,12 @@ def doppler(wavelength: ArrayLike, velocity: ArrayLike) -> np.ndarray:
     ------
     SpectrumError
         A velocity is not below that of light, or not a number.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.wavelengths import doppler
+    >>> doppler(8542.09, [-30.0, 0.0, 30.0]).round(2)
+    array([8541.24, 8542.09, 8542.94])
     """
     beta = np.asarray(velocity, dtype=float) / SPEED_OF_LIGHT
     if not np.all(np.abs(beta) < 1.0):

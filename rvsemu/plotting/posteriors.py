@@ -56,6 +56,17 @@ def plot_predictive(
     matplotlib Axes
         The upper one; the lower one is ``ax.figure.axes[-1]``. There the bands are the central 68 and 95 % of the
         model less its median, and the lines the noise of a pixel.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import rvsemu
+    >>> from rvsemu.plotting import plot_predictive
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> ax = plot_predictive(rvsemu.sample(star, steps=10, seed=1, progress=False))
+    >>> ax.figure.axes[-1].get_ylabel()
+    'residual'
+    >>> plt.close(ax.figure)
     """
     ax = new_axes(ax, (8, 5.6))
     below = panel_below(ax)
@@ -113,6 +124,18 @@ def plot_corner(
     matplotlib Figure
         The contours hold 39 and 86 % of the samples (1 and 2 sigma of a Gaussian), the dashed lines are the 16, 50
         and 84 % quantiles.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import rvsemu
+    >>> from rvsemu.plotting import plot_corner
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> posterior = rvsemu.sample(star, steps=10, seed=1, progress=False)
+    >>> figure = plot_corner(posterior, names=("teff", "logg"), truths={"teff": 5669})
+    >>> len(figure.axes)
+    4
+    >>> plt.close(figure)
     """
     import matplotlib.pyplot as plt
 

@@ -53,6 +53,15 @@ def plot_spectrum(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import rvsemu
+    >>> ax = rvsemu.plot_spectrum(rvsemu.generate(teff=5777, logg=4.44))
+    >>> ax.get_xlabel()
+    '...'
+    >>> plt.close(ax.figure)
     """
     ax = new_axes(ax, (8, 3.8))
     wave = _angstrom(spectrum)
@@ -88,6 +97,17 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     -------
     matplotlib Axes
         The upper one; the lower one is ``ax.figure.axes[-1]``.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import rvsemu
+    >>> from rvsemu.plotting import plot_fit
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> ax = plot_fit(rvsemu.fit(star))
+    >>> ax.figure.axes[-1].get_ylabel()
+    'residual'
+    >>> plt.close(ax.figure)
     """
     ax = new_axes(ax, (8, 5.6))
     below = panel_below(ax)

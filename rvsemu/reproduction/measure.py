@@ -156,6 +156,17 @@ def paired_bootstrap(
     Returns
     -------
     ndarray, shape (resamples, n_labels)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.reproduction.measure import paired_bootstrap
+    >>> errors = np.random.default_rng(1).normal(size=(200, 1))
+    >>> shares = paired_bootstrap(errors, 1.1 * errors, stars=np.arange(200), seed=1, resamples=100)
+    >>> shares.shape
+    (100, 1)
+    >>> print(shares.mean().round(3))
+    0.1
     """
     count = int(stars.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
@@ -185,6 +196,15 @@ def compared(
         its 95 % interval ``low`` to ``high``; ``shift``, the RMS of what the label of one and the same star changes
         by, as a share, too; ``within``, whether the difference is within the bar; ``surely_within``, whether the
         whole interval is; ``includes_zero``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.reproduction.measure import compared
+    >>> errors = np.random.default_rng(1).normal(size=(200, 1))
+    >>> result = compared(("teff",), errors, 1.01 * errors, stars=np.arange(200), seed=1)
+    >>> round(result["teff"]["difference"], 3), result["teff"]["within"]
+    (0.01, True)
     """
     low, high = np.quantile(paired_bootstrap(synthetic, generated, stars, seed), (0.025, 0.975), axis=0)
     first, second, shift = rms(synthetic), rms(generated), rms(generated - synthetic)

@@ -43,6 +43,12 @@ class Learning:
         curve against the number of draws.
     more_draws : tuple of int
         Other numbers of draws on that curve.
+
+    Examples
+    --------
+    >>> from rvsemu.reproduction import Learning
+    >>> Learning(draws=20_000, epochs=20, shares=(0.5, 1.0), more_draws=(40_000,)).points
+    [(0.5, 20000), (1.0, 20000), (1.0, 40000)]
     """
 
     draws: int
@@ -77,6 +83,13 @@ class Plan:
         Learning curves, of the last ``"inversion"`` and of the last ``"emulator"``.
     quick : bool
         The report then says that its numbers are not to be used.
+
+    Examples
+    --------
+    >>> from rvsemu.reproduction import Plan
+    >>> plan = Plan(spectra=500, draws=5000, epochs=10, learning={})
+    >>> [recipe.name for recipe in plan.emulators], plan.quick
+    (['gebran2024', 'default'], False)
     """
 
     emulators: tuple[Recipe, ...] = (GEBRAN2024, DEFAULT)
@@ -147,6 +160,12 @@ def reproduce(
         start (see `rvsemu.training.fit.train`).
     LibraryFileError
         The library cannot be read.
+
+    Examples
+    --------
+    >>> from rvsemu.reproduction import reproduce
+    >>> from rvsemu.reproduction.study import QUICK
+    >>> numbers = reproduce("library.h5", "trial", QUICK)  # minutes; without a plan, days  # doctest: +SKIP
     """
     check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
     library = plan.part(library if isinstance(library, Library) else Library.load(library))

@@ -146,6 +146,14 @@ def load_spectrum(file_obj: str | os.PathLike | BinaryIO, source_id: int | str |
     ------
     SpectrumError
         As `read_rvs`, and if the file has several spectra of the wanted source.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.spectra.gaia import load_spectrum
+    >>> star = load_spectrum(rvsemu.example_path("hd176650"))
+    >>> star.shape, star.meta["frame"]
+    ((2401,), 'rest')
     """
     spectra, label = _read(file_obj, source_id)
     if len(spectra) == 1:
@@ -178,6 +186,13 @@ def load_spectrum_list(file_obj: str | os.PathLike | BinaryIO, source_id: int | 
     ------
     SpectrumError
         As `read_rvs`.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from specutils import SpectrumList
+    >>> len(SpectrumList.read(rvsemu.example_path("hd176650")))
+    1
     """
     return SpectrumList(read_rvs(file_obj, source_id))
 

@@ -39,6 +39,18 @@ class Rejected:
     expected : bool
         Whether it is one of those that every set of epoch spectra has: a transit without a good pixel, or one that
         the Gaia archive did not normalise.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import rvsemu
+    >>> rejects = []
+    >>> with TemporaryDirectory() as folder:
+    ...     size = Path(folder, "notes.csv").write_text("no, spectrum")
+    ...     blocks = list(rvsemu.iter_rvs(folder, rejects=rejects))
+    >>> print(len(blocks), rejects[0].reason)
+    0 not an RVS spectrum: no column flux ...
     """
 
     file: str
@@ -63,6 +75,15 @@ class RVSBlock:
     columns : dict of MaskedArray, shape (n,)
         The scalars of the spectra: ``file``, and those of source_id, transit_id, obs_time_rv, ra, dec,
         combined_ccds, ... that the files have; masked where one has no value.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> (block,) = rvsemu.iter_rvs(rvsemu.example_path("kepler-93"))
+    >>> len(block), block.flux.shape, block.frame
+    (1, (1, 2401), 'rest')
+    >>> rvsemu.fit(block.spectrum(0)).teff.round(-3)
+    <Quantity 6000. K>
     """
 
     wavelength: np.ndarray

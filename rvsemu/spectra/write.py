@@ -100,6 +100,20 @@ def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = Fals
     ------
     SpectrumError
         The file exists, or cannot be written, or pyarrow is not installed.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import rvsemu
+    >>> from astropy.table import QTable
+    >>> from rvsemu.spectra import write_table
+    >>> (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    >>> table = rvsemu.fit(star).to_table()
+    >>> with TemporaryDirectory() as folder:
+    ...     write_table(table, f"{folder}/labels.ecsv")
+    ...     again = QTable.read(f"{folder}/labels.ecsv")
+    >>> bool(again["teff"][0] == table["teff"][0])
+    True
     """
     path = check_writable(path, overwrite, format or TABLE_ENDINGS)
     format = format or TABLE_ENDINGS[path.suffix.lower()]
@@ -157,10 +171,15 @@ def write_spectrum(spectrum: Spectrum, path: str | os.PathLike, *, overwrite: bo
 
     Examples
     --------
+    >>> from tempfile import TemporaryDirectory
     >>> import rvsemu
     >>> from rvsemu.spectra import write_spectrum
-    >>> write_spectrum(rvsemu.generate(teff=5777, logg=4.44), "sun.ecsv")  # doctest: +SKIP
-    >>> sun, = rvsemu.read_rvs("sun.ecsv")  # doctest: +SKIP
+    >>> sun = rvsemu.generate(teff=5777, logg=4.44)
+    >>> with TemporaryDirectory() as folder:
+    ...     write_spectrum(sun, f"{folder}/sun.ecsv")
+    ...     (again,) = rvsemu.read_rvs(f"{folder}/sun.ecsv")
+    >>> again.meta["labels"]["teff"], bool((again.flux == sun.flux).all())
+    (<Quantity 5777. K>, True)
     """
     if not isinstance(spectrum, Spectrum):
         raise SpectrumError(f"spectrum is a {type(spectrum).__name__}: give a specutils Spectrum.")

@@ -68,12 +68,17 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
 
     Examples
     --------
+    >>> from tempfile import TemporaryDirectory
     >>> import rvsemu
     >>> from rvsemu.spectra import write_bulk
     >>> sun = rvsemu.generate(teff=5777, logg=4.44, mh=0, vmic=1.2, resolution=11900)
     >>> stars = (rvsemu.simulate(sun, signal_to_noise=50, seed=i, source_id=i) for i in range(1, 4))
-    >>> write_bulk(stars, "RvsMeanSpectrum_000000-000000.csv.gz")  # doctest: +SKIP
+    >>> with TemporaryDirectory() as folder:
+    ...     write_bulk(stars, f"{folder}/RvsMeanSpectrum_000000-000000.csv.gz")
+    ...     (block,) = rvsemu.iter_rvs(folder)
     3
+    >>> block.source_id.tolist()
+    [1, 2, 3]
     """
     path, stream = check_output(path, SpectrumError, overwrite), iter(spectra)
     first = next(stream, None)

@@ -35,6 +35,16 @@ class Autoencoder:
     decoder : DenseNetwork
         Latent values to flux.
     codec : PrincipalComponents, MeanSpectrum or None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.emulator import DenseNetwork, Layer
+    >>> from rvsemu.training.autoencoder import Autoencoder
+    >>> to, back = np.array([[0.5], [0.5]]), np.array([[1.0, 1.0]])
+    >>> autoencoder = Autoencoder(DenseNetwork((Layer(to, np.zeros(1)),)), DenseNetwork((Layer(back, np.zeros(2)),)))
+    >>> autoencoder([[1.0, 0.8]])
+    array([[0.9, 0.9]])
     """
 
     encoder: DenseNetwork
@@ -59,6 +69,13 @@ def load_autoencoder(folder: str | os.PathLike) -> Autoencoder:
     ------
     TrainingError
         The folder, or what is needed of it, is not there.
+
+    Examples
+    --------
+    >>> from rvsemu.training.autoencoder import load_autoencoder
+    >>> autoencoder = load_autoencoder("emulator.h5.work")  # doctest: +SKIP
+    >>> autoencoder(flux).shape == flux.shape  # doctest: +SKIP
+    True
     """
     folder = Path(folder)
     needed = [folder / name for name in ("training.json", "autoencoder.npz", "draws.json", "flux.npy")]

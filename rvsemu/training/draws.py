@@ -41,6 +41,17 @@ def split_library(library: Library, share: float, seed: int) -> np.ndarray:
 
     A smaller share is a subset of a larger one: with the same seed, an emulator that keeps no less for validation than
     an inversion for its test was not trained on that test.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.training.draws import split_library
+    >>> labels = np.column_stack([np.linspace(4000, 7000, 20), np.full(20, 4.4)])
+    >>> library = Library(labels, ("teff", "logg"), np.arange(8400, 8800, 0.1), np.ones((20, 4000), "f4"), "air")
+    >>> small, large = split_library(library, 0.1, seed=1), split_library(library, 0.3, seed=1)
+    >>> int(small.sum()), int(large.sum()), bool(large[small].all())
+    (2, 6, True)
     """
     stars = library.stars
     order = np.random.default_rng(seed).permutation(stars.max() + 1)
@@ -60,6 +71,18 @@ class TrainingSet:
         Draws for validation, which come first; no training draw is of the star of one of them.
     wavelength : ndarray, shape (n_pixels,)
         Angstrom, in the medium of the library.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.training.draws import TrainingSet
+    >>> stars = rvsemu.generate(teff=[5000, 5500, 6000], logg=4.4)
+    >>> labels = np.array([[5000.0, 4.4], [5500.0, 4.4], [6000.0, 4.4]])
+    >>> drawn = TrainingSet(labels, stars.flux.value, np.array([True, False, False]), stars.spectral_axis.value)
+    >>> labels, flux = drawn.part(validation=False)
+    >>> labels[:, 0]
+    array([5500., 6000.])
     """
 
     labels: np.ndarray

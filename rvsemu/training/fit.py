@@ -96,6 +96,12 @@ def train(
         belongs to another training, or `least_r2` was not reached.
     LibraryFileError
         The library cannot be read.
+
+    Examples
+    --------
+    >>> from rvsemu.training.fit import train
+    >>> emulator = train("library.h5", "default", "emulator.h5")  # takes hours  # doctest: +SKIP
+    >>> trial = train("library.h5", draws=2000, epochs=2, least_r2=None)         # doctest: +SKIP
     """
     recipe = limited(recipe, draws, epochs)
     seed = check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
@@ -140,6 +146,13 @@ def r2_of(info: dict) -> float:
 
     The share of the variance that is explained: of the flux of validation spectra, averaged over pixels, for an
     emulator; of Teff of test spectra for an inversion.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from rvsemu.training.fit import LEAST_R2, r2_of
+    >>> LEAST_R2 < r2_of(rvsemu.shipped().info) < 1
+    True
     """
     found = info.get("metrics", {})
     return found.get("linked", {}).get("r2", found.get("test_r2", {}).get("teff", math.nan))

@@ -77,6 +77,21 @@ class LibraryInterpolator:
         structures, each in units of its standard deviation in the library, and the noise variance.
     leave_one_out : ndarray, shape (n,)
         RMS error of the flux of each library spectrum when predicted from the others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.training.interpolation import LibraryInterpolator
+    >>> teff = np.linspace(5000.0, 7000.0, 12)
+    >>> stars = rvsemu.generate(teff=teff, logg=4.4, resolution=14500)
+    >>> wavelength, flux = stars.spectral_axis.value, stars.flux.value.astype("f4")
+    >>> library = Library(np.column_stack([teff, np.full(12, 4.4)]), ("teff", "logg"), wavelength, flux, "air")
+    >>> interpolator = LibraryInterpolator(library, evaluations=0)
+    >>> between = interpolator([[6100.0, 4.4]])[0]
+    >>> bool(abs(between - rvsemu.generate(teff=6100, logg=4.4, resolution=14500).flux.value).max() < 0.02)
+    True
     """
 
     def __init__(
@@ -85,7 +100,7 @@ class LibraryInterpolator:
         evaluations: int = 120,
         progress: bool = False,
         scales: ArrayLike | None = None,
-    ):
+    ) -> None:
         self.names, self._library = library.names, library
         flux = library.flux.astype("f8")
         self._mean = flux.mean(axis=0)

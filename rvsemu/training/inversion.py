@@ -37,6 +37,15 @@ def train_inversion(recipe: InversionRecipe, library: Library, work: Work) -> In
         ``info["metrics"]`` has the RMS error of each label on training, validation and test spectra (the paper's
         Table 5), more measures on the test spectra, and how well the components rebuild spectra. All are those of
         the weights as written, in NumPy.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.training.inversion import train_inversion
+    >>> from rvsemu.training.recipes import Work, recipe
+    >>> work = Work(Path("inversion.h5.work"), seed=1)
+    >>> inversion = train_inversion(recipe("inversion"), Library.load("library.h5"), work)  # doctest: +SKIP
     """
     test = split_library(library, recipe.test, work.seed)
     known = library.subset(~test)

@@ -49,6 +49,17 @@ class Conditions:
         True ones of the spectra that were observed.
     covariance : ndarray, shape (m, k, k)
         The S of each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.training.noisy import Conditions
+    >>> conditions = Conditions(np.zeros((5, 2)), np.tile(np.diag([0.01, 0.5]), (5, 1, 1)))
+    >>> bool(conditions.weights[0] > conditions.weights[1])                    # the first is known better
+    True
+    >>> observe = conditions.noise(np.zeros((3, 2)))
+    >>> observe(np.random.default_rng(1), np.zeros((3, 2), "f4"), np.arange(3)).shape
+    (3, 4)
     """
 
     coefficients: np.ndarray
@@ -105,6 +116,20 @@ def make_conditions(inversion: Inversion, flux: np.ndarray, count: int, work: Wo
 
     Signal to noise is log-uniform from 8 to 1000, the spectra are of 7 to 100 CCD spectra, in the pixels of Gaia DR3 or
     DR4, with the masks, model error and continuum that `rvsemu.invert` takes by default, or others.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import rvsemu
+    >>> from rvsemu.inversion import shipped_inversion
+    >>> from rvsemu.training.noisy import make_conditions
+    >>> from rvsemu.training.recipes import Work
+    >>> flux = rvsemu.generate(teff=[4500, 5500, 6500], logg=4.4, resolution=11900).flux.value
+    >>> with TemporaryDirectory() as folder:
+    ...     conditions = make_conditions(shipped_inversion(), flux, 2, Work(Path(folder), seed=1))
+    >>> conditions.covariance.shape[:1], conditions.coefficients.shape[:1]
+    ((2,), (2,))
     """
     file = work.folder / "conditions.npz"
     if not file.exists():
@@ -151,7 +176,14 @@ def _observed(inversion, flux, rng) -> tuple[np.ndarray, np.ndarray]:
     return inversion.coefficients(flux)[0], found.covariance
 
 
-def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validation, conditions, work: Work):
+def train_noisy(
+    recipe: InversionRecipe,
+    inversion: Inversion,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    conditions: Conditions,
+    work: Work,
+) -> tuple[NoiseNetworks, dict[str, dict[str, list[float]]], dict[str, dict[str, float]]]:
     """Networks for noise, trained.
 
     Parameters
@@ -176,6 +208,13 @@ def train_noisy(recipe: InversionRecipe, inversion: Inversion, training, validat
         Loss curves.
     dict of dict
         How far off labels of validation spectra with noise are.
+
+    Examples
+    --------
+    >>> from rvsemu.training.noisy import train_noisy
+    >>> networks, history, metrics = train_noisy(
+    ...     recipe, inversion, (c, labels), (c_val, labels_val), conditions, work
+    ... )  # minutes; rvsemu.training.inversion.train_inversion calls it  # doctest: +SKIP
     """
     from .networks import build_noisy, compiled, compiled_gaussian, to_numpy
     from .stages import run_stage

@@ -14,7 +14,14 @@ __all__ = ["INVERSIONS", "RECIPES", "InversionRecipe", "NetworkPlan", "Recipe", 
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """Hidden layer widths, their activation, dropout after the first ones, and the output's activation."""
+    """Hidden layer widths, their activation, dropout after the first ones, and the output's activation.
+
+    Examples
+    --------
+    >>> from rvsemu.training.recipes import NetworkPlan
+    >>> NetworkPlan((256, 256), "silu")
+    NetworkPlan(hidden=(256, 256), activation='silu', output_activation='linear', dropout=0.0, dropout_layers=0)
+    """
 
     hidden: tuple[int, ...]
     activation: str
@@ -30,6 +37,13 @@ class Schedule:
     With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
     `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
     where gradients are as small as those of a flux error of 1e-3.
+
+    Examples
+    --------
+    >>> from rvsemu.training.recipes import Schedule
+    >>> schedule = Schedule("adam", batch=512, epochs=80, patience=80, learning_rate=4e-3, cosine=True)
+    >>> schedule.epochs
+    80
     """
 
     optimizer: str
@@ -43,7 +57,15 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Work:
-    """One training of a recipe: folder of its draws and checkpoints, seed of everything random, and progress bars."""
+    """One training of a recipe: folder of its draws and checkpoints, seed of everything random, and progress bars.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from rvsemu.training.recipes import Work
+    >>> Work(Path("emulator.h5.work"), seed=1).progress
+    False
+    """
 
     folder: Path
     seed: int
@@ -109,6 +131,14 @@ class Recipe(_Common):
         How the emulator file holds them.
     alpha : bool
         Take libraries with the label [alpha/M], as well as such without.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from rvsemu.training.recipes import recipe
+    >>> small = replace(recipe("default"), name="small", draws=20_000, latent=24)
+    >>> small.label_space().names[:2], small.decoder.activation
+    (('teff', 'logg'), 'silu')
     """
 
     name: str
@@ -220,6 +250,13 @@ class InversionRecipe(_Common):
     noisy_network, forward_network : NetworkPlan or None
         Observed coefficients and their errors to labels and theirs, and labels to coefficients.
     noisy_schedule, forward_schedule : Schedule or None
+
+    Examples
+    --------
+    >>> from rvsemu.training.recipes import recipe
+    >>> paper = recipe("gebran2024-inversion")
+    >>> paper.components, paper.shared, paper.network.hidden
+    (15, False, (5000, 2000, 1000, 512, 64))
     """
 
     name: str

@@ -37,6 +37,17 @@ def structure_features(library: Library, labels: np.ndarray) -> np.ndarray:
         For the ATLAS9 structures of Castelli & Kurucz (2003): six principal components of the logarithms of column
         mass, temperature, pressure and electron density of all layers, and by how much log g is below the lowest of
         the nodes, interpolated as the structures are. For others k is 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.training.structures import structure_features
+    >>> labels = np.array([[5000.0, 4.4], [6000.0, 4.4]])
+    >>> grid = np.arange(8400, 8800, 0.1), np.ones((2, 4000), "f4")
+    >>> library = Library(labels, ("teff", "logg"), *grid, "air", info={"structures": "ATLAS9 ODFNEW"})
+    >>> structure_features(library, labels).shape
+    (2, 7)
     """
     if not str(library.info.get("structures", "")).startswith(_KNOWN):
         return np.empty((len(labels), 0))

@@ -36,6 +36,13 @@ class Report:
         Names of the spectra in the library, in its order.
     left_out : dict
         Name to reason.
+
+    Examples
+    --------
+    >>> from rvsemu.library.importing import Report
+    >>> report = Report(used=["a.spec"], left_out={"b.spec": "no flux", "c.spec": "no flux", "d.spec": "empty"})
+    >>> report.reasons()
+    ['2 x no flux (e.g. b.spec)', 'd.spec: empty']
     """
 
     used: list[str] = field(default_factory=list)
@@ -89,6 +96,22 @@ def import_library(
     LibraryFileError
         A path does not exist, nothing can be used, a setting does not fit the format, or, with
         ``settings.strict``, the first spectrum that cannot be used.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.library.importing import Settings, import_library
+    >>> stars = rvsemu.generate(teff=[5000, 6000], logg=4.4, resolution=14500)
+    >>> arrays = {"wavelength": stars.spectral_axis.value, "flux": stars.flux.value}
+    >>> arrays |= {"teff": [5000, 6000], "logg": [4.4, 4.4], "mh": [0, 0], "vmic": [1, 1]}
+    >>> settings = Settings(medium="air", resolution=14500, limits=(8405, 8795), step=0.1)
+    >>> with TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/stars.npz", **arrays)
+    ...     library, report = import_library(f"{folder}/stars.npz", "table", settings, progress=False)
+    >>> len(library), report.left_out
+    (2, {})
     """
     settings, chosen, paths = settings or Settings(), format_named(format), _listed(paths)
     _check_flux(chosen, settings)

@@ -43,6 +43,13 @@ class Format:
     reference : str
         The library's or the code's paper.
     licence : str
+
+    Examples
+    --------
+    >>> from rvsemu.library.importing.formats import format_named
+    >>> bosz = format_named("bosz2024")
+    >>> bosz.medium, bosz.unit, bosz.flux
+    ('air', 'Angstrom', 'continuum')
     """
 
     name: str

@@ -51,6 +51,13 @@ class Settings:
     ------
     LibraryFileError
         A value is impossible; the message says what is allowed.
+
+    Examples
+    --------
+    >>> from rvsemu.library.importing import Settings
+    >>> settings = Settings(medium="vacuum", given={"vmic": 2.0}, within={"teff": (4000, 8000)}, step=0.1)
+    >>> settings.wavelength()[:2]
+    array([8380.05, 8380.15])
     """
 
     medium: str | None = None

@@ -99,6 +99,12 @@ def build(
     ------
     SynthesisError
         `path` was made with other settings, is no library of this kind, or another run is writing to it.
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis import Settings, Workspace, build
+    >>> workspace = Workspace.prepare()  # doctest: +SKIP
+    >>> library = build("cool.h5", 1000, Settings(teff=(3600, 8000)), workspace=workspace)  # doctest: +SKIP
     """
     workspace = workspace or Workspace.open()
     journal = Journal(path)
@@ -253,6 +259,21 @@ def status(path: str | Path) -> dict:
     dict
         ``library`` (Library or None), ``pending`` (spectra not merged yet), ``failures`` (list of dict),
         ``settings`` (Settings or None), ``running`` (bool).
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.library.synthesis import Settings, status
+    >>> settings = Settings()
+    >>> centres = (settings.edges[1:] + settings.edges[:-1]) / 2
+    >>> one = np.array([[5777.0, 4.44, 0.0, 1.0]]), settings.names, centres, np.ones((1, len(centres)), "f4")
+    >>> with TemporaryDirectory() as folder:
+    ...     Library(*one, "air", info={"settings": settings.to_json()}).save(f"{folder}/library.h5")
+    ...     found = status(f"{folder}/library.h5")
+    >>> len(found["library"]), found["pending"], found["running"]
+    (1, 0, False)
     """
     journal = Journal(path)
     library = Library.load(path) if Path(path).exists() else None

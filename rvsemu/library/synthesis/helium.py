@@ -68,7 +68,16 @@ class HeliumLine:
 
 
 def helium_lines(low: float, high: float) -> list[HeliumLine]:
-    """The allowed multiplets from n = 3 between `low` and `high` (Angstrom, air), by wavelength."""
+    """The allowed multiplets from n = 3 between `low` and `high` (Angstrom, air), by wavelength.
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis.helium import helium_lines
+    >>> for line in helium_lines(8580, 8583):
+    ...     print(line.name, round(line.wavelength, 1))
+    3d 3D - 14f 3F 8581.9
+    3p 3P - 10d 3D 8582.6
+    """
     candidates = (
         _line(multiplicity, l, n, m)
         for multiplicity in (1, 3)
@@ -81,7 +90,14 @@ def helium_lines(low: float, high: float) -> list[HeliumLine]:
 
 
 def term_energy(multiplicity: int, n: int, l: int) -> float:  # noqa: E741
-    """Energy of the term 1s nl above the ground state, cm-1: Ritz formula with two terms of the defect."""
+    """Energy of the term 1s nl above the ground state, cm-1: Ritz formula with two terms of the defect.
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis.helium import term_energy
+    >>> round(term_energy(3, 10, 2))             # 1s 10d 3D, cm-1
+    197213
+    """
     return IONISATION - RYDBERG / _effective(multiplicity, n, l) ** 2
 
 
@@ -90,6 +106,12 @@ def coulomb_gf(multiplicity: int, n: int, l: int, upper_n: int, upper_l: int) ->
 
     ``gf = (2S + 1) max(l, l') (dE / 3 Ry) R^2`` with the radial integral R of two Coulomb functions that
     decay at infinity, at the effective quantum numbers of the levels (Cowan 1981, sect. 14-10).
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis.helium import coulomb_gf
+    >>> print(coulomb_gf(3, 3, 1, 10, 2).round(3))  # 3p 3P - 10d 3D
+    0.069
     """
     a, b = _effective(multiplicity, n, l), _effective(multiplicity, upper_n, upper_l)
     energy = term_energy(multiplicity, upper_n, upper_l) - term_energy(multiplicity, n, l)

@@ -64,6 +64,15 @@ class Settings:
         Where SYNSPEC tabulates the continuum to select lines.
     helium : bool
         Whether the He I lines are in (see `rvsemu.library.synthesis.helium`).
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis import Settings
+    >>> settings = Settings(teff=(5000, 6000), cool_fraction=0, helium=False)
+    >>> settings.draws(4).shape, settings.names
+    ((4, 4), ('teff', 'logg', 'mh', 'vmic'))
+    >>> bool((settings.draws(4) == settings.draws(8)[:4]).all())               # a library can grow
+    True
     """
 
     teff: tuple[float, float] = (3600.0, 15000.0)

@@ -52,6 +52,13 @@ def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scra
     ------
     Failure
         SYNSPEC gave no spectrum, or one with fluxes below 0 or above 1.02 of the continuum.
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis import Settings, Workspace, synthesize
+    >>> workspace = Workspace.open()  # doctest: +SKIP
+    >>> synthesize([5777, 4.44, 0.0, 1.0], Settings(), workspace).flux.shape  # doctest: +SKIP
+    (10950,)
     """
     given = dict(zip(settings.names, map(float, labels), strict=True))
     teff, logg, vmic, metals = given["teff"], given["logg"], given["vmic"], (given["mh"], given.get("alpha", 0.0))

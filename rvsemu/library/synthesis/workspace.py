@@ -41,13 +41,19 @@ class Workspace:
         As `prepare` made it.
     executable : Path, optional
         Another SYNSPEC than the one compiled there.
+
+    Examples
+    --------
+    >>> from rvsemu.library.synthesis import Workspace
+    >>> workspace = Workspace.prepare()          # downloads, compiles: minutes  # doctest: +SKIP
+    >>> workspace = Workspace.open()             # later                         # doctest: +SKIP
     """
 
     folder: Path
     executable: Path | None = None
 
     @classmethod
-    def open(cls, cache=None, engine=None) -> Workspace:
+    def open(cls, cache: str | Path | None = None, engine: str | Path | None = None) -> Workspace:
         """What an earlier `prepare` left in the folder `cache` (default: as for `prepare`)."""
         workspace = cls._at(cache, engine)
         if not workspace._manifest_file.exists():
