@@ -41,6 +41,21 @@ def merge_files(
     ------
     LibraryFileError
         A file is no library, the files do not fit together (`Library.merged`), or nothing is to be merged.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.library.merging import merge_files
+    >>> wavelength, names = np.arange(8400.0, 8800.0, 0.1), ("teff", "logg")
+    >>> with TemporaryDirectory() as folder:
+    ...     for teff in (5000.0, 6000.0):
+    ...         flux = np.ones((1, len(wavelength)), dtype="f4")
+    ...         Library([[teff, 4.4]], names, wavelength, flux, "air").save(f"{folder}/{teff:.0f}.h5")
+    ...     merged, left_out = merge_files([f"{folder}/5000.h5", f"{folder}/6000.h5"])
+    >>> len(merged), left_out
+    (2, [])
     """
     if len(files) < 2:
         raise LibraryFileError(f"{', '.join(map(str, files)) or 'no file'}: name two libraries or more to merge.")
@@ -76,6 +91,17 @@ def listed_files(path: StrPath) -> list[Path]:
     ------
     LibraryFileError
         There is no such text file.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from rvsemu.library.merging import listed_files
+    >>> with TemporaryDirectory() as folder:
+    ...     listing = Path(folder, "all.txt")
+    ...     _ = listing.write_text("5000.h5\\n6000.h5\\n")
+    ...     print([file.name for file in listed_files(listing)])
+    ['5000.h5', '6000.h5']
     """
     try:
         lines = Path(path).read_text().split("\n")
@@ -93,6 +119,23 @@ def open_library(path: StrPath) -> Library:
     ------
     LibraryFileError
         As `Library.load`, `listed_files` and `merge_files`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.library.merging import open_library
+    >>> wavelength, names = np.arange(8400.0, 8800.0, 0.1), ("teff", "logg")
+    >>> with TemporaryDirectory() as folder:
+    ...     for teff in (5000.0, 6000.0):
+    ...         flux = np.ones((1, len(wavelength)), dtype="f4")
+    ...         Library([[teff, 4.4]], names, wavelength, flux, "air").save(f"{folder}/{teff:.0f}.h5")
+    ...     listing = Path(folder, "all.txt")
+    ...     _ = listing.write_text("5000.h5\\n6000.h5\\n")
+    ...     open_library(listing)
+    <Library of 2 spectra, 8400.0-8799.9 A in air, no instrument>
     """
     if Path(os.fspath(path)).suffix != ".txt":
         return Library.load(path)

@@ -42,6 +42,20 @@ def neediest(
     ------
     LibraryFileError
         The library has other labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.training.acquisition import neediest
+    >>> teff = np.append(np.linspace(5000.0, 6000.0, 12), 7000.0)
+    >>> stars = rvsemu.generate(teff=teff, logg=4.4, resolution=14500)
+    >>> wavelength, flux = stars.spectral_axis.value, stars.flux.value.astype("f4")
+    >>> library = Library(np.column_stack([teff, np.full(13, 4.4)]), ("teff", "logg"), wavelength, flux, "air")
+    >>> candidates = np.array([[5500.0, 4.4], [5800.0, 4.4], [6500.0, 4.4]])
+    >>> neediest(library, ("teff", "logg"), candidates, most=1)  # the hole between 6000 and 7000 K
+    array([2])
     """
     if set(names) != set(library.names):
         raise LibraryFileError(f"the library has the labels {', '.join(library.names)}, not {', '.join(names)}.")
