@@ -14,6 +14,7 @@ from scipy.interpolate import make_interp_spline
 
 import rvsemu
 from rvsemu.emulator import DenseNetwork, Emulator, LabelSpace, resolve
+from rvsemu.emulator.regions import PAPER, WIDE
 from rvsemu.errors import EmulatorFileError, LabelError, SpectrumError
 from rvsemu.physics.wavelengths import air_to_vacuum, vacuum_to_air
 
@@ -89,12 +90,12 @@ def test_quantities_are_floats_with_units():
 def test_defaults_of_generate():
     short = rvsemu.generate(5777, 4.44)
     labels = {n: float(q.value) for n, q in short.meta["labels"].items()}
-    assert labels == {"teff": 5777, "logg": 4.44, "vsini": 0, "mh": 0, "vmic": 1, "resolution": 11500}
+    assert labels == {"teff": 5777, "logg": 4.44, "vsini": 0, "mh": 0, "vmic": 1, "resolution": 11500, "alpha": 0}
 
 
 def test_meta(default):
     sun = rvsemu.generate(**SUN)
-    assert {n: q.value for n, q in sun.meta["labels"].items()} == SUN
+    assert {n: q.value for n, q in sun.meta["labels"].items()} == SUN | {"alpha": 0}
     assert sun.meta["labels"]["teff"].unit == u.K
     assert sun.meta["labels"]["vsini"].unit == u.km / u.s
     assert sun.meta["labels"]["resolution"].unit == u.dimensionless_unscaled
@@ -196,12 +197,12 @@ def test_bad_medium():
 
 
 def test_extrapolation_is_asked_for_and_told():
-    cool = {**SUN, "teff": 3500}
-    with pytest.raises(LabelError, match="teff=3500 K is outside 3600 to 15000 K: .*extrapolate=True"):
+    cool = {**SUN, "teff": 3400}
+    with pytest.raises(LabelError, match="teff=3400 K is outside 3500 to 15000 K: .*extrapolate=True"):
         rvsemu.generate(**cool)
     assert rvsemu.generate(**cool, extrapolate=True).meta["extrapolated"] is True
     assert rvsemu.generate(**SUN, extrapolate=True).meta["extrapolated"] is False
-    mixed = rvsemu.generate(**{**SUN, "teff": [5777, 3500]}, extrapolate=True)
+    mixed = rvsemu.generate(**{**SUN, "teff": [5777, 3400]}, extrapolate=True)
     assert mixed.meta["extrapolated"] is True
     with pytest.raises(LabelError, match="resolution=-3 is not positive"):
         rvsemu.generate(**{**SUN, "resolution": -3}, extrapolate=True)
@@ -263,9 +264,10 @@ def test_emulator_made_in_vacuum(small):
 
 
 def test_shipped_emulator_states_its_origin(default):
-    assert default.labels.names == NAMES
-    np.testing.assert_array_equal(default.labels.lower, LabelSpace().lower)
-    np.testing.assert_array_equal(default.labels.upper, LabelSpace().upper)
+    assert default.labels.names == (*NAMES, "alpha")
+    assert default.labels.regions == (WIDE, PAPER)
+    box = np.column_stack([LabelSpace().draw(1000, np.random.default_rng(1)), np.zeros(1000)])
+    assert default.labels.inside(box).all()  # the paper's Table 1
     assert default.medium == "air"
     assert {"recipe", "version", "metrics", "library", "packages", "settings"} <= set(default.info)
     assert {"autoencoder", "label_network", "linked"} <= set(default.info["metrics"])

@@ -367,7 +367,7 @@ def test_priors_bound_the_fit(star):
         (Function(np.abs, 1e5, 2e5), "leave nothing"),
         (Function(lambda x: np.full(x.shape, -np.inf)), "zero everywhere"),
         (Function(lambda x: np.where(x > 5000, np.inf, 0.0)), "is infinite"),
-        ((50.0, 10.0), "outside 3600 to 15000"),
+        ((50.0, 10.0), "outside 3500 to 15000"),
         ((1.0, 2.0, 3.0), "give \\(mean, sigma\\)"),
         (3.0, "give \\(mean, sigma\\), a frozen"),
     ],

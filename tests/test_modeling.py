@@ -73,7 +73,7 @@ def test_labels_with_units():
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"teff": 500}, LabelError, "teff=500 K is outside 3600 to 15000"),
+        ({"teff": 500}, LabelError, "teff=500 K is outside 3500 to 15000"),
         ({"teff": 5 * u.m}, LabelError, "teff=5.0 has the unit 'm'"),
         ({"teff": [5000, 6000]}, LabelError, "one star"),
         ({"medium": "water"}, SpectrumError, "medium='water'"),

@@ -235,7 +235,7 @@ class LabelSpace:
         extrapolate : bool
             Allow values outside the training domain.
         **labels : float, array or Quantity
-            Every label of the space, by name.
+            Every label of the space, by name; [alpha/M] is 0 if it is missing.
 
         Raises
         ------
@@ -243,6 +243,7 @@ class LabelSpace:
             A label is missing, unknown, not finite, of the wrong unit, outside the domain, the shapes
             do not broadcast, or there are more than 10 million sets of labels.
         """
+        labels = {**({ALPHA.name: 0.0} if ALPHA.name in self.names else {}), **labels}
         missing = [name for name in self.names if name not in labels]
         if missing:
             raise LabelError(f"{missing[0]} is missing: give all of {', '.join(self.names)}.")
