@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..emulator import Emulator
 from ..physics.resampling import Resampler
@@ -32,8 +33,9 @@ class ForwardModel:
 
     emulator: Emulator
     wavelength: np.ndarray
+    _sampler: Resampler = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         grid = self.emulator.wavelength
         sampler = Resampler(grid[0], grid[1] - grid[0], len(grid), self.wavelength)
         object.__setattr__(self, "_sampler", sampler)
@@ -42,13 +44,13 @@ class ForwardModel:
     def _labels(self) -> int:
         return len(self.emulator.labels)
 
-    def flux(self, theta) -> np.ndarray:
+    def flux(self, theta: ArrayLike) -> np.ndarray:
         """Normalised flux (n, n_pixels), in the precision of the emulator."""
         theta = np.atleast_2d(theta)
         flux = self.emulator.flux(theta[:, : self._labels])
         return self.sample(flux[:, None], theta[:, self._labels])[:, 0]
 
-    def jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
+    def jacobian(self, theta: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Flux (n, n_pixels) and its derivatives (n, n_labels + 1, n_pixels), the last by the radial velocity."""
         theta = np.atleast_2d(theta)
         velocity = theta[:, self._labels]
@@ -59,11 +61,11 @@ class ForwardModel:
         shift = by_wavelength * np.outer(per_velocity, self.wavelength).astype(by_wavelength.dtype)
         return sampled[:, 0], np.concatenate([sampled[:, 1:], shift[:, None]], axis=1)
 
-    def sample(self, values, velocity) -> np.ndarray:
+    def sample(self, values: np.ndarray, velocity: ArrayLike) -> np.ndarray:
         """Rows (n, k, n_grid) on the emulator's grid, in the observed pixels at velocities (n,)."""
         return self._sampler(values, _stretch(np.asarray(velocity, dtype=float)))
 
-    def error(self, theta) -> tuple[np.ndarray, np.ndarray]:
+    def error(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The emulator's error at one `theta` (k,), in units of the continuum: variance (n_pixels,) of what is
         independent from pixel to pixel, and the low rank (r, n_pixels) of the rest (see `ErrorModel`)."""
         rest = doppler(self.wavelength, -theta[self._labels])
@@ -76,12 +78,12 @@ class ForwardModel:
         sampled = both[:, before] * (1 - share) + both[:, before + 1] * share
         return sampled[0], sampled[1:]
 
-    def sigma(self, theta) -> np.ndarray:
+    def sigma(self, theta: np.ndarray) -> np.ndarray:
         """RMS error of the emulator (n_pixels,) at one `theta` (k,), in units of the continuum."""
         rest = doppler(self.wavelength, -theta[self._labels])
         return np.interp(rest, self.emulator.wavelength, self.emulator.sigma(theta[: self._labels])[0])
 
 
-def _stretch(velocity):
+def _stretch(velocity: np.ndarray) -> np.ndarray:
     """Rest wavelength / observed wavelength."""
     return doppler(1.0, -velocity)
