@@ -191,8 +191,10 @@ class Parameters:
             prior = self._prior(i)
             if type(prior) is Uniform:
                 out -= np.log(prior.upper - prior.lower)
-            else:
+            elif isinstance(prior, Microturbulence):
                 out[inside] += prior.log_density(theta[:, i], *theta[:, self._given(prior)].T)
+            else:
+                out[inside] += prior.log_density(theta[:, i])
         return out
 
     def prior_slopes(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

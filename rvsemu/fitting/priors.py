@@ -43,7 +43,7 @@ class Prior:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(self, **{k: _limit(label, v) for k, v in values.items()})._checked(label)
 
-    def log_density(self, x: ArrayLike, *given: ArrayLike) -> np.ndarray:
+    def log_density(self, x: ArrayLike) -> np.ndarray:
         """Natural logarithm of the density at `x`, -inf beyond `lower` and `upper`."""
         x = np.asarray(x, dtype=float)
         inside = (x >= self.lower) & (x <= self.upper)
@@ -251,7 +251,7 @@ class Function(Prior):
         known = np.isfinite(first) & np.isfinite(second)
         return np.where(known, first, 0.0), np.where(known, np.maximum(second, 0.0), 0.0)
 
-    def log_density(self, x: ArrayLike, *given: ArrayLike) -> np.ndarray:
+    def log_density(self, x: ArrayLike) -> np.ndarray:
         """See `Prior.log_density`."""
         x = np.asarray(x, dtype=float)
         out = np.full(x.shape, -np.inf)
@@ -320,9 +320,11 @@ class Microturbulence(Prior):
         unit = rng.uniform(size=len(sigma))
         return np.clip(about.mean + sigma * ndtri(ndtr(low) + unit * (ndtr(high) - ndtr(low))), self.lower, self.upper)
 
-    def log_density(self, x: ArrayLike, *given: ArrayLike) -> np.ndarray:
+    def log_density(  # type: ignore[override]  # what it depends on must be given, too
+        self, x: ArrayLike, teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0
+    ) -> np.ndarray:
         """See `Prior.log_density`; of `x` (n,) in stars of labels that are each (n,)."""
-        x, about = np.asarray(x, dtype=float), _about(*given)
+        x, about = np.asarray(x, dtype=float), _about(teff, logg, mh)
         sigma = self.factor * about.scatter
         out = -0.5 * ((x - about.mean) / sigma) ** 2 - np.log(np.sqrt(2 * np.pi) * sigma)
         out = out - _log_share(*((end - about.mean) / sigma for end in (self.lower, self.upper)))
@@ -357,9 +359,9 @@ class Microturbulence(Prior):
         return first, slope[:, :, None] * slope[:, None, :]
 
 
-def _about(teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0) -> Expected:
+def _about(*labels: ArrayLike) -> Expected:
     """`microturbulence` of Teff, log g and [M/H]; density and slopes ask for the same one after the other."""
-    return _kept(*(np.asarray(x, dtype=float).tobytes() for x in (teff, logg, mh)))
+    return _kept(*(np.asarray(x, dtype=float).tobytes() for x in labels))
 
 
 @lru_cache(maxsize=4)
