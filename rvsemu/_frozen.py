@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import numpy as np
 
 from .errors import FrozenError
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from typing_extensions import dataclass_transform
 else:  # in typing since Python 3.11; of use to type checkers alone
 
@@ -32,17 +34,21 @@ def frozen(cls: type[T]) -> type[T]:
     """
     check = vars(cls).get("__post_init__")
 
-    def __post_init__(self):
+    def __post_init__(self: DataclassInstance) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, read_only(getattr(self, field.name)))
         if check is not None:
             check(self)
 
-    cls.__post_init__ = __post_init__
+    _give(cls, __post_init__=__post_init__)
     cls = dataclass(frozen=True, eq=False)(cls)
-    cls.__setattr__, cls.__delattr__ = _refuse, _refuse
-    cls.__eq__, cls.__hash__, cls.__reduce__ = _equal, _hash, _reduce
+    _give(cls, __setattr__=_refuse, __delattr__=_refuse, __eq__=_equal, __hash__=_hash, __reduce__=_reduce)
     return cls
+
+
+def _give(cls: type, **methods: Callable[..., Any]) -> None:
+    for name, method in methods.items():
+        setattr(cls, name, method)
 
 
 class ReadOnlyDict(dict):
@@ -56,7 +62,7 @@ class ReadOnlyDict(dict):
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type[ReadOnlyDict], tuple[dict[Any, Any]]]:
         return ReadOnlyDict, (dict(self),)
 
 
@@ -73,7 +79,7 @@ def read_only(value: Any) -> Any:
     return value
 
 
-def _writable(array) -> bool:
+def _writable(array: Any) -> bool:
     """Whether the memory of `array` can be changed through it or through an array that it is a part of."""
     while isinstance(array, np.ndarray):
         if array.flags.writeable:
@@ -102,7 +108,7 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b or (a != a and b != b))
 
 
-def _refuse(self, name, *_):
+def _refuse(self: DataclassInstance, name: str, *_: Any) -> NoReturn:
     kind, names = type(self).__name__, [field.name for field in fields(self)]
     if name in names:
         remedy = f"make another with dataclasses.replace(..., {name}=...)"
@@ -111,15 +117,15 @@ def _refuse(self, name, *_):
     raise FrozenError(f"{kind}.{name} cannot be changed, as every {kind} is frozen: {remedy}.")
 
 
-def _equal(self, other):
+def _equal(self: DataclassInstance, other: object) -> bool:
     return same(self, other) if type(self) is type(other) else NotImplemented
 
 
-def _hash(self):
+def _hash(self: DataclassInstance) -> int:
     return hash((type(self), *(_key(getattr(self, field.name)) for field in fields(self))))
 
 
-def _key(value):
+def _key(value: Any) -> Hashable:
     """Something hashable that is equal for equal values, and cheap."""
     if isinstance(value, np.ndarray):
         return value.shape
@@ -128,5 +134,5 @@ def _key(value):
     return len(value) if isinstance(value, dict) else value
 
 
-def _reduce(self):
+def _reduce(self: DataclassInstance) -> tuple[type, tuple[Any, ...]]:
     return type(self), tuple(getattr(self, field.name) for field in fields(self))

@@ -5,9 +5,12 @@ where it has not been imported yet, its import goes on to that of `rvsemu.spectr
 """
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from types import ModuleType
 
 __all__ = ["register_formats"]
 
@@ -17,7 +20,9 @@ _FORMATS = "rvsemu.spectra"
 class _AfterSpecutils(MetaPathFinder):
     """Finds specutils where it is, once, and has the formats registered when it has been imported."""
 
-    def find_spec(self, fullname, path, target=None):
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != "specutils":
             return None
         sys.meta_path.remove(self)
@@ -25,11 +30,11 @@ class _AfterSpecutils(MetaPathFinder):
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
-            def execute_and_register(module):
+            def execute_and_register(module: ModuleType) -> None:
                 execute(module)
                 import_module(_FORMATS)
 
-            spec.loader.exec_module = execute_and_register
+            spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]  # of this loader alone
         return spec
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import QTable
+from emulator_fixtures import small_emulator
 from specutils import Spectrum
 
 import rvsemu
 from rvsemu.cli import main
+from rvsemu.emulator import LabelSpace
 from rvsemu.library import Library
 from rvsemu.spectra import example_path
 
@@ -42,6 +44,15 @@ def test_generate_writes_text(tmp_path, suffix):
     table = QTable.read(out)
     assert len(table) == 4000
     assert 2.2 < float(np.asarray(table["wavelength"])[0]) - 8400.0 < 2.4  # vacuum
+
+
+def test_a_label_that_the_command_does_not_know_is_said_to_be_missing(tmp_path, capsys):
+    emulator = small_emulator()
+    labels = tuple(replace(x, name="helium") if x.name == "vmic" else x for x in emulator.labels.labels)
+    replace(emulator, labels=LabelSpace(labels)).save(tmp_path / "e.h5")
+    known = ["--teff", "5777", "--logg", "4.44", "--emulator", str(tmp_path / "e.h5"), "-o", str(tmp_path / "x.fits")]
+    assert main(["generate", *known]) == 2
+    assert "helium is missing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

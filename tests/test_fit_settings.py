@@ -190,6 +190,7 @@ BAD_ARGUMENTS = [
     ({"priors": {"vmic": 1}}, LabelError, "give \\(mean, sigma\\)"),
     ({"priors": {"vmic": (1, 0)}}, LabelError, "sigma must be positive"),
     ({"priors": {"vmic": (np.nan, 1)}}, LabelError, "not finite"),
+    ({"priors": {"vmic": ("wide", 1)}}, LabelError, "vmic='wide' is not a number"),
     ({"radial_velocity": (5, -5)}, LabelError, "lowest, highest"),
     ({"radial_velocity": 5 * u.AA}, LabelError, "radial_velocity"),
 ]

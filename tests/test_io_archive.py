@@ -14,7 +14,7 @@ from server_fixtures import serving
 
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError, SpectrumWarning
-from rvsemu.spectra import archive, example_path, fetch_rvs, read_rvs
+from rvsemu.spectra import archive, example_path, fetch_rvs, read_rvs, write_spectrum
 
 KEPLER, HD, NOBODY = 2052747119115620352, 4268620287278693120, 4268620287278693121
 STARS = {KEPLER: example_star("kepler-93"), HD: example_star("hd176650")}
@@ -215,6 +215,15 @@ def test_a_damaged_file_of_the_cache_is_fetched_again(fetch, service, tmp_path):
     file.write_bytes(file.read_bytes()[:20000])
     (star,) = fetch(KEPLER)
     assert star.shape == (2401,)
+    assert len(service.state["requests"]) == 2
+
+
+def test_a_file_of_ours_in_the_cache_is_not_the_archives(fetch, service, tmp_path):
+    (star,) = fetch(KEPLER)
+    (file,) = (tmp_path / "cache").iterdir()
+    write_spectrum(star, file, overwrite=True)
+    (again,) = fetch(KEPLER)
+    np.testing.assert_array_equal(again.flux, star.flux)
     assert len(service.state["requests"]) == 2
 
 

@@ -9,6 +9,7 @@ import pytest
 from astropy.table import Table
 from synthesis_fixtures import structures
 
+from rvsemu.errors import SynthesisError
 from rvsemu.library.synthesis.helium import LOWER, QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
 from rvsemu.library.synthesis.lines import abo_width, write_atoms, write_molecules
 from rvsemu.library.synthesis.structures import read_grid
@@ -253,10 +254,10 @@ def kurucz(teff, logg, touching=False):
     ]
 
 
-def test_reading_kuruczs_format(tmp_path):
-    models = [("ap00k2odfnew.dat", 4000, 4.0), ("am05k2odfnew.dat", 4000, 4.0), ("am05ak2odfnew.dat", 4000, 4.0)]
+def read_models(folder, models):
+    """What `read_grid` makes of files with structures of these names, Teff and logg."""
     texts = [kurucz(t, g, touching=name.startswith("am05k")) for name, t, g in models]
-    with gzip.open(tmp_path / "data.gz", "wt") as file:
+    with gzip.open(folder / "data.gz", "wt") as file:
         file.writelines("".join(t) for t in texts)
     index = Table(
         {
@@ -266,8 +267,18 @@ def test_reading_kuruczs_format(tmp_path):
             "logg": [m[2] for m in models],
         }
     )
-    index.write(tmp_path / "index.fits")
-    grid = read_grid(tmp_path / "data.gz", tmp_path / "index.fits")
+    index.write(folder / "index.fits")
+    return read_grid(folder / "data.gz", folder / "index.fits")
+
+
+def test_structures_without_solar_ones_are_refused(tmp_path):
+    with pytest.raises(SynthesisError, match="no structures of solar composition"):
+        read_models(tmp_path, [("am05k2odfnew.dat", 4000, 4.0)])
+
+
+def test_reading_kuruczs_format(tmp_path):
+    models = [("ap00k2odfnew.dat", 4000, 4.0), ("am05k2odfnew.dat", 4000, 4.0), ("am05ak2odfnew.dat", 4000, 4.0)]
+    grid = read_models(tmp_path, models)
     assert sorted(grid.labels) == [(4000.0, 4.0, -0.5, 0.0), (4000.0, 4.0, -0.5, 0.4), (4000.0, 4.0, 0.0, 0.0)]
     solar = grid.at(4000, 4, 0)
     np.testing.assert_allclose(solar.temperature, [2400, 3200])

@@ -191,6 +191,8 @@ def _found(file: str, source: int) -> list[Any]:
 
 def _fit_again(spectra: Sequence[Any], emulator: Path, run: dict) -> str:
     """The first of the spectra, or of all transits that are fitted together the one that fits worst."""
+    from matplotlib.figure import SubFigure
+
     settings = {name: value for name, value in run["settings"].items() if name != "errors"}
     try:
         if run.get("transits") == "joint":
@@ -201,5 +203,6 @@ def _fit_again(spectra: Sequence[Any], emulator: Path, run: dict) -> str:
     except (RvsemuError, TypeError):
         return "<p>It cannot be fitted with settings that the catalogue has only a digest of.</p>"
     figure = result.plot().figure
+    assert not isinstance(figure, SubFigure)  # as it is one that plot has made
     figure.set_size_inches(10, 4)
     return html_image(figure, "Spectrum, model and residual")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LabelError, SpectrumError
 from .common import add_emulator_option, check_figure, command, headless, save_figure
 
+if TYPE_CHECKING:
+    from ..emulator.labels import LabelSpace
+
 _DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0, "alpha": 0.0}
 
 
-def add_generate(commands):
+def add_generate(commands: Any) -> None:
     from ..emulator.labels import ALPHA, PAPER_LABELS
 
     parser = command(commands, "generate", _generate)
@@ -33,7 +38,7 @@ def add_generate(commands):
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
 
 
-def _generate(options):
+def _generate(options: Namespace) -> None:
     from ..emulator import resolve
     from ..spectra.write import check_writable, write_spectrum
 
@@ -56,26 +61,28 @@ def _generate(options):
         save_figure(plot_spectrum(spectrum), options.plot, options.overwrite)
 
 
-def _labels(options, space) -> dict[str, float]:
+def _labels(options: Namespace, space: LabelSpace) -> dict[str, float]:
     """What the emulator takes, which is not all labels if the library it was trained on does not vary them all."""
     from ..emulator.labels import PAPER_LABELS
 
-    given = {x.name: getattr(options, x.name) for x in PAPER_LABELS if getattr(options, x.name) is not None}
+    given: dict[str, Any] = {
+        x.name: getattr(options, x.name) for x in PAPER_LABELS if getattr(options, x.name) is not None
+    }
     for name in given:
         if name not in space.names:
             raise LabelError(f"--{name}: this emulator has no such label, it takes {', '.join(space.names)}.")
     given |= space.alpha(options.alpha or 0.0)
-    return {name: given.get(name, _DEFAULTS.get(name)) for name in space.names}
+    return {name: value for name, value in (_DEFAULTS | given).items() if name in space.names}
 
 
-def add_demo(commands):
+def add_demo(commands: Any) -> None:
     parser = command(commands, "demo", _demo)
     parser.add_argument(
         "-o", "--out", metavar="DIR", default="rvsemu-demo", help="folder for what it writes (default: rvsemu-demo)"
     )
 
 
-def _demo(options):
+def _demo(options: Namespace) -> None:
     from ..emulator import generate
     from ..fitting import fit
     from ..plotting import plot_spectrum

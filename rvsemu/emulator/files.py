@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import h5py
@@ -32,7 +33,7 @@ def write_common(file: h5py.File, kind: str, version: int, model) -> None:
     wavelength = file.create_dataset("wavelength", data=model.wavelength)
     wavelength.attrs["unit"], wavelength.attrs["medium"] = "Angstrom", model.medium
     for i, label in enumerate(model.labels.labels):
-        file.create_group(f"labels/{i}").attrs.update(vars(label))
+        file.create_group(f"labels/{i}").attrs.update(asdict(label))
     if model.labels.lowest_logg:
         file["labels"].attrs["lowest_logg"] = np.array(model.labels.lowest_logg)
     if model.labels.regions:

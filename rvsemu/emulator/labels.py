@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property, lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from astropy import units as u
@@ -15,11 +17,13 @@ from .regions import Region
 __all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace"]
 
 _MOST_SETS = 10_000_000
+_Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 _EVEN = 10.0
 """Where 'even' passes from the square of a label to its logarithm, in the unit of the label."""
+
 #: name -> (function, derivative, inverse)
-_TRANSFORMS = {
+_TRANSFORMS: dict[str, tuple[_Function, _Function, _Function]] = {
     "linear": (lambda x: x, lambda x: np.ones_like(x), lambda y: y),
     "log": (np.log, lambda x: 1.0 / x, np.exp),
     "even": (
@@ -67,7 +71,7 @@ class Label:
     transform: str = "linear"
     description: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.transform not in _TRANSFORMS or not self.lower < self.upper:
             raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
 
@@ -79,8 +83,9 @@ class Label:
         mask = getattr(x, "mask", False)
         if not callable(mask) and np.any(mask):
             raise LabelError(f"{self.name} has masked values: leave these rows out or fill them.")
-        if getattr(x, "unit", None) is not None:
-            x = self._strip(x if isinstance(x, u.Quantity) else np.asarray(x) * x.unit)
+        unit = getattr(x, "unit", None)
+        if unit is not None:
+            x = self._strip(x if isinstance(x, u.Quantity) else np.asarray(x) * unit)
         try:
             if np.iscomplexobj(x):
                 raise TypeError
@@ -92,7 +97,7 @@ class Label:
             raise LabelError(f"{self.name}={bad} is not finite: give {self._expects()}.")
         return out
 
-    def _strip(self, x):
+    def _strip(self, x: u.Quantity) -> np.ndarray:
         plain = x.unit.is_equivalent(u.dimensionless_unscaled) or (x.unit == u.dex and self.unit == "dex")
         if self.name == "logg" and isinstance(x.unit, u.DexUnit):
             try:
@@ -131,20 +136,21 @@ class Label:
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Map the domain to [-1, 1] (after `transform`)."""
-        middle, half = self._scale()
+        middle, half = self._scale
         return (_TRANSFORMS[self.transform][0](values) - middle) / half
 
     def unscaled(self, scaled: np.ndarray) -> np.ndarray:
         """The inverse of `scaled`."""
-        middle, half = self._scale()
+        middle, half = self._scale
         return _TRANSFORMS[self.transform][2](middle + half * scaled)
 
     def slope(self, values: np.ndarray) -> np.ndarray:
         """Derivative of `scaled` with respect to the label."""
-        return _TRANSFORMS[self.transform][1](values) / self._scale()[1]
+        return _TRANSFORMS[self.transform][1](values) / self._scale[1]
 
+    @cached_property
     def _scale(self) -> tuple[float, float]:
-        low, high = (float(_TRANSFORMS[self.transform][0](v)) for v in (self.lower, self.upper))
+        low, high = (float(_TRANSFORMS[self.transform][0](np.asarray(v))) for v in (self.lower, self.upper))
         return (low + high) / 2, (high - low) / 2
 
 
@@ -195,7 +201,7 @@ class LabelSpace:
     lowest_logg: tuple[tuple[float, float], ...] = ()
     regions: tuple[Region, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.lowest_logg and not ({"teff", "logg"} <= set(self.names) and np.all(np.diff(self._nodes[0]) > 0)):
             raise ValueError("lowest_logg needs the labels teff and logg, and nodes whose teff increases")
 
@@ -247,10 +253,9 @@ class LabelSpace:
         missing = [name for name in self.names if name not in labels]
         if missing:
             raise LabelError(f"{missing[0]} is missing: give all of {', '.join(self.names)}.")
-        columns = [self[name].value(x) for name, x in labels.items()]
-        order = [list(labels).index(name) for name in self.names]
+        given = {name: self[name].value(x) for name, x in labels.items()}
         try:
-            columns = np.broadcast_arrays(*(columns[i] for i in order))
+            columns = np.broadcast_arrays(*(given[name] for name in self.names))
         except ValueError:
             shapes = ", ".join(f"{n} {np.shape(labels[n])}" for n in self.names)
             raise LabelError(f"The labels do not broadcast: {shapes}. Give scalars or equal shapes.") from None
@@ -296,7 +301,7 @@ class LabelSpace:
         """True where a row of `values`, shape (..., n_labels), lies in the training domain."""
         return np.all((values >= self.floor(values)) & (values <= self.upper), axis=-1) & self._in_regions(values)
 
-    def _in_regions(self, values) -> np.ndarray:
+    def _in_regions(self, values: np.ndarray) -> np.ndarray:
         """True where a row of `values`, shape (..., n_labels), lies in one of the regions, or there are none."""
         if not self.regions:
             return np.ones(np.shape(values)[:-1], dtype=bool)
@@ -340,7 +345,9 @@ class LabelSpace:
 
         That is if logg is too low for its teff, or if the labels are in none of the regions.
         """
-        low = np.argwhere(np.any(values < self.floor(values), axis=-1)) if self.lowest_logg else []
+        low = np.empty((0, values.ndim - 1), dtype=int)
+        if self.lowest_logg:
+            low = np.argwhere(np.any(values < self.floor(values), axis=-1))
         if len(low):
             row = dict(zip(self.names, values[tuple(low[0])], strict=True))
             raise LabelError(
@@ -370,7 +377,7 @@ class LabelSpace:
         """d scaled / d label, same shape as `values` (the scaling acts on each label alone)."""
         return np.stack([lab.slope(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
 
-    def alpha(self, value: ArrayLike | u.Quantity) -> dict:
+    def alpha(self, value: ArrayLike | u.Quantity) -> dict[str, ArrayLike | u.Quantity]:
         """[alpha/M] by its name where it is a label here; nothing where it is none and 0.
 
         Raises
@@ -382,8 +389,8 @@ class LabelSpace:
             return {ALPHA.name: value}
         if np.any(ALPHA.value(value) != 0):
             raise LabelError(
-                f"alpha={value}: this emulator has no label alpha, its spectra are those of [alpha/M] = 0; leave alpha "
-                "away, or choose another emulator (emulator=, --emulator)."
+                f"alpha={value!s}: this emulator has no label alpha, its spectra are those of [alpha/M] = 0; leave "
+                "alpha away, or choose another emulator (emulator=, --emulator)."
             )
         return {}
 
@@ -393,6 +400,6 @@ class LabelSpace:
 
 
 @lru_cache(maxsize=32)
-def _unit(text):
+def _unit(text: str) -> u.UnitBase:
     """astropy takes 0.2 ms to read one."""
     return u.Unit(text)

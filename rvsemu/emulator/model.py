@@ -14,6 +14,7 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from numpy.typing import ArrayLike, DTypeLike
+from scipy.sparse import csr_array
 
 from .._compat import Spectrum
 from .._display import labels_card
@@ -86,7 +87,7 @@ class Emulator:
     info: dict[str, Any] = field(default_factory=dict)
     history: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_grid(self.wavelength, self.medium)
         if self.error.sigma.shape[1:] != self.wavelength.shape:
             raise ValueError("the error model does not fit the wavelengths")
@@ -98,7 +99,7 @@ class Emulator:
     def _network(self) -> DenseNetwork:
         return DenseNetwork(self.label_network.layers + self.decoder.layers)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.wavelength[[0, -1]]
         return (
             f"<Emulator {self.info.get('recipe')} {self.info.get('version')}: {', '.join(self.labels.names)} -> "
@@ -150,9 +151,9 @@ class Emulator:
 
     def error_covariance(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
-        return self.error.covariance(*self._for_error(np.asarray(labels)))
+        return self.error.covariance(*map(float, self._for_error(np.asarray(labels))))
 
-    def _for_error(self, labels) -> list:
+    def _for_error(self, labels: np.ndarray) -> list[np.ndarray]:
         """Of labels (..., n_labels), those that the error depends on: Teff and, if there is such a label, [M/H]."""
         return [labels[..., self.labels.names.index(name)] for name in ("teff", "mh") if name in self.labels.names]
 
@@ -209,7 +210,9 @@ class Emulator:
             },
         )
 
-    def _axis(self, wavelength, medium: str):
+    def _axis(
+        self, wavelength: ArrayLike | u.Quantity | None, medium: str
+    ) -> tuple[u.Quantity, tuple[csr_array, csr_array] | None]:
         """Spectral axis, and the matrices that take flux and error there (None for the emulator's grid).
 
         The error is interpolated linearly: it is rough, and must stay positive.
@@ -282,13 +285,13 @@ def _parts(n: int) -> Iterator[slice]:
     return (slice(i, i + _BATCH) for i in range(0, n, _BATCH))
 
 
-def _empty(rows: int, width: int, dtype) -> np.ndarray:
+def _empty(rows: int, width: int, dtype: DTypeLike) -> np.ndarray:
     """Array for spectra, if it is not too large."""
     _check_size(rows, width, dtype)
     return np.empty((rows, width), dtype=dtype)
 
 
-def _check_size(rows: int, width: int, dtype) -> None:
+def _check_size(rows: int, width: int, dtype: DTypeLike) -> None:
     size = rows * width * np.dtype(dtype).itemsize
     if size > MOST_BYTES:
         raise LabelError(

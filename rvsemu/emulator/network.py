@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .._frozen import frozen
 
 __all__ = ["ACTIVATIONS", "DenseNetwork", "Layer"]
 
 
-def _sigmoid(x):
+def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
-def _silu(x):
+def _silu(x: np.ndarray) -> np.ndarray:
     return x * _sigmoid(x)
 
 
-def _silu_slope(x):
+def _silu_slope(x: np.ndarray) -> np.ndarray:
     s = _sigmoid(x)
     return s * (1.0 + x * (1.0 - s))
 
 
+_Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
+
 #: name -> (function, derivative), both of the pre-activation
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, tuple[_Function, _Function]] = {
     "linear": (lambda x: x, np.ones_like),
     "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
     "silu": (_silu, _silu_slope),
@@ -74,7 +79,7 @@ class DenseNetwork:
 
     layers: tuple[Layer, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise ValueError("a network needs at least one layer")
@@ -93,14 +98,14 @@ class DenseNetwork:
         layers = [Layer(x.weights.astype(dtype), x.bias.astype(dtype), x.activation) for x in self.layers]
         return DenseNetwork(tuple(layers))
 
-    def __call__(self, x: np.ndarray) -> np.ndarray:
+    def __call__(self, x: ArrayLike) -> np.ndarray:
         """Output, shape (n, n_out), for inputs of shape (n, n_in)."""
         y = np.asarray(x, dtype=self.layers[0].weights.dtype)
         for layer in self.layers:
             y = ACTIVATIONS[layer.activation][0](y @ layer.weights + layer.bias)
         return y
 
-    def value_and_jacobian(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def value_and_jacobian(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Output (n, n_out) and d output / d input (n, n_in, n_out), by forward accumulation.
 
         Tangents are carried beside the values: with six inputs that costs seven forward passes.

@@ -50,7 +50,7 @@ class MeanSpectrum:
     def merged(self, decoder: DenseNetwork) -> DenseNetwork:
         """`decoder` ending in flux instead of deviations: its last layer must be linear."""
         *layers, last = _linear_end(decoder)
-        return DenseNetwork([*layers, Layer(last.weights, (last.bias + self.mean).astype("f4"))])
+        return DenseNetwork((*layers, Layer(last.weights, (last.bias + self.mean).astype("f4"))))
 
 
 @frozen
@@ -87,7 +87,7 @@ class PrincipalComponents:
     basis: np.ndarray
     spread: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.basis.shape != (*self.spread.shape, *self.mean.shape) or self.basis.ndim != 2:
             raise ValueError("mean, basis and spread of the components do not fit each other")
         if not all(np.isfinite(x).all() for x in (self.mean, self.basis, self.spread)) or not np.all(self.spread > 0):
@@ -126,10 +126,10 @@ class PrincipalComponents:
         *layers, last = _linear_end(decoder)
         to_flux = self.spread[:, None] * self.basis
         weights, bias = last.weights @ to_flux, last.bias @ to_flux + self.mean
-        return DenseNetwork([*layers, Layer(weights.astype("f4"), bias.astype("f4"), "linear")])
+        return DenseNetwork((*layers, Layer(weights.astype("f4"), bias.astype("f4"), "linear")))
 
 
-def _leading(rows, components) -> tuple[np.ndarray, np.ndarray]:
+def _leading(rows: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
     """Leading singular values (k,) and right vectors (k, m) by subspace iteration (Halko et al. 2011, SIAM Rev. 53,
     217, algorithms 4.4 and 5.1), from the same start each time."""
     start = np.random.default_rng(0).normal(size=(rows.shape[1], components + _MORE))

@@ -94,7 +94,7 @@ class ChainFile:
         How long to wait for another process that writes the same file, in seconds.
     """
 
-    def __init__(self, path: str | PathLike, patience: float = _PATIENCE):
+    def __init__(self, path: str | PathLike, patience: float = _PATIENCE) -> None:
         self.path = check_folder(Path(path).expanduser(), PosteriorFileError)
         self._patience = patience
         if self.path.exists() and kind_of(self.path) != _KIND:
@@ -147,7 +147,7 @@ def read_chain(path: str | PathLike) -> Chain:
         return chain
 
 
-def _write(file, chain):
+def _write(file: h5py.File, chain: Chain) -> None:
     stamp(file, _KIND, _FORMAT_VERSION)
     steps, walkers, m = chain.coords.shape
     group = file.create_group(_GROUP)
@@ -170,7 +170,7 @@ def _write(file, chain):
         spectrum.create_dataset(key, data=values, compression="gzip", shuffle=True)
 
 
-def _check(chain, steps):
+def _check(chain: Chain, steps: int) -> None:
     """A ValueError where parts of a file contradict each other."""
     shape = steps, len(chain.accepted), len(chain.names)
     if chain.coords.shape != shape or chain.log_probability.shape != shape[:2] or len(chain.units) != shape[2]:

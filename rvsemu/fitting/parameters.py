@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from astropy.units import Quantity
+from numpy.typing import ArrayLike
 
 from ..emulator.labels import ALPHA, Label, LabelSpace
 from ..errors import LabelError
@@ -67,8 +69,14 @@ class Parameters:
 
     @classmethod
     def make(
-        cls, labels, fixed=None, priors=None, radial_velocity=(-100.0, 100.0), extrapolate=False, free_jitter=False
-    ):
+        cls,
+        labels: LabelSpace,
+        fixed: Mapping[str, Any] | None = None,
+        priors: Mapping[str, Any] | None = None,
+        radial_velocity: tuple[float, float] | float | Quantity = (-100.0, 100.0),
+        extrapolate: bool = False,
+        free_jitter: bool = False,
+    ) -> Parameters:
         """Parameters from the arguments of `rvsemu.fit`.
 
         Raises
@@ -104,7 +112,7 @@ class Parameters:
         return cls(space, values, *_priors(space, values, lower, upper, priors))
 
     @classmethod
-    def joined(cls, each) -> Parameters:
+    def joined(cls, each: Sequence[Parameters]) -> Parameters:
         """The labels of the first of `each` (sequence of Parameters), and the radial velocity of every one of them.
 
         The velocities are named ``radial_velocity_0``, ``radial_velocity_1``, ... and are free if the first one is.
@@ -112,13 +120,13 @@ class Parameters:
         first, at = each[0], each[0].velocity
         velocities = (replace(one.space.labels[at], name=f"{RADIAL_VELOCITY}_{i}") for i, one in enumerate(each))
         space = LabelSpace((*first.space.labels[:at], *velocities), first.space.lowest_logg)
-        arrays = [
+        fixed, lower, upper = (
             np.append(getattr(first, name)[:at], [getattr(one, name)[at] for one in each])
             for name in ("fixed", "lower", "upper")
-        ]
-        return cls(space, *arrays, (*first.priors[:at], *(one.priors[at] for one in each)))
+        )
+        return cls(space, fixed, lower, upper, (*first.priors[:at], *(one.priors[at] for one in each)))
 
-    def within(self, velocities) -> Parameters:
+    def within(self, velocities: tuple[float, float]) -> Parameters:
         """The same where the radial velocity, if it is free, has narrower bounds (lowest, highest) in km/s."""
         if velocities == self.velocities:
             return self
@@ -136,7 +144,7 @@ class Parameters:
         """Names of the free parameters, the order of every free vector and of the covariance."""
         return tuple(self.space.names[i] for i in self.free)
 
-    def full(self, free_values) -> np.ndarray:
+    def full(self, free_values: ArrayLike) -> np.ndarray:
         """All values (..., n) from those of the free ones (..., n_free)."""
         free_values = np.asarray(free_values, dtype=float)
         out = np.broadcast_to(self.fixed, (*free_values.shape[:-1], len(self.fixed))).copy()
@@ -153,7 +161,7 @@ class Parameters:
             edge = names.index("teff"), names.index("logg"), lambda teff: self.space.lowest(teff) - beyond
         return Box(self.lower[at], self.upper[at], edge, tuple(i for i, name in enumerate(names) if name == "logg"))
 
-    def squeezed(self, labels) -> np.ndarray:
+    def squeezed(self, labels: np.ndarray) -> np.ndarray:
         """Labels (k, n_labels) of the box with logg squeezed linearly into what the domain has of it at each teff."""
         if self.box.edge is None:
             return labels
@@ -164,15 +172,15 @@ class Parameters:
         labels[:, g] = high - (high - labels[:, g]) * share
         return labels
 
-    def from_labels(self, labels, velocity) -> np.ndarray:
+    def from_labels(self, labels: np.ndarray, velocity: np.ndarray) -> np.ndarray:
         """Free parameters (k, m) from labels (k, n_labels) and velocities (k,); a jitter is what its prior says."""
         theta = self.full(np.zeros((len(labels), len(self.free))))
         theta[:, : self.velocity], theta[:, self.velocity] = labels, velocity
         for i in range(self.velocity + 1, theta.shape[1]):
-            theta[:, i] = self.priors[i].centre
+            theta[:, i] = self._prior(i).centre
         return theta[:, self.free]
 
-    def log_prior(self, x) -> np.ndarray:
+    def log_prior(self, x: ArrayLike) -> np.ndarray:
         """Sum of the log densities (n,) of free values (n, m); -inf outside of the bounds, never NaN."""
         x = np.atleast_2d(x)
         free = self.free
@@ -180,14 +188,16 @@ class Parameters:
         out = np.where(inside, 0.0, -np.inf)
         theta = self.full(x[inside])
         for i in free:
-            prior = self.priors[i]
+            prior = self._prior(i)
             if type(prior) is Uniform:
                 out -= np.log(prior.upper - prior.lower)
-            else:
+            elif isinstance(prior, Microturbulence):
                 out[inside] += prior.log_density(theta[:, i], *theta[:, self._given(prior)].T)
+            else:
+                out[inside] += prior.log_density(theta[:, i])
         return out
 
-    def prior_slopes(self, x) -> tuple[np.ndarray, np.ndarray]:
+    def prior_slopes(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of -log prior at free values (n, m) inside of the bounds: first (n, m), and second (n, m, m).
 
         The latter are without what could make them negative.
@@ -195,8 +205,9 @@ class Parameters:
         theta, n = self.full(x), len(self.fixed)
         first, second = np.zeros((len(theta), n)), np.zeros((len(theta), n, n))
         for i in self.free:
-            prior = self.priors[i]
-            if given := self._given(prior):
+            prior = self._prior(i)
+            if isinstance(prior, Microturbulence):
+                given = self._given(prior)
                 which = np.array([i, *given])
                 by, twice = prior.slopes(theta[:, i], *theta[:, given].T)
                 first[:, which] += by[:, : len(which)]
@@ -207,22 +218,29 @@ class Parameters:
                 second[:, i, i] += twice
         return first[:, self.free], second[:, self.free[:, None], self.free]
 
-    def expected(self, theta) -> np.ndarray:
+    def expected(self, theta: np.ndarray) -> np.ndarray:
         """Labels (n, k), and what may follow, with those whose prior depends on others where it expects them to be."""
         theta = theta.copy()
         for i in self.free:
-            if given := self._given(self.priors[i]):
-                theta[:, i] = self.priors[i].expected(*theta[:, given].T)
+            prior = self.priors[i]
+            if isinstance(prior, Microturbulence):
+                theta[:, i] = prior.expected(*theta[:, self._given(prior)].T)
         return theta
 
-    def _given(self, prior) -> list[int]:
+    def _prior(self, i: int) -> Prior:
+        """That of a free parameter."""
+        prior = self.priors[i]
+        assert prior is not None  # it is for fixed ones alone
+        return prior
+
+    def _given(self, prior: Prior) -> list[int]:
         """Indices of the labels that a prior depends on."""
         return _present(prior, self.space)
 
     @property
-    def informative(self) -> dict:
+    def informative(self) -> dict[str, Prior | tuple[float, float]]:
         """Priors that are not just uniform in the label's domain, by name: (mean, sigma) of the Gaussian ones."""
-        out = {}
+        out: dict[str, Prior | tuple[float, float]] = {}
         for name, prior, label in zip(self.space.names, self.priors, self.space.labels, strict=True):
             if type(prior) is Normal:
                 out[name] = (prior.mean, prior.sigma)
@@ -243,12 +261,14 @@ class Parameters:
         return (self.lower[i], self.upper[i]) if np.isnan(value) else (value, value)
 
 
-def _velocity_bounds(radial_velocity) -> np.ndarray:
+def _velocity_bounds(radial_velocity: tuple[float, float] | float | Quantity) -> np.ndarray:
     """Lowest and highest velocity, or one that is held; km/s."""
     remedy = "give (lowest, highest) in km/s, or one number to hold it at"
     label = Label(RADIAL_VELOCITY, "km/s", -_FASTEST, _FASTEST)
-    several = isinstance(radial_velocity, tuple | list)
-    out = np.array([label.value(v) for v in radial_velocity] if several else label.value(radial_velocity))
+    if isinstance(radial_velocity, tuple | list):
+        out = np.array([label.value(v) for v in radial_velocity])
+    else:
+        out = label.value(radial_velocity)
     if out.shape not in ((), (2,)):
         raise LabelError(f"radial_velocity={radial_velocity}: {remedy}.")
     out = np.atleast_1d(out)
@@ -259,7 +279,7 @@ def _velocity_bounds(radial_velocity) -> np.ndarray:
     return out
 
 
-def _mapping(argument, given, example) -> dict:
+def _mapping(argument: str, given: Mapping[str, Any] | None, example: str) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -267,7 +287,7 @@ def _mapping(argument, given, example) -> dict:
     return dict(given)
 
 
-def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
+def _fixed_values(space: LabelSpace, fixed: Mapping[str, Any], extrapolate: bool) -> np.ndarray:
     out = np.full(len(space), np.nan)
     for name, value in fixed.items():
         label = space[name]
@@ -282,7 +302,9 @@ def _fixed_values(space, fixed, extrapolate) -> np.ndarray:
     return out
 
 
-def _hold_to_edge(space, values, lower, upper, extrapolate) -> None:
+def _hold_to_edge(
+    space: LabelSpace, values: np.ndarray, lower: np.ndarray, upper: np.ndarray, extrapolate: bool
+) -> None:
     """Where one of teff and logg is fixed, bounds of the other that are inside of a domain which is no box."""
     if not space.lowest_logg:
         return
@@ -299,12 +321,12 @@ def _hold_to_edge(space, values, lower, upper, extrapolate) -> None:
             lower[t], upper[t] = allowed[[0, -1]]
 
 
-def _present(prior, space) -> list[int]:
+def _present(prior: Prior, space: LabelSpace) -> list[int]:
     """Indices of the labels that a prior depends on, as far as there are such."""
     return [space.names.index(name) for name in prior.given if name in space.names]
 
 
-def _chosen(space, fixed, given) -> dict:
+def _chosen(space: LabelSpace, fixed: np.ndarray, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """What was asked for by label; of the default ones those that make sense."""
     chosen = dict(DEFAULT_PRIORS if given is None else given)
     for name in list(chosen):
@@ -317,7 +339,9 @@ def _chosen(space, fixed, given) -> dict:
     return chosen
 
 
-def _priors(space, fixed, lower, upper, given):
+def _priors(
+    space: LabelSpace, fixed: np.ndarray, lower: np.ndarray, upper: np.ndarray, given: Mapping[str, Any] | None
+) -> tuple[np.ndarray, np.ndarray, tuple[Prior | None, ...]]:
     """Bounds and a prior for each free parameter; without any other it is uniform."""
     chosen = _chosen(space, fixed, given)
     priors: list[Prior | None] = []
@@ -333,7 +357,7 @@ def _priors(space, fixed, lower, upper, given):
     return lower, upper, tuple(priors)
 
 
-def _bounded(prior, label, lower, upper) -> tuple[float, float]:
+def _bounded(prior: Prior, label: Label, lower: float, upper: float) -> tuple[float, float]:
     """What a prior leaves of the bounds of its label."""
     low, high = max(lower, prior.lower), min(upper, prior.upper)
     if type(prior) is Normal and not lower <= prior.mean <= upper:
@@ -346,9 +370,9 @@ def _bounded(prior, label, lower, upper) -> tuple[float, float]:
     return low, high
 
 
-def _conditional(prior, label, space, bounds) -> Prior:
+def _conditional(prior: Prior, label: Label, space: LabelSpace, bounds: tuple[float, float]) -> Prior:
     """The same; one that depends on other labels is normalised within the bounds."""
-    if not prior.given:
+    if not isinstance(prior, Microturbulence):
         return prior
     if missing := [name for name in prior.given[: prior.required] if name not in space.names]:
         raise LabelError(f"prior of {label.name}, {prior!r}: it needs {' and '.join(missing)}, which is no label here.")

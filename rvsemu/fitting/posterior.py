@@ -15,7 +15,7 @@ from astropy.table import QTable, Table
 from ..emulator.regions import from_json
 from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
 from ..observing.results import LIMITED, Result, tails
-from .chain_file import read_chain
+from .chain_file import Chain, read_chain
 from .convergence import Convergence
 from .limits import piled_up
 
@@ -170,8 +170,10 @@ class Posterior(Result):
             if np.any(values["logg"] < np.interp(values["teff"], *np.transpose(nodes))):
                 return True
         names = [name for name in values if any(name in region.limits for region in regions)]
-        rows = np.stack(np.broadcast_arrays(*(np.atleast_1d(values[name]) for name in names)), axis=1) if names else []
-        return bool(regions) and not np.any([region.inside(rows, names) for region in regions], axis=0).all()
+        if not names:  # no regions, or none that limits one of these labels
+            return False
+        rows = np.stack(np.broadcast_arrays(*(np.atleast_1d(values[name]) for name in names)), axis=1)
+        return not np.any([region.inside(rows, names) for region in regions], axis=0).all()
 
     @property
     def covariance(self) -> np.ndarray:
@@ -206,11 +208,11 @@ class Posterior(Result):
         digits = max(0, 1 - int(np.floor(np.log10(max(min(minus, plus), 1e-9)))))
         return f"{self.labels[name].value:.{digits}f} +{plus:.{digits}f} -{minus:.{digits}f}"
 
-    def _sides(self, name) -> dict[str, u.Quantity]:
+    def _sides(self, name: str) -> dict[str, u.Quantity]:
         low, high = self._central[name] if name in self.names else (self.labels[name],) * 2
         return {f"{name}_minus": self.labels[name] - low, f"{name}_plus": high - self.labels[name]}
 
-    def _spread(self, name) -> dict[str, u.Quantity]:
+    def _spread(self, name: str) -> dict[str, u.Quantity]:
         return super()._spread(name) | self._sides(name)
 
     def _quality(self) -> list[str]:
@@ -262,7 +264,7 @@ class Posterior(Result):
         return make_posterior(read_chain(path))
 
 
-def make_posterior(chain) -> Posterior:
+def make_posterior(chain: Chain) -> Posterior:
     """`Posterior` of a `Chain`."""
     check = Convergence(chain.target)
     first, tau = check.look(chain.coords)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from astropy.units import Quantity
 from numpy.typing import ArrayLike
 from scipy import stats
 from scipy.special import log_ndtr, ndtr, ndtri
 
 from ..emulator.labels import Label
 from ..errors import LabelError
-from ..physics.microturbulence import microturbulence
+from ..physics.microturbulence import Expected, microturbulence
 
 __all__ = ["NAMED_PRIORS", "Function", "Microturbulence", "Normal", "Prior", "TruncatedNormal", "Uniform"]
 
@@ -22,6 +23,7 @@ _STEP = 1e-4  # of the range of a label, for the derivatives of a user's functio
 _SCAN = 2001  # values of a label at which a user's function is looked at
 
 
+@dataclass(frozen=True)
 class Prior:
     """Base of the priors; write your own as a `Function`.
 
@@ -51,20 +53,29 @@ class Prior:
         """First derivatives (n,) of ``-log_density`` at `x` (n,), and second ones (0 where they are negative)."""
         raise NotImplementedError
 
+    @property
+    def centre(self) -> float:
+        """A value to start from."""
+        raise NotImplementedError
+
     def spread(self, unit: np.ndarray) -> np.ndarray:
         """Values to start from, shape (n,), for numbers `unit` (n,) between 0 and 1."""
         return np.full(len(unit), self.centre)
 
-    def _checked(self, label):
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
+        """The logarithm of the density at `x` between `lower` and `upper`."""
+        raise NotImplementedError
+
+    def _checked(self, label: Label) -> Prior:
         return self
 
-    def _bad(self, label, what):
+    def _bad(self, label: Label, what: str) -> LabelError:
         return LabelError(f"prior of {label.name}, {self!r}: {what}.")
 
 
-def _limit(label, value):
+def _limit(label: Label, value: ArrayLike | Quantity) -> float:
     """Plain float; infinities without a unit are limits."""
-    return float(value) if np.isscalar(value) and np.isinf(value) else float(label.value(value))
+    return float(value if isinstance(value, float | np.floating) and np.isinf(value) else label.value(value))
 
 
 @dataclass(frozen=True)
@@ -101,10 +112,10 @@ class Uniform(Prior):
         """See `Prior.spread`; where a label begins at zero, as velocities do, most stars are near it."""
         return self.lower + (unit**2 if self.lower == 0 else unit) * (self.upper - self.lower)
 
-    def _log_density(self, x):
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
         return np.full(np.shape(x), -np.log(self.upper - self.lower))
 
-    def _checked(self, label):
+    def _checked(self, label: Label) -> Prior:
         if not (np.isfinite(self.lower) and np.isfinite(self.upper) and self.lower < self.upper):
             raise self._bad(label, "give a lower and a higher limit")
         return self
@@ -139,10 +150,10 @@ class Normal(Prior):
         """See `Prior.slope`."""
         return (x - self.mean) / self.sigma**2, np.full(len(x), self.sigma**-2.0)
 
-    def _log_density(self, x):
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
         return -0.5 * ((x - self.mean) / self.sigma) ** 2 - np.log(np.sqrt(2 * np.pi) * self.sigma)
 
-    def _checked(self, label):
+    def _checked(self, label: Label) -> Prior:
         if not (np.isfinite(self.mean) and np.isfinite(self.sigma) and self.sigma > 0):
             raise self._bad(label, "sigma must be positive")
         return self
@@ -175,11 +186,11 @@ class TruncatedNormal(Normal):
         """A value to start from."""
         return float(np.clip(self.mean, self.lower, self.upper))
 
-    def _log_density(self, x):
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
         limits = (np.array([self.lower, self.upper]) - self.mean) / self.sigma
         return stats.truncnorm.logpdf(x, *limits, loc=self.mean, scale=self.sigma)
 
-    def _checked(self, label):
+    def _checked(self, label: Label) -> Prior:
         if not self.lower < self.upper:
             raise self._bad(label, "give the lower limit first")
         return super()._checked(label)
@@ -212,7 +223,7 @@ class Function(Prior):
     lower: float = -np.inf
     upper: float = np.inf
 
-    def plain(self, label: Label) -> Prior:
+    def plain(self, label: Label) -> Function:
         """See `Prior.plain`; the limits become those between which the density is not zero."""
         lower, upper = max(_limit(label, self.lower), label.lower), min(_limit(label, self.upper), label.upper)
         if not lower < upper:
@@ -230,7 +241,7 @@ class Function(Prior):
             raise self._bad(label, f"it allows {lower:g} alone: hold the label there (fixed=, --fix) instead")
         return replace(self, lower=float(lower), upper=float(upper))
 
-    def _scanned(self, label, x):
+    def _scanned(self, label: Label, x: np.ndarray) -> np.ndarray:
         """Log densities at `x`, once they are known to be such."""
         try:
             values = np.asarray(self.function(x), dtype=float)
@@ -242,7 +253,7 @@ class Function(Prior):
             raise self._bad(label, f"its log density at {x[values == np.inf][0]:g} is infinite")
         return values
 
-    def _edge(self, inside, outside):
+    def _edge(self, inside: float, outside: float) -> float:
         """The last value from `inside` towards `outside` where the density is not zero, by bisection."""
         for _ in range(50):
             middle = (inside + outside) / 2
@@ -284,7 +295,7 @@ class Function(Prior):
             out[inside] = self._log_density(x[inside])
         return out
 
-    def _log_density(self, x):
+    def _log_density(self, x: np.ndarray) -> np.ndarray:
         values = np.asarray(self.function(np.ravel(x)), dtype=float).reshape(np.shape(x))
         return np.where(np.isnan(values), -np.inf, values)
 
@@ -318,7 +329,7 @@ class Microturbulence(Prior):
     given: ClassVar[tuple[str, ...]] = ("teff", "logg", "mh")
     required: ClassVar[int] = 2
 
-    def plain(self, label: Label) -> Prior:
+    def plain(self, label: Label) -> Microturbulence:
         """See `Prior.plain`."""
         if label.name != "vmic":
             raise self._bad(label, "it is for vmic alone")
@@ -335,13 +346,11 @@ class Microturbulence(Prior):
         """A value to start from, before anything is known of the star."""
         return float(np.clip(1.0, self.lower, self.upper))
 
-    def expected(self, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0) -> np.ndarray:
+    def expected(self, teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0) -> np.ndarray:
         """Most probable value (n,) for stars of these labels, each (n,)."""
         return np.clip(_about(teff, logg, mh).mean, self.lower, self.upper)
 
-    def draw(
-        self, rng: np.random.Generator, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0
-    ) -> np.ndarray:
+    def draw(self, rng: np.random.Generator, teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0) -> np.ndarray:
         """A value (n,) for each of n stars of these labels, by a `numpy.random.Generator`."""
         about = _about(teff, logg, mh)
         sigma = self.factor * about.scatter
@@ -349,7 +358,9 @@ class Microturbulence(Prior):
         unit = rng.uniform(size=len(sigma))
         return np.clip(about.mean + sigma * ndtri(ndtr(low) + unit * (ndtr(high) - ndtr(low))), self.lower, self.upper)
 
-    def log_density(self, x: ArrayLike, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0) -> np.ndarray:
+    def log_density(  # type: ignore[override]  # what it depends on must be given, too
+        self, x: ArrayLike, teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0
+    ) -> np.ndarray:
         """See `Prior.log_density`; of `x` (n,) in stars of labels that are each (n,)."""
         x, about = np.asarray(x, dtype=float), _about(teff, logg, mh)
         sigma = self.factor * about.scatter
@@ -358,7 +369,7 @@ class Microturbulence(Prior):
         return np.where((x >= self.lower) & (x <= self.upper), out, -np.inf)
 
     def slopes(
-        self, x: ArrayLike, teff: np.ndarray, logg: np.ndarray, mh: np.ndarray | float = 0.0
+        self, x: ArrayLike, teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of ``-log_density`` by `x`, Teff, log g and [M/H]: (n, 4), and (n, 4, 4) as in Gauss-Newton.
 
@@ -368,7 +379,7 @@ class Microturbulence(Prior):
         about = _about(teff, logg, mh)
         sigma, by_teff = self.factor * about.scatter, self.factor * about.scatter_slope
 
-        def scaled(value, moves):
+        def scaled(value: np.ndarray | float, moves: bool) -> tuple[np.ndarray, np.ndarray]:
             """(value - mean) / sigma (n,), and its derivatives (n, 4)."""
             z = (value - about.mean) / sigma
             slope = np.column_stack([np.full(len(z), float(moves)), -about.mean_slope])
@@ -386,17 +397,17 @@ class Microturbulence(Prior):
         return first, slope[:, :, None] * slope[:, None, :]
 
 
-def _about(*labels):
+def _about(*labels: ArrayLike) -> Expected:
     """`microturbulence` of Teff, log g and [M/H]; density and slopes ask for the same one after the other."""
     return _kept(*(np.asarray(x, dtype=float).tobytes() for x in labels))
 
 
 @lru_cache(maxsize=4)
-def _kept(*labels):
+def _kept(*labels: bytes) -> Expected:
     return microturbulence(*(np.frombuffer(x) for x in labels))
 
 
-def _log_share(low, high):
+def _log_share(low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Logarithm of the part of a Gaussian between `low` and `high` standard deviations, however far out they are."""
     other = low + high > 0  # seen from the other side, so that none is the difference of two numbers next to 1
     low, high = np.where(other, -high, low), np.where(other, -low, high)
@@ -410,7 +421,7 @@ NAMED_PRIORS: dict[str, dict[str, Prior]] = {
 """Priors that go by a name, of each label."""
 
 
-def _named(name, label) -> Prior:
+def _named(name: str, label: Label) -> Prior:
     known = NAMED_PRIORS.get(label.name, {})
     if name not in known:
         names = f"there are {' and '.join(map(repr, known))}" if known else "none of this label has a name"
@@ -418,7 +429,7 @@ def _named(name, label) -> Prior:
     return known[name]
 
 
-def as_prior(given, label) -> Prior:
+def as_prior(given: Any, label: Label) -> Prior:
     """A plain `Prior` from what a user gives.
 
     Parameters

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from zlib import crc32
 
 import numpy as np
 
+from .._compat import Spectrum
 from ..emulator import ALPHA
+from ..emulator.model import Emulator
 from ..observing.forward import ForwardModel
 from ..observing.memory import remembered
 from ..observing.observation import Observation, covered_at
@@ -17,7 +19,8 @@ from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
 from .objective import objective, tension
 from .result import FitResult, make_result
-from .search import Search
+from .search import Minima, Search
+from .settings import Settings
 from .start import first_minima, likely_velocity
 
 __all__ = ["Problem", "alike"]
@@ -39,15 +42,15 @@ class Problem(Search):
     settings : Settings
     """
 
-    def __init__(self, observations, settings):
+    def __init__(self, observations: Sequence[Observation], settings: Settings) -> None:
         first = observations[0]
         self.settings = settings
         self.parameters = settings.parameters(first.meta.get("frame")).within(first.velocities)
-        self.stack = Stack(observations, settings.emulator, first.velocities, settings.continuum_degree)
+        self.stack = Stack(observations, settings.loaded_emulator, first.velocities, settings.continuum_degree)
         self.noise = settings.noise(first)
 
     @classmethod
-    def observe(cls, spectrum, settings) -> Observation:
+    def observe(cls, spectrum: Spectrum, settings: Settings) -> Observation:
         """Observation of a spectrum.
 
         A pixel can be compared at all velocities or at none. Where a wide range of velocities would cost pixels near
@@ -55,7 +58,7 @@ class Problem(Search):
         """
         out = settings.observe(spectrum)
         low, high = out.velocities
-        if high - low <= 2 * _AROUND or not _loses_pixels(out, settings.emulator):
+        if high - low <= 2 * _AROUND or not _loses_pixels(out, settings.loaded_emulator):
             return out
         velocity = cls([out], settings).likely_velocity()
         return settings.observe(spectrum, (max(low, velocity - _AROUND), min(high, velocity + _AROUND)))
@@ -81,20 +84,20 @@ class Problem(Search):
         emulator = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
         return ForwardModel(emulator, single.wavelength)
 
-    def weighted(self, star, x) -> Weighted:
+    def weighted(self, star: np.ndarray, x: np.ndarray) -> Weighted:
         """Spectra `star` (k,) with the masks, covariances and outliers that they have at free parameters `x` (k, m)."""
         doubt = None if self.settings.robust else Doubt.none((len(star), len(self.stack.wavelength)))
         return self.stack.weighted(self.parameters.full(x), self.noise, star, doubt=doubt)
 
-    def evaluate(self, weighted) -> Callable:
+    def evaluate(self, weighted: Weighted) -> Callable:
         """See `Search`."""
         return objective(self.parameters, self.model, weighted.projection, np.arange(len(weighted.used)))
 
-    def log_likelihood(self, weighted, x) -> np.ndarray:
+    def log_likelihood(self, weighted: Weighted, x: np.ndarray) -> np.ndarray:
         """See `Search`."""
         return weighted.log_likelihood(self.model.flux(self.parameters.full(x))[:, None])[:, 0]
 
-    def tension(self, minima) -> np.ndarray:
+    def tension(self, minima: Minima) -> np.ndarray:
         """See `Search`."""
         names = self.parameters.space.names
         if ALPHA.name not in names or not self.settings.assumes_alpha:
@@ -102,20 +105,20 @@ class Problem(Search):
         about = self.model, minima.weighted.projection, minima.found.x
         return tension(self.parameters, *about, names.index(ALPHA.name))
 
-    def doubted(self, weighted) -> bool:
+    def doubted(self, weighted: Weighted) -> bool:
         """See `Search`."""
         return bool(np.any(weighted.doubt.probability > 0.5))
 
-    def result(self, minima, star=0) -> FitResult:
+    def result(self, minima: Minima, star: int = 0) -> FitResult:
         """Labels at the best minimum of a spectrum, with errors as if the posterior were Gaussian there."""
         return make_result(self, minima, minima.best(star), second_minimum=self.second_minimum(minima, star))
 
-    def likelihood(self, minima, star=0) -> Likelihood:
+    def likelihood(self, minima: Minima, star: int = 0) -> Likelihood:
         """Likelihood of a spectrum, with mask and covariance as they are next to its best minimum."""
         row = minima.best(star)
         return Likelihood(self, star, minima.at[row], minima.weighted.prepared(row))
 
-    def draws(self, minima, likelihood, star=0, scale=1.0) -> Draws:
+    def draws(self, minima: Minima, likelihood: Likelihood, star: int = 0, scale: float = 1.0) -> Draws:
         """Weighted draws from the posterior of a spectrum, whose noise is multiplied by `scale`."""
         flux = self.stack.observations[star].flux
         rng = self.settings.generator(crc32(flux.tobytes()))  # other numbers for other stars
@@ -123,12 +126,12 @@ class Problem(Search):
         return weighted_draws(likelihood, modes.with_equal_shares(), scale, rng)
 
 
-def alike(observation) -> tuple:
+def alike(observation: Observation) -> tuple[bytes, bytes, tuple[float, float]]:
     """What observations that are fitted together have in common."""
     return observation.wavelength.tobytes(), observation.covered.tobytes(), observation.velocities
 
 
-def _loses_pixels(observation, emulator) -> bool:
+def _loses_pixels(observation: Observation, emulator: Emulator) -> bool:
     """Whether a narrower range of velocities, at some place in that of the observation, would have more pixels."""
     low, high = observation.velocities
     for velocity in np.linspace(low + _AROUND, high - _AROUND, 9):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial, wraps
-from typing import Any
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 from astropy import units as u
@@ -29,6 +29,9 @@ NEAR_REST = (-100.0, 100.0)
 ANYWHERE = (-1000.0, 1000.0)
 """Radial velocities, km/s, of other spectra: the escape velocity of the Galaxy, and more."""
 _MOST_DEGREE = 20
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,7 +130,7 @@ class Settings:
     seed: int | np.random.Generator = 1
     extrapolate: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "emulator", resolve(self.emulator))
         object.__setattr__(self, "model_error", model_error_for(self.model_error))
         check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
@@ -153,12 +156,18 @@ class Settings:
         """Whether [alpha/M] is 0 only because nothing was said about it."""
         return all(ALPHA.name not in (given or {}) for given in (self.fixed, self.priors))
 
+    @property
+    def loaded_emulator(self) -> Emulator:
+        """The emulator itself, as which it may not have been given."""
+        assert isinstance(self.emulator, Emulator)  # since __post_init__
+        return self.emulator
+
     def parameters(self, frame: str | None = None) -> Parameters:
         """What is free, with bounds and priors, in spectra of a `frame`: see `radial_velocity`."""
         bounds = self.radial_velocity
         if bounds is None:
             bounds = NEAR_REST if frame == "rest" else ANYWHERE
-        given = (self.emulator.labels, self.fixed, self.priors, bounds, self.extrapolate)
+        given = (self.loaded_emulator.labels, self.fixed, self.priors, bounds, self.extrapolate)
         make = partial(Parameters.make, *given, free_jitter=self.free_jitter)
         return remembered(self, ("parameters", frame == "rest"), make)
 
@@ -168,10 +177,11 @@ class Settings:
         given = {name: getattr(self, name) for name in names}
         if velocities is None:
             velocities = self.parameters(getattr(spectrum, "meta", {}).get("frame")).velocities
-        return Observation.from_spectrum(spectrum, self.emulator, velocities=velocities, **given)
+        return Observation.from_spectrum(spectrum, self.loaded_emulator, velocities=velocities, **given)
 
     def noise(self, observation: Observation) -> NoiseModel:
         """What the pixels of an observation may differ by from the best model."""
+        assert not isinstance(self.model_error, str)  # since __post_init__
         jitter = 0.0 if self.free_jitter else float(self.jitter)
         return NoiseModel(observation.noise.correlation, self.model_error, jitter)
 
@@ -180,28 +190,27 @@ class Settings:
         return self.seed if isinstance(self.seed, np.random.Generator) else np.random.default_rng([self.seed, *numbers])
 
 
-def check_whole(name, value, lowest, highest):
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not (whole and lowest <= value <= highest):
+def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
         raise SettingsError(f"{name}={value!r}: give a whole number from {lowest} to {highest}.")
 
 
-def _check_choice(name, value, allowed):
+def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     if not (isinstance(value, str) and value in allowed):
         raise SettingsError(f"{name}={value!r}: use {' or '.join(map(repr, allowed))}.")
 
 
-def _is_number(value) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def described() -> dict[str, str]:
     """Description of each setting, by name: its text in the docstring of `Settings`, with the line of its type."""
-    text = inspect.cleandoc(Settings.__doc__).split("----------\n", 1)[1].split("\nExamples\n", 1)[0]
+    text = inspect.cleandoc(Settings.__doc__ or "").partition("----------\n")[2].partition("\nExamples\n")[0]
     return {part.split(" : ")[0]: part.rstrip() for part in re.split(r"\n(?=\w+ : )", text)}
 
 
-def takes_settings(*without: str) -> Callable[[Callable], Callable]:
+def takes_settings(*without: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator of a function with ``**settings``: the fields of `Settings` are in its signature and docstring.
 
     Parameters
@@ -211,9 +220,9 @@ def takes_settings(*without: str) -> Callable[[Callable], Callable]:
     """
     taken = [f for f in fields(Settings) if f.name not in without]
 
-    def decorate(function):
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
-        def checked(*args, **kwargs):
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             for name in without:
                 if name in kwargs:
                     raise SettingsError(f"{name}= means nothing to {function.__name__}: leave it out.")
@@ -223,12 +232,12 @@ def takes_settings(*without: str) -> Callable[[Callable], Callable]:
         keyword = inspect.Parameter.KEYWORD_ONLY
         added = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in taken]
         named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-        checked.__signature__ = own.replace(parameters=[*named, *added])
+        vars(checked)["__signature__"] = own.replace(parameters=[*named, *added])
         texts = described()
         checked.__doc__ = re.sub(
             r"^( *)\*\*settings\n(?:\1 .*\n)*",
             lambda m: "".join(_indented(texts[f.name], m[1]) for f in taken),
-            function.__doc__,
+            function.__doc__ or "",
             flags=re.MULTILINE,
         )
         return checked
@@ -236,5 +245,5 @@ def takes_settings(*without: str) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def _indented(text, margin) -> str:
+def _indented(text: str, margin: str) -> str:
     return "".join(f"{margin}{line}\n" if line else "\n" for line in text.splitlines())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, reduce
 
 import numpy as np
 
+from ..emulator.model import Emulator
 from ..observing.memory import remembered
+from ..observing.stack import Stack
 from .bins import Binned
 from .coarse import CoarseModel
-from .levenberg_marquardt import minimise
+from .levenberg_marquardt import Box, minimise
 from .objective import objective
-from .templates import Normalised, Templates
+from .parameters import Parameters
+from .templates import Normalised, Sums, Templates
 
 __all__ = ["STARTS", "Grid", "first_minima", "followed", "label_grid", "likely_velocity", "unit_points"]
 
@@ -44,7 +48,7 @@ class Grid:
     theta : ndarray, shape (k, n_labels)
     """
 
-    def __init__(self, model, theta):
+    def __init__(self, model: CoarseModel, theta: np.ndarray) -> None:
         self.model, self.theta = model, theta
         self._templates = Templates(model.flux(theta), slice(None, None, max(1, len(theta) // _FEW)))
         upper, lower = theta.max(axis=0), theta.min(axis=0)
@@ -53,12 +57,12 @@ class Grid:
         self._place = theta / np.where(upper > lower, _PART * (upper - lower), 1.0)
 
     @classmethod
-    def of(cls, emulator, parameters) -> Grid:
+    def of(cls, emulator: Emulator, parameters: Parameters) -> Grid:
         """The one of an emulator and priors; kept with the emulator."""
         theta = label_grid(parameters)
         return remembered(emulator, ("grid", theta.tobytes()), lambda: cls(CoarseModel.of(emulator), theta))
 
-    def starts(self, binned, star, shifts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def starts(self, binned: Binned, star: int, shifts: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows of `theta` (8,) to start from, their shifts in bins (8,), and the whole ones (8,) of the peaks of
         likelihood that they belong to; those of the best peak first.
 
@@ -80,7 +84,9 @@ class Grid:
             moved.append(self._refined(sums, rows[-1], peak, shifts))
         return np.concatenate(rows), np.concatenate(moved), np.repeat(peaks, [len(one) for one in rows])
 
-    def starts_together(self, spectra, shifts) -> tuple[np.ndarray, np.ndarray, list[int]]:
+    def starts_together(
+        self, spectra: Sequence[Normalised], shifts: Sequence[tuple[int, int]]
+    ) -> tuple[np.ndarray, np.ndarray, list[int]]:
         """Rows of `theta` (8,) to start from for all of t spectra of one star, the shifts (8, t) of each, and the whole
         ones [t] near them.
 
@@ -97,11 +103,12 @@ class Grid:
         best = np.argmin(sum(chi2.min(axis=1) for chi2 in found))
         peaks = [limits[0] + int(np.argmin(chi2[best])) for chi2, limits in zip(found, shifts, strict=True)]
         sums = [one.sums(_DEGREE) for one in spectra]
-        rows = self._different(sum(map(self._templates.look, sums, peaks)), STARTS)
-        moved = [self._refined(one, rows, *near) for one, *near in zip(sums, peaks, shifts, strict=True)]
+        rows = self._different(reduce(np.add, map(self._templates.look, sums, peaks)), STARTS)
+        near = zip(sums, peaks, shifts, strict=True)
+        moved = [self._refined(one, rows, peak, limits) for one, peak, limits in near]
         return rows, np.column_stack(moved), peaks
 
-    def _compared(self, sums, shifts) -> list[int]:
+    def _compared(self, sums: Sums, shifts: np.ndarray) -> list[int]:
         """Of `shifts`, those to follow: that of the lowest chi2, and others as good that are far from it."""
         part = slice(None, None, max(1, len(self.theta) // _SOME))
         chi2 = np.array([self._templates.look(sums, shift, part).min() for shift in shifts])
@@ -112,7 +119,7 @@ class Grid:
                 chosen.append(int(shifts[i]))
         return chosen
 
-    def _refined(self, sums, rows, peak, shifts) -> np.ndarray:
+    def _refined(self, sums: Sums, rows: np.ndarray, peak: int, shifts: tuple[int, int]) -> np.ndarray:
         """Shift (k,), in fractions of bins, of each of the templates `rows` (k,): the vertex of a parabola through the
         lowest chi2 near the `peak` and its neighbours."""
         near = np.arange(max(shifts[0], peak - _NEAR), min(shifts[1], peak + _NEAR) + 1)
@@ -124,7 +131,7 @@ class Grid:
         vertex = np.divide(below - above, 2.0 * bend, where=bend > 0, out=np.zeros(len(rows)))
         return near[best] + np.clip(vertex, -0.5, 0.5)
 
-    def _different(self, chi2, count) -> np.ndarray:
+    def _different(self, chi2: np.ndarray, count: int) -> np.ndarray:
         """Rows to start from: the best of each zone of Teff, then the best that differ from all before.
 
         Lines of hydrogen and ionised metals are as strong on one side of 9500 K as on the other, and noise may hide the
@@ -142,7 +149,7 @@ class Grid:
         return np.array(chosen[:count])
 
 
-def _lowest(chi2) -> np.ndarray:
+def _lowest(chi2: np.ndarray) -> np.ndarray:
     """Indices of the local minima of chi2 (v,) that are not far above the lowest of them, the best first."""
     padded = np.pad(chi2, 1, constant_values=np.inf)
     minima = np.flatnonzero((chi2 <= padded[:-2]) & (chi2 <= padded[2:]))
@@ -150,7 +157,7 @@ def _lowest(chi2) -> np.ndarray:
     return minima[np.argsort(chi2[minima], kind="stable")[:_LOOKED_AT]]
 
 
-def first_minima(stack, parameters, inflation=1.0) -> tuple[np.ndarray, np.ndarray]:
+def first_minima(stack: Stack, parameters: Parameters, inflation: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Minima of chi2 with white noise in logarithmic bins, from several starts, the best of each spectrum first.
 
     Parameters
@@ -185,11 +192,11 @@ def first_minima(stack, parameters, inflation=1.0) -> tuple[np.ndarray, np.ndarr
     return followed(evaluate, star, x, parameters.box)
 
 
-def followed(evaluate, star, x, box):
+def followed(evaluate: Callable, star: np.ndarray, x: np.ndarray, box: Box) -> tuple[np.ndarray, np.ndarray]:
     """Minima that starts `x` (k, m) of the spectra `star` (k,) lead to."""
     alive = np.arange(len(star))
 
-    def prune(x, cost, hessian, last):
+    def prune(x: np.ndarray, cost: np.ndarray, hessian: np.ndarray, last: np.ndarray) -> np.ndarray:
         nonlocal alive
         falling = last - cost
         alive = alive[worth_following(*(part[alive] for part in (star, x, cost, hessian, falling)))]
@@ -200,7 +207,7 @@ def followed(evaluate, star, x, box):
     return star[alive], found.x[alive]
 
 
-def likely_velocity(stack, parameters, inflation=1.0) -> float:
+def likely_velocity(stack: Stack, parameters: Parameters, inflation: float = 1.0) -> float:
     """Radial velocity of the first spectrum of a `Stack`, km/s, to a bin."""
     grid = Grid.of(stack.emulator, parameters)
     shifts = grid.model.bins.shifts(parameters.velocities)
@@ -209,7 +216,9 @@ def likely_velocity(stack, parameters, inflation=1.0) -> float:
     return float(grid.model.bins.velocity(grid.starts(binned, 0, shifts)[1][0]))
 
 
-def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
+def worth_following(
+    star: np.ndarray, x: np.ndarray, cost: np.ndarray, hessian: np.ndarray, falling: np.ndarray
+) -> np.ndarray:
     """Minimisations to go on with: those that have hope, and of those that have come together the best.
 
     Parameters
@@ -226,12 +235,12 @@ def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
     ndarray of int
         Rows, those of each spectrum together and the best first.
     """
-    out = []
+    out: list[int] = []
     for one in np.unique(star):
         rows = np.flatnonzero(star == one)
         rows = rows[np.argsort(cost[rows], kind="stable")]
         above = cost[rows] - cost[rows[0]]
-        kept = []
+        kept: list[int] = []
         for i in rows[(above < _HOPELESS) | (falling[rows] > 2 * above)]:
             away = [x[i] - x[j] for j in kept]
             if all(d @ hessian[j] @ d > _SAME**2 for d, j in zip(away, kept, strict=True)):
@@ -240,7 +249,7 @@ def worth_following(star, x, cost, hessian, falling) -> np.ndarray:
     return np.array(out)
 
 
-def label_grid(parameters) -> np.ndarray:
+def label_grid(parameters: Parameters) -> np.ndarray:
     """Labels, shape (2048, n_labels), spread evenly over their priors; those with a Gaussian one stay at its mean.
 
     Where the mean depends on other labels it is that of each point.
@@ -256,7 +265,7 @@ def label_grid(parameters) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def unit_points(n, dimensions):
+def unit_points(n: int, dimensions: int) -> np.ndarray:
     """Evenly spread points in the unit cube, (n, dimensions); do not change them."""
     ratio = 2.0
     for _ in range(50):  # the root of x^(m + 1) = x + 1

@@ -105,7 +105,7 @@ class Transits(Search):
         """See `Search`; a spectrum alone starts as in `Problem`."""
         if len(self.observations) == 1:
             return self._parts[0].problem.starts()
-        grid = Grid.of(self.settings.emulator, self._parts[0].problem.parameters)
+        grid = Grid.of(self.settings.loaded_emulator, self._parts[0].problem.parameters)
         limits = {i: part.shifts(grid) for part in self._parts for i in part.at}
         spectra = {i: one for part in self._parts for i, one in zip(part.at, part.normalised(grid), strict=True)}
         order = range(len(spectra))

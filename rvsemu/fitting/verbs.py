@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 from typing import Any
@@ -11,9 +11,11 @@ import numpy as np
 from astropy import units as u
 
 from .._compat import Spectrum
+from ..emulator.labels import LabelSpace
 from ..emulator.regions import to_json
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.flags import NOT_CONVERGED
+from ..observing.observation import Observation
 from ..observing.results import IDENTITY, name_of
 from ..spectra.stream import check_normalised
 from .chain_file import ChainFile
@@ -219,11 +221,12 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     return transits.result(transits.minima(), skipped)
 
 
-def _check_transits(spectra) -> None:
+def _check_transits(spectra: Sequence[Spectrum]) -> None:
     if not 1 <= len(spectra) <= MOST_TRANSITS:
         number = "no" if not spectra else f"more than {MOST_TRANSITS}"
         raise SpectrumError(f"spectra: {number} transits are given; give 1 to {MOST_TRANSITS} spectra of one star.")
-    sources = {getattr(spectrum, "meta", {}).get("source_id") for spectrum in spectra} - {None}
+    given = (getattr(spectrum, "meta", {}).get("source_id") for spectrum in spectra)
+    sources = {source for source in given if source is not None}
     if len(sources) > 1:
         some = ", ".join(map(str, sorted(sources)[:3]))
         raise SpectrumError(f"spectra: {len(sources)} sources ({some}): give the transits of one star.")
@@ -267,7 +270,7 @@ def prepare(spectrum: Spectrum, **settings: Any) -> Likelihood:
     return problem.likelihood(problem.minima())
 
 
-def _for_least_squares(settings) -> Settings:
+def _for_least_squares(settings: Mapping[str, Any]) -> Settings:
     checked = Settings(**settings)
     if checked.free_jitter:
         raise SettingsError(
@@ -276,31 +279,35 @@ def _for_least_squares(settings) -> Settings:
     return checked
 
 
-def _one_by_one(spectra):
+def _one_by_one(spectra: Any) -> Iterable[Spectrum]:
     """The spectra of an iterable, or those of a two-dimensional Spectrum."""
     if getattr(spectra, "flux", None) is None:
         return spectra
     return [spectra] if spectra.flux.ndim < 2 else [spectra[i] for i in range(len(spectra.flux))]
 
 
-def _stream(spectra, skip, settings):
+def _stream(spectra: Iterator[Spectrum], skip: bool, settings: Settings) -> Iterator[FitResult | FitFailure]:
     first = 0
     while block := list(islice(spectra, _AHEAD)):
-        out = [_observed(spectrum, first + i, skip, settings) for i, spectrum in enumerate(block)]
+        out: dict[int, FitResult | FitFailure] = {}
+        observations: dict[int, Observation] = {}
         groups: dict[tuple, list[int]] = {}
-        for i, one in enumerate(out):
-            if not isinstance(one, FitFailure):
+        for i, spectrum in enumerate(block, first):
+            one = _observed(spectrum, i, skip, settings)
+            if isinstance(one, FitFailure):
+                out[i] = one
+            else:
+                observations[i] = one
                 groups.setdefault(alike(one), []).append(i)
         for rows in groups.values():
             for start in range(0, len(rows), _AT_ONCE):
-                some = rows[start : start + _AT_ONCE]
-                for i, result in zip(some, _fit_some(some, out, first, skip, settings), strict=True):
-                    out[i] = result
-        yield from out
+                some = {i: observations.pop(i) for i in rows[start : start + _AT_ONCE]}
+                out.update(zip(some, _fit_some(some, skip, settings), strict=True))
+        yield from (out[i] for i in sorted(out))
         first += len(block)
 
 
-def _observed(spectrum, number, skip, settings):
+def _observed(spectrum: Spectrum, number: int, skip: bool, settings: Settings) -> Observation | FitFailure:
     """Observation of a spectrum, or what is wrong with it."""
     try:
         return Problem.observe(spectrum, settings)
@@ -308,24 +315,24 @@ def _observed(spectrum, number, skip, settings):
         return _failed(getattr(spectrum, "meta", {}), number, e, skip)
 
 
-def _fit_some(rows, observations, first, skip, settings):
+def _fit_some(observations: Mapping[int, Observation], skip: bool, settings: Settings) -> list[FitResult | FitFailure]:
     """Results of spectra together; should one of them make that impossible, one by one."""
     try:
-        return _fit_together([observations[i] for i in rows], settings)
+        return list(_fit_together(list(observations.values()), settings))
     except (ArithmeticError, np.linalg.LinAlgError, RvsemuError) as e:
-        if len(rows) == 1:
-            return [_failed(observations[rows[0]].meta, first + rows[0], e, skip)]
-        return [_fit_some([i], observations, first, skip, settings)[0] for i in rows]
+        if len(observations) == 1:
+            return [_failed(one.meta, i, e, skip) for i, one in observations.items()]
+        return [_fit_some({i: one}, skip, settings)[0] for i, one in observations.items()]
 
 
-def _failed(meta, number, error, skip) -> FitFailure:
+def _failed(meta: Mapping[str, Any], number: int, error: Exception, skip: bool) -> FitFailure:
     error = error if isinstance(error, RvsemuError) else SpectrumError(f"no fit is possible: {error}.")
     if not skip:
         raise SpectrumError(f"spectrum {number}: {error}") from error
     return FitFailure(error, dict(meta))
 
 
-def _fit_together(observations, settings) -> list[FitResult]:
+def _fit_together(observations: Sequence[Observation], settings: Settings) -> list[FitResult]:
     problem = Problem(observations, settings)
     minima = problem.minima()
     results = [problem.result(minima, star) for star in range(len(observations))]
@@ -412,12 +419,12 @@ def sample(
         problem.draws(minima, likelihood),
         sampler,
         file=kept,
-        info={"name": name_of(spectrum.meta), **_info(result, checked.emulator.labels)},
+        info={"name": name_of(spectrum.meta), **_info(result, checked.loaded_emulator.labels)},
         arrays=lambda values: _prediction(likelihood, values),
     )
 
 
-def _info(result, space) -> dict:
+def _info(result: FitResult, space: LabelSpace) -> dict[str, Any]:
     """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
     flags = [flag for flag in result.flags if flag != NOT_CONVERGED]  # of the steps to the best fit; chains have theirs
     return {
@@ -433,7 +440,7 @@ def _info(result, space) -> dict:
     }
 
 
-def _plain(key, value) -> int | float | str | None:
+def _plain(key: str, value: Any) -> int | float | str | None:
     """A value for JSON: without its unit if it names the star, and as text if it is not simple."""
     if key in IDENTITY and isinstance(value, u.Quantity):
         value = value.to_value(IDENTITY[key][1] or value.unit)
@@ -441,7 +448,7 @@ def _plain(key, value) -> int | float | str | None:
     return value if isinstance(value, int | float | str | None) else repr(value)
 
 
-def _prediction(likelihood, values) -> dict:
+def _prediction(likelihood: Likelihood, values: np.ndarray) -> dict[str, np.ndarray]:
     """Arrays of `Posterior.spectrum` from plain samples (n, m)."""
     some = values[np.linspace(0, len(values) - 1, min(_DRAWS, len(values))).astype(int)]
     observation, pixels = likelihood.observation, likelihood.pixels

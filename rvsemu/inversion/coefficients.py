@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -176,7 +178,8 @@ def fit_coefficients(
     (8, True)
     """
     pixels = np.flatnonzero(observation.covered)
-    x, basis, bands = None, _Basis.of(inversion), noise.bands(observation.wavelength[pixels])
+    x: np.ndarray | None = None
+    basis, bands = _Basis.of(inversion), noise.bands(observation.wavelength[pixels])
     for _ in range(_MOVES if move else 1):
         problem = _Problem.of(basis, observation, pixels, observation.good(velocity)[pixels], velocity, degree)
         x = problem.start() if x is None else x
@@ -187,6 +190,7 @@ def fit_coefficients(
         if not move or abs(step) < _STILL:
             break
         velocity = float(np.clip(velocity + step, velocity - _COARSE, velocity + _COARSE))
+    assert x is not None  # as there was at least one step
     k = len(problem.components)
     return ObservedCoefficients(
         values=x[:k],
@@ -207,7 +211,7 @@ class _Basis:
     left: np.ndarray  # (n_pixels,): RMS of what they leave
 
     @classmethod
-    def of(cls, inversion, leading=None):
+    def of(cls, inversion: Inversion, leading: int | None = None) -> _Basis:
         """Of all, or of the `leading` components alone; what the others do is left over, too."""
         wave, principal = inversion.wavelength, inversion.principal
         components = principal.spread[:, None] * principal.basis
@@ -217,12 +221,12 @@ class _Basis:
         rows = np.concatenate([principal.mean[None], components[:leading]])
         return cls((wave[0], wave[1] - wave[0], len(wave)), rows, left)
 
-    def at(self, rest):
+    def at(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows (k + 1, n) and what they leave (n,) at the wavelengths `rest`."""
         left = interpolation_matrix(*self.uniform, rest, order=2) @ self.left
         return (interpolation_matrix(*self.uniform, rest) @ self.rows.T).T, left
 
-    def slope(self, c, rest, velocity) -> np.ndarray:
+    def slope(self, c: np.ndarray, rest: np.ndarray, velocity: float) -> np.ndarray:
         """Derivative (n,) by the velocity of the spectrum with the coefficients `c`."""
         stretch = -rest / (SPEED_OF_LIGHT * (1.0 - (velocity / SPEED_OF_LIGHT) ** 2))
         to = interpolation_matrix(*self.uniform, rest, derivative=True)
@@ -246,7 +250,15 @@ class _Problem:
     used: np.ndarray  # (n,)
 
     @classmethod
-    def of(cls, basis, observation, pixels, used, velocity, degree):
+    def of(
+        cls,
+        basis: _Basis,
+        observation: Observation,
+        pixels: np.ndarray,
+        used: np.ndarray,
+        velocity: float,
+        degree: int,
+    ) -> _Problem:
         """Some pixels of an observation at a radial velocity."""
         flux, sigma = observation.flux[pixels], observation.sigma[pixels]
         level = float(np.median(flux[used])) if used.any() else np.nan
@@ -277,12 +289,12 @@ class _Problem:
         polynomial = np.linalg.lstsq(rows.T, self.y * weight, rcond=None)[0]
         return np.concatenate([np.zeros(len(self.components)), polynomial])
 
-    def at(self, x):
+    def at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Normalised spectrum and continuum, each (n,)."""
         k = len(self.components)
         return self.mean + x[:k] @ self.components, x[k:] @ self.polynomials
 
-    def covariance(self, x, noise, bands, known) -> Covariance:
+    def covariance(self, x: np.ndarray, noise: NoiseModel, bands: Sequence[np.ndarray], known: bool) -> Covariance:
         """Of all that the model does not describe, at `x`; its variances alone where `x` is not `known`."""
         flux, continuum = self.at(x)
         level = np.where(self.used, np.abs(continuum), 0.0)
@@ -296,17 +308,19 @@ class _Problem:
             out[-1][0, ~self.used] = 0.0
         return Covariance(add_bands(*out)[None])
 
-    def equations(self, x, noise, slope=False):
+    def equations(
+        self, x: np.ndarray, noise: Covariance | np.ndarray, slope: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, float]:
         """Normal matrix, the way downhill, and chi2 without the prior.
 
         `noise` is a `Covariance` or standard deviations (n,); with `slope` the velocity is the last of the unknowns.
         """
         flux, continuum = self.at(x)
         k = len(self.components)
-        rows = [self.components * continuum, self.polynomials * flux, [self.y - flux * continuum]]
+        parts = [self.components * continuum, self.polynomials * flux, (self.y - flux * continuum)[None]]
         if slope:
-            rows.insert(2, [self.basis.slope(x[:k], self.rest, self.velocity) * continuum])
-        rows = np.concatenate(rows) * self.used
+            parts.insert(2, (self.basis.slope(x[:k], self.rest, self.velocity) * continuum)[None])
+        rows = np.concatenate(parts) * self.used
         if isinstance(noise, Covariance):
             products = noise.solve_pairs(rows[None], rows[None])[0]
         else:
@@ -318,7 +332,7 @@ class _Problem:
         downhill[:k] -= x[:k]
         return products[:-1, :-1] + np.diag(prior), downhill, float(products[-1, -1])
 
-    def solve(self, x, covariance) -> np.ndarray:
+    def solve(self, x: np.ndarray, covariance: Covariance) -> np.ndarray:
         """The minimum."""
         for _ in range(_STEPS):
             normal, downhill, _ = self.equations(x, covariance)
@@ -328,14 +342,22 @@ class _Problem:
             x = x + step
         return x
 
-    def moved(self, x, covariance, move):
+    def moved(self, x: np.ndarray, covariance: Covariance, move: bool) -> tuple[float, np.ndarray, float]:
         """Step of the velocity from the minimum `x`, the inverse of the normal matrix there, and chi2."""
         normal, downhill, chi2 = self.equations(x, covariance, move)
         inverse = np.linalg.inv(normal)
-        return (inverse @ downhill)[-1], inverse, chi2
+        return float((inverse @ downhill)[-1]), inverse, chi2
 
 
-def _quality(observation, pixels, problem, x, free, chi2, model_error) -> dict:
+def _quality(
+    observation: Observation,
+    pixels: np.ndarray,
+    problem: _Problem,
+    x: np.ndarray,
+    free: float,
+    chi2: float,
+    model_error: ModelError | None,
+) -> dict[str, Any]:
     """The parts of the result that say how well the model fits."""
     flux, continuum = problem.at(x)
     used, n, k = np.zeros(len(observation.flux), dtype=bool), len(observation.flux), len(problem.components)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -98,7 +100,7 @@ class Library:
     failures: list = field(default_factory=list)
     info: dict = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("labels", "wavelength", "flux", "extrapolated", "index"):
             if (array := getattr(self, name)) is not None:
                 view = np.asarray(array).view()
@@ -110,7 +112,7 @@ class Library:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.wavelength[[0, -1]]
         what = f"R = {self.resolution:.0f}" if np.isfinite(self.resolution) else "no instrument"
         return f"<Library of {len(self)} spectra, {low:.1f}-{high:.1f} A in {self.medium}, {what}>"
@@ -201,10 +203,12 @@ class Library:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
-    def subset(self, chosen: ArrayLike | slice) -> Library:
+    def subset(self, chosen: np.ndarray | Sequence[int] | slice) -> Library:
         """The spectra of a boolean mask or an array of row numbers."""
-        rows = {n: getattr(self, n) for n in ("labels", "flux", "extrapolated", "index")}
-        return replace(self, **{n: values[chosen] for n, values in rows.items() if values is not None})
+        extrapolated = None if self.extrapolated is None else self.extrapolated[chosen]
+        index = None if self.index is None else self.index[chosen]
+        labels, flux = self.labels[chosen], self.flux[chosen]
+        return replace(self, labels=labels, flux=flux, extrapolated=extrapolated, index=index)
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -258,33 +262,38 @@ class Library:
         first, second = self._with_alpha(other.names), other._with_alpha(self.names)
         first._check_grid(second)
         cyanogen = first._common_cyanogen(second)
-        both = replace(
-            first, **{n: np.concatenate([getattr(first, n), getattr(second, n)]) for n in ("labels", "flux")}
-        )
+        labels, flux = (np.concatenate([getattr(x, name) for x in (first, second)]) for name in ("labels", "flux"))
+        both = replace(first, labels=labels, flux=flux)
         stars = both.stars
         new = ~np.isin(stars[len(self) :], stars[: len(self)])
         kept = np.concatenate([np.ones(len(self), dtype=bool), new])
-        rows = {"labels": both.labels[kept], "flux": both.flux[kept]}
-        for name in ("extrapolated", "index"):
-            pair = getattr(self, name), getattr(other, name)
-            rows[name] = None if any(values is None for values in pair) else np.concatenate(pair)[kept]
-        if rows["index"] is not None and len(set(rows["index"].tolist())) < len(rows["index"]):
-            rows["index"] = None
+        extrapolated = _joined(self.extrapolated, other.extrapolated, kept)
+        index = _joined(self.index, other.index, kept)
+        if index is not None and len(set(index.tolist())) < len(index):
+            index = None
         said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new))}
         said |= {k: text for k, text in other.info.items() if k != "regions" and self.info.get(k) != text}
         earlier = json.loads(self.info.get("merged", "[]"))
         regions = [*self.regions, *(region for region in other.regions if region not in self.regions)]
         info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
-        return replace(both, **rows, failures=[*self.failures, *other.failures], info=info)
+        return replace(
+            both,
+            labels=both.labels[kept],
+            flux=both.flux[kept],
+            extrapolated=extrapolated,
+            index=index,
+            failures=[*self.failures, *other.failures],
+            info=info,
+        )
 
-    def _with_alpha(self, names) -> Library:
+    def _with_alpha(self, names: tuple[str, ...]) -> Library:
         """The same with the label alpha, which is 0, if it is the one of `names` that is missing."""
         if "alpha" in self.names or set(names) != {*self.names, "alpha"}:
             return self
         columns = {"alpha": np.zeros(len(self)), **dict(zip(self.names, self.labels.T, strict=True))}
         return replace(self, names=names, labels=np.stack([columns[name] for name in names], axis=1))
 
-    def _common_cyanogen(self, other) -> dict[str, str]:
+    def _common_cyanogen(self, other: Library) -> dict[str, str]:
         """What two libraries together have of CN, for their provenance."""
         found = {x.info["cyanogen"] for x in (self, other) if "cyanogen" in x.info}
         weak = int(self.weak_cyanogen.sum() + other.weak_cyanogen.sum())
@@ -295,7 +304,7 @@ class Library:
             )
         return {"cyanogen": max(found, key=(WEAK_CYANOGEN, RIGHT_CYANOGEN).index)} if found else {}
 
-    def _check_grid(self, other):
+    def _check_grid(self, other: Library) -> None:
         for name in ("names", "medium", "bin_width", "resolution"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs and not (name == "bin_width" and np.isclose(mine, theirs)):
@@ -347,7 +356,7 @@ def check_promise(dataset: h5py.Dataset, most: int = MOST_FLUXES) -> h5py.Datase
 
 
 @contextmanager
-def _reading(path):
+def _reading(path: str | os.PathLike) -> Iterator[h5py.File]:
     """The open file; whatever is wrong with it becomes one `LibraryFileError`."""
     if not isinstance(path, str | os.PathLike):
         raise LibraryFileError(f"library={path!r}: give the path of a library of spectra (HDF5), or a Library.")
@@ -364,7 +373,7 @@ def _reading(path):
         ) from e
 
 
-def _read(file) -> dict:
+def _read(file: h5py.File) -> dict[str, Any]:
     grid, flux = _read_grid(file), check_promise(file["flux"])
     out = _read_labels(file)
     if flux.shape != (len(out["labels"]), len(grid["wavelength"])):
@@ -380,7 +389,7 @@ def _read(file) -> dict:
     return out | grid | {"flux": values.astype("f4", copy=False)}
 
 
-def _read_grid(file) -> dict:
+def _read_grid(file: h5py.File) -> dict[str, Any]:
     """Wavelengths, medium and width of bins; the parts made before the package made them have the edges of bins."""
     name = "edges" if "edges" in file else "wavelength"
     dataset = check_promise(file[name], MOST_WAVELENGTHS)
@@ -391,7 +400,7 @@ def _read_grid(file) -> dict:
     return {"wavelength": centres, "medium": medium, "bin_width": round(float(np.mean(np.diff(values))), 6)}
 
 
-def _read_labels(file) -> dict:
+def _read_labels(file: h5py.File) -> dict[str, Any]:
     labels = check_promise(file["labels"])
     names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
     if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
@@ -417,5 +426,9 @@ def _read_labels(file) -> dict:
     }
 
 
-def _integers(flux) -> np.ndarray:
+def _joined(first: np.ndarray | None, second: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
+    return None if first is None or second is None else np.concatenate([first, second])[kept]
+
+
+def _integers(flux: np.ndarray) -> np.ndarray:
     return np.clip(np.round(flux * _SCALE), 0, 65535).astype("u2")

@@ -85,8 +85,9 @@ class Covariance:
             raise np.linalg.LinAlgError("the covariance is not positive definite") from e
         self._factors = [{"f8": factor, "f4": factor.astype("f4")} for factor in factors]
         self.log_determinant = np.array([2.0 * np.sum(np.log(factor[0])) for factor in factors])
-        self._size, self._blocks, self._parts = 0, 0, None
-        self._projection = None
+        self._size, self._blocks = 0, 0
+        self._parts: dict[str, tuple[np.ndarray, ...]] = {}  # of those that are prepared
+        self._projection: dict[str, tuple[np.ndarray, ...]] | None = None
         if low_rank is not None and np.shape(low_rank)[1]:
             self._project(low_rank)
 
@@ -186,6 +187,6 @@ class Covariance:
         return left @ right.swapaxes(-1, -2) - self.low(left) @ self.low(right).swapaxes(-1, -2)
 
 
-def _in_both(*arrays) -> dict:
+def _in_both(*arrays: np.ndarray) -> dict[str, tuple[np.ndarray, ...]]:
     """The arrays in both precisions."""
     return {kind: tuple(np.ascontiguousarray(a, dtype=kind) for a in arrays) for kind in ("f4", "f8")}

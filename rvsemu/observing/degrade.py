@@ -107,10 +107,10 @@ def as_rvs(
     )
 
 
-def _missing(from_resolution, resolution) -> float:
+def _missing(from_resolution: float, resolution: float) -> float:
     """Standard deviation of the Gaussian to smooth with, km/s."""
     for name, value, least in (("resolution", resolution, 1000.0), ("from_resolution", from_resolution, resolution)):
-        if not (np.isscalar(value) and np.isfinite(value) and least <= value):
+        if not (isinstance(value, int | float | np.number) and least <= value < np.inf):
             raise SpectrumError(f"{name}={value!r}: give a number, {least:g} or more.")
     missing = lsf_sigma(resolution) ** 2 - lsf_sigma(from_resolution) ** 2
     if missing <= 0:

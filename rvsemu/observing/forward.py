@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,8 +45,9 @@ class ForwardModel:
 
     emulator: Emulator
     wavelength: np.ndarray
+    _sampler: Resampler = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         grid = self.emulator.wavelength
         sampler = Resampler(grid[0], grid[1] - grid[0], len(grid), self.wavelength)
         object.__setattr__(self, "_sampler", sampler)
@@ -76,7 +77,7 @@ class ForwardModel:
         """Rows (n, k, n_grid) on the emulator's grid, in the observed pixels at velocities (n,)."""
         return self._sampler(values, _stretch(np.asarray(velocity, dtype=float)))
 
-    def error(self, theta: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def error(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The emulator's error at one `theta` (k,), in units of the continuum: variance (n_pixels,) of what is
         independent from pixel to pixel, and the low rank (r, n_pixels) of the rest (see `ErrorModel`)."""
         rest = doppler(self.wavelength, -theta[self._labels])
@@ -89,12 +90,12 @@ class ForwardModel:
         sampled = both[:, before] * (1 - share) + both[:, before + 1] * share
         return sampled[0], sampled[1:]
 
-    def sigma(self, theta: ArrayLike) -> np.ndarray:
+    def sigma(self, theta: np.ndarray) -> np.ndarray:
         """RMS error of the emulator (n_pixels,) at one `theta` (k,), in units of the continuum."""
         rest = doppler(self.wavelength, -theta[self._labels])
         return np.interp(rest, self.emulator.wavelength, self.emulator.sigma(theta[: self._labels])[0])
 
 
-def _stretch(velocity):
+def _stretch(velocity: np.ndarray) -> np.ndarray:
     """Rest wavelength / observed wavelength."""
     return doppler(1.0, -velocity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from astropy import units as u
@@ -105,10 +105,16 @@ class Result(ABC):
     True K True 2
     """
 
-    labels: dict[str, u.Quantity]
-    errors: dict[str, u.Quantity]
-    flags: tuple[str, ...] | list[tuple[str, ...]]
     meta: dict[str, Any]
+    if TYPE_CHECKING:  # fields of some classes, properties of others
+
+        @property
+        def labels(self) -> dict[str, u.Quantity]: ...
+        @property
+        def errors(self) -> dict[str, u.Quantity]: ...
+        @property
+        def flags(self) -> tuple[str, ...] | list[tuple[str, ...]]: ...
+
     _origin: ClassVar[tuple[str, str]] = ("recipe", "emulator_version")
 
     @abstractmethod

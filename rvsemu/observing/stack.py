@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..emulator.model import Emulator
 from ..physics.continuum import chebyshev_basis
 from ..physics.wavelengths import doppler
 from .continuum import Projection, White
 from .covariance import Covariance
 from .forward import ForwardModel
 from .memory import remembered
+from .noise import NoiseModel
+from .observation import Observation
 from .outliers import SHARE, doubtful
 
 __all__ = ["Doubt", "Stack", "Weighted", "pixels_of"]
@@ -43,13 +47,19 @@ class Stack:
     model : ForwardModel
     """
 
-    def __init__(self, observations, emulator, velocities, continuum_degree):
+    def __init__(
+        self,
+        observations: Iterable[Observation],
+        emulator: Emulator,
+        velocities: tuple[float, float],
+        continuum_degree: int,
+    ) -> None:
         self.observations, self.emulator = list(observations), emulator
         first = self.observations[0]
         self.pixels = pixels_of(first)
         self.wavelength = first.wavelength[self.pixels]
         rest = [doppler(end, -v) for end in (self.wavelength.min(), self.wavelength.max()) for v in velocities]
-        low, high = np.floor(min(rest) - _MARGIN), np.ceil(max(rest) + _MARGIN)
+        low, high = float(np.floor(min(rest) - _MARGIN)), float(np.ceil(max(rest) + _MARGIN))
         trimmed = remembered(emulator, ("trimmed", low, high), lambda: emulator.trimmed(low, high))
         self.model = ForwardModel(trimmed, self.wavelength)
         self.basis = chebyshev_basis(self.wavelength, continuum_degree).T
@@ -57,12 +67,20 @@ class Stack:
         self.flux = np.array([o.flux[self.pixels] for o in self.observations]) / self.scale[:, None]
         self.sigma = np.array([o.sigma[self.pixels] for o in self.observations]) / self.scale[:, None]
 
-    def bands(self, noise) -> tuple[np.ndarray, ...]:
+    def bands(self, noise: NoiseModel) -> tuple[np.ndarray, ...]:
         """`NoiseModel.bands` of the pixels; kept with the emulator."""
         key = ("bands", noise.correlation, noise.model_error, self.wavelength.tobytes())
         return remembered(self.emulator, key, lambda: noise.bands(self.wavelength))
 
-    def weighted(self, theta, noise, which=None, jitter=0.0, doubt=None, times=None) -> Weighted:
+    def weighted(
+        self,
+        theta: np.ndarray,
+        noise: NoiseModel,
+        which: np.ndarray | None = None,
+        jitter: float = 0.0,
+        doubt: Doubt | None = None,
+        times: np.ndarray | None = None,
+    ) -> Weighted:
         """Spectra with the masks and covariances that they have at labels and velocities `theta`.
 
         Pixels that differ from the model by more than these covariances allow get a larger variance: see
@@ -84,8 +102,8 @@ class Stack:
         """
         which = np.arange(len(self.flux)) if which is None else which
         velocities = theta[:, len(self.model.emulator.labels)]
-        used = [self.observations[i].good(v)[self.pixels] for i, v in zip(which, velocities, strict=True)]
-        used = np.array(used)
+        good = [self.observations[i].good(v)[self.pixels] for i, v in zip(which, velocities, strict=True)]
+        used = np.array(good)
         # One by one, to be the same to the last digit in any company; errors of models are taken in double precision.
         models = np.concatenate([self.model.flux(row) for row in theta]).astype(float)
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
@@ -122,18 +140,18 @@ class Doubt:
     log_odds: np.ndarray
 
     @classmethod
-    def of(cls, deviation, used, neighbours, variance) -> Doubt:
+    def of(cls, deviation: np.ndarray, used: np.ndarray, neighbours: int, variance: np.ndarray) -> Doubt:
         """From deviations of observed from model in units of the root of the `variance`, each (s, n)."""
         rows = [doubtful(*row, neighbours) for row in zip(deviation, used, strict=True)]
         probability, growth = (np.array(part) for part in zip(*rows, strict=True))
         return cls(probability, growth * variance, np.log(SHARE) * probability.sum(axis=1) / (2 * neighbours + 1))
 
     @classmethod
-    def none(cls, shape) -> Doubt:
+    def none(cls, shape: tuple[int, int]) -> Doubt:
         """No outliers in spectra of the `shape` (s, n)."""
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape[0]))
 
-    def take(self, which) -> Doubt:
+    def take(self, which: np.ndarray) -> Doubt:
         """Those of the spectra with the numbers `which`."""
         return Doubt(self.probability[which], self.variance[which], self.log_odds[which])
 
@@ -160,7 +178,7 @@ class Weighted:
     level: np.ndarray
     doubt: Doubt
 
-    def log_likelihood(self, models) -> np.ndarray:
+    def log_likelihood(self, models: np.ndarray) -> np.ndarray:
         """Log likelihood (k, r) of normalised models (k, r, n), the continuum marginalised: see `Likelihood`."""
         solution = self.projection.solve(models)
         free = self.used.sum(axis=1) - solution.coefficients.shape[-1]
@@ -168,13 +186,13 @@ class Weighted:
         out = -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
         return out + self.doubt.log_odds[:, None]
 
-    def take(self, row) -> Weighted:
+    def take(self, row: int) -> Weighted:
         """One row of them."""
         one = np.array([row])
         projection, covariance = self.projection.take(one), self.covariance.take(one)
         return Weighted(projection, covariance, self.used[one], self.level[one], self.doubt.take(one))
 
-    def prepared(self, row) -> Weighted:
+    def prepared(self, row: int) -> Weighted:
         """One row of them, ready for many models."""
         one = np.array([row])
         covariance = self.covariance.take(one).prepared()
@@ -182,7 +200,7 @@ class Weighted:
         return Weighted(projection, covariance, self.used[one], self.level[one], self.doubt.take(one))
 
 
-def pixels_of(observation) -> slice:
+def pixels_of(observation: Observation) -> slice:
     """The pixels that the emulator covers at all velocities: an interval, as the axis is sorted."""
     covered = np.flatnonzero(observation.covered)
     return slice(int(covered[0]), int(covered[-1]) + 1)

@@ -14,7 +14,7 @@ __all__ = [
     "TABLE_5",
 ]
 
-TABLE_5 = {
+TABLE_5: dict[str, dict[str, float]] = {
     "teff": {"training": 70, "validation": 110, "test": 120, "generated": 119},
     "logg": {"training": 0.02, "validation": 0.03, "test": 0.03, "generated": 0.05},
     "vsini": {"training": 5.0, "validation": 6.0, "test": 6.5, "generated": 7.0},

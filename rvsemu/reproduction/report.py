@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,18 +90,18 @@ def body(results: dict[str, Any], figures: str = "") -> str:
     return re.sub(r"\n{3,}", "\n\n", text) + "\n"
 
 
-def _epochs(stage):
+def _epochs(stage: str) -> Callable[[dict[str, Any]], int]:
     return lambda model: model["stages"][stage]["epochs"]
 
 
-def _fluxes(model) -> str:
+def _fluxes(model: dict[str, Any]) -> str:
     settings = model["settings"]
     if settings["components"]:
         return f"{settings['components']} principal components"
     return "less their mean" if settings["center"] else "as they are"
 
 
-def _scaled(model) -> str:
+def _scaled(model: dict[str, Any]) -> str:
     settings = model["settings"]
     kinds = {"as logarithms": settings["log_labels"], "as functions of their squares": settings.get("even_labels", ())}
     return "".join(["from -1 to 1", *(f", {' and '.join(names)} {how}" for how, names in kinds.items() if names)])
@@ -187,7 +187,7 @@ class Learned:
         return self.by_spectra[-1]
 
     @property
-    def _pairs(self):
+    def _pairs(self) -> tuple[list[dict], list[dict]]:
         return self.by_spectra[-2:], along(self.points, "draws", "spectra")[-2:]
 
     @property
@@ -198,7 +198,7 @@ class Learned:
     def falls(self, *keys: str) -> list[float]:
         """Change of what is found under the keys, as a share: with the spectra, and with the draws."""
 
-        def of(point):
+        def of(point: Any) -> float:
             for key in keys:
                 point = point[key]
             return point
@@ -206,7 +206,7 @@ class Learned:
         return [of(more) / of(less) - 1.0 for less, more in self._pairs]
 
 
-def _limit(falls, otherwise) -> str:
+def _limit(falls: Iterable[float], otherwise: str) -> str:
     limits = [what for what, fall in zip(("spectra", "draws"), falls, strict=True) if fall < -_NOTABLE]
     return " and ".join(limits) or otherwise
 
@@ -220,8 +220,8 @@ def bars(results: dict[str, Any]) -> Iterator[dict]:
             if name in errors["test"]:
                 value = errors["test"][name]
                 what = f"``{inversion}``: error of ``{name}`` on test spectra"
-                texts = (f"{significant(x)} {units[name]}".strip() for x in (value, bar))
-                yield _bar(what, *texts, value <= bar)
+                reached, wanted = (f"{significant(x)} {units[name]}".strip() for x in (value, bar))
+                yield _bar(what, reached, wanted, value <= bar)
     for inversion in results["errors"]:
         value = results["models"][inversion]["metrics"]["components_training"]["mean_relative_error"]
         what = f"``{inversion}``: mean relative error of training spectra rebuilt from components"
@@ -232,7 +232,7 @@ def bars(results: dict[str, Any]) -> Iterator[dict]:
         yield _bar(what, percent(found["difference"]), f"within {100 * paper.CLAIM_BAR:g} %", found["within"])
 
 
-def _bar(what, value, bar, met) -> dict:
+def _bar(what: str, value: str, bar: str, met: bool) -> dict[str, Any]:
     return {"what": what, "value": value, "bar": bar, "met": met}
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -171,15 +171,15 @@ def reproduce(
     library = plan.part(library if isinstance(library, Library) else Library.load(library))
     out = Path(out)
     _check_folder(out)
-    limits = {"draws": plan.draws, "epochs": plan.epochs if epochs is None else epochs, "progress": progress}
+    most = plan.epochs if epochs is None else epochs
     study = {"quick": plan.quick, "seed": seed, "fingerprint": library.fingerprint()}
     _check_report(out / "report" / "results.json", study, overwrite)
 
-    def obtained(recipes):
-        return {r.name: obtain(r, library, out / "models" / f"{r.name}.h5", seed, **limits) for r in recipes}
-
-    with made_folder(out / "models"):
-        tested = test_all(library, obtained(plan.emulators), obtained(plan.inversions), plan.test_draws, seed)
+    with made_folder(out / "models") as models:
+        how = (seed, plan.draws, most, progress)
+        emulators = {r.name: obtain(r, library, models / f"{r.name}.h5", *how) for r in plan.emulators}
+        inversions = {r.name: obtain(r, library, models / f"{r.name}.h5", *how) for r in plan.inversions}
+        tested = test_all(library, emulators, inversions, plan.test_draws, seed)
     points = _curves(plan, library, tested, Work(out / "learning", seed, progress))
     results = _results(library, plan, tested, seed) | {"learning": points}
     work = out / "models" / f"{plan.emulators[0].name}.h5.work"
@@ -191,14 +191,14 @@ def reproduce(
     return results
 
 
-def _check_folder(out: Path):
+def _check_folder(out: Path) -> None:
     if not out.absolute().parent.is_dir():
         raise TrainingError(f"out={out}: the folder {out.absolute().parent} does not exist; make it first.")
     if out.exists() and not out.is_dir():
         raise TrainingError(f"out={out} is a file: give the name of a folder.")
 
 
-def _check_report(file: Path, study: dict, overwrite: bool):
+def _check_report(file: Path, study: dict[str, Any], overwrite: bool) -> None:
     if overwrite or not file.exists():
         return
     try:
@@ -213,11 +213,11 @@ def _check_report(file: Path, study: dict, overwrite: bool):
         )
 
 
-def _curves(plan, library, tested: Tested, work: Work) -> dict[str, list[dict]]:
+def _curves(plan: Plan, library: Library, tested: Tested, work: Work) -> dict[str, list[dict]]:
     """The learning curves by what they are of."""
     (name, inversion), test = [*tested.inversions.items()][-1], (tested.labels, tested.flux)
     by = {"inversion": f"{name} {inversion.info['version']}"}
-    wanted = {
+    wanted: dict[str, tuple[Recipe | InversionRecipe, Callable[[Any], dict], dict[str, Any]]] = {
         "inversion": (plan.inversions[-1], _of_inversion(*test), {}),
         "emulator": (plan.emulators[-1], _of_emulator(*test, inversion), by),
     }
@@ -229,11 +229,12 @@ def _curves(plan, library, tested: Tested, work: Work) -> dict[str, list[dict]]:
     return out
 
 
-def _results(library, plan, tested: Tested, seed) -> dict:
+def _results(library: Library, plan: Plan, tested: Tested, seed: int) -> dict[str, Any]:
     names = tested.space.names
     stars = stars_of(tested.labels, names)
-    recipes = {recipe.name: recipe for recipe in (*plan.emulators, *plan.inversions)}
-    models = {**tested.emulators, **tested.inversions}
+    planned: tuple[Recipe | InversionRecipe, ...] = (*plan.emulators, *plan.inversions)
+    recipes = {recipe.name: recipe for recipe in planned}
+    models: dict[str, Emulator | Inversion] = {**tested.emulators, **tested.inversions}
     return {
         "quick": plan.quick,
         "seed": seed,
@@ -254,7 +255,7 @@ def _results(library, plan, tested: Tested, seed) -> dict:
     }
 
 
-def _errors(tested, inversion) -> dict:
+def _errors(tested: Tested, inversion: str) -> dict[str, dict[str, float]]:
     """Table 5: RMS errors by set of spectra and label."""
     measured, errors = tested.inversions[inversion].info["metrics"], tested.errors[inversion]
     named = {part: measured[part] for part in ("training", "validation")}
@@ -263,6 +264,26 @@ def _errors(tested, inversion) -> dict:
 
 
 # ---------------------------------------------------------------------- models
+@overload
+def obtain(
+    recipe: Recipe,
+    library: Library,
+    path: str | os.PathLike,
+    seed: int,
+    draws: int | None = None,
+    epochs: int | None = None,
+    progress: bool = True,
+) -> Emulator: ...
+@overload
+def obtain(
+    recipe: InversionRecipe,
+    library: Library,
+    path: str | os.PathLike,
+    seed: int,
+    draws: int | None = None,
+    epochs: int | None = None,
+    progress: bool = True,
+) -> Inversion: ...
 def obtain(
     recipe: Recipe | InversionRecipe,
     library: Library,
@@ -285,8 +306,7 @@ def obtain(
     """
     path = Path(path)
     if not path.exists():
-        limits = {"draws": draws, "epochs": epochs, "least_r2": None}
-        return train(library, recipe, path, seed=seed, progress=progress, **limits)
+        return train(library, recipe, path, draws=draws, epochs=epochs, seed=seed, least_r2=None, progress=progress)
     model = (Inversion if recipe.makes == "inversion" else Emulator).load(path)
     info = model.info
     compared = {
@@ -314,12 +334,12 @@ def _facts(model: Emulator | Inversion, recipe: Recipe | InversionRecipe) -> dic
     }
 
 
-def _stage(curves, most) -> dict:
+def _stage(curves: Mapping[str, np.ndarray], most: int) -> dict[str, int]:
     losses = np.asarray(curves["val_loss"])
     return {"epochs": len(losses), "best": int(np.argmin(losses)) + 1, "most": most}
 
 
-def _most(settings, stage) -> int:
+def _most(settings: Mapping[str, Any], stage: str) -> int:
     """Largest number of epochs of a stage: an emulator has a schedule for each, an inversion one."""
     return settings.get(f"{stage.removesuffix('_network')}_schedule", settings.get("schedule"))["epochs"]
 
@@ -330,7 +350,7 @@ def changes(settings: Mapping, recipe: Mapping) -> list[str]:
     return [f"{key} {found.get(key)} instead of {wanted[key]}" for key in wanted if found.get(key) != wanted[key]]
 
 
-def _flat(nested, path=""):
+def _flat(nested: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in nested.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{path}{key}.")
@@ -369,7 +389,7 @@ def learning_curve(
         ``spectra``, ``draws``, ``epochs``, and what `measure` returns.
     """
     order = np.random.default_rng(work.seed).permutation(len(known))
-    if recipe.makes == "inversion":
+    if isinstance(recipe, InversionRecipe):
         recipe = replace(recipe, test=0.0)  # those to test on are kept apart already; one more spectrum is
     out = []
     for share, draws in plan.points:
@@ -386,7 +406,13 @@ def learning_curve(
     return out
 
 
-def _trained(part, recipe, path, measure, **options) -> dict:
+def _trained(
+    part: Library,
+    recipe: Recipe | InversionRecipe,
+    path: Path,
+    measure: Callable[[Any], dict],
+    **options: Any,
+) -> dict[str, Any]:
     """One point; what training left is removed."""
     work = path.with_name(f"{path.name}.work")
     with made_folder(path.parent):
@@ -402,10 +428,10 @@ def _trained(part, recipe, path, measure, **options) -> dict:
     return point
 
 
-def _of_inversion(labels, flux):
+def _of_inversion(labels: np.ndarray, flux: np.ndarray) -> Callable[[Inversion], dict[str, Any]]:
     """What `learning_curve` measures of an inversion: RMS errors of the labels, in ``training`` and ``test``."""
 
-    def measure(inversion):
+    def measure(inversion: Inversion) -> dict[str, Any]:
         error = rms(inversion.estimate(flux)[0] - labels)
         return {
             "training": inversion.info["metrics"]["training"],
@@ -415,11 +441,11 @@ def _of_inversion(labels, flux):
     return measure
 
 
-def _of_emulator(labels, flux, inversion):
+def _of_emulator(labels: np.ndarray, flux: np.ndarray, inversion: Inversion) -> Callable[[Emulator], dict[str, Any]]:
     """What `learning_curve` measures of an emulator: ``flux``, its RMS error, and ``test``, those of the labels that
     `inversion` finds in its spectra."""
 
-    def measure(emulator):
+    def measure(emulator: Emulator) -> dict[str, Any]:
         generated = emulator.flux(labels)
         error = rms(inversion.estimate(generated)[0] - labels)
         return {

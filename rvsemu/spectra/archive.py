@@ -141,7 +141,7 @@ class _Product:
     epoch: bool
 
     @classmethod
-    def of(cls, product, release) -> _Product:
+    def of(cls, product: str, release: str | None) -> _Product:
         """From the arguments of `fetch_rvs`."""
         if product not in ("mean", "epoch"):
             raise SpectrumError(f"product={product!r} is unknown: use 'mean' or 'epoch'.")
@@ -160,17 +160,18 @@ class _Product:
         """Sources a request."""
         return EPOCH_CHUNK if self.epoch else CHUNK
 
-    def path(self, folder, source_id) -> Path:
+    def path(self, folder: Path, source_id: int) -> Path:
         """Where the spectra of a source are kept."""
         ending = "zip" if self.epoch else "fits"
         return folder / f"{self.retrieval_type}-{self.release} {source_id}.{ending}"
 
 
-def _fetched(source_ids, folder, archive, progress) -> dict[int, list[Record]]:
+def _fetched(source_ids: Sequence[int], folder: Path, archive: _Archive, progress: bool) -> dict[int, list[Record]]:
     """The records that the archive has; those of a source are stored when all of them are there."""
     from tqdm import tqdm
 
-    product, found = archive.product, {}
+    product = archive.product
+    found: dict[int, list[Record]] = {}
     quiet = not progress or len(source_ids) <= product.chunk
     with tqdm(total=len(source_ids), desc="fetch", unit=" stars", disable=quiet) as bar:
         for first in range(0, len(source_ids), product.chunk):
@@ -192,42 +193,45 @@ class _Archive:
     formats; the `TapPlus.load_data` below it hands over the answer as it comes.
     """
 
-    def __init__(self, server, product, format, skipped):
+    def __init__(self, server: str, product: _Product, format: str, skipped: Skipped) -> None:
         self._load_data, self._skipped = connect(server, "data-server").load_data, skipped
         self.server, self.product, self._format = server, product, format
         self._structures = list(_STRUCTURES)
 
-    def sources(self, source_ids) -> Iterator[tuple[int, list[Record], bool]]:
+    def sources(self, source_ids: Sequence[int]) -> Iterator[tuple[int, list[Record], bool]]:
         """Those of the sources that have spectra, with them, and whether these are all; epoch spectra in order of time.
 
         Where a damaged spectrum does not say of which source it is, no source has all.
         """
         before = len(self._skipped)
-        records = (record for record in self._records(source_ids) if record.source_id in source_ids)
+        asked = frozenset(source_ids)
+        found = ((one.source_id, one) for one in self._records(source_ids))
+        records = ((source_id, one) for source_id, one in found if source_id is not None and source_id in asked)
         if not self.product.epoch:
-            yield from ((record.source_id, [record], True) for record in records)
+            yield from ((source_id, [record], True) for source_id, record in records)
             return
         transits: dict[int, list[Record]] = {}
-        for record in records:
-            transits.setdefault(record.source_id, []).append(record)
+        for source_id, record in records:
+            transits.setdefault(source_id, []).append(record)
         damaged = {error.about.get("source_id") for error in self._skipped[before:]}
         for source_id, some in transits.items():
             yield source_id, sorted(some, key=_when), damaged.isdisjoint({source_id, None})
 
-    def _records(self, source_ids) -> Iterator[Record]:
+    def _records(self, source_ids: Sequence[int]) -> Iterator[Record]:
         """The spectra of up to 5000 sources, those there are."""
         data = self._answer(source_ids)
         if not data or data.startswith(_EMPTY_ZIP):
             return
         try:
-            yield from read_records(data, self.product.release, self._skipped)
+            found = read_records(data, self.product.release, self._skipped)
+            yield from (one for one in found if isinstance(one, Record))
         except NotRVSError as error:
             if not data.startswith(b"PK"):
                 raise SpectrumError(f"{self.server} answered with something else than spectra: {error}") from None
         except SpectrumError as error:
             raise SpectrumError(f"the answer of {self.server} cannot be used: {error}; {_AGAIN}.") from None
 
-    def _answer(self, source_ids) -> bytes:
+    def _answer(self, source_ids: Sequence[int]) -> bytes:
         for structure in list(self._structures):
             try:
                 data = self._request(source_ids, structure)
@@ -243,7 +247,7 @@ class _Archive:
             return data
         raise SpectrumError(f"{self.server} answered with an error ({refusal}); {_AGAIN}.")
 
-    def _request(self, source_ids, structure) -> bytes:
+    def _request(self, source_ids: Sequence[int], structure: str) -> bytes:
         parameters = {
             "VALID_DATA": "false",
             "ID": ",".join(map(str, source_ids)),
@@ -302,7 +306,7 @@ def connect(server: str, service: str) -> Any:
     return TapPlus(url=server, connhandler=connection)
 
 
-def _limited(connection):
+def _limited(connection: Any) -> Any:
     connection.timeout = _TIMEOUT
     return connection
 
@@ -314,20 +318,20 @@ def requests_error() -> Any:
     return HTTPError
 
 
-def _when(record) -> tuple[float, int]:
+def _when(record: Record) -> tuple[float, int]:
     """By what transits are sorted."""
     return record.scalars.get("obs_time_rv", np.inf), record.scalars.get("transit_id", 0)
 
 
 # ---------------------------------------------------------------------- arguments and messages
-def _checked(source_ids) -> list[int]:
+def _checked(source_ids: Any) -> list[int]:
     """Distinct source_ids in the order given."""
     if isinstance(source_ids, str) or np.ndim(source_ids) == 0:
         source_ids = [source_ids]
     return list(dict.fromkeys(_source_id(given) for given in source_ids))
 
 
-def _source_id(given) -> int:
+def _source_id(given: Any) -> int:
     if isinstance(given, float | np.floating):
         raise SpectrumError(f"source_id={given!r} is a float, which loses its last digits: read them as int64 or text.")
     digits = isinstance(given, str) and re.fullmatch(r"\s*[0-9]+\s*", given)
@@ -337,7 +341,7 @@ def _source_id(given) -> int:
     return int(given)
 
 
-def _warn(missing, product) -> None:
+def _warn(missing: Sequence[int], product: _Product) -> None:
     some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
     what = "RVS epoch spectrum" if product.epoch else "RVS spectrum"
     warnings.warn(
@@ -347,9 +351,9 @@ def _warn(missing, product) -> None:
     )
 
 
-def _warn_of_empty(counts, product) -> None:
+def _warn_of_empty(counts: Sequence[int], product: _Product) -> None:
     """Warn of transits without a good pixel, given their number for each source."""
-    if product.epoch and sum(counts):
+    if product.epoch and any(counts):
         text = f"{sum(counts)} transits of {np.count_nonzero(counts)} sources have no good pixel and are left out"
         warnings.warn(text, SpectrumWarning, stacklevel=3)
 

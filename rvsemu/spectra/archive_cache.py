@@ -19,7 +19,6 @@ from .._storage import replacing
 from ..errors import SpectrumError
 from .records import Record, read_records
 from .unpacking import load
-from .written import WrittenRecord
 
 __all__ = ["folder_of", "store", "stored"]
 
@@ -77,10 +76,10 @@ def _as_fits(record) -> fits.HDUList:
     return fits.HDUList([fits.PrimaryHDU(), hdu])
 
 
-def stored(path: Path) -> list[Record | WrittenRecord]:
+def stored(path: Path) -> list[Record]:
     """What `store` wrote; nothing if it is not there, or damaged, which makes it be fetched again."""
     try:
         data, label = load(path)
-        return list(read_records(data, label))
+        return [one for one in read_records(data, label) if isinstance(one, Record)]
     except SpectrumError:
         return []

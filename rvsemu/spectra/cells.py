@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _split(text: str, name: str, label: str) -> list[str]:
     return inner.split(",") if "," in inner else inner.split()
 
 
-def _as_float(cell: object) -> float:
+def _as_float(cell: str | SupportsFloat | None) -> float:
     if cell is None or cell is np.ma.masked or (isinstance(cell, str) and is_missing(cell)):
         return np.nan
     return float(cell)

@@ -6,7 +6,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 from ..errors import SpectrumError
 from .records import read_records
@@ -22,18 +22,20 @@ _MARKS = re.compile(rb"\b(combined_transits|combined_ccds|deblended_ccds)\b", re
 _OURS = re.compile(rb"\b" + WRITTEN.encode() + rb"\b.{0,300}?\{.{0,12}units", re.IGNORECASE | re.DOTALL)
 
 
-def identify_rvs(origin: str, path, fileobj, *args, **kwargs) -> bool:
+def identify_rvs(origin: str, path: str | Path | None, fileobj: IO[bytes] | None, *args: Any, **kwargs: Any) -> bool:
     """Whether a file has RVS spectra of the Gaia archive, as astropy's registry asks."""
     return _asked(origin, path, fileobj, args) == "gaia"
 
 
-def identify_written(origin: str, path, fileobj, *args, **kwargs) -> bool:
+def identify_written(
+    origin: str, path: str | Path | None, fileobj: IO[bytes] | None, *args: Any, **kwargs: Any
+) -> bool:
     """Whether `write_spectrum` wrote a file, as astropy's registry asks."""
     return _asked(origin, path, fileobj, args) == "written"
 
 
-def _asked(origin: str, path, fileobj, args: tuple) -> str | None:
-    source = fileobj if fileobj is not None else path if path is not None else args[0] if args else None
+def _asked(origin: str, path: str | Path | None, fileobj: IO[bytes] | None, args: tuple[Any, ...]) -> str | None:
+    source: Any = fileobj if fileobj is not None else path if path is not None else args[0] if args else None
     if origin != "read" or not (hasattr(source, "read") or isinstance(source, (str, Path))):
         return None
     if hasattr(source, "read"):
@@ -42,7 +44,7 @@ def _asked(origin: str, path, fileobj, args: tuple) -> str | None:
         return _kind(opened)
 
 
-def _kind(source: BinaryIO) -> str | None:
+def _kind(source: IO[bytes]) -> str | None:
     source.seek(0)
     head = source.read(_HEAD)
     if sniff(head) == "zip":
@@ -58,7 +60,7 @@ def _kind(source: BinaryIO) -> str | None:
     return "gaia" if _readable(source.read(MAX_FILE_BYTES)) else None
 
 
-def _kind_in_zip(source: BinaryIO) -> str | None:
+def _kind_in_zip(source: IO[bytes]) -> str | None:
     """Kind of the first member that is ours; what cannot be opened is of no kind."""
     source.seek(0)
     try:

@@ -27,7 +27,7 @@ __all__ = ["PlainSpectrum", "Record", "read_records", "record_of_row", "select"]
 
 _FIRST = 846.0
 _ON_GRID = 1e-3  # nm; single precision rounds at 3e-5
-_RELEASE_OF_GRID = {2401: "Gaia DR3", 961: "Gaia DR4"}
+_RELEASE_OF_GRID: dict[int | None, str] = {2401: "Gaia DR3", 961: "Gaia DR4"}
 
 # nm; wide enough for any RVS grid, too narrow for a BP/RP spectrum, whose columns have the same names
 _RANGE = (840.0, 880.0)
@@ -40,7 +40,7 @@ _EPOCH_NAME = re.compile(r"rvs_?epoch_?spectrum|epoch_spectrum_rvs", re.IGNORECA
 _RELEASE_NAME = re.compile(r"Gaia[ _-]?(E?DR\d)", re.IGNORECASE)
 _SOURCE_NAME = re.compile(r"Gaia[ _]E?DR\d[ _](\d+)", re.IGNORECASE)
 # a solution_id names the processing; this is the one of the DR3 mean spectra
-_RELEASE_OF_SOLUTION = {5950420259779346465: "Gaia DR3"}
+_RELEASE_OF_SOLUTION: dict[object, str] = {5950420259779346465: "Gaia DR3"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +208,7 @@ def select(
         raise SpectrumError(f"{label}: source_id={wanted} is not among its {seen} spectra; check the number")
 
 
-def _wanted_id(source_id) -> int:
+def _wanted_id(source_id: int | str) -> int:
     try:
         return int(source_id, 10) if isinstance(source_id, str) else operator.index(source_id)
     except (TypeError, ValueError) as error:

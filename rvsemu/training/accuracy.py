@@ -58,7 +58,7 @@ def error_model(
     return model if mh is None else _by_metallicity(model, teff, mh, error)
 
 
-def _by_metallicity(model, teff, mh, error) -> ErrorModel:
+def _by_metallicity(model: ErrorModel, teff: np.ndarray, mh: np.ndarray, error: np.ndarray) -> ErrorModel:
     """The error model with the RMS of error / sigma in ranges of [M/H]."""
     middles, scale = [], []
     for low, high in zip(MH_EDGES[:-1], MH_EDGES[1:], strict=True):
@@ -69,7 +69,7 @@ def _by_metallicity(model, teff, mh, error) -> ErrorModel:
     return replace(model, mh=np.array(middles), scale=np.array(scale)) if middles else model
 
 
-def _leading(error, count):
+def _leading(error: np.ndarray, count: int) -> np.ndarray:
     """Rows u (count, n_pixels) whose sum of u u^T is closest to the mean of e e^T; zeros where there are too few."""
     moments = error.T @ error if len(error) > error.shape[1] else error @ error.T
     values, vectors = np.linalg.eigh(moments / len(error))
@@ -118,6 +118,7 @@ def metrics(true: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
 def rms_by_teff(teff: np.ndarray, error: np.ndarray, edges: ArrayLike) -> list[dict[str, float]]:
     """RMS of `error` (n, m) for rows with `teff` between successive `edges` (K); empty ranges are left out."""
     out = []
+    edges = np.asarray(edges)
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         rows = (teff >= low) & (teff < high)
         if rows.any():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -95,7 +97,7 @@ def load_autoencoder(folder: str | os.PathLike) -> Autoencoder:
     return Autoencoder(_network(recipe["encoder"], weights[:split]), codec.merged(decoder) if codec else decoder, codec)
 
 
-def _network(plan, arrays) -> DenseNetwork:
+def _network(plan: Mapping[str, Any], arrays: Sequence[np.ndarray]) -> DenseNetwork:
     """Of a plan as in JSON, and of weights and bias of each layer in turn."""
     activations = [*[plan["activation"]] * len(plan["hidden"]), plan["output_activation"]]
-    return DenseNetwork([Layer(*arrays[2 * i : 2 * i + 2], activation=a) for i, a in enumerate(activations)])
+    return DenseNetwork(tuple(Layer(arrays[2 * i], arrays[2 * i + 1], a) for i, a in enumerate(activations)))

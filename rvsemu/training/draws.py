@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -127,7 +128,7 @@ def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: 
     return TrainingSet(np.array(draws.labels), draws.read_flux(), validation, PAPER_WAVELENGTH)
 
 
-def _fill(draws, sources, work):
+def _fill(draws: _Draws, sources: _Sources, work: Work) -> None:
     rng = np.random.default_rng(work.seed)
     if draws.state:
         rng.bit_generator.state = draws.state
@@ -147,7 +148,7 @@ def _fill(draws, sources, work):
 class _Draws:
     """Files of a training set in the making, and how far it has come; begun anew where they are of another one."""
 
-    def __init__(self, folder: Path, count: int, validation: int, key: dict, n_labels: int):
+    def __init__(self, folder: Path, count: int, validation: int, key: dict[str, Any], n_labels: int) -> None:
         self.count, self.validation, self.key = count, validation, key
         self.note, self._flux = folder / "draws.json", folder / "flux.npy"
         noted = json.loads(self.note.read_text()) if self.note.exists() else {}
@@ -160,10 +161,11 @@ class _Draws:
             for file, (shape, dtype) in shapes.items()
         )
         self.labels, self.flux = arrays
-        self.done, self.state, self.scales = (noted[k] if known else None for k in ("done", "state", "scales"))
-        self.done = self.done or 0
+        self.done: int = noted["done"] if known else 0
+        self.state: Any = noted["state"] if known else None
+        self.scales: list[float] | None = noted["scales"] if known else None
 
-    def write(self, labels, flux, state):
+    def write(self, labels: np.ndarray, flux: np.ndarray, state: Any) -> None:
         """Add a batch: first to the disk, then to the note."""
         rows = slice(self.done, self.done + len(labels))
         self.labels[rows], self.flux[rows] = labels, flux
@@ -178,7 +180,7 @@ class _Draws:
         return np.load(self._flux, mmap_mode="r")
 
 
-def _is_array(file, shape, dtype) -> bool:
+def _is_array(file: Path, shape: tuple[int, int], dtype: str) -> bool:
     try:
         found = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -195,17 +197,18 @@ class _Sources:
     recipe: Recipe | InversionRecipe
     work: Work
 
-    def of(self, validation: bool, scales) -> _Source:
+    def of(self, validation: bool, scales: list[float] | None) -> _Source:
         held_out = split_library(self.library, self.recipe.validation, self.work.seed)
-        spectra = self.library.subset(held_out if validation else ~held_out)
+        part = self.library.subset(held_out if validation else ~held_out)
         broadener = self.library.broadener(PAPER_WAVELENGTH)
         if validation:
-            return _Source(spectra, self.space, broadener)
+            return _Source(part, self.space, broadener)
+        spectra: Library | LibraryInterpolator = part
         if self.recipe.interpolate:
-            spectra = LibraryInterpolator(self._bounded(spectra), progress=self.work.progress, scales=scales)
+            spectra = LibraryInterpolator(self._bounded(part), progress=self.work.progress, scales=scales)
         return _Source(spectra, self.space, broadener, self.recipe.slow_share)
 
-    def _bounded(self, spectra) -> Library:
+    def _bounded(self, spectra: Library) -> Library:
         """`spectra` with the region that the label space has, if they do not state any."""
         if "regions" in spectra.info:
             return spectra
@@ -222,7 +225,7 @@ class _Source:
     broadener: Broadener
     slow_share: float = 0.0
 
-    def draw(self, n: int, rng) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         intrinsic, unbroadened = self._pick(n, rng)
         labels = np.empty((n, len(self.space)))
         for name, values in zip(self.spectra.names, intrinsic.T, strict=True):
@@ -235,7 +238,7 @@ class _Source:
             [self.broadener.apply(t, v, r) for t, v, r in zip(transforms, vsini, resolution, strict=True)]
         )
 
-    def _pick(self, n, rng):
+    def _pick(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(self.spectra, LibraryInterpolator):
             return self.spectra.draw(n, rng)
         rows = rng.integers(len(self.spectra), size=n)

@@ -24,7 +24,7 @@ def in_batches(network: DenseNetwork, x: np.ndarray, n: int = 4096) -> np.ndarra
 def rounded(network: DenseNetwork, dtype: str) -> DenseNetwork:
     """The network with its weights as a file will hold them."""
     layers = (Layer(x.weights.astype(dtype).astype("f4"), x.bias, x.activation) for x in network.layers)
-    return DenseNetwork(layers)
+    return DenseNetwork(tuple(layers))
 
 
 def provenance(recipe: Recipe | InversionRecipe, library: Library) -> dict:

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,7 @@ def train(
     _check_known(library, recipe, seed)
     work = Work(folder, seed, progress)
     _claim(folder, identity)
+    trained: Emulator | Inversion
     if isinstance(recipe, InversionRecipe):
         trained = train_inversion(recipe, library, work)
     else:
@@ -138,7 +140,8 @@ def limited(
         return recipe
     check_whole(TrainingError, "epochs", epochs, 1, 10**6)
     schedules = {k: v for k, v in vars(recipe).items() if isinstance(v, Schedule)}
-    return replace(recipe, **{k: replace(v, epochs=min(v.epochs, epochs)) for k, v in schedules.items()})
+    shorter: dict[str, Any] = {k: replace(v, epochs=min(v.epochs, epochs)) for k, v in schedules.items()}
+    return replace(recipe, **shorter)
 
 
 def r2_of(info: dict) -> float:
@@ -158,7 +161,7 @@ def r2_of(info: dict) -> float:
     return found.get("linked", {}).get("r2", found.get("test_r2", {}).get("teff", math.nan))
 
 
-def _check_accuracy(trained, out, folder, least_r2):
+def _check_accuracy(trained: Emulator | Inversion, out: Path, folder: Path, least_r2: float | None) -> None:
     found = r2_of(trained.info)
     if least_r2 is None or found >= least_r2:
         return
@@ -169,7 +172,7 @@ def _check_accuracy(trained, out, folder, least_r2):
     )
 
 
-def _need_keras():
+def _need_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read by TensorFlow: its messages are not for users
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
@@ -189,7 +192,7 @@ def _need_keras():
 
 
 @contextlib.contextmanager
-def _silent():
+def _silent() -> Iterator[None]:
     """Nothing on the standard error: what libraries say there before their own settings are read is not for users."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -201,7 +204,7 @@ def _silent():
         os.close(nowhere)
 
 
-def _check_known(library, recipe, seed):
+def _check_known(library: Library, recipe: Recipe | InversionRecipe, seed: int) -> None:
     """Refuse a library that does not do before anything is written."""
     test = getattr(recipe, "test", None)
     check_library(library if test is None else library.subset(~split_library(library, test, seed)), recipe)
@@ -212,7 +215,7 @@ def _text(folder: Path) -> str | None:
     return file.read_text() if file.is_file() else None
 
 
-def _claim(folder: Path, identity: str):
+def _claim(folder: Path, identity: str) -> None:
     """Make the folder this training's own, or check that it is."""
     if _text(folder) not in (None, identity):
         raise TrainingError(
@@ -238,11 +241,12 @@ def _train_emulator(recipe: Recipe, library: Library, work: Work) -> Emulator:
     y, y_val = (codec.coefficients(f) for f in (flux, flux_val)) if codec else (flux, flux_val)
     weights = codec.weights if codec else None
     parts = build(recipe, len(space), y.shape[1], work.seed)
-    history = {}
+    history: dict[str, dict[str, np.ndarray]] = {}
 
     def stage(name, model, schedule, training, validation, weights=None):
         compiled(model, schedule, weights)
-        history[name] = run_stage(model, schedule, training, validation, work, name)
+        curves = run_stage(model, schedule, training, validation, work, name)
+        history[name] = {key: np.array(values) for key, values in curves.items()}
 
     def decoder():
         network = to_numpy(parts["decoder"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,8 +70,10 @@ def train_inversion(recipe: InversionRecipe, library: Library, work: Work) -> In
         history=history,
     )
     estimated = inversion.from_coefficients(c_val)
-    error = LabelErrors.of(*_columns(space, estimated, "teff", "vsini"), estimated - x_val)
-    inversion, observed = replace(inversion, error=error), {}
+    teff, vsini = _columns(space, estimated, "teff", "vsini")
+    error = LabelErrors.of(teff, vsini, estimated - x_val)
+    inversion = replace(inversion, error=error)
+    observed: dict[str, dict[str, float]] = {}
     if recipe.conditions:
         conditions = make_conditions(inversion, flux_val, recipe.conditions, work)
         noisy, curves, observed = train_noisy(recipe, inversion, (c, x), (c_val, x_val), conditions, work)
@@ -96,7 +101,7 @@ def train_inversion(recipe: InversionRecipe, library: Library, work: Work) -> In
     return replace(inversion, info=info)
 
 
-def _components(flux, count, folder) -> PrincipalComponents:
+def _components(flux: np.ndarray, count: int, folder: Path) -> PrincipalComponents:
     """Computed once: a network that is trained on must see the very same coefficients, signs included."""
     file = folder / "components.npz"
     if not file.exists():
@@ -106,7 +111,14 @@ def _components(flux, count, folder) -> PrincipalComponents:
         return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
 
 
-def _networks(recipe, space: LabelSpace, principal, training, validation, work: Work):
+def _networks(
+    recipe: InversionRecipe,
+    space: LabelSpace,
+    principal: PrincipalComponents,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    work: Work,
+) -> tuple[tuple[DenseNetwork, ...], dict[str, dict[str, np.ndarray]]]:
     """The trained networks, for coefficients of unit variance, and their loss curves by name."""
     from .networks import build_inversion, compiled, to_numpy
     from .stages import run_stage
@@ -121,14 +133,15 @@ def _networks(recipe, space: LabelSpace, principal, training, validation, work: 
         pairs = (inputs, targets[:, columns]), (inputs_val, targets_val[:, columns])
         model = build_inversion(recipe, name, inputs.shape[1], pairs[0][1].shape[1], work.seed)
         compiled(model, recipe.schedule)
-        history[name] = run_stage(model, recipe.schedule, *pairs, work, f"network_{name}", noise)
+        curves = run_stage(model, recipe.schedule, *pairs, work, f"network_{name}", noise)
+        history[name] = {key: np.array(values) for key, values in curves.items()}
         first, *others = to_numpy(model).layers
         first = replace(first, weights=(first.weights * scale[:, None]).astype("f4"))
-        networks.append(DenseNetwork([first, *others]))
+        networks.append(DenseNetwork((first, *others)))
     return tuple(networks), history
 
 
-def _left(principal, flux, coefficients) -> tuple[np.ndarray, Limits]:
+def _left(principal: PrincipalComponents, flux: np.ndarray, coefficients: np.ndarray) -> tuple[np.ndarray, Limits]:
     """RMS (n_pixels,) of what the components leave of spectra, and how far spectra and coefficients reach."""
     squares, largest = np.zeros(flux.shape[1]), 0.0
     for i in range(0, len(flux), _BATCH):
@@ -140,39 +153,40 @@ def _left(principal, flux, coefficients) -> tuple[np.ndarray, Limits]:
     return np.sqrt(squares / len(flux)), Limits(distance, float(np.sqrt(largest)))
 
 
-def _rebuilding(principal, flux) -> dict[str, float]:
+def _rebuilding(principal: PrincipalComponents, flux: np.ndarray) -> dict[str, float]:
     """How far rebuilt spectra are from what they were; the paper states the mean relative error."""
     flux = np.asarray(flux[:_BATCH])
     found = metrics(flux, principal.rebuilt(principal.coefficients(flux)))
     return {key: found[key] for key in ("mean_relative_error", "rms", "p99_max_error")}
 
 
-def _columns(space, labels, *names) -> list[np.ndarray]:
+def _columns(space: LabelSpace, labels: np.ndarray, *names: str) -> list[np.ndarray]:
     return [labels[:, space.names.index(name)] for name in names]
 
 
-def _rms(names, error) -> dict[str, float]:
+def _rms(names: Sequence[str], error: np.ndarray) -> dict[str, float]:
     return {name: float(np.sqrt(np.mean(error[:, i] ** 2))) for i, name in enumerate(names)}
 
 
-def _measured(inversion, labels, flux) -> dict:
+def _measured(inversion: Inversion, labels: np.ndarray, flux: np.ndarray) -> dict[str, Any]:
     """Everything about the labels of test spectra."""
     names = inversion.labels.names
     estimated, sigma = inversion.estimate(flux)
     error = estimated - labels
     teff, vsini = _columns(inversion.labels, labels, "teff", "vsini")
     columns = list(zip(names, error.T, labels.T, strict=True))
-    out = {
+    by_teff: list[dict[str, float]] = []
+    out: dict[str, Any] = {
         "test": _rms(names, error),
         "test_r2": {n: float(1 - np.mean(e**2) / x.var()) for n, e, x in columns if np.ptp(x) > 0},
         "test_median_absolute": dict(zip(names, np.median(np.abs(error), axis=0).tolist(), strict=True)),
         "test_error_over_stated": _rms(names, error / sigma),
-        "test_by_teff": [],
+        "test_by_teff": by_teff,
     }
     for low, high in zip(TEFF_EDGES[:-1].tolist(), TEFF_EDGES[1:].tolist(), strict=True):
         if (rows := (teff >= low) & (teff < high)).any():
             one = {"teff_low": low, "teff_high": high, "spectra": int(rows.sum()), **_rms(names, error[rows])}
-            out["test_by_teff"].append(one)
+            by_teff.append(one)
     if (slow := vsini < 30.0).any():
         out["test_vsini_below_30"] = _rms(names, error[slow])
     return out

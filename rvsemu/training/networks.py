@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -11,7 +14,9 @@ from .recipes import InversionRecipe, NetworkPlan, Recipe, Schedule
 __all__ = ["build", "build_inversion", "build_noisy", "compiled", "compiled_gaussian", "linked", "to_numpy"]
 
 
-def _dense(name, n_in, n_out, plan: NetworkPlan, initializer="glorot_uniform"):
+def _dense(
+    name: str, n_in: int, n_out: int, plan: NetworkPlan, initializer: str = "glorot_uniform"
+) -> keras.Sequential:
     layers = [keras.Input((n_in,), dtype="float32")]
     for i, width in enumerate(plan.hidden):
         layers.append(keras.layers.Dense(width, activation=plan.activation, kernel_initializer=initializer))
@@ -48,7 +53,7 @@ def build_inversion(recipe: InversionRecipe, name: str, n_in: int, n_out: int, s
     return _dense(name, n_in, n_out, recipe.network, recipe.initializer)
 
 
-def _dense_layers(model):
+def _dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
     return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
 
 
@@ -72,21 +77,21 @@ def compiled_gaussian(model: keras.Model, schedule: Schedule) -> keras.Model:
     return model
 
 
-def _gaussian(true, predicted):
+def _gaussian(true: Any, predicted: Any) -> Any:
     values, logarithms = keras.ops.split(predicted, 2, axis=-1)
     logarithms = keras.ops.clip(logarithms, -9.0, 2.0)
     return keras.ops.mean(0.5 * keras.ops.square((true - values) * keras.ops.exp(-logarithms)) + logarithms, axis=-1)
 
 
-def _weighted_mse(weights):
+def _weighted_mse(weights: np.ndarray) -> Callable[[Any, Any], Any]:
     constant = keras.ops.convert_to_tensor(np.asarray(weights, dtype="f4"))
     return lambda true, predicted: keras.ops.mean(constant * keras.ops.square(true - predicted), axis=-1)
 
 
 def to_numpy(model: keras.Model) -> DenseNetwork:
     """The same network in NumPy; dropout does nothing outside training and is left out."""
-    layers = [
-        Layer(*(np.asarray(w) for w in layer.get_weights()), activation=layer.activation.__name__)
-        for layer in _dense_layers(model)
-    ]
-    return DenseNetwork(layers)
+    layers = []
+    for layer in _dense_layers(model):
+        weights, bias = map(np.asarray, layer.get_weights())
+        layers.append(Layer(weights, bias, layer.activation.__name__))
+    return DenseNetwork(tuple(layers))

@@ -183,7 +183,7 @@ def train_noisy(
     validation: tuple[np.ndarray, np.ndarray],
     conditions: Conditions,
     work: Work,
-) -> tuple[NoiseNetworks, dict[str, dict[str, list[float]]], dict[str, dict[str, float]]]:
+) -> tuple[NoiseNetworks, dict[str, dict[str, np.ndarray]], dict[str, dict[str, float]]]:
     """Networks for noise, trained.
 
     Parameters

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..emulator.labels import ALPHA, PAPER_LABELS, LabelSpace
 from ..errors import TrainingError
@@ -86,8 +86,9 @@ class _Common:
         labels = (*PAPER_LABELS, *([ALPHA] if self.alpha else []))
         return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in labels))
 
-    def asdict(self) -> dict:
+    def asdict(self) -> dict[str, Any]:
         """Plain dictionary, for the file of what comes of it."""
+        assert is_dataclass(self)  # as all recipes are
         return asdict(self)
 
 

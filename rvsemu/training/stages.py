@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -48,14 +48,14 @@ class Batches(keras.utils.PyDataset):
         rows = np.sort(self.order[i * self.batch : (i + 1) * self.batch])  # sorted: a memory map reads forwards
         inputs = self.inputs[rows]
         targets = inputs if self.targets is self.inputs else self.targets[rows]
-        return (inputs if self.noise is None else self._noisy(i, inputs, rows)), targets
+        return (inputs if self.noise is None else self._noisy(self.noise, i, inputs, rows)), targets
 
-    def _noisy(self, i, inputs, rows):
+    def _noisy(self, noise: np.ndarray | Noise, i: int, inputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Inputs with noise: of a level that is uniform from 0 to `noise`, spectrum by spectrum, or as it makes it."""
         rng = np.random.default_rng([self.seed, self.epoch, i])
-        if callable(self.noise):
-            return self.noise(rng, inputs, rows)
-        return inputs + (rng.random((len(rows), 1)) * self.noise * rng.normal(size=inputs.shape)).astype("f4")
+        if callable(noise):
+            return noise(rng, inputs, rows)
+        return inputs + (rng.random((len(rows), 1)) * noise * rng.normal(size=inputs.shape)).astype("f4")
 
     def on_epoch_end(self) -> None:
         self.epoch += 1
@@ -69,7 +69,8 @@ class _Keeper(keras.callbacks.Callback):
         super().__init__()
         self.schedule, self.checkpoint, self.name, self.progress = schedule, checkpoint, name, progress
         self.history: dict[str, list[float]] = {"loss": [], "val_loss": []}
-        self.best, self.best_weights, self.finished = math.inf, None, False
+        self.best, self.finished = math.inf, False
+        self.best_weights: list[np.ndarray] = []
 
     @property
     def epoch(self) -> int:
@@ -129,10 +130,10 @@ class _Keeper(keras.callbacks.Callback):
     def _save(self):
         parts = {"weights": self.model.get_weights(), "best": self.best_weights}
         parts["state"] = [np.asarray(v) for v in self._state()]
-        arrays = {f"{k}{i}": v for k, values in parts.items() for i, v in enumerate(values)}
-        counts = {f"n_{k}": len(values) for k, values in parts.items()}
+        arrays: dict[str, Any] = {f"{k}{i}": v for k, values in parts.items() for i, v in enumerate(values)}
+        arrays |= {f"n_{k}": len(values) for k, values in parts.items()} | self.history
         with replacing(self.checkpoint) as temporary, open(temporary, "wb") as file:
-            np.savez(file, finished=self.finished, **self.history, **arrays, **counts)
+            np.savez(file, finished=self.finished, **arrays)
 
     def on_train_end(self, logs=None):
         self.bar.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import h5py
 import numpy as np
@@ -28,6 +30,9 @@ _CONTINUUM = ("continuum", "cont", "cntm")
 _ARRAYS = (".npz", ".h5", ".hdf5")
 _MOST_BYTES = 40_000_000_000
 
+_Arrays: TypeAlias = dict[str, np.ndarray]
+_Units: TypeAlias = dict[str, str]
+
 
 def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
     """One file per spectrum (text, CSV, ECSV, FITS), or arrays in one file (FITS table, ``.npz``, HDF5)."""
@@ -40,12 +45,12 @@ def table(files: Files, labels: LabelTable | None) -> Iterator[Source]:
             yield Source(files.title(path), failing(str(reason)))
             continue
         if arrays is None:
-            yield lazily(files, path, MARCS, lambda path=path: _spectrum(path))
+            yield lazily(files, path, MARCS, partial(_spectrum, path))
         else:
             yield from _rows(files.title(path), *arrays)
 
 
-def _first(names, values, what):
+def _first(names: Sequence[str], values: _Arrays, what: str) -> str:
     """The name of `names` that `values` has."""
     found = next((n for n in names if n in values), None)
     if found is None:
@@ -54,7 +59,7 @@ def _first(names, values, what):
 
 
 # ---------------------------------------------------------------------- one file, many spectra
-def _arrays(path: Path):
+def _arrays(path: Path) -> tuple[_Arrays, _Units] | None:
     """Arrays and units by lower-case name, if the file holds one spectrum per row; None if it is one spectrum."""
     suffix = path.suffix.lower()
     if suffix in _ARRAYS:
@@ -72,7 +77,7 @@ def _arrays(path: Path):
     return (values, units) if flux.ndim == 2 else None
 
 
-def _npz(path):
+def _npz(path: Path) -> tuple[_Arrays, _Units]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
@@ -84,7 +89,7 @@ def _npz(path):
         raise Unusable(f"it is not a readable .npz file of plain arrays ({str(e).splitlines()[0]})") from None
 
 
-def _hdf5(path):
+def _hdf5(path: Path) -> tuple[_Arrays, _Units]:
     try:
         with h5py.File(path, "r") as file:
             datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "iufb"}
@@ -94,11 +99,11 @@ def _hdf5(path):
         raise Unusable(f"it is not a readable HDF5 file ({str(e).splitlines()[0]})") from None
 
 
-def _rows(title, values, units):
+def _rows(title: str, values: _Arrays, units: _Units) -> Iterator[Source]:
     try:
         wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
         n = _check_rows(values, wave, flux)
-        labels = {label_name(k): np.atleast_1d(v).astype(float) for k, v in values.items() if label_name(k)}
+        labels = {name: np.atleast_1d(v).astype(float) for k, v in values.items() if (name := label_name(k))}
     except (Unusable, TypeError, ValueError) as reason:
         yield Source(title, failing(str(reason)))
         return
@@ -108,7 +113,7 @@ def _rows(title, values, units):
         yield Source(f"{title} row {i + 1}", read, {k: float(v[i]) for k, v in labels.items()})
 
 
-def _check_rows(values, wave, flux) -> int:
+def _check_rows(values: _Arrays, wave: str, flux: str) -> int:
     """How many spectra there are; labels, continuum and wavelengths (if they have rows) must be as many."""
     if np.ndim(values[flux]) != 2:
         raise Unusable(f"'{flux}' has the shape {np.shape(values[flux])}: one row per spectrum is expected")
@@ -120,8 +125,10 @@ def _check_rows(values, wave, flux) -> int:
     return n
 
 
-def _row(values, wave, flux, continuum, unit, i):
-    def load():
+def _row(
+    values: _Arrays, wave: str, flux: str, continuum: str | None, unit: str | None, i: int
+) -> Callable[[], RawSpectrum]:
+    def load() -> RawSpectrum:
         wavelength = values[wave][i] if values[wave].ndim == 2 else values[wave]
         return RawSpectrum(
             np.asarray(wavelength, float),
@@ -134,7 +141,7 @@ def _row(values, wave, flux, continuum, unit, i):
 
 
 # ---------------------------------------------------------------------- one file, one spectrum
-def _spectrum(path) -> RawSpectrum:
+def _spectrum(path: Path) -> RawSpectrum:
     if path.name.removesuffix(".gz").lower().endswith(".fits"):
         return _fits_spectrum(path)
     if path.suffix.lower() == ".ecsv":
@@ -147,7 +154,7 @@ def _spectrum(path) -> RawSpectrum:
     return _of_columns(dict(zip(names, numbers, strict=True)), {})
 
 
-def _header(lines, n) -> list[str] | None:
+def _header(lines: list[str], n: int) -> list[str] | None:
     """Names of the columns: the last line before the numbers, if it has as many words as there are columns."""
     for line in lines[:200]:
         words = line.lstrip("# ").replace(",", " ").replace(";", " ").lower().split()
@@ -156,7 +163,7 @@ def _header(lines, n) -> list[str] | None:
     return None
 
 
-def _ecsv_spectrum(path) -> RawSpectrum:
+def _ecsv_spectrum(path: Path) -> RawSpectrum:
     try:
         read = Table.read(path, format="ascii.ecsv")
     except Exception as e:  # damaged tables make the reader raise unrelated classes
@@ -165,17 +172,17 @@ def _ecsv_spectrum(path) -> RawSpectrum:
     return _of_columns(values, {c.lower(): str(read[c].unit) for c in read.colnames if read[c].unit is not None})
 
 
-def _of_columns(values, units, labels=None) -> RawSpectrum:
+def _of_columns(values: _Arrays, units: _Units, labels: dict[str, float] | None = None) -> RawSpectrum:
     wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
     continuum = next((values[c] for c in _CONTINUUM if c in values and flux not in _NORMALISED), None)
     return RawSpectrum(values[wave], values[flux], continuum, labels=labels or {}, unit=units.get(wave))
 
 
-def _fits_spectrum(path) -> RawSpectrum:
+def _fits_spectrum(path: Path) -> RawSpectrum:
     with fits_open(path) as hdus:
         if not any(isinstance(h, fits.BinTableHDU | fits.TableHDU) for h in hdus):
             return image_spectrum(path)
         values, units = fits_table(hdus)
         headers = [*hdus[0].header.items(), *hdus[1].header.items()]
-    labels = {label_name(k): float(v) for k, v in headers if label_name(k) and isinstance(v, int | float)}
+    labels = {name: float(v) for k, v in headers if (name := label_name(k)) and isinstance(v, int | float)}
     return _of_columns(values, units, labels)

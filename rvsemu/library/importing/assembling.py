@@ -156,7 +156,8 @@ def _check_flux(chosen: Format, settings: Settings):
 
 
 def _all(job, sources, progress):
-    labels, flux, resolutions, report, seen = [], [], [], Report(), {}
+    labels, flux, resolutions, report = [], [], [], Report()
+    seen: dict[tuple, str] = {}
     for source in tqdm(sources, desc="spectra", disable=not progress, unit="", mininterval=0.5):
         try:
             stars, values, resolution = _one(job, source, seen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,21 +41,26 @@ def tlusty(files: Files, table: LabelTable | None) -> Iterator[Source]:
     yield from _pairs(files, TLUSTY)
 
 
-def _pairs(files, grammar):
+def _pairs(files: Files, grammar: Grammar) -> Iterator[Source]:
     for path in files.matching(r"\.7(\.gz)?$"):
-        yield lazily(files, path, grammar, lambda path=path: _pair(files, path))
+        yield lazily(files, path, grammar, partial(_pair, files, path))
 
 
-def _pair(files, path) -> RawSpectrum:
+def _pair(files: Files, path: Path) -> RawSpectrum:
     wavelength, flux = columns(lines_of(path), 2)[:2]
     other = files.companion(re.sub(r"\.7$", ".17", plain_name(path)), path)
-    return RawSpectrum(wavelength, flux, continuum=tuple(columns(lines_of(other), 2)[:2]))
+    first, continuum = columns(lines_of(other), 2)[:2]
+    return RawSpectrum(wavelength, flux, continuum=(first, continuum))
 
 
 def turbospectrum(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """``.spec`` files: wavelength, normalised flux, flux, perhaps intensities."""
     for path in files.matching(r"\.spec(\.gz)?$", any_name=True):
-        yield lazily(files, path, MARCS, lambda path=path: RawSpectrum(*columns(lines_of(path), 2)[:2]))
+        yield lazily(files, path, MARCS, partial(_two_columns, path))
+
+
+def _two_columns(path: Path) -> RawSpectrum:
+    return RawSpectrum(*columns(lines_of(path), 2)[:2])
 
 
 def tsfitpy(files: Files, table: LabelTable | None) -> Iterator[Source]:
@@ -67,10 +73,10 @@ def tsfitpy(files: Files, table: LabelTable | None) -> Iterator[Source]:
 def ispec(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Text with the header ``waveobs flux err``."""
     for path in files.matching(r"\.(txt|s|spec|dat)(\.gz)?$", any_name=True):
-        yield lazily(files, path, MARCS, lambda path=path: _ispec(path))
+        yield lazily(files, path, MARCS, partial(_ispec, path))
 
 
-def _ispec(path) -> RawSpectrum:
+def _ispec(path: Path) -> RawSpectrum:
     lines = lines_of(path)
     if lines[0].split()[:2] != ["waveobs", "flux"]:
         raise Unusable("its first line is not 'waveobs flux err'")
@@ -80,10 +86,10 @@ def _ispec(path) -> RawSpectrum:
 def moog(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """``smoothed_out`` and ``summary_out`` files, one synthesis each."""
     for path in files.matching(r"(smooth|summary|\.out|synth)", any_name=True):
-        yield lazily(files, path, MARCS, lambda path=path: _moog(path))
+        yield lazily(files, path, MARCS, partial(_moog, path))
 
 
-def _moog(path) -> RawSpectrum:
+def _moog(path: Path) -> RawSpectrum:
     lines = lines_of(path)
     smoothed = [i for i, line in enumerate(lines) if "number of points per synthesis" in line]
     raw = [i for i, line in enumerate(lines) if "abundances NOT listed below differ" in line]
@@ -95,13 +101,13 @@ def _moog(path) -> RawSpectrum:
     return _summary(lines[starts[0] + 1 :])
 
 
-def _summary(lines) -> RawSpectrum:
+def _summary(lines: list[str]) -> RawSpectrum:
     """Depths, seven characters each, after ``MODEL:`` and a line with start, stop, step and delta."""
-    model = next((i for i, line in enumerate(lines) if line.strip().startswith("MODEL:")), None)
+    after = next((i + 1 for i, line in enumerate(lines) if line.strip().startswith("MODEL:")), len(lines))
     try:
-        start, stop, step = map(float, lines[model + 1].split()[:3])
-        depth = [float(line[i : i + 7]) for line in lines[model + 2 :] for i in range(0, len(line.rstrip()), 7)]
-    except (IndexError, TypeError, ValueError):
+        start, stop, step = map(float, lines[after].split()[:3])
+        depth = [float(line[i : i + 7]) for line in lines[after + 1 :] for i in range(0, len(line.rstrip()), 7)]
+    except (IndexError, ValueError):
         raise Unusable("it has no 'MODEL:' with start, stop, step and depths of seven characters") from None
     expected = round((stop - start) / step) + 1
     if len(depth) != expected:
@@ -110,7 +116,7 @@ def _summary(lines) -> RawSpectrum:
 
 
 # ---------------------------------------------------------------------- FERRE
-_FERRE_LABELS = {
+_FERRE_LABELS: dict[str, tuple[str, Callable[[float], float]]] = {
     "teff": ("teff", float),
     "logg": ("logg", float),
     "metals": ("mh", float),
@@ -124,7 +130,7 @@ _FERRE_LABELS = {
     "log10vsini": ("rotation", lambda x: 10.0**x),
 }
 
-_LOGW = {"0": lambda x: x, "1": lambda x: 10.0**x, "2": np.exp}
+_LOGW: dict[str, Callable[[np.ndarray], np.ndarray]] = {"0": lambda x: x, "1": lambda x: 10.0**x, "2": np.exp}
 
 
 def ferre(files: Files, table: LabelTable | None) -> Iterator[Source]:
@@ -142,9 +148,10 @@ def ferre(files: Files, table: LabelTable | None) -> Iterator[Source]:
             yield Source(f"{files.title(path)} spectrum {row + 1}", read, labels)
 
 
-def _ferre_header(path):
+def _ferre_header(path: Path) -> tuple[dict[str, str], list[int]]:
     """Keywords in lower case, and where in the file each spectrum begins."""
-    header, offsets = {}, []
+    header: dict[str, str] = {}
+    offsets: list[int] = []
     with open(path, "rb") as file:
         if not file.readline().strip().startswith(b"&"):
             raise Unusable("it does not begin with the '&' of a FERRE grid's header")
@@ -162,7 +169,7 @@ def _ferre_header(path):
                 offsets.append(offset)
 
 
-def _ferre_axes(header):
+def _ferre_axes(header: dict[str, str]) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Wavelengths, names of the labels, and their values, shape (n_spectra, n_labels)."""
     if header.get("multi", "0") not in ("0", "1"):
         raise Unusable("it holds several wavelength ranges (MULTI): give one range a file")
@@ -182,14 +189,16 @@ def _ferre_axes(header):
     return wavelength, names, values
 
 
-def _ferre_row(path, offsets, row, wavelength, header):
-    def load():
+def _ferre_row(
+    path: Path, offsets: list[int], row: int, wavelength: np.ndarray, header: dict[str, str]
+) -> Callable[[], RawSpectrum]:
+    def load() -> RawSpectrum:
         if row >= len(offsets):
             raise Unusable(f"the file ends after {len(offsets)} spectra")
         with open(path, "rb") as file:
             file.seek(offsets[row])
             flux = columns([file.readline().decode("utf-8", "replace")])[:, 0]
-        medium = {"0": "air", "1": "vacuum"}.get(header.get("vacuum"))
+        medium = {"0": "air", "1": "vacuum"}.get(header.get("vacuum", ""))
         resolution = float(header["resolution"]) if "resolution" in header else None
         return RawSpectrum(wavelength, flux, medium=medium, resolution=resolution)
 

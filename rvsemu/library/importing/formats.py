@@ -64,16 +64,19 @@ class Format:
     licence: str
 
 
-_READERS = (bosz2017, bosz2024, coelho2014, ferre, ispec, moog, munari, phoenix_aces, pollux, synspec, table)
-_READERS += (tlusty, tsfitpy, turbospectrum)
+_SOME = (bosz2017, bosz2024, coelho2014, ferre, ispec, moog, munari, phoenix_aces, pollux, synspec, table)
+_READERS = {reader.__name__: reader for reader in (*_SOME, tlusty, tsfitpy, turbospectrum)}
 
 
 def _formats() -> dict[str, Format]:
     """What ``formats.csv`` beside this file lists; an empty medium is one that is not known."""
-    readers = {reader.__name__: reader for reader in _READERS}
     with open(Path(__file__).with_name("formats.csv"), encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return {r["name"]: Format(**{**r, "reader": readers[r["reader"]], "medium": r["medium"] or None}) for r in rows}
+    return {row["name"]: _format(**row) for row in rows}
+
+
+def _format(*, reader: str, medium: str, **texts: str) -> Format:
+    return Format(reader=_READERS[reader], medium=medium or None, **texts)
 
 
 FORMATS = _formats()

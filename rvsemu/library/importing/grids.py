@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+from astropy.io import fits
 
 from .codes import lazily
 from .labels import LabelTable, label_name
@@ -26,7 +27,7 @@ _PHOENIX_KEYWORDS = {
 }
 
 
-def _header_labels(header, keywords=None) -> dict[str, float]:
+def _header_labels(header: fits.Header, keywords: Mapping[str, str] | None = None) -> dict[str, float]:
     """Labels among the keywords of a FITS header."""
     out = {}
     for keyword in header:
@@ -40,10 +41,10 @@ def pollux(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """``..._VIS.spec`` (wavelength, flux, normalised flux) or FITS with these columns."""
     for path in files.matching(r"\.(spec|fits)(\.gz)?$", any_name=True):
         grammar = POLLUX if POLLUX.matches(path.name) else MARCS
-        yield lazily(files, path, grammar, lambda path=path: _pollux(path))
+        yield lazily(files, path, grammar, partial(_pollux, path))
 
 
-def _pollux(path) -> RawSpectrum:
+def _pollux(path: Path) -> RawSpectrum:
     if not path.name.removesuffix(".gz").endswith(".fits"):
         wavelength, _, flux = columns(lines_of(path), 3)[:3]
         return RawSpectrum(wavelength, flux)
@@ -60,10 +61,10 @@ def bosz2024(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Flux and continuum as text; the wavelengths are in ``bosz2024_wave_r<R>.txt``."""
     waves = cache(lambda path: columns(lines_of(path))[0])
     for path in files.matching(BOSZ2024.pattern):
-        yield lazily(files, path, BOSZ2024, lambda path=path: _bosz2024(files, path, waves))
+        yield lazily(files, path, BOSZ2024, partial(_bosz2024, files, path, waves))
 
 
-def _bosz2024(files, path, waves) -> RawSpectrum:
+def _bosz2024(files: Files, path: Path, waves: Callable[[Path], np.ndarray]) -> RawSpectrum:
     resolution = _named(path, BOSZ2024)["resolution"]
     wavelength = waves(files.companion(f"bosz2024_wave_r{resolution:.0f}.txt", path))
     flux, continuum = columns(lines_of(path), 2)[:2]
@@ -73,10 +74,10 @@ def _bosz2024(files, path, waves) -> RawSpectrum:
 def bosz2017(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """FITS tables of wavelength, flux and continuum."""
     for path in files.matching(BOSZ2017.pattern):
-        yield lazily(files, path, BOSZ2017, lambda path=path: _bosz2017(path))
+        yield lazily(files, path, BOSZ2017, partial(_bosz2017, path))
 
 
-def _bosz2017(path) -> RawSpectrum:
+def _bosz2017(path: Path) -> RawSpectrum:
     resolution = _named(path, BOSZ2017)["resolution"]
     with fits_open(path) as hdus:
         values, units = fits_table(hdus)
@@ -84,17 +85,18 @@ def _bosz2017(path) -> RawSpectrum:
     missing = [n for n in names if n not in values]
     if missing:
         raise Unusable(f"its table has no column '{missing[0]}'")
-    return RawSpectrum(*(values[n] for n in names), unit=units.get("wavelength"), resolution=resolution)
+    wavelength, flux, continuum = (values[n] for n in names)
+    return RawSpectrum(wavelength, flux, continuum, unit=units.get("wavelength"), resolution=resolution)
 
 
 def munari(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """Normalised fluxes as text; the wavelengths are in ``LAMBDA_R20.DAT`` and its like."""
     waves = cache(lambda path: columns(lines_of(path))[0])
     for path in files.matching(r"[FN]\.ASC(\.gz)?$"):
-        yield lazily(files, path, MUNARI, lambda path=path: _munari(files, path, waves))
+        yield lazily(files, path, MUNARI, partial(_munari, files, path, waves))
 
 
-def _munari(files, path, waves) -> RawSpectrum:
+def _munari(files: Files, path: Path, waves: Callable[[Path], np.ndarray]) -> RawSpectrum:
     name = _named(path, MUNARI)
     if name["fluxed"]:
         raise Unusable("it is absolute flux without a continuum: take the normalised one (...N.ASC)")
@@ -109,10 +111,10 @@ def phoenix_aces(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """HiRes FITS files; the wavelengths are in ``WAVE_PHOENIX-ACES-AGSS-COND-2011.fits``."""
     waves = cache(_first_image)
     for path in files.matching(r"^lte.*PHOENIX-ACES.*\.fits(\.gz)?$"):
-        yield lazily(files, path, PHOENIX, lambda path=path: _phoenix(files, path, waves))
+        yield lazily(files, path, PHOENIX, partial(_phoenix, files, path, waves))
 
 
-def _phoenix(files, path, waves) -> RawSpectrum:
+def _phoenix(files: Files, path: Path, waves: Callable[[Path], np.ndarray]) -> RawSpectrum:
     flux, header = _image(path)
     wavelength = waves(files.companion(_PHOENIX_WAVE, path))
     return RawSpectrum(wavelength, flux, labels=_header_labels(header, _PHOENIX_KEYWORDS))
@@ -121,7 +123,7 @@ def _phoenix(files, path, waves) -> RawSpectrum:
 def coelho2014(files: Files, table: LabelTable | None) -> Iterator[Source]:
     """FITS images with a linear axis of wavelength."""
     for path in files.matching(r"_hr\w*\.fits(\.gz)?$"):
-        yield lazily(files, path, COELHO, lambda path=path: image_spectrum(path))
+        yield lazily(files, path, COELHO, partial(image_spectrum, path))
 
 
 def image_spectrum(path: Path) -> RawSpectrum:
@@ -137,18 +139,18 @@ def image_spectrum(path: Path) -> RawSpectrum:
     return RawSpectrum(wavelength, flux, labels=_header_labels(header), unit=header.get("CUNIT1"))
 
 
-def _image(path):
+def _image(path: Path) -> tuple[np.ndarray, fits.Header]:
     with fits_open(path) as hdus:
         if hdus[0].data is None:
             raise Unusable(f"{path.name} has no image in its first HDU")
         return native(hdus[0].data).squeeze(), hdus[0].header
 
 
-def _first_image(path) -> np.ndarray:
+def _first_image(path: Path) -> np.ndarray:
     return _image(path)[0]
 
 
-def _named(path, grammar: Grammar) -> dict[str, float]:
+def _named(path: Path, grammar: Grammar) -> dict[str, float]:
     labels = grammar.labels(path.name)
     if not labels:
         raise Unusable(f"its name is not like {grammar.example}")

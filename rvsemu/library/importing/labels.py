@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -50,10 +51,10 @@ class LabelTable:
         The table cannot be read, has no such columns, or names a file twice.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         table = _read(self.path)
-        self.columns = {label_name(c): c for c in table.colnames if label_name(c)}
+        self.columns: dict[str, str] = {name: c for c in table.colnames if (name := label_name(c))}
         key = next((c for k in _KEYS for c in table.colnames if c.strip().lower() == k), None)
         if key is None or "teff" not in self.columns:
             raise LibraryFileError(
@@ -61,7 +62,7 @@ class LabelTable:
                 f"and {', '.join(LABELS)}."
             )
         self.names = [str(x).strip() for x in table[key]]
-        self.rows = {}
+        self.rows: dict[str, dict[str, Any]] = {}
         for name, row in zip(self.names, table, strict=True):
             if name in self.rows:
                 raise LibraryFileError(f"labels={path} has {name} twice: leave one row.")
@@ -92,7 +93,7 @@ class LabelTable:
         names = (str(path), f"{folder}/{path.name}", path.name, stem, stem.rsplit(".", 1)[0], folder)
         return next((name for name in names if name in self.rows), None)
 
-    def _numbers(self, row) -> dict[str, float]:
+    def _numbers(self, row: Mapping[str, Any]) -> dict[str, float]:
         out = {}
         for label, value in row.items():
             try:

@@ -40,8 +40,10 @@ class Files:
         A path does not exist.
     """
 
-    def __init__(self, paths: Iterable[str | Path]):
-        self.named, self.found, self._titles = [], [], {}
+    def __init__(self, paths: Iterable[str | Path]) -> None:
+        self.named: list[Path] = []
+        self.found: list[Path] = []
+        self._titles: dict[Path, str] = {}
         for path in map(Path, paths):
             if path.is_dir():
                 inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
@@ -138,7 +140,7 @@ def columns(lines: list[str], at_least: int = 1) -> np.ndarray:
     return out
 
 
-def _loadtxt(text) -> np.ndarray:
+def _loadtxt(text: str) -> np.ndarray:
     return np.loadtxt(io.StringIO(text), comments="#", ndmin=2).T
 
 
@@ -163,7 +165,7 @@ def fits_open(path: Path) -> Iterator[fits.HDUList]:
         raise Unusable(f"{path.name} is not a complete FITS file ({str(e).splitlines()[0] if str(e) else e})") from None
 
 
-def fits_table(hdus: fits.HDUList) -> tuple[dict, dict]:
+def fits_table(hdus: fits.HDUList) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Columns and their units of the first table, by lower-case name; numbers in this machine's byte order."""
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)]
     if not tables:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -29,7 +30,7 @@ class Unusable(LibraryFileError):
 def failing(reason: str) -> Callable[[], RawSpectrum]:
     """The `load` of a source that is known not to be usable."""
 
-    def load():
+    def load() -> NoReturn:
         raise Unusable(reason)
 
     return load

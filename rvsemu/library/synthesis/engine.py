@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -153,14 +153,14 @@ class Engine:
             (folder / "fort.5").write_text(_atmosphere_input(star))
             (folder / "fort.8").write_text(_structure_input(star))
             (folder / "tas").write_text(_options_input(star))
-            spacing = step(star.structure.temperature.min(), star.vmic, np.mean(limits), settings.sampling)
+            spacing = step(star.structure.temperature.min(), star.vmic, float(np.mean(limits)), settings.sampling)
             (folder / "fort.55").write_text(_spectrum_input(star, limits, spacing, settings))
             for unit, path in enumerate((star.atoms, *star.molecules), start=19):
                 (folder / f"fort.{unit}").symlink_to(path)
             log = self._execute(folder)
             return _normalised(folder, log)
 
-    def _execute(self, folder) -> Path:
+    def _execute(self, folder: Path) -> Path:
         log = folder / "log"
         with open(folder / "fort.5") as commands, open(log, "w") as out:
             try:
@@ -174,7 +174,7 @@ class Engine:
         return log
 
 
-def _atmosphere_input(star) -> str:
+def _atmosphere_input(star: Star) -> str:
     """fort.5: labels; LTE; for each element 1 (implicit) or 2 (explicit), abundance; the explicit ions, the `ap18`
     set of the package (H, He, C, N, O, Na, Mg, Al, Si, Ca, Fe)."""
     lines = [f" {star.teff:.1f} {star.logg:.4f}", " T F", " 'tas'", " 50", f" {len(star.abundances)}"]
@@ -183,10 +183,10 @@ def _atmosphere_input(star) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _ions():
+def _ions() -> Iterator[str]:
     """Atomic number, charge, levels, 1 for the last ion of its atom, 0 0, name, data file."""
 
-    def ion(z, charge, levels, last, name, data):
+    def ion(z: int, charge: int, levels: int, last: int, name: str, data: str) -> str:
         return f"{z} {charge} {levels} {last} 0 {int(charge == -1)} '{name}' '{data}'"
 
     yield ion(1, -1, 1, 0, " H 1", "data/hm.dat")
@@ -207,7 +207,7 @@ def _ions():
     yield "0 0 0 -1 0 0 ' ' ' '"
 
 
-def _structure_input(star) -> str:
+def _structure_input(star: Star) -> str:
     """fort.8: a header, 21 lines that are skipped, one row per layer."""
     s = star.structure
     rows = zip(s.column_mass, s.temperature, s.pressure, s.electrons, strict=True)
@@ -216,11 +216,11 @@ def _structure_input(star) -> str:
     return head + "".join(f"{m:e} {t:f} {p:e} {e:e} \n" for m, t, p, e in rows)
 
 
-def _options_input(star) -> str:
+def _options_input(star: Star) -> str:
     return f"ND= {len(star.structure.temperature)} \n" + ("IFMOL= 1 \n" if star.molecules else "") + "TMOLIM= 8000. \n"
 
 
-def _spectrum_input(star, limits, spacing, settings) -> str:
+def _spectrum_input(star: Star, limits: tuple[float, float], spacing: float, settings: Settings) -> str:
     """fort.55; hydrogen profiles 2 are those of Tremblay & Bergeron (2009), lines reach out to 250 A."""
     head = " 0 0 0\n 0 0 0 0\n 0 0 0 0 0\n 1 0 0 10 0\n 2 0 0\n"
     line = f" {limits[0]} {limits[1]} 250.0 {settings.continuum_points} {settings.weakest:g} {spacing}\n"
@@ -228,7 +228,7 @@ def _spectrum_input(star, limits, spacing, settings) -> str:
     return head + line + f"{len(star.molecules)} {units}\n {star.vmic}\n"
 
 
-def _normalised(folder, log):
+def _normalised(folder: Path, log: Path) -> tuple[np.ndarray, np.ndarray]:
     """Flux (fort.7) over continuum (fort.17, coarser), at the wavelengths that increase."""
     tables = []
     for name in ("fort.7", "fort.17"):
@@ -244,10 +244,10 @@ def _normalised(folder, log):
     return wavelength, flux / np.interp(wavelength, *continuum)
 
 
-def _end(log, length=300) -> str:
+def _end(log: Path, length: int = 300) -> str:
     text = log.read_text(errors="replace") if log.exists() else ""
     return "its log ends: " + " ".join(text[-3 * length :].split())[-length:]
 
 
-def _last_line(text) -> str:
+def _last_line(text: str) -> str:
     return ([line for line in text.splitlines() if line.strip()] or ["no message"])[-1]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Journal:
         Of the library.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.folder = self.path.with_name(self.path.name + ".work")
         self._parts = self.folder / "spectra"
@@ -101,18 +101,20 @@ class Journal:
     def write(self, result: Result) -> None:
         """Keep one result."""
         with replacing(self._parts / f"{result.index}.npz") as temporary, open(temporary, "wb") as file:
-            values = {"labels": result.labels, "extrapolated": result.extrapolated, "seconds": result.seconds}
-            if result.error is None:
-                np.savez(file, flux=result.flux.astype("f4"), **values)
+            labels, extrapolated, seconds = result.labels, result.extrapolated, result.seconds
+            if result.flux is not None:
+                flux = result.flux.astype("f4")
+                np.savez(file, flux=flux, labels=labels, extrapolated=extrapolated, seconds=seconds)
             else:
-                np.savez(file, error=result.error, **values)
+                error = str(result.error)
+                np.savez(file, error=error, labels=labels, extrapolated=extrapolated, seconds=seconds)
 
     @property
     def pending(self) -> int:
         """Results not merged yet."""
         return len(self._files())
 
-    def done(self, including_failures: bool = True) -> set:
+    def done(self, including_failures: bool = True) -> set[int]:
         """Indices of what is there."""
         failed = {f["index"] for f in self.failures()}
         found = {int(f.stem) for f in self._files()} - failed
@@ -120,7 +122,7 @@ class Journal:
             found |= set(Library.peek(self.path)["index"].tolist())
         return found | failed if including_failures else found
 
-    def failures(self) -> list:
+    def failures(self) -> list[dict[str, Any]]:
         """index, labels and error of the spectra that failed."""
         kept = Library.peek(self.path)["failures"] if self.path.exists() else []
         return [*kept, *(_failure(r) for r in map(_read, self._files()) if "error" in r)]
@@ -136,27 +138,28 @@ class Journal:
         for file in self._files():
             file.unlink()
 
-    def _files(self) -> list:
+    def _files(self) -> list[Path]:
         return sorted(self._parts.glob("*.npz")) if self._parts.exists() else []
 
 
-def _read(file) -> dict:
+def _read(file: Path) -> dict[str, Any]:
     with np.load(file) as archive:
-        out = {name: archive[name] for name in archive.files}
+        out: dict[str, Any] = {name: archive[name] for name in archive.files}
     out |= {"index": int(file.stem), "labels": out["labels"].tolist(), "extrapolated": bool(out["extrapolated"])}
     if "error" in out:
         out["error"] = str(out["error"])
     return out
 
 
-def _merged(old, results, info) -> Library:
+def _merged(old: Library | None, results: Sequence[dict[str, Any]], info: dict[str, str]) -> Library:
     """A library with everything, by index; a later result replaces an earlier one, a spectrum a failure."""
     good = {r["index"]: r for r in results if "flux" in r}
     failed = {r["index"]: _failure(r) for r in results if "error" in r}
     settings = Settings.from_json(info["settings"])
     edges = settings.edges
-    rows = {}
+    rows: dict[int, list[Any]] = {}
     if old is not None:
+        assert old.index is not None and old.extrapolated is not None  # as this function has written it
         columns = zip(old.index.tolist(), old.labels, old.flux, old.extrapolated.tolist(), strict=True)
         rows = {index: row for index, *row in columns}
         failed = {**{f["index"]: f for f in old.failures}, **failed}
@@ -177,7 +180,7 @@ def _merged(old, results, info) -> Library:
     )
 
 
-def _check_inputs(old, new):
+def _check_inputs(old: dict[str, Any], new: dict[str, Any]) -> None:
     """Spectra in one library must come from the same line lists and structures."""
     names = ("lines", "structures", "enhanced", "abundances")
     other = [name for name in names if name in old and old[name] != new.get(name)]
@@ -188,11 +191,11 @@ def _check_inputs(old, new):
         )
 
 
-def _failure(result) -> dict:
+def _failure(result: dict[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("index", "labels", "error")}
 
 
-def _lock(file) -> bool:
+def _lock(file: TextIO) -> bool:
     """Take the lock if nobody holds it."""
     try:
         import fcntl

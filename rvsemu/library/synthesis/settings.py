@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -94,7 +94,7 @@ class Settings:
     continuum_points: int = 30
     helium: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in self.names:
             (low, high), (lowest, highest) = getattr(self, name), _POSSIBLE[name]
             if not lowest <= low < high <= highest:
@@ -148,7 +148,7 @@ class Settings:
             low[:, 0] = np.maximum(low[:, 0], [structures.lowest(t) for t in teff])
         return np.column_stack([teff, low + unit[:, 1:] * (high - low)])
 
-    def _teff(self, u) -> np.ndarray:
+    def _teff(self, u: np.ndarray) -> np.ndarray:
         low, high = self.teff
         even = 1.0 - self.cool_fraction
         cool = np.clip((u - even) / max(self.cool_fraction, 1e-12), 0, 1)
@@ -171,7 +171,8 @@ class Settings:
         known = {f.name for f in fields(cls)}
         if unknown := set(values) - known:
             raise SynthesisError(f"unknown settings {', '.join(sorted(unknown))}: made by a newer rvsemu; update it.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**given)
 
     def differences(self, other: Settings) -> str:
         """What differs, in words; empty if nothing does."""
@@ -181,6 +182,16 @@ class Settings:
 
 BOXES = {
     "paper": Settings(),
-    "wide": Settings(**WIDE.limits, above_nodes=True, seed=20261126, cool_fraction=0.7, tio_below_poor=4800.0),
+    "wide": Settings(
+        teff=WIDE.limits["teff"],
+        logg=WIDE.limits["logg"],
+        mh=WIDE.limits["mh"],
+        vmic=WIDE.limits["vmic"],
+        alpha=WIDE.limits["alpha"],
+        above_nodes=True,
+        seed=20261126,
+        cool_fraction=0.7,
+        tio_below_poor=4800.0,
+    ),
 }
 """Settings by the name of their box: that of Gebran (2024), Table 1; one with giants, metal-poor, alpha-rich stars."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from .engine import Failure, Star
 from .settings import Settings
@@ -30,7 +30,9 @@ class Synthetic:
     extrapolated: bool
 
 
-def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scratch: Path | None = None) -> Synthetic:
+def synthesize(
+    labels: Sequence[float] | np.ndarray, settings: Settings, workspace: Workspace, scratch: Path | None = None
+) -> Synthetic:
     """Compute the spectrum of a star without rotation.
 
     Parameters
@@ -77,7 +79,7 @@ def synthesize(labels: ArrayLike, settings: Settings, workspace: Workspace, scra
     return Synthetic(binned, structures.extrapolated(teff, logg, *metals))
 
 
-def _from(start, wavelength, flux):
+def _from(start: float, wavelength: np.ndarray, flux: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The spectrum with its beginning: SYNSPEC begins at the first line that is strong enough, in hot metal-poor
     stars some Angstrom late; up to there it is smooth, and continued by a straight line."""
     if len(wavelength) < 10 or wavelength[0] > start + _LATE:

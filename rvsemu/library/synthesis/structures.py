@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..._storage import replacing
 from ...emulator.regions import bends
+from ...errors import SynthesisError
 
 __all__ = ["Structure", "Structures", "read_grid"]
 
@@ -46,7 +48,7 @@ class Structures:
         161), as in the headers of the structures.
     """
 
-    def __init__(self, nodes: dict[tuple[float, float, float, float], np.ndarray], abundances: np.ndarray):
+    def __init__(self, nodes: dict[tuple[float, float, float, float], np.ndarray], abundances: np.ndarray) -> None:
         self.abundances = abundances
         self._nodes = nodes
         self._alpha = np.array(sorted({k[3] for k in nodes}))
@@ -55,7 +57,7 @@ class Structures:
         self._logg = {t: np.array(sorted({k[1] for k in nodes if k[0] == t})) for t in self._teff}
 
     @property
-    def labels(self) -> list:
+    def labels(self) -> list[tuple[float, float, float, float]]:
         """(teff, logg, mh, alpha) of the nodes."""
         return list(self._nodes)
 
@@ -107,7 +109,7 @@ class Structures:
         return abundances
 
 
-def _neighbours(nodes, x):
+def _neighbours(nodes: np.ndarray, x: float) -> tuple[tuple[float, float], ...]:
     """The two nodes around `x` with their weights; the last two beyond an edge, with weights 0 and 1."""
     if len(nodes) == 1:
         return ((float(nodes[0]), 1.0),)
@@ -121,7 +123,8 @@ def read_grid(data: str | Path, index: str | Path) -> Structures:
     """Read the structures from roland's two files: text in Kurucz's format, and the table of what is where."""
     from astropy.table import Table
 
-    nodes, abundances = {}, None
+    nodes: dict[tuple[float, float, float, float], np.ndarray] = {}
+    abundances: np.ndarray | None = None
     with gzip.open(data, "rt") as file:
         for row in Table.read(index):
             lines = [file.readline() for _ in range(int(row["nlines"]))]
@@ -132,20 +135,22 @@ def read_grid(data: str | Path, index: str | Path) -> Structures:
             nodes[float(row["teff"]), float(row["logg"]), mh, alpha] = _layers(lines)
             if mh == alpha == 0.0 and abundances is None:
                 abundances = _abundances(lines)
+    if abundances is None:
+        raise SynthesisError(f"{data} has no structures of solar composition: download it again.")
     return Structures(nodes, abundances)
 
 
-def _layers(lines) -> np.ndarray:
+def _layers(lines: Sequence[str]) -> np.ndarray:
     """RHOX, T, P, XNE, in their fixed widths: columns may touch."""
-    start = next(i for i, line in enumerate(lines) if line.startswith("READ DECK6"))
-    n = int(re.search(r"DECK6\s*(\d+)", lines[start])[1])
+    heads = ((i, re.match(r"READ DECK6\s*(\d+)", line)) for i, line in enumerate(lines))
+    start, n = next((i, int(head[1])) for i, head in heads if head)
     rows = [(line[:15], line[15:24], line[24:34], line[34:44]) for line in lines[start + 1 : start + 1 + n]]
     return np.array(rows, dtype=float).T
 
 
-def _abundances(lines) -> np.ndarray:
+def _abundances(lines: Sequence[str]) -> np.ndarray:
     """Numbers relative to hydrogen from the header: fractions for H and He, logarithms of them beyond."""
-    found = {}
+    found: dict[int, float] = {}
     for line in lines:
         if "ABUNDANCE CHANGE" in line:
             pairs = re.findall(r"(\d+)\s+(-?\d+\.\d+)", line.split("CHANGE", 1)[1])

@@ -188,7 +188,8 @@ class Workspace:
         """A short solar spectrum: the second calcium line must be there."""
         try:
             structure = self.structures.at(_SUN["teff"], _SUN["logg"], 0.0)
-            sun = Star(**_SUN, structure=structure, abundances=self.structures.composition(0.0), atoms=self.atoms())
+            composition = self.structures.composition(0.0)
+            sun = Star(_SUN["teff"], _SUN["logg"], _SUN["vmic"], structure, composition, self.atoms())
             wavelength, flux = self.engine.run(sun, _CALCIUM, Settings())
         except Failure as e:
             raise SynthesisError(f"the trial run failed: {e}") from None
