@@ -240,7 +240,8 @@ def train_noisy(
     middle = np.median(picked[0][1], axis=0)
     spread = _TO_SIGMA * np.median(np.abs(picked[0][1] - middle), axis=0)
     networks = NoiseNetworks(first, second, error, np.array([middle, spread], dtype=float))
-    return networks, history, _measured(space, networks, *seen)
+    arrays = {name: {key: np.array(values) for key, values in curves.items()} for name, curves in history.items()}
+    return networks, arrays, _measured(space, networks, *seen)
 
 
 def _plans(recipe: InversionRecipe) -> tuple[tuple[NetworkPlan, NetworkPlan], tuple[Schedule, Schedule]]:
