@@ -18,6 +18,17 @@ def layers(sizes, activations, rng, dtype="f4"):
     ]
 
 
+def without_alpha(emulator):
+    """The same at [alpha/M] = 0, without this label, whose domain is the box of its labels."""
+    space = emulator.labels
+    i = space.names.index("alpha")
+    first, *others = emulator.label_network.layers
+    bias = first.bias + space["alpha"].scaled(np.zeros(1)).astype(first.bias.dtype) * first.weights[i]
+    kept = Layer(np.delete(first.weights, i, axis=0), bias, first.activation)
+    labels = LabelSpace(tuple(label for label in space.labels if label.name != "alpha"))
+    return replace(emulator, labels=labels, label_network=DenseNetwork((kept, *others)))
+
+
 def small_emulator():
     """An emulator with random weights: 40 pixels, every activation, logarithmic scalings."""
     rng = np.random.default_rng(1)

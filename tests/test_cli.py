@@ -58,8 +58,8 @@ def test_a_label_that_the_command_does_not_know_is_said_to_be_missing(tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["generate", "--teff", "500", "--logg", "4", "-o", "x.fits"], ["teff=500 K", "3600 to 15000", "extrapolat"]),
-        (["generate", "--teff", "nan", "--logg", "4", "-o", "x.fits"], ["teff=nan", "not finite", "3600 to 15000"]),
+        (["generate", "--teff", "500", "--logg", "4", "-o", "x.fits"], ["teff=500 K", "3500 to 15000", "extrapolat"]),
+        (["generate", "--teff", "nan", "--logg", "4", "-o", "x.fits"], ["teff=nan", "not finite", "3500 to 15000"]),
         (["generate", "--teff", "hot", "--logg", "4", "-o", "x.fits"], ["--teff", "'hot'", "--help"]),
         (["generate", "--logg", "4", "-o", "x.fits"], ["--teff", "required"]),
         (["generate", "--teff", "5000", "--logg", "4"], ["-o FILE", "--plot"]),
@@ -147,7 +147,7 @@ def test_sample_writes_chains_table_and_plots_and_resumes(tmp_path, capsys):
     assert main([*arguments, "--steps", "9", "--table", str(table), "--plot", str(plots)]) == 0
     posterior = rvsemu.Posterior.load(chains / f"{star}.h5")
     assert posterior.chain.shape == (9, 12, 5)
-    assert posterior.meta["fixed"] == {"vmic": 1.0, "resolution": 11900.0}
+    assert posterior.meta["fixed"] == {"vmic": 1.0, "resolution": 11900.0, "alpha": 0.0}
     assert QTable.read(table)["source_id"].tolist() == [int(star)]
     assert sorted(p.name for p in plots.iterdir()) == [f"{star}-corner.png", f"{star}-predictive.png"]
     said = capsys.readouterr().out

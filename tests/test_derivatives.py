@@ -19,8 +19,8 @@ def emulator64(emulator):
     return in_double_precision(emulator)
 
 
-THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 3.0])
-STEPS = np.array([1.0, 1e-3, 1e-2, 1e-3, 1e-3, 5.0, 1e-2])
+THETA = np.array([5700.0, 4.3, 12.0, -0.1, 1.4, 11800.0, 0.1, 3.0])
+STEPS = np.array([1.0, 1e-3, 1e-2, 1e-3, 1e-3, 5.0, 1e-3, 1e-2])
 
 
 def _differences(function, x=THETA):

@@ -73,7 +73,7 @@ def test_single_stars_are_not_flagged(snr):
     space, rng = rvsemu.shipped().labels, np.random.default_rng(snr)
     stars = []
     for seed in range(25):
-        labels = dict(zip(space.names, rng.uniform(space.lower, space.upper), strict=True))
+        labels = dict(zip(space.names, space.draw(1, rng)[0], strict=True)) | {"alpha": 0.0}
         labels |= {"vmic": rng.uniform(0.5, 2.5), "resolution": rng.uniform(11500, 12300)}
         stars.append(observed(light(labels, rng.uniform(-30, 30)), snr, seed))
     assert not any(DOUBLE_LINED in found.flags for found in fit_many(stars))

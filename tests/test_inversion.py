@@ -155,7 +155,7 @@ def test_table(exact, stars, tmp_path):
     row.write(tmp_path / "t.ecsv")
     np.testing.assert_allclose(QTable.read(tmp_path / "t.ecsv")["teff"].value, one.teff.value)
     assert "teff" in repr(one) and f"flags: {row['flags'][0]}" in repr(one)
-    assert ("alpha-assumed: [M/H]" if poor else "flags: none") in one._repr_html_()
+    assert ("alpha-assumed: [alpha/M] = 0" if poor else "flags: none") in one._repr_html_()
     assert "teff" in dir(one)
     with pytest.raises(AttributeError, match="no attribute 'age'"):
         _ = one.age

@@ -48,7 +48,7 @@ def test_labels_of_a_spectrum_are_recovered(posterior, spectrum):
     ratio = posterior.summary()["std"] / np.sqrt(np.diag(fit.covariance))
     assert np.all((ratio > 0.7) & (ratio < 1.4))
     assert posterior.meta["name"] == "42-7"
-    assert posterior.meta["fixed"] == {"vmic": 1.2}
+    assert posterior.meta["fixed"] == {"vmic": 1.2, "alpha": 0.0}
     assert posterior.meta["medium"] == "vacuum"
     row = posterior.to_table()[0]
     assert (row["source_id"], row["transit_id"], row["vmic"], row["vmic_error"]) == (

@@ -53,7 +53,7 @@ def test_stars_of_all_kinds_at_low_signal_to_noise():
     velocities = rng.uniform(-980, 980, 40)
     stars = []
     for i, velocity in enumerate(velocities):
-        labels = dict(zip(space.names, rng.uniform(space.lower, space.upper), strict=True))
+        labels = dict(zip(space.names, space.draw(1, rng)[0], strict=True)) | {"alpha": 0.0}
         labels |= {"vmic": rng.uniform(0.5, 2.5), "resolution": rng.uniform(11500, 12300)}
         stars.append(star(RVS, velocity, 20, i, **labels))
     found = fit_many(stars, **SETTINGS)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from emulator_fixtures import small_emulator
+from emulator_fixtures import small_emulator, without_alpha
 from fit_fixtures import RVS, SUN, exact_emulator, fit, observe
 from scipy.optimize import minimize
 
@@ -30,6 +30,11 @@ def widened(emulator):
     return dataclasses.replace(emulator, labels=space, label_network=DenseNetwork((first, *others)))
 
 
+def plain():
+    """The shipped emulator as if it were exact, at [alpha/M] = 0."""
+    return without_alpha(exact_emulator())
+
+
 @pytest.fixture(scope="module")
 def small():
     return widened(small_emulator())
@@ -37,7 +42,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def emulator():
-    return widened(exact_emulator())
+    return widened(plain())
 
 
 # ---------------------------------------------------------------- labels
@@ -125,7 +130,7 @@ def test_alpha_is_0_unless_it_is_given(small, tmp_path):
     with pytest.raises(LabelError, match="alpha=0.7 dex is outside -0.2 to 0.6"):
         rvsemu.generate(**labels, alpha=0.7)
     with pytest.raises(LabelError, match="alpha=0.3: this emulator has no label alpha"):
-        rvsemu.generate(**SUN, alpha=0.3)
+        rvsemu.generate(**SUN, emulator=plain(), alpha=0.3)
     low = rvsemu.generate(**(labels | {"teff": 7000, "logg": 3.0}), extrapolate=True)
     assert low.meta["extrapolated"] is True
 
@@ -137,7 +142,8 @@ def test_alpha_on_the_command_line(small, tmp_path, capsys):
         assert main([*star, "--emulator", str(tmp_path / "wide.h5"), *more]) == 0
         written = (tmp_path / "s.ecsv").read_text()
         assert f"{alpha}" in written[written.index("alpha") :][:200]
-    assert main([*star, "--alpha", "0.3", "--overwrite"]) == 2
+    plain().save(tmp_path / "plain.h5")
+    assert main([*star, "--emulator", str(tmp_path / "plain.h5"), "--alpha", "0.3", "--overwrite"]) == 2
     assert "this emulator has no label alpha" in capsys.readouterr().err
 
 
@@ -198,10 +204,10 @@ def test_a_spectrum_that_speaks_against_alpha_0_is_flagged(emulator):
 
 
 def test_alpha_of_an_emulator_without(emulator):
-    spectrum = observe(exact_emulator(), STAR, seed=3)
-    assert "alpha" not in fit(spectrum, fixed={"alpha": 0.0}, **KNOWN).labels
+    spectrum = observe(plain(), STAR, seed=3)
+    assert "alpha" not in fit(spectrum, emulator=plain(), fixed={"alpha": 0.0}, **KNOWN).labels
     with pytest.raises(LabelError, match="alpha=0.2: this emulator has no label alpha"):
-        fit(spectrum, fixed={"alpha": 0.2}, **KNOWN)
+        fit(spectrum, emulator=plain(), fixed={"alpha": 0.2}, **KNOWN)
 
 
 def test_a_star_beyond_the_edge_is_flagged(emulator):
@@ -275,7 +281,7 @@ def test_astropy_model_with_alpha(emulator):
     np.testing.assert_allclose(model(RVS[500:520]), expected, atol=2e-5)
     assert len(model.fit_deriv(RVS[:9], *model.parameters)) == 7
     with pytest.raises(LabelError, match="no label alpha"):
-        rvsemu.RVSModel(6000, 3.4, medium="vacuum", alpha=0.3)
+        rvsemu.RVSModel(6000, 3.4, medium="vacuum", emulator=plain(), alpha=0.3)
     model.logg = 2.6
     with pytest.raises(LabelError, match="logg=2.6 dex is below 2.75"):
         model(RVS[:9])

@@ -13,6 +13,7 @@ __all__ = ["unmodelled"]
 _CORE = 1.0  # Angstrom on either side of the centre of a line
 _FILLED = 0.2  # of the continuum: active dwarfs have 0.1
 _ABOVE, _WINDOW, _RUN = 0.1, 4.0, 4  # of the continuum, Angstrom, pixels
+_BESIDE = 8.0, 16.0  # Angstrom from a line
 _LINES = 2  # of the triplet
 _SIGNIFICANT = 5.0  # standard deviations
 _SIGMA = 2.0  # Angstrom: of the band, whose width at half its depth is 4.7 A
@@ -39,11 +40,11 @@ def unmodelled(stack, weighted, star, residual, velocity) -> list[str]:
     medium = stack.model.emulator.medium
     noise = stack.sigma[star] / weighted.level[0]
     measured = np.isfinite(residual) & np.isfinite(noise) & (noise > 0)
-    bright = np.where(measured, stack.flux[star] / weighted.level[0] - 1 > np.maximum(_ABOVE, _SIGNIFICANT * noise), 0)
+    flux, limit = stack.flux[star] / weighted.level[0], np.maximum(_ABOVE, _SIGNIFICANT * noise)
     rest = doppler(stack.wavelength, -velocity)
     lines = convert_medium(np.array(CALCIUM_TRIPLET), "air", medium)
     filled = sum(_filled(rest - line, residual, noise, measured) for line in lines) >= _LINES
-    above = sum(_in_a_row(bright[np.abs(rest - line) < _WINDOW]) >= _RUN for line in lines) >= _LINES
+    above = sum(_rises(rest - line, flux, limit, measured) for line in lines) >= _LINES
     flags = [EMISSION] if filled or above else []
     band = float(convert_medium(DIFFUSE_BAND_AT, "air", medium))
     return flags + ([DIFFUSE_BAND] if _band(stack.wavelength, weighted, residual, band) > _SIGNIFICANT else [])
@@ -56,6 +57,18 @@ def _filled(distance, residual, noise, measured) -> bool:
         return False
     error = np.sqrt(np.mean(noise[core] ** 2))
     return bool(np.mean(residual[core]) > max(_FILLED, _SIGNIFICANT * error))
+
+
+def _rises(distance, flux, limit, measured) -> bool:
+    """Whether some pixels in a row at a line are above the continuum, or above the spectrum beside the line.
+
+    The latter is independent of the fit, which strong emission leads astray.
+    """
+    beside = measured & (np.abs(distance) > _BESIDE[0]) & (np.abs(distance) < _BESIDE[1])
+    levels = [1.0, *([np.median(flux[beside])] if beside.sum() >= _FEWEST else [])]
+    window = np.abs(distance) < _WINDOW
+    above = [measured[window] & (flux[window] - level > limit[window]) for level in levels]
+    return max(map(_in_a_row, above)) >= _RUN
 
 
 def _in_a_row(true) -> int:

@@ -137,6 +137,6 @@ def open_library(path: StrPath) -> Library:
     ...     open_library(listing)
     <Library of 2 spectra, 8400.0-8799.9 A in air, no instrument>
     """
-    if Path(os.fspath(path)).suffix != ".txt":
-        return Library.load(path)
+    if not isinstance(path, str | os.PathLike) or Path(path).suffix != ".txt":
+        return Library.load(path)  # which says what is wrong with what is no path
     return merge_files(listed_files(path), replace=True, drop_weak_cn=True)[0]
