@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 __all__ = [
+    "CalibrationError",
     "ComparisonError",
     "EmulatorFileError",
     "FrozenError",
@@ -47,6 +48,10 @@ class SpectrumWarning(UserWarning):
 
 class ComparisonError(RvsemuError):
     """Labels cannot be compared with a reference: a table, a column, a cut, or no star in both."""
+
+
+class CalibrationError(RvsemuError):
+    """An emulator cannot be calibrated with what was given: a table of labels, spectra, or a decoder."""
 
 
 class EmulatorFileError(RvsemuError):

@@ -28,6 +28,7 @@ COMMANDS = (
     "invert",
     "info",
     "train",
+    "calibrate",
     "reproduce",
     "library info",
     "library compact",
