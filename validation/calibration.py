@@ -31,7 +31,7 @@ from rvsemu.physics.lines import CALCIUM_TRIPLET
 
 ERRORS = {"teff": 50.0, "logg": 0.05, "mh": 0.05}
 SIGNAL_TO_NOISE = 100.0
-OTHERS = 100
+POOL = 2000  # stars that have labels: the same for any number that is used
 FIRST = 2**60 + 1
 RANGE = 8462.0, 8694.0  # Angstrom, air: where errors are measured
 AXIS = np.arange(8453.0, 8705.0, 0.1)  # of the star before it is observed
@@ -47,10 +47,10 @@ WIDE = {"teff": 150.0, "logg": 0.2, "mh": 0.15}
 class Sky:
     """Stars of a sky with its own lines; their spectra are kept in a folder."""
 
-    def __init__(self, folder: Path, count: int):
+    def __init__(self, folder: Path):
         workspace = Workspace.open()
         rng = np.random.default_rng(20)
-        self.labels = draw(count, rng) | {"resolution": 11900 + 450 * rng.normal(size=count)}
+        self.labels = draw(POOL, rng) | {"resolution": 11900 + 450 * rng.normal(size=POOL)}
         self.labels["teff"] = np.clip(self.labels["teff"], 4000, 7000)
         self.atoms = changed(Lines(workspace.atoms()), workspace, rng)
         self.runs, self.kept = Runs(folder / "spectra", workspace), {}
@@ -78,7 +78,7 @@ class Sky:
         """Their labels as a survey would have them."""
         out = Table({"source_id": FIRST + stars})
         for name, error in ERRORS.items():
-            noise = np.random.default_rng([21, len(name)]).normal(size=len(self.labels["teff"]))
+            noise = np.random.default_rng([21, len(name), ord(name[0])]).normal(size=POOL)
             out[name] = self.labels[name][stars] + error * noise[stars]
             out[f"{name}_error"] = np.full(len(stars), error)
         return out
@@ -125,13 +125,13 @@ def labels_off(emulator: Emulator, sky: Sky, stars: np.ndarray) -> dict[str, tup
     return out
 
 
-def measure(folder: Path, counts: list[int]) -> dict[str, dict]:
-    """What calibrations on so many stars are worth; rows that the folder has are not made again."""
-    kept = folder / "rows.json"
+def measure(folder: Path, counts: list[int], number: int) -> dict[str, dict]:
+    """What calibrations on so many stars are worth for a `number` of others; rows that are there are kept."""
+    kept = folder / f"rows-{number}.json"
     rows = json.loads(kept.read_text()) if kept.exists() else {}
-    sky = Sky(folder, max(counts) + OTHERS)
-    others = max(counts) + np.arange(OTHERS)
-    for star in tqdm(range(max(counts) + OTHERS), desc="SYNSPEC"):
+    sky = Sky(folder)
+    others = POOL - 1 - np.arange(number)
+    for star in tqdm([*range(max(counts)), *others.tolist()], desc="SYNSPEC"):
         sky.flux(star)
     for count in [0, *counts]:
         if str(count) in rows:
@@ -192,6 +192,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=Path("calibration"), help="for spectra and rows")
     parser.add_argument("--stars", type=int, nargs="+", default=[300, 30, 5], help="numbers to calibrate on")
+    parser.add_argument("--others", type=int, default=100, help="number to measure errors on")
     parser.add_argument("--rst", type=Path, help="write the table to this file")
     parser.add_argument("--real", action="store_true", help="calibrate on the shipped spectra of real stars")
     options = parser.parse_args()
@@ -199,7 +200,7 @@ def main():
         print(real())
         return
     options.folder.mkdir(parents=True, exist_ok=True)
-    text = table(measure(options.folder, options.stars))
+    text = table(measure(options.folder, options.stars, options.others))
     if options.rst:
         options.rst.write_text(text, encoding="utf-8")
     print(text)

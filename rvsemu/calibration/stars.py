@@ -116,7 +116,7 @@ def _starts(problem: Problem) -> np.ndarray:
     """Labels and radial velocity (k, n): those that are known, several v sin i."""
     parameters = problem.parameters
     pairs = zip(parameters.fixed, parameters.priors, strict=True)
-    theta = np.array([value if prior is None else prior.centre for value, prior in pairs])
+    theta = np.array([value if prior is None else prior.spread(np.array([0.5]))[0] for value, prior in pairs])
     free = np.isnan(parameters.fixed)
     at_rest = problem.stack.observations[0].meta.get("frame") == "rest"
     if free[parameters.velocity]:

@@ -13,7 +13,7 @@ from .settings import add_settings, settings_of
 __all__ = ["add_calibrate"]
 
 _SETTINGS = (
-    *("emulator", "radial_velocity", "continuum_degree", "mask", "extra_mask", "medium", "sigma"),
+    *("radial_velocity", "continuum_degree", "mask", "extra_mask", "medium", "sigma"),
     *("noise_correlation", "smooth_sigma", "model_error", "seed"),
 )
 
@@ -30,6 +30,8 @@ def add_calibrate(commands: Any) -> None:
     add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
     text = "error of a label where TABLE has none, e.g. teff=80; may be repeated"
     add("--label-error", action="append", type=label_is(real(0, 1e6)), default=[], metavar="LABEL=X", help=text)
+    text = "a shipped one, or an emulator file, to begin with: one of synthetic spectra (default: default)"
+    add("--emulator", metavar="NAME|FILE", help=text)
     add("--overwrite", action="store_true", help="replace a FILE that is there")
     add("--quiet", action="store_true", help="no progress bars")
     add_settings(parser, only=_SETTINGS)
