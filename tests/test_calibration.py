@@ -127,7 +127,7 @@ def test_tables_that_do_not_do():
 def test_too_few_stars_say_why():
     table = table_of(some_labels(5, seed=11))
     table["teff"][0], table["mh"][1] = 1e5, np.nan
-    refused(CalibrationError, rf"3 stars .*at least {LEAST_STARS} .*no mh.*teff", table=table)
+    refused(CalibrationError, rf"can be used: 3; at least {LEAST_STARS} .*no mh.*teff", table=table)
 
 
 def test_the_command_says_it_in_one_line(tmp_path, capsys):
@@ -136,7 +136,7 @@ def test_the_command_says_it_in_one_line(tmp_path, capsys):
     command = ["calibrate", "--spectra", str(tmp_path / "one.fits"), "--labels", str(tmp_path / "labels.ecsv")]
     assert main([*command, "--quiet", "-o", str(tmp_path / "out.h5")]) == 2
     error = capsys.readouterr().err.strip()
-    assert error.startswith("rvsemu calibrate: error: 1 stars") and "\n" not in error
+    assert error.startswith("rvsemu calibrate: error: stars with labels that can be used: 1;") and "\n" not in error
     assert not (tmp_path / "out.h5").exists()
 
 

@@ -197,7 +197,11 @@ def main():
     parser.add_argument("--real", action="store_true", help="calibrate on the shipped spectra of real stars")
     options = parser.parse_args()
     if options.real:
-        print(real())
+        text = str(real())
+        if options.rst:
+            indented = "".join(f"   {line}\n" for line in text.splitlines())
+            options.rst.write_text(f".. code-block:: none\n\n{indented}", encoding="utf-8")
+        print(text)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
     text = table(measure(options.folder, options.stars, options.others))

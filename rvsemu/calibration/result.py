@@ -37,7 +37,7 @@ class Calibration:
         lines = [f"{self.report['stars']} stars, {self.report['spectra']} spectra, {len(self.rejects)} left out"]
         units = {label.name: label.unit for label in self.emulator.labels.labels}
         for name, (low, high) in self.report["ranges"].items():
-            lines.append(f"  {name:<10} {low:.10g} to {high:.10g} {units[name]}".rstrip())
+            lines.append(f"  {name:<10} {low:.5g} to {high:.5g} {units[name]}".rstrip())
         lines += [
             "left of stars that the correction was not made from, in units of the continuum:",
             f"  RMS of the residuals        {before['rms']:.4f} -> {after['rms']:.4f}",
@@ -52,8 +52,8 @@ class Calibration:
                 f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
             ]
         else:
-            lines.append(
-                "no correction lowers the misfit of stars that it was not made from by more than chance: the emulator "
-                "is left as it is. More stars, brighter ones, or better labels may help."
-            )
+            lines += [
+                "no correction lowers the misfit of stars that it was not made from by more than chance: the emulator",
+                "is left as it is. More stars, brighter ones, or better labels may help.",
+            ]
         return "\n".join(lines)

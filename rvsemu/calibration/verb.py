@@ -83,7 +83,7 @@ def calibrate(
     if (found := len(set(first.names))) < LEAST_STARS:
         reasons = "".join(f"; {name}: {reason}" for name, reason in rejects[:3])
         raise CalibrationError(
-            f"{found} stars with labels can be used, at least {LEAST_STARS} are needed to see whether a correction "
+            f"stars with labels that can be used: {found}; at least {LEAST_STARS} are needed to see whether a correction "
             f"that some of them ask for does others any good{reasons}."
         )
     corrected, report = calibrated(work, first)
