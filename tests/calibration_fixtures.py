@@ -47,12 +47,13 @@ def some_labels(n, seed):
 
 
 def observed(labels, perturbed=True, signal_to_noise=100.0):
-    """Spectra of stars of the sky; their source_ids begin with `BEGIN`."""
+    """Spectra of stars of the sky, some km/s off rest; their source_ids begin with `BEGIN`."""
     axis = rvsemu.shipped().wavelength * u.AA
     out = []
     for number, flux in enumerate(sky(labels, perturbed)):
         star = Spectrum(spectral_axis=axis, flux=flux * u.dimensionless_unscaled, meta={"medium": "air"})
         seen = {"signal_to_noise": signal_to_noise, "seed": number, "source_id": BEGIN + number}
+        seen["radial_velocity"] = 2.0 * (number % 5 - 2)
         out.append(rvsemu.simulate(star, **seen))
     return out
 

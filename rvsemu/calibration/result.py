@@ -46,14 +46,14 @@ class Calibration:
         ]
         if self.improved:
             count, error = self.report["coordinates"], self.report["model_error"]
-            shape = "an offset" if count == 1 else f"an offset and {count - 1} changes of it with the labels"
+            more = f" and {count - 1} change{'s' if count > 2 else ''} of it with the labels" if count > 1 else ""
             lines += [
-                f"the correction is {shape}; the prior has {self.report['strength']:g} times the usual model error",
+                f"the correction is an offset{more}; the prior has {self.report['strength']:g} times the usual model error",
                 f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
             ]
         else:
             lines += [
-                "no correction lowers the misfit of stars that it was not made from by more than chance: the emulator",
-                "is left as it is. More stars, brighter ones, or better labels may help.",
+                "no correction lowers the misfit of stars that it was not made from by more than chance:",
+                "the emulator is left as it is. More stars, brighter ones, or better labels may help.",
             ]
         return "\n".join(lines)
