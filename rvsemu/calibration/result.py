@@ -48,7 +48,8 @@ class Calibration:
             count, error = self.report["coordinates"], self.report["model_error"]
             more = f" and {count - 1} change{'s' if count > 2 else ''} of it with the labels" if count > 1 else ""
             lines += [
-                f"the correction is an offset{more}; the prior has {self.report['strength']:g} times the usual model error",
+                f"the correction is an offset{more}",
+                f"its prior has {self.report['strength']:g} times the usual model error",
                 f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
             ]
         else:

@@ -89,8 +89,8 @@ class Work:
         """A star where an emulator puts it."""
         return locate(star, emulator, {**self.settings, "robust": robust}, near)
 
-    def begin(self, stars: Sequence[Star]) -> tuple[Round, list[tuple[str, str]]]:
-        """Stars located with the synthetic emulator; and name and reason of those that cannot be used."""
+    def begin(self, stars: Sequence[Star]) -> tuple[Round | None, list[tuple[str, str]]]:
+        """Stars located with the synthetic emulator, None without any; name and reason of those that cannot be used."""
         used, rows, rejects = [], [], []
         for star in self.each(stars, "stars"):
             try:
@@ -99,7 +99,7 @@ class Work:
                 used.append(star)
             except RvsemuError as error:
                 rejects.append((star.name, str(error)))
-        return _round(used, rows) if used else Round((), np.zeros((0, 0)), None, None), rejects  # type: ignore[arg-type]
+        return _round(used, rows) if used else None, rejects
 
     def again(self, before: Round, emulator: Emulator) -> Round:
         """The same stars located with another emulator; outliers are what that does not explain."""

@@ -80,11 +80,12 @@ def calibrate(
     work = Work(emulator, settings, seed, progress)
     first, unusable = work.begin(stars)
     rejects = (*unknown, *unusable)
-    if (found := len(set(first.names))) < LEAST_STARS:
+    found = 0 if first is None else len(set(first.names))
+    if first is None or found < LEAST_STARS:
         reasons = "".join(f"; {name}: {reason}" for name, reason in rejects[:3])
         raise CalibrationError(
-            f"stars with labels that can be used: {found}; at least {LEAST_STARS} are needed to see whether a correction "
-            f"that some of them ask for does others any good{reasons}."
+            f"stars with labels that can be used: {found}; at least {LEAST_STARS} are needed to see whether a "
+            f"correction that some of them ask for does others any good{reasons}."
         )
     corrected, report = calibrated(work, first)
     report |= {"table": Path(table.name).name, "labels": list(table.values)}
