@@ -20,7 +20,7 @@ from astropy.table import Table
 from comparison import draw
 from results import rst
 from tqdm import tqdm
-from varied_lines import Lines, Runs, expected, seen
+from varied_lines import CENTRES, Lines, Runs, expected, seen
 
 import rvsemu
 from rvsemu._compat import Spectrum
@@ -99,8 +99,6 @@ def changed(lines: Lines, workspace: Workspace, rng: np.random.Generator) -> str
 
 def deepened(bins: np.ndarray) -> np.ndarray:
     """Flux in bins with deeper cores of the calcium lines."""
-    from varied_lines import CENTRES
-
     cores = sum(np.exp(-0.5 * ((CENTRES - line) / CORE_WIDTH) ** 2) for line in CALCIUM_TRIPLET)
     return bins * (1 - CORE * cores)
 
