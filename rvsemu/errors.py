@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 __all__ = [
+    "CalibrationError",
     "ComparisonError",
     "EmulatorFileError",
     "FrozenError",
@@ -110,6 +111,10 @@ class ComparisonError(RvsemuError):
     ...
     rvsemu.errors.ComparisonError: ...
     """
+
+
+class CalibrationError(RvsemuError):
+    """An emulator cannot be calibrated with what was given: a table of labels, spectra, or a decoder."""
 
 
 class EmulatorFileError(RvsemuError):

@@ -48,7 +48,7 @@ def test_model_of_many_is_that_of_each(emulator):
 def _projection(emulator, spectrum):
     settings = Settings(emulator=emulator, noise_correlation=(1.0, 0.6, 0.2), model_error=None)
     problem = Problem([settings.observe(spectrum)], settings)
-    likelihood = Likelihood(problem, 0, THETA)
+    likelihood = Likelihood(problem, 0, np.delete(THETA, 6))  # [alpha/M] is held
     return likelihood.model, likelihood.projection
 
 

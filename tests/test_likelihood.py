@@ -29,7 +29,7 @@ SPREAD = np.array([80.0, 0.2, 4.0, 0.1, 0.3, 300.0, 1.0])
 @pytest.fixture(scope="module")
 def star():
     emulator = rvsemu.shipped()
-    labels = dict(zip(emulator.labels.names, THETA, strict=False))
+    labels = dict(zip(emulator.labels.names[:6], THETA[:6], strict=True))
     flux = emulator.spectrum(wavelength=WAVE, medium="vacuum", **labels).flux.value
     rng = np.random.default_rng(3)
     flux = 1.3 * flux * (1 + 1e-3 * (WAVE - 8520)) + rng.normal(size=len(WAVE)) * 0.013
@@ -58,7 +58,8 @@ def likelihood(star):
 @pytest.fixture(scope="module")
 def points(likelihood):
     x = THETA + SPREAD * np.random.default_rng(1).normal(size=(8, 7))
-    return np.clip(x, likelihood.parameters.lower, likelihood.parameters.upper)
+    parameters = likelihood.parameters
+    return np.clip(x, parameters.lower[parameters.free], parameters.upper[parameters.free])
 
 
 def written_out(likelihood, star):

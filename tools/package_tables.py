@@ -30,6 +30,7 @@ COMMANDS = (
     "invert",
     "info",
     "train",
+    "calibrate",
     "reproduce",
     "library info",
     "library compact",

@@ -32,6 +32,7 @@ COMMANDS = {
     "invert": ("inverting", "Invert RVS spectra to stellar labels with a neural network"),
     "info": ("emulators", "Say what an emulator or inversion is and how well it does"),
     "train": ("emulators", "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"),
+    "calibrate": ("calibrating", "Correct an emulator with observed spectra of stars whose labels are known"),
     "reproduce": (
         "reproducing",
         "Run the study of Gebran (2024) on a library and write a report (needs rvsemu[train])",

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .common import command, headless
-from .options import whole
+from .options import named, whole
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
@@ -32,7 +32,7 @@ def add_compare(commands: Any) -> None:
     add("--format", choices=("text", "csv", "ecsv", "json"), default="text", help=text)
     add("--overwrite", action="store_true", help="replace files that are there")
     text = "what a column of FILE is: teff=MYTEFF, teff_error=..., source_id=...; may be repeated"
-    add("--column", action="append", type=_named, default=[], metavar="WHAT=NAME", help=text)
+    add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
     text = 'condition that rows of the reference must meet, e.g. "flag_sp == 0"; may be repeated'
     add("--cut", action="append", default=[], metavar="CONDITION", help=text)
     _add_gspspec(parser)
@@ -48,14 +48,6 @@ def _add_gspspec(parser: argparse.ArgumentParser) -> None:
     add("--calibrated", action=argparse.BooleanOptionalAction, default=True, help=text)
     text = "highest value of the first 13 of GSP-Spec's flags, 0 to 9, which allows all (default: 0)"
     add("--gspspec-flags", type=whole(0, 9), metavar="N", help=text)
-
-
-def _named(text: str) -> tuple[str, str]:
-    """Type of WHAT=NAME."""
-    what, equals, name = (part.strip() for part in text.partition("="))
-    if not (what and equals and name):
-        raise argparse.ArgumentTypeError(f"{text}: write WHAT=NAME, as in teff=MYTEFF")
-    return what, name
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -32,6 +32,17 @@ def _info(options):
     for stage, values in model.info.get("metrics", {}).items():
         if isinstance(values, dict):
             print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))
+    if "calibration" in model.info:
+        _print_calibration(model.info["calibration"])
+
+
+def _print_calibration(report):
+    """What a calibrated emulator was calibrated on, and what it was worth."""
+    print(f"  calibrated on {report['stars']} stars of {report['table']} by their {', '.join(report['labels'])}:")
+    for name in report["labels"]:
+        print("    {:<11}{:.5g} to {:.5g}".format(name, *report["ranges"][name]))
+    before, after = (report["held_out"][when]["rms_less_noise"] for when in ("before", "after"))
+    print(f"    RMS left of other stars, less the noise: {before:.4f} before, {after:.4f} after")
 
 
 def _model(given):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["interrupted", "label_is", "limits", "one_or_two", "pair", "real", "seed", "whole"]
+__all__ = ["interrupted", "label_is", "limits", "named", "one_or_two", "pair", "real", "seed", "whole"]
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -73,6 +73,14 @@ def label_is(value: Callable) -> Callable[[str], tuple]:
         return name.strip(), value(given)
 
     return convert
+
+
+def named(text: str) -> tuple[str, str]:
+    """Type of WHAT=NAME."""
+    what, equals, name = (part.strip() for part in text.partition("="))
+    if not (what and equals and name):
+        raise argparse.ArgumentTypeError(f"{text}: write WHAT=NAME, as in teff=MYTEFF")
+    return what, name
 
 
 def _number(text) -> float:

@@ -17,7 +17,16 @@ from .cuts import Cut
 from .gspspec import CHARACTERS, EXTRAPOL, calibrate, worst_flag
 from .tables import Columns, floats_of, identifiers_of, opened_table, texts_of
 
-__all__ = ["LABELS", "ROLES", "Reference", "Wanted", "label_values", "read_reference"]
+__all__ = [
+    "LABELS",
+    "ROLES",
+    "Reference",
+    "Wanted",
+    "label_values",
+    "labels_of",
+    "read_reference",
+    "recognised",
+]
 
 LABELS: dict[str, str] = {"teff": "K", "logg": "dex", "mh": "dex", "alpha": "dex"}
 """Labels that are compared, and their units."""
@@ -144,7 +153,7 @@ def read_reference(given: str | os.PathLike | Table, wanted: Wanted, name: str |
         as_text=[columns[role] for role in ("source_id", "flags") if role in columns],
     )
     name = name or (Path(given).name if isinstance(given, str | os.PathLike) else "the reference")
-    labels, errors = _labels(table, data, columns)
+    labels, errors = labels_of(table, data, columns)
     source_id = identifiers_of(data[columns["source_id"]], f"{table.name}: column {columns['source_id']}")
     every = Reference(name, source_id, labels, errors, columns, [], np.unique(source_id[source_id > 0]))
     flags = texts_of(data[columns["flags"]]) if "flags" in columns else None
@@ -154,8 +163,14 @@ def read_reference(given: str | os.PathLike | Table, wanted: Wanted, name: str |
 
 
 # ---------------------------------------------------------------- columns
-def _columns(table: Columns, named: Mapping[str, str]) -> dict[str, str]:
-    """Names of columns by what they are: those that are named, and those that are recognised."""
+def recognised(table: Columns, named: Mapping[str, str]) -> dict[str, str]:
+    """Names of columns by what they are: those that are named, and those that are recognised.
+
+    Raises
+    ------
+    ComparisonError
+        There is no column of a name that was given.
+    """
     out = {role: table.named(name, f"--column {role}={name}") for role, name in named.items()}
     for role, names in _KNOWN.items():
         found = next((column for name in names if (column := table.find(name))), None)
@@ -164,6 +179,12 @@ def _columns(table: Columns, named: Mapping[str, str]) -> dict[str, str]:
     for label in LABELS:
         if label in out and f"{label}_error" not in out:
             out |= _error_columns(table, label, out[label])
+    return out
+
+
+def _columns(table: Columns, named: Mapping[str, str]) -> dict[str, str]:
+    """What is `recognised`, if it is enough."""
+    out = recognised(table, named)
     if "source_id" not in out:
         raise ComparisonError(
             f"{table.name}: no column of Gaia source_ids is recognised among {', '.join(table.names[:30])}: "
@@ -187,8 +208,14 @@ def _error_columns(table: Columns, label: str, column: str) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------- values
-def _labels(table: Columns, data: Table, columns: Mapping[str, str]) -> tuple[dict, dict]:
-    """Labels and errors in K or dex, by label."""
+def labels_of(table: Columns, data: Table, columns: Mapping[str, str]) -> tuple[dict, dict]:
+    """Labels and errors in K or dex, by label, of `data` that were read from a table's `columns`.
+
+    Raises
+    ------
+    ComparisonError
+        A unit is of another kind, or there are no numbers.
+    """
 
     def values(role: str, label: str) -> np.ndarray:
         return label_values(data[columns[role]], label, f"{table.name}: column {columns[role]}")

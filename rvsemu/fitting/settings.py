@@ -78,8 +78,9 @@ class Settings:
         Take a smooth level of the errors (`rvsemu.observing.smoothed_sigma`) instead of each as it is. The default is
         to do so for Gaia DR3, whose errors are estimates from the scatter of few CCD spectra.
     model_error : 'gaia-rvs', ModelError or None
-        Error of synthetic spectra, as measured on real RVS spectra. None is for spectra that come from the
-        same models, or to see how far the noise alone would go.
+        Error of synthetic spectra, as measured on real RVS spectra. For a calibrated emulator (`rvsemu.calibration`)
+        the name stands for the error that was measured on the stars of its calibration. None is for spectra that come
+        from the same models, or to see how far the noise alone would go.
     jitter : float or 'free'
         Standard deviation of extra white noise, in units of the continuum. ``'free'`` makes its natural logarithm
         another label, ``log_jitter``, for `rvsemu.sample` alone: uniform from -14 to -2 unless it has a prior, and
@@ -132,7 +133,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "emulator", resolve(self.emulator))
-        object.__setattr__(self, "model_error", model_error_for(self.model_error))
+        object.__setattr__(self, "model_error", model_error_for(self.model_error, self.loaded_emulator.info))
         check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
         _check_choice("errors", self.errors, ("gaussian", "sampled"))
         for name in ("robust", "scale_errors", "extrapolate", "smooth_sigma"):

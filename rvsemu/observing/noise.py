@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -192,8 +194,15 @@ MODEL_ERRORS = {"gaia-rvs": ModelError(base=0.0079, depth=0.059, reach=1.75)}
 """Model errors that go by a name."""
 
 
-def model_error_for(given) -> ModelError | None:
+def model_error_for(given, info: Mapping[str, Any] = MappingProxyType({})) -> ModelError | None:
     """A `ModelError` from a name of `MODEL_ERRORS`, an instance or None.
+
+    Parameters
+    ----------
+    given : str, ModelError or None
+    info : mapping
+        Of the emulator. One that was calibrated has what a name means there: the error that was left of stars which
+        it was not calibrated on.
 
     Raises
     ------
@@ -203,7 +212,7 @@ def model_error_for(given) -> ModelError | None:
     if given is None or isinstance(given, ModelError):
         return given
     if isinstance(given, str) and given in MODEL_ERRORS:
-        return MODEL_ERRORS[given]
+        return ModelError(**info["calibration"]["model_error"]) if "calibration" in info else MODEL_ERRORS[given]
     names = ", ".join(map(repr, MODEL_ERRORS))
     raise SpectrumError(f"model_error={given!r} is unknown: use {names}, a ModelError, or None.")
 

@@ -1,0 +1,60 @@
+"""What a calibration gives: the emulator, and what it does to stars that it was not made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..emulator import Emulator
+
+__all__ = ["Calibration"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """An emulator corrected with observed spectra of stars whose labels are known; prints as text.
+
+    Parameters
+    ----------
+    emulator : Emulator
+        The corrected one; the one that was given, as it was, if no correction makes it surely better.
+    improved : bool
+        Whether it is corrected.
+    report : mapping
+        What the file says in ``info["calibration"]`` if it is: see `rvsemu.calibration`.
+    rejects : sequence of (str, str)
+        Name and reason of the spectra that were left out.
+    """
+
+    emulator: Emulator
+    improved: bool
+    report: Mapping[str, Any]
+    rejects: Sequence[tuple[str, str]] = ()
+
+    def __str__(self) -> str:
+        before, after = (self.report["held_out"][when] for when in ("before", "after"))
+        lines = [f"{self.report['stars']} stars, {self.report['spectra']} spectra, {len(self.rejects)} left out"]
+        units = {label.name: label.unit for label in self.emulator.labels.labels}
+        for name, (low, high) in self.report["ranges"].items():
+            lines.append(f"  {name:<10} {low:.5g} to {high:.5g} {units[name]}".rstrip())
+        lines += [
+            "left of stars that the correction was not made from, in units of the continuum:",
+            f"  RMS of the residuals        {before['rms']:.4f} -> {after['rms']:.4f}",
+            f"  the same less the noise     {before['rms_less_noise']:.4f} -> {after['rms_less_noise']:.4f}",
+            f"  misfit of a star (median)   {self.report['held_out']['median_gain']:.1f} lower",
+        ]
+        if self.improved:
+            count, error = self.report["coordinates"], self.report["model_error"]
+            more = f" and {count - 1} change{'s' if count > 2 else ''} of it with the labels" if count > 1 else ""
+            lines += [
+                f"the correction is an offset{more}",
+                f"its prior has {self.report['strength']:g} times the usual model error",
+                f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
+            ]
+        else:
+            lines += [
+                "no correction lowers the misfit of stars that it was not made from by more than chance:",
+                "the emulator is left as it is. More stars, brighter ones, or better labels may help.",
+            ]
+        return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""`calibrate`: an emulator and observed stars with known labels in, a corrected emulator out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from astropy.table import Table
+
+from .._compat import Spectrum
+from ..emulator import resolve
+from ..errors import CalibrationError, SettingsError, check_whole
+from ..fitting.settings import takes_settings
+from ..spectra import read_rvs
+from .labels import LabelTable, Wanted, matched
+from .result import Calibration
+from .rounds import Work, calibrated, with_info
+
+__all__ = ["LEAST_STARS", "calibrate"]
+
+LEAST_STARS = 4
+"""Fewer stars than this are refused: what is left of one says nothing about others."""
+
+
+@takes_settings("fixed", "priors", "jitter", "robust", "scale_errors", "errors", "extrapolate")
+def calibrate(
+    spectra: Iterable[Spectrum | str | os.PathLike],
+    labels: str | os.PathLike | Table,
+    *,
+    columns: Mapping[str, str] | None = None,
+    label_errors: Mapping[str, float] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Calibration:
+    """Correct an emulator with observed spectra of stars whose labels are known.
+
+    Parameters
+    ----------
+    spectra : iterable of specutils.Spectrum or paths
+        Files are read with `rvsemu.read_rvs`.
+    labels : path or Table
+        Labels with errors, one row per star, found by the ``source_id`` of the spectra or else by their file name:
+        ECSV, CSV, FITS, VOTable or Parquet. Well-known names of columns are recognised, as in
+        `rvsemu.comparison.compare`. Labels of the emulator that the table does not have are free.
+    columns : mapping of str to str, optional
+        Names of columns that are not recognised, e.g. ``{"teff": "MYTEFF", "teff_error": "MYERR"}``: of ``source_id``,
+        ``file``, any label and its error.
+    label_errors : mapping of str to float, optional
+        Errors of labels, in their units, where the table has none.
+    progress : bool
+        Show a progress bar.
+    **settings
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    CalibrationError
+        No spectrum has labels, there are fewer than four stars, the emulator has no linear last layer, or it was
+        calibrated before.
+    ComparisonError
+        The table cannot be read, or a column is missing or of the wrong kind.
+    SettingsError
+        An argument has a bad value.
+
+    Notes
+    -----
+    See `rvsemu.calibration`. With ``mask="edges"`` the calcium cores, which fits leave out, are corrected too.
+    """
+    emulator = resolve(settings.pop("emulator", None))
+    seed = check_whole(SettingsError, "seed", settings.get("seed", 1), 0, 2**32 - 1)
+    if "calibration" in emulator.info:
+        raise CalibrationError("this emulator was calibrated before: give the synthetic one that it was made from.")
+    table = LabelTable.read(labels, Wanted(emulator.labels, dict(columns or {}), dict(label_errors or {})))
+    stars, unknown = matched(table, _read(spectra))
+    work = Work(emulator, settings, seed, progress)
+    first, unusable = work.begin(stars)
+    rejects = (*unknown, *unusable)
+    found = 0 if first is None else len(set(first.names))
+    if first is None or found < LEAST_STARS:
+        reasons = "".join(f"; {name}: {reason}" for name, reason in rejects[:3])
+        raise CalibrationError(
+            f"stars with labels that can be used: {found}; at least {LEAST_STARS} are needed to see whether a "
+            f"correction that some of them ask for does others any good{reasons}."
+        )
+    corrected, report = calibrated(work, first)
+    report |= {"table": Path(table.name).name, "labels": list(table.values)}
+    if corrected is None:
+        return Calibration(emulator, False, report, rejects)
+    return Calibration(with_info(corrected, report), True, report, rejects)
+
+
+def _read(spectra: Iterable[Spectrum | str | os.PathLike]) -> list[Spectrum]:
+    if isinstance(spectra, str | os.PathLike | Spectrum):
+        raise SettingsError(f"spectra={str(spectra)[:60]}: give a list of spectra or of paths.")
+    out: list[Spectrum] = []
+    for one in spectra:
+        out += read_rvs(one) if isinstance(one, str | os.PathLike) else [one]
+    return out

@@ -1,0 +1,209 @@
+"""Calibration on observed stars: what it recovers, when it refuses, what the file says, and what it is made of."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from calibration_fixtures import BEGIN, ERRORS, error_of, observed, part, some_labels, table_of
+
+from rvsemu.calibration import LEAST_STARS, calibrate
+from rvsemu.calibration.coordinates import Coordinates
+from rvsemu.calibration.correction import Linear, Prior, solve
+from rvsemu.calibration.selection import folds_of, surely_less
+from rvsemu.cli import main
+from rvsemu.emulator import DenseNetwork, Emulator
+from rvsemu.errors import CalibrationError, ComparisonError, SettingsError
+from rvsemu.fitting import Settings
+from rvsemu.observing import MODEL_ERRORS
+from rvsemu.spectra import write_spectrum
+
+SETTINGS = {"mask": "edges", "progress": False}
+STARS = 20
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A calibration on stars of a sky whose lines are others."""
+    labels = some_labels(STARS, seed=1)
+    return calibrate(observed(labels), table_of(labels), emulator=part(), **SETTINGS)
+
+
+def test_a_known_perturbation_is_recovered_on_stars_that_were_not_used(made):
+    others = some_labels(200, seed=2)
+    assert made.improved
+    assert error_of(made.emulator, others) < 0.4 * error_of(part(), others)
+
+
+def test_what_is_reported_agrees_with_the_truth(made):
+    """The residuals of held-out stars fall as the error does, and the error model covers what is left."""
+    others = some_labels(200, seed=2)
+    before, after = (made.report["held_out"][when] for when in ("before", "after"))
+    assert after["rms_less_noise"] < 0.6 * before["rms_less_noise"]
+    assert after["rms"] > 0.008  # the noise is still there
+    left = error_of(made.emulator, others)
+    stated = np.hypot(
+        np.sqrt(np.mean(made.emulator.sigma(others) ** 2)), np.sqrt(np.mean(_model_sigma(made, others) ** 2))
+    )
+    assert 0.5 * left < stated < 2.0 * left
+    assert _model_sigma(made, others).mean() < 0.7 * MODEL_ERRORS["gaia-rvs"].sigma(part().flux(others)).mean()
+
+
+def _model_sigma(made, labels):
+    return Settings(emulator=made.emulator).model_error.sigma(made.emulator.flux(labels))
+
+
+def test_stars_of_another_kind_stay_as_they_were(made):
+    hot = some_labels(50, seed=4)
+    hot[:, 0] += 6500
+    change = made.emulator.flux(hot) - part().flux(hot)
+    near = some_labels(50, seed=4)
+    most = made.emulator.flux(near) - part().flux(near)
+    assert np.sqrt(np.mean(change**2)) < 0.2 * np.sqrt(np.mean(most**2))
+
+
+@pytest.mark.parametrize("perturbed", [False, True])
+def test_five_stars_never_make_it_worse(perturbed):
+    labels, others = some_labels(5, seed=11), some_labels(200, seed=2)
+    result = calibrate(few() if perturbed else observed(labels, False), table_of(labels), emulator=part(), **SETTINGS)
+    if not perturbed:
+        assert not result.improved and "left as it is" in str(result)
+    assert error_of(result.emulator, others, perturbed) <= error_of(part(), others, perturbed)
+    if not result.improved:
+        assert result.emulator is part()
+
+
+def test_the_command_writes_an_ordinary_emulator(made, tmp_path, capsys):
+    labels = some_labels(9, seed=6)
+    table = table_of(labels, errors=False)
+    table["name"] = [f"star-{i}.fits" for i in range(len(labels))]
+    table.remove_column("source_id")
+    table.rename_column("teff", "T")
+    table.write(tmp_path / "labels.csv")
+    for name, spectrum in zip(table["name"], observed(labels), strict=True):
+        write_spectrum(spectrum, tmp_path / name)
+    files = [str(tmp_path / name) for name in table["name"]]
+    part().save(tmp_path / "part.h5")
+    command = ["calibrate", "--spectra", *files, "--labels", str(tmp_path / "labels.csv"), "--quiet"]
+    command += ["--emulator", str(tmp_path / "part.h5"), "--mask", "edges", "-o", str(tmp_path / "out.h5")]
+    errors = [word for name, error in ERRORS.items() for word in ("--label-error", f"{name}={error}")]
+    assert main([*command, "--column", "teff=T", "--column", "file=name", *errors]) == 0
+    assert "9 stars, 9 spectra, 0 left out" in capsys.readouterr().out
+    emulator = Emulator.load(tmp_path / "out.h5")
+    others = some_labels(100, seed=2)
+    assert error_of(emulator, others) < 0.6 * error_of(part(), others)
+    assert emulator.info["calibration"]["labels"] == ("teff", "logg", "mh")
+    assert main(["info", str(tmp_path / "out.h5")]) == 0
+    assert "calibrated on 9 stars of labels.csv by their teff, logg, mh" in capsys.readouterr().out
+    with pytest.raises(CalibrationError, match="calibrated before"):
+        calibrate(observed(labels[:1]), table_of(labels), emulator=emulator)
+
+
+# ---------------------------------------------------------------- what is refused
+@cache
+def few():
+    """Five stars."""
+    return observed(some_labels(5, seed=11))
+
+
+def refused(error, match, table=None, **arguments):
+    known = table_of(some_labels(5, seed=11)) if table is None else table
+    with pytest.raises(error, match=match):
+        calibrate(few(), known, **{"emulator": part(), "progress": False, **arguments})
+
+
+def test_tables_that_do_not_do():
+    table = table_of(some_labels(5, seed=11))
+    refused(CalibrationError, r"teff has no errors: .*--label-error teff=", table=table[["source_id", "teff"]])
+    refused(CalibrationError, "no column of Gaia source_ids or of file names", table=table[["teff", "teff_error"]])
+    refused(CalibrationError, "no column of labels", table=table["source_id",])
+    refused(ComparisonError, "has no column TEFFF: did you mean teff", columns={"teff": "TEFFF"})
+    refused(SettingsError, "column 'colour': name one of", columns={"colour": "x"})
+    refused(SettingsError, "label error of teff, -1: give a positive number", label_errors={"teff": -1})
+    table["source_id"] += 10**6
+    refused(CalibrationError, r"none of 5 spectra has labels .*not in the table.*--column source_id=NAME", table=table)
+
+
+def test_too_few_stars_say_why():
+    table = table_of(some_labels(5, seed=11))
+    table["teff"][0], table["mh"][1] = 1e5, np.nan
+    refused(CalibrationError, rf"can be used: 3; at least {LEAST_STARS} .*no mh.*teff", table=table)
+
+
+def test_the_command_says_it_in_one_line(tmp_path, capsys):
+    table_of(some_labels(5, seed=11)).write(tmp_path / "labels.ecsv")
+    write_spectrum(few()[0], tmp_path / "one.fits")
+    command = ["calibrate", "--spectra", str(tmp_path / "one.fits"), "--labels", str(tmp_path / "labels.ecsv")]
+    assert main([*command, "--quiet", "-o", str(tmp_path / "out.h5")]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("rvsemu calibrate: error: stars with labels that can be used: 1;") and "\n" not in error
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_a_decoder_that_does_not_end_linearly_is_refused():
+    layers = part().decoder.layers
+    bent = DenseNetwork((*layers[:-1], replace(layers[-1], activation="tanh")))
+    refused(CalibrationError, "only a linear one", emulator=replace(part(), decoder=bent))
+
+
+# ---------------------------------------------------------------- what it is made of
+@pytest.fixture
+def problem():
+    """A small linear problem: stars, points, and a matrix for each star's covariance."""
+    rng = np.random.default_rng(8)
+    stars = Linear(rng.normal(size=(6, 40)), rng.uniform(0.5, 2, (6, 40)), rng.normal(size=(6, 3, 40)))
+    stars.weight[1, 5:9] = 0.0
+    precision = []
+    for weight, nuisance in zip(stars.weight, stars.nuisance, strict=True):
+        noise = np.diag(np.where(weight > 0, weight, 1e-6) ** -2.0)
+        precision.append(np.linalg.inv(noise + nuisance.T @ nuisance))
+    return stars, np.array(precision)
+
+
+def test_nuisances_are_marginalised(problem):
+    stars, precision = problem
+    np.testing.assert_allclose(
+        stars.misfit(stars.residual),
+        np.einsum("nm,nmk,nk->n", stars.residual, precision, stars.residual),
+        rtol=1e-5,
+    )
+
+
+def test_the_correction_is_the_maximum_of_the_posterior(problem):
+    stars, precision = problem
+    g = np.random.default_rng(9).normal(size=(6, 2))
+    prior = Prior(np.linspace(0.5, 2.0, 40), 1.5)
+    root = np.array([prior.functions(row[None])[0] for row in np.eye(40)]).T
+    design = np.array([np.kron(one[None], root) for one in g])  # (n, m, 2 m)
+    normal = np.eye(80) + np.einsum("nma,nmk,nkb->ab", design, precision, design)
+    expected = np.linalg.solve(normal, np.einsum("nma,nmk,nk->a", design, precision, stars.residual)).reshape(2, 40)
+    np.testing.assert_allclose(prior.functions(solve(stars, g, prior)), expected @ root.T, atol=0.01)
+    for rows in (np.eye(40)[3:5], np.ones((1, 40))):
+        np.testing.assert_allclose(prior.adjoint(rows), rows @ root, atol=1e-12)
+
+
+def test_a_corrected_decoder_adds_the_correction_times_its_coordinates():
+    stars = some_labels(30, seed=1)
+    coordinates = Coordinates.of(part(), stars, 4)
+    values = coordinates(stars)
+    assert np.abs(values[:, 0] - 1).max() < 0.1
+    np.testing.assert_allclose(np.mean(values**2, axis=0), 1.0, atol=0.15)
+    correction = np.random.default_rng(0).normal(scale=0.01, size=(4, len(part().wavelength)))
+    change = coordinates.corrected(correction).flux(stars) - part().flux(stars)
+    np.testing.assert_allclose(change, values @ correction, atol=1e-4)
+
+
+def test_spectra_of_a_star_are_in_one_fold():
+    names = [str(BEGIN + i // 3) for i in range(36)]
+    folds = folds_of(names, seed=1)
+    assert all(len(set(folds[i : i + 3])) == 1 for i in range(0, 36, 3)) and len(set(folds)) == 10
+    assert len(set(folds_of(names[:12], seed=1))) == 4
+
+
+def test_chance_is_not_taken_for_a_gain():
+    rng = np.random.default_rng(3)
+    before = rng.chisquare(500, size=(400, 8))
+    taken = [surely_less(one + rng.normal(scale=5, size=8), one) for one in before]
+    assert np.mean(taken) < 0.03
+    assert surely_less(before[0] - rng.uniform(5, 15, 8), before[0])
+    assert not surely_less(before[0, :1] - 100, before[0, :1])
