@@ -114,7 +114,19 @@ class ComparisonError(RvsemuError):
 
 
 class CalibrationError(RvsemuError):
-    """An emulator cannot be calibrated with what was given: a table of labels, spectra, or a decoder."""
+    """An emulator cannot be calibrated with what was given: a table of labels, spectra, or a decoder.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> from astropy.table import Table
+    >>> from rvsemu.calibration import calibrate
+    >>> labels = Table({"source_id": [2052747119115620352], "teff": [5669.0], "teff_error": [75.0]})
+    >>> calibrate([rvsemu.example_path("kepler-93")], labels, progress=False)
+    Traceback (most recent call last):
+    ...
+    rvsemu.errors.CalibrationError: ...
+    """
 
 
 class EmulatorFileError(RvsemuError):

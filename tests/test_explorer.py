@@ -193,7 +193,7 @@ def test_any_emulator(browser, tmp_path):
 
 # ------------------------------------------------------------------ controls
 @needs_browser
-def test_keys_and_mouse_change_the_spectrum(page):
+def test_keys_and_mouse_change_the_spectrum(page, emulator):
     browser = page()
     before = browser.js(f"{CANVAS}.toDataURL()"), browser.js("RvsExplorer.app.shown().flux[1421]")
     browser.js("document.querySelector('#rvse-label-teff-slider').focus()")
@@ -203,7 +203,8 @@ def test_keys_and_mouse_change_the_spectrum(page):
     assert before[0] != after[0] and before[1] != after[1]
     assert browser.js("document.querySelector('#rvse-label-teff-field').value") == "5800"
     browser.click("#rvse-label-mh-slider")  # its middle
-    browser.wait("Math.abs(RvsExplorer.app.shown().values.mh) < 0.05")
+    middle = (emulator.labels["mh"].lower + emulator.labels["mh"].upper) / 2
+    browser.wait(f"Math.abs(RvsExplorer.app.shown().values.mh - {middle}) < 0.05")
     browser.type("#rvse-label-vsini-field", "80")
     browser.wait(CHANGED.format("vsini", 80))
     browser.type("#rvse-label-vsini-field", "")
@@ -255,8 +256,8 @@ def test_air_and_vacuum(page, emulator):
 
 
 STATE = (
-    "#teff=6100&logg=4.1&vsini=12&mh=-0.3&vmic=1.5&resolution=11000&compare=5777,4.44,2,0,1,11500&from=8480.00"
-    "&to=8680.00&medium=vacuum&continuum=cubic&star=kepler-93&lines=0&zero=0&velocity=12.5"
+    "#teff=6100&logg=4.1&vsini=12&mh=-0.3&vmic=1.5&resolution=11000&alpha=0.1&compare=5777,4.44,2,0,1,11500,0"
+    "&from=8480.00&to=8680.00&medium=vacuum&continuum=cubic&star=kepler-93&lines=0&zero=0&velocity=12.5"
 )
 
 
@@ -265,7 +266,7 @@ def test_link_restores_the_state(page, browser, address):
     browser.open(f"{address}{STATE}", READY)
     browser.wait("RvsExplorer.app.shown().comparison")
     state = browser.js("RvsExplorer.app.state()")
-    assert state["values"] == dict(teff=6100, logg=4.1, vsini=12, mh=-0.3, vmic=1.5, resolution=11000)
+    assert state["values"] == dict(teff=6100, logg=4.1, vsini=12, mh=-0.3, vmic=1.5, resolution=11000, alpha=0.1)
     assert (state["pinned"]["teff"], state["view"], state["medium"]) == (5777, [8480, 8680], "vacuum")
     assert (state["star"], state["velocity"], state["lines"], state["zero"]) == ("kepler-93", 12.5, False, False)
     browser.wait(f"location.hash === {STATE!r}")
@@ -451,7 +452,7 @@ def test_file_beside_the_spectrum(page, emulator):
 def test_continuum_is_taken_out(page, tmp_path, emulator):
     """A spectrum of the page itself times a cubic in other units leaves nothing."""
     x = emulator.wavelength[600:3400]
-    flux = emulator.flux([[5777, 4.44, 2, 0, 1, 11500]])[0][600:3400]
+    flux = emulator.flux([[5777, 4.44, 2, 0, 1, 11500, 0]])[0][600:3400]
     t = (x - x.mean()) / 100
     data = np.stack([x, flux * (3e-13 * (1 + 0.2 * t - 0.1 * t**2 + 0.1 * t**3))], axis=1)
     np.savetxt(tmp_path / "star.txt", data, header="wavelength in air, flux")
@@ -491,7 +492,7 @@ def downloaded(browser, folder, selector, pattern):
 @needs_browser
 @pytest.mark.parametrize("medium", ["air", "vacuum"])
 def test_csv_is_read_by_the_package(page, tmp_path, medium):
-    labels = dict(teff=6000.0, logg=4.0, vsini=10.0, mh=-0.5, vmic=1.5, resolution=11000.0)
+    labels = dict(teff=6000.0, logg=4.0, vsini=10.0, mh=-0.5, vmic=1.5, resolution=11000.0, alpha=0.0)
     browser = page("#" + "&".join(f"{k}={v}" for k, v in labels.items()) + f"&medium={medium}")
     spectrum = Spectrum.read(downloaded(browser, tmp_path, "#rvse-csv", "*.csv"))
     same = rvsemu.generate(**labels, medium=medium)

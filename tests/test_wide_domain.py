@@ -123,9 +123,9 @@ def test_file(small, tmp_path):
 # ---------------------------------------------------------------- generate
 def test_alpha_is_0_unless_it_is_given(small, tmp_path):
     labels = SUN | {"emulator": small}
-    plain, zero, rich = (rvsemu.generate(**labels, **more) for more in ({}, {"alpha": 0.0}, {"alpha": 0.3}))
-    np.testing.assert_array_equal(plain.flux, zero.flux)
-    assert np.abs(rich.flux - plain.flux).max() > 1e-3
+    unsaid, zero, rich = (rvsemu.generate(**labels, **more) for more in ({}, {"alpha": 0.0}, {"alpha": 0.3}))
+    np.testing.assert_array_equal(unsaid.flux, zero.flux)
+    assert np.abs(rich.flux - unsaid.flux).max() > 1e-3
     assert rich.meta["labels"]["alpha"].value == 0.3
     with pytest.raises(LabelError, match="alpha=0.7 dex is outside -0.2 to 0.6"):
         rvsemu.generate(**labels, alpha=0.7)

@@ -25,6 +25,15 @@ class Calibration:
         What the file says in ``info["calibration"]`` if it is: see `rvsemu.calibration`.
     rejects : sequence of (str, str)
         Name and reason of the spectra that were left out.
+
+    Examples
+    --------
+    `calibrate` makes one.
+
+    >>> from dataclasses import fields
+    >>> from rvsemu.calibration import Calibration
+    >>> [field.name for field in fields(Calibration)]
+    ['emulator', 'improved', 'report', 'rejects']
     """
 
     emulator: Emulator

@@ -70,6 +70,22 @@ def calibrate(
     Notes
     -----
     See `rvsemu.calibration`. With ``mask="edges"`` the calcium cores, which fits leave out, are corrected too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import rvsemu
+    >>> from astropy.table import Table
+    >>> from rvsemu.calibration import calibrate
+    >>> emulator = rvsemu.shipped().trimmed(8480, 8580)  # a part, for a quick example
+    >>> teff = np.linspace(5000.0, 6000.0, 6)
+    >>> stars = rvsemu.generate(teff=teff, logg=4.4, resolution=11900)
+    >>> spectra = [
+    ...     rvsemu.simulate(stars[i], signal_to_noise=100, seed=i, source_id=i + 1) for i in range(len(teff))]
+    >>> labels = Table({"source_id": np.arange(1, 7), "teff": teff, "teff_error": np.full(6, 50.0)})
+    >>> found = calibrate(spectra, labels, emulator=emulator, progress=False)
+    >>> found.improved, found.report["stars"]  # the emulator's own stars: nothing to correct
+    (False, 6)
     """
     emulator = resolve(settings.pop("emulator", None))
     seed = check_whole(SettingsError, "seed", settings.get("seed", 1), 0, 2**32 - 1)
