@@ -432,7 +432,7 @@ def test_file_beside_the_spectrum(page, emulator):
 
     def residual(velocity):
         air = convert_medium(star.spectral_axis.to_value("AA"), "vacuum", "air") / doppler(1.0, velocity)
-        labels = [[5700, 4.4, 2, -0.2, 1, 11500]]
+        labels = [[5700, 4.4, 2, -0.2, 1, 11500, 0]]
         model = interpolation_matrix(8400.0, 0.1, 4000, air) @ explorer.rounded(emulator).flux(labels)[0]
         return star.flux.value - model
 

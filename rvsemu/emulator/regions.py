@@ -28,7 +28,7 @@ class Region:
     Examples
     --------
     >>> import numpy as np
-    >>> from rvsemu.library.regions import Region
+    >>> from rvsemu.emulator.regions import Region
     >>> cool = Region({"teff": (4000.0, 6000.0), "logg": (1.0, 5.0)}, lowest_logg=((4000.0, 1.0), (6000.0, 3.0)))
     >>> cool.inside(np.array([[5500.0, 4.4], [5500.0, 1.5]]), ("teff", "logg"))
     array([ True, False])
@@ -98,7 +98,7 @@ def lowest_logg(regions: Sequence[Region]) -> tuple[tuple[float, float], ...]:
 
     Examples
     --------
-    >>> from rvsemu.library.regions import PAPER, WIDE, lowest_logg
+    >>> from rvsemu.emulator.regions import PAPER, WIDE, lowest_logg
     >>> lowest_logg([PAPER])                                                   # the same at all Teff
     ()
     >>> lowest_logg([WIDE])[:2]
