@@ -205,6 +205,7 @@ SYMBOLS = {
     "teff": ("$T_{{\\rm eff}}$ {} K", 0),
     "logg": ("log g {}", 2),
     "mh": ("[M/H] {}", 2),
+    "alpha": ("[$\\alpha$/M] {}", 2),
     "vsini": ("v sin i {} km/s", 1),
     "vmic": ("$v_{{\\rm mic}}$ {} km/s", 1),
     "resolution": ("R {}", 0),
@@ -225,8 +226,8 @@ def describe(labels: Mapping[str, u.Quantity], errors: Mapping[str, u.Quantity] 
     for name, value in labels.items():
         symbol, digits = SYMBOLS.get(name, (f"{name} {{}} {value.unit}".rstrip(), 2))
         text = f"{value.value:.{digits}f}"
-        if errors is not None and errors[name].value > 0:
-            text += f"±{errors[name].value:.{digits}f}"
+        if errors is not None:
+            text += f"±{errors[name].value:.{digits}f}" if errors[name].value > 0 else " (fixed)"
         parts.append(symbol.format(text))
     half = (len(parts) + 1) // 2
     return "\n".join(", ".join(some) for some in (parts[:half], parts[half:]) if some)
