@@ -3,8 +3,8 @@
     python validation/alpha.py [--free] [--snr 100] [--most 60] [--rst FILE] [--library LIBRARY]
 
 Fits spectra of SYNSPEC as if they were Gaia's, of stars that the training of the emulator kept for validation, with the
-defaults of `rvsemu.fit`, which hold [alpha/M] at 0, or with [alpha/M] free (``--free``), and compares. Takes some
-minutes.
+defaults of `rvsemu.fit`, which hold [alpha/M] at 0, or with [alpha/M] free (``--free``), and compares. The stars have
+any microturbulence from 0 to 4 km/s, so that is the prior, and not what real stars let expect. Takes some minutes.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from results import rst
 
 import rvsemu
 from rvsemu._compat import Spectrum
-from rvsemu.fitting import fit_many
+from rvsemu.fitting import DEFAULT_PRIORS, Uniform, fit_many
 from rvsemu.library import Library
 from rvsemu.library.merging import open_library
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
@@ -103,7 +103,8 @@ def compared(some, names):
     """Cells of the table for stars and their spectra."""
     truth = np.array([[labels[name] for name in names] for labels, _ in some])
     free = {"fixed": {"alpha": "free"}} if "alpha" in names else {}
-    results = list(fit_many([spectrum for _, spectrum in some], **free))
+    priors = {**DEFAULT_PRIORS, "vmic": Uniform(0.0, 4.0)}
+    results = list(fit_many([spectrum for _, spectrum in some], priors=priors, **free))
     away = np.array([[found.labels[name].value for name in names] for found in results]) - truth
     errors = np.array([[found.errors[name].value for name in names] for found in results])
     for name, column in zip(names, away.T, strict=True):
