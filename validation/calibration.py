@@ -25,7 +25,7 @@ from varied_lines import CENTRES, Lines, Runs, expected, seen
 import rvsemu
 from rvsemu._compat import Spectrum
 from rvsemu.calibration import Calibration, calibrate
-from rvsemu.emulator import Emulator
+from rvsemu.emulator import ALPHA, Emulator
 from rvsemu.library.synthesis import Workspace
 from rvsemu.physics.lines import CALCIUM_TRIPLET
 
@@ -72,7 +72,8 @@ class Sky:
 
     def rows(self, stars: np.ndarray, emulator: Emulator) -> np.ndarray:
         """Labels (n, n_labels) in the order of an emulator."""
-        return np.column_stack([self.labels[name][stars] for name in emulator.labels.names])
+        labels = {ALPHA.name: np.zeros(len(self.labels["teff"]))} | self.labels
+        return np.column_stack([labels[name][stars] for name in emulator.labels.names])
 
     def table(self, stars: np.ndarray) -> Table:
         """Their labels as a survey would have them."""
