@@ -184,6 +184,18 @@ def test_each_transit_has_its_fit():
     assert lines[1] - lines[0] == pytest.approx(50 / 299792 * 8545 / 0.25, abs=1.01)
 
 
+def test_transits_speak_against_alpha_0_together():
+    """What one faint spectrum cannot tell, nine can, and each of them then says it."""
+    velocities = np.linspace(-20, 20, 9)
+    rich, plain = (transits(velocities, signal_to_noise=30.0, alpha=alpha) for alpha in (0.3, 0.0))
+    found = joint(rich)
+    assert "alpha-assumed" in found.flags and all("alpha-assumed" in one.flags for one in found.transits)
+    alone = [rvsemu.fit(one, emulator=exact_emulator(), model_error=None, **FIXED).flags for one in rich[:4]]
+    assert sum("alpha-assumed" in flags for flags in alone) < 4
+    assert "alpha-assumed" not in joint(plain).flags
+    assert "alpha-assumed" not in joint(rich, fixed=FIXED["fixed"] | {"alpha": 0.3}).flags
+
+
 def test_more_flags():
     """Those of half of the transits; of all of them together few CCD spectra and a poor fit."""
     assert "few-ccds" not in joint(transits([0.0] * 4)).flags

@@ -17,7 +17,7 @@ from ..observing.observation import Observation, covered_at
 from ..observing.stack import Doubt, Stack, Weighted
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
-from .objective import objective, tension
+from .objective import objective, tension, with_held
 from .result import FitResult, make_result
 from .search import Minima, Search
 from .settings import Settings
@@ -99,11 +99,14 @@ class Problem(Search):
 
     def tension(self, minima: Minima) -> np.ndarray:
         """See `Search`."""
-        names = self.parameters.space.names
-        if ALPHA.name not in names or not self.settings.assumes_alpha:
+        if not self.settings.can_test_alpha:
             return super().tension(minima)
-        about = self.model, minima.weighted.projection, minima.found.x
-        return tension(self.parameters, *about, names.index(ALPHA.name))
+        return tension(self.parameters, minima.found.x, *self.with_alpha(minima.weighted, minima.found.x))
+
+    def with_alpha(self, weighted: Weighted, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `rvsemu.fitting.objective.with_held`: of [alpha/M], which is held."""
+        label = self.parameters.space.names.index(ALPHA.name)
+        return with_held(self.parameters, self.model, weighted.projection, x, label)
 
     def doubted(self, weighted: Weighted) -> bool:
         """See `Search`."""

@@ -158,6 +158,11 @@ class Settings:
         return all(ALPHA.name not in (given or {}) for given in (self.fixed, self.priors))
 
     @property
+    def can_test_alpha(self) -> bool:
+        """Whether that is so, and the emulator has [alpha/M], so that spectra can say what they think of it."""
+        return self.assumes_alpha and ALPHA.name in self.loaded_emulator.labels.names
+
+    @property
     def loaded_emulator(self) -> Emulator:
         """The emulator itself, as which it may not have been given."""
         assert isinstance(self.emulator, Emulator)  # since __post_init__

@@ -13,7 +13,7 @@ from ..observing.stack import Weighted
 from .bins import Binned
 from .levenberg_marquardt import Box, Minimum, minimise
 from .moves import Moves
-from .objective import misfit
+from .objective import misfit, tension
 from .parameters import RADIAL_VELOCITY, Parameters
 from .problem import Problem, alike
 from .result import FitFailure, FitResult, covariance_of, make_result, scale_of
@@ -139,6 +139,21 @@ class Transits(Search):
         """See `Search`."""
         return any(part.problem.doubted(one) for part, one in zip(self._parts, weighted, strict=True))
 
+    def tension(self, minima) -> np.ndarray:
+        """See `Search`."""
+        if not self.settings.can_test_alpha:
+            return super().tension(minima)
+        x, n = minima.found.x, len(self.parameters.free)
+        gradient, hessian, row = np.zeros((len(x), n + 1)), np.zeros((len(x), n + 1, n + 1)), np.arange(len(x))
+        for part, weighted in zip(self._parts, minima.weighted, strict=True):
+            parts = part.problem.with_alpha(weighted, self._rows(part, x))
+            slope, bend = (values.reshape(len(x), len(part.at), *values.shape[1:]) for values in parts)
+            moved = self._columns[part.at, : slope.shape[2] - 1]
+            columns = np.hstack([moved, np.full((len(part.at), 1), n)])
+            np.add.at(gradient, (row[:, None, None], columns), slope)
+            np.add.at(hessian, (row[:, None, None, None], columns[:, :, None], columns[:, None]), bend)
+        return tension(self.parameters, x, gradient, hessian)
+
     def _together(self, compared) -> Callable:
         """Function for `minimise` from the `misfit` of each part."""
 
@@ -181,6 +196,7 @@ class Transits(Search):
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
+            found.tension[:] = minima.tension[row]
             for i, at in enumerate(part.at):
                 spread = moves.of_one(covariance, at, scale), scale
                 results[at] = make_result(part.problem, found, i, second, spread)
