@@ -28,6 +28,7 @@ _START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmi
 _START_NOISE = 4e-6
 _WITH_STRUCTURES = (2.0, 7.0, 100.0, 7.0, 8.0, 15.0, 8.0, 200.0, 8.0, 8.5, 15.0, 15.5, 26.0, 200.0, 1.5e-7)
 """The same, noise included, where the features of the structures are known: they take over from log g."""
+_AT_ONCE = 1000  # sets of labels
 _NEAR = 20  # spectra whose errors say how large those of a place are
 _STEP, _GROWTH = 0.4, 1.3
 """Of the logarithm of a length scale in the search, and its factor after a success; after a failure it is halved."""
@@ -161,11 +162,17 @@ class LibraryInterpolator:
         The process knows how its variance depends on the distance to spectra that it has, by the same factor
         everywhere; here the factor is that of the spectra nearby, each left out in turn.
         """
-        x = (_features(self._library, np.atleast_2d(labels)) - self._center) / self._spread
+        rows = np.atleast_2d(labels)
+        parts = [self._expected_error(rows[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _expected_error(self, labels: np.ndarray) -> np.ndarray:
+        x = (_features(self._library, labels) - self._center) / self._spread
         kernel = _matern(x / self.scales[:-1], self._x / self.scales[:-1])
         white = solve_triangular(self._factor[0], kernel.T, lower=True)
         variance = np.maximum(1.0 + self.scales[-1] - np.sum(white**2, axis=0), self.scales[-1])
-        nearest = np.argsort(-kernel, axis=1)[:, :_NEAR]
+        near = min(_NEAR, kernel.shape[1])
+        nearest = np.argpartition(-kernel, near - 1, axis=1)[:, :near]
         level = np.mean((self.leave_one_out**2 / self._alone)[nearest], axis=1)
         return np.sqrt(variance * level)
 
