@@ -105,7 +105,7 @@ class Search(ABC):
         log_posterior = likelihood + self.parameters.log_prior(found.x)
         return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)))
 
-    def tension(self, minima) -> np.ndarray:
+    def tension(self, minima: Minima) -> np.ndarray:
         """See `Minima`; 0 where nothing was assumed."""
         return np.zeros(len(minima.at))
 

@@ -139,7 +139,7 @@ class Transits(Search):
         """See `Search`."""
         return any(part.problem.doubted(one) for part, one in zip(self._parts, weighted, strict=True))
 
-    def tension(self, minima) -> np.ndarray:
+    def tension(self, minima: Minima) -> np.ndarray:
         """See `Search`."""
         if not self.settings.can_test_alpha:
             return super().tension(minima)
