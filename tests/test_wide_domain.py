@@ -109,6 +109,13 @@ def test_labels_in_none_of_the_regions(emulator):
         assert ("outside-domain" in posterior.flags) is flagged
 
 
+def test_regions_that_drawing_does_not_meet():
+    """Those at [alpha/M] = 0 and 0.4 alone have no volume where [alpha/M] is a label."""
+    thin = BOXES[0], Region({**BOXES[0].limits, "alpha": (0.4, 0.4)})
+    with pytest.raises(LabelError, match=r"cannot be drawn: the regions teff 3600 to 9000, .* are too thin"):
+        LabelSpace((*PAPER_LABELS, ALPHA), (), thin).draw(5, np.random.default_rng(1))
+
+
 def test_file(small, tmp_path):
     """With the edge; files without one are those of a box."""
     small.save(tmp_path / "wide.h5", dtype="float32")

@@ -17,6 +17,7 @@ from .regions import Region
 __all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace"]
 
 _MOST_SETS = 10_000_000
+_DRAWS = 1000  # of labels, before regions count as too thin to be met
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 _EVEN = 10.0
@@ -333,12 +334,20 @@ class LabelSpace:
         return self.upper - (self.upper - values) * share
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Labels (n, n_labels) that are random in the domain: uniform, logg at each teff."""
+        """Labels (n, n_labels) that are random in the domain: uniform, logg at each teff.
+
+        Raises
+        ------
+        LabelError
+            The regions are so small a part of the box of all labels that drawing hardly ever meets them.
+        """
         out = np.empty((0, len(self)))
-        while len(out) < n:
-            labels = self.squeezed(self.lower + (self.upper - self.lower) * rng.random((n, len(self))))
+        for _ in range(_DRAWS):
+            if len(out) >= n:
+                return out
+            labels = self.squeezed(self.lower + (self.upper - self.lower) * rng.random((max(n, 100), len(self))))
             out = np.concatenate([out, labels[self._in_regions(labels)]])[:n]
-        return out
+        raise LabelError(f"labels cannot be drawn: the regions {'; '.join(map(str, self.regions))} are too thin.")
 
     def check_edge(self, values: np.ndarray) -> None:
         """Raise `LabelError` at the first of `values` (..., n_labels) that the domain lacks although it is in its box.
