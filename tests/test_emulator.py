@@ -5,6 +5,7 @@ import pickle
 import tracemalloc
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from astropy import units as u
@@ -92,22 +93,34 @@ def test_error_model_interpolates_and_holds(small):
     np.testing.assert_allclose(small.error([100.0, 1e5]), sigma[[0, -1]], rtol=1e-6)
 
 
-def test_error_model_depends_on_metallicity(small, box, tmp_path):
-    """A factor between nodes, held outside: in sigma, in covariances, in a trimmed emulator and in a file."""
-    mh = small.labels.names.index("mh")
-    scaled = replace(small, error=replace(small.error, mh=np.array([-1.0, 0.0]), scale=np.array([0.5, 1.5])))
+def test_error_model_depends_on_metallicity_and_gravity(small, box, tmp_path):
+    """Factors between nodes, held outside: in sigma, in covariances, in a trimmed emulator and in a file."""
+    mh, logg = (small.labels.names.index(name) for name in ("mh", "logg"))
+    factors = {"mh": np.array([[-1.0, 0.0], [0.5, 1.5]]), "logg": np.array([[2.0, 4.0], [3.0, 1.0]])}
+    scaled = replace(small, error=replace(small.error, factors=factors))
     scaled.save(tmp_path / "e.h5", dtype="float32")
-    for value, factor in ((-1.5, 0.5), (-1.0, 0.5), (-0.25, 1.25), (1.0, 1.5)):
+    for metals, gravity, factor in ((-1.5, 5.0, 0.5), (-1.0, 3.0, 1.0), (-0.25, 4.0, 1.25), (1.0, 2.0, 4.5)):
         rows = box.copy()
-        rows[:, mh] = value
+        rows[:, mh], rows[:, logg] = metals, gravity
         plain, (variance, low_rank) = small.trimmed(8401, 8403).sigma(rows), small.error_covariance(rows[0])
         for one in (scaled, Emulator.load(tmp_path / "e.h5")):
             np.testing.assert_allclose(one.trimmed(8401, 8403).sigma(rows), factor * plain, rtol=1e-6)
             np.testing.assert_allclose(one.error_covariance(rows[0])[0], factor**2 * variance, rtol=1e-6)
             np.testing.assert_allclose(one.error_covariance(rows[0])[1], factor * low_rank, rtol=1e-6)
-    for wrong in ({"mh": np.array([0.0, 0.0])}, {"mh": np.zeros(3)}, {"scale": np.array([1.0, np.nan])}):
+    for wrong in (np.ones((2, 2)), np.zeros(3), np.array([[0.0, 1.0], [1.0, np.nan]]), np.zeros((2, 0))):
         with pytest.raises(ValueError, match="error model"):
-            replace(scaled.error, **wrong)
+            replace(scaled.error, factors={"mh": wrong})
+
+
+def test_error_model_of_first_files(small, tmp_path):
+    """They had factors by [M/H] alone, in two datasets."""
+    table = np.array([[-1.0, 0.0], [0.5, 1.5]])
+    scaled = replace(small, error=replace(small.error, factors={"mh": table}))
+    scaled.save(tmp_path / "e.h5")
+    with h5py.File(tmp_path / "e.h5", "a") as file:
+        del file["error/factors"]
+        file["error/mh"], file["error/scale"] = table
+    np.testing.assert_array_equal(Emulator.load(tmp_path / "e.h5").error.factors["mh"], table)
 
 
 # ---------------------------------------------------------------- what is refused

@@ -168,11 +168,24 @@ def test_error_model_has_factors_by_metallicity():
     rng = np.random.default_rng(12)
     teff, mh = np.repeat([3900.0, 5500.0], 3000), rng.uniform(-1.5, 1.5, 6000)
     level = np.where(mh < 0.5, 1.0, 2.0)[:, None] * np.where(teff < 4500, 0.01, 0.002)[:, None]
-    model = error_model(teff, level * rng.normal(size=(6000, 50)), mh)
+    model = error_model(teff, level * rng.normal(size=(6000, 50)), {"mh": mh})
     for metals, expected in ((-1.4, 0.01), (-0.4, 0.01), (0.2, 0.01), (0.8, 0.02), (1.4, 0.02)):
-        assert np.sqrt(np.mean(model([3900.0], metals) ** 2)) == pytest.approx(expected, rel=0.05)
-    poor = error_model(teff[:5], level[:5] * np.ones(50), mh[:5])  # too few for any factor
-    np.testing.assert_allclose(poor([3900.0], -1.0), poor([3900.0], 1.0))
+        assert np.sqrt(np.mean(model([3900.0], mh=metals) ** 2)) == pytest.approx(expected, rel=0.05)
+    poor = error_model(teff[:5], level[:5] * np.ones(50), {"mh": mh[:5]})  # too few for any factor
+    np.testing.assert_allclose(poor([3900.0], mh=-1.0), poor([3900.0], mh=1.0))
+
+
+def test_factors_of_labels_that_go_together():
+    """Giants are metal-poor more often than dwarfs: each label gets its own factor all the same."""
+    rng = np.random.default_rng(13)
+    teff, logg = np.full(8000, 5500.0), rng.uniform(0, 5, 8000)
+    mh = np.where(rng.random(8000) < logg / 5, 0.25, -2.0)
+    level = np.where(logg < 2, 3.0, 1.0) * np.where(mh < 0, 1.0, 2.0)
+    model = error_model(
+        teff, 0.001 * level[:, None] * rng.normal(size=(8000, 40)), {"teff": teff, "logg": logg, "mh": mh}
+    )
+    for gravity, metals, expected in ((0.0, -2.0, 0.003), (1.5, 0.25, 0.006), (4.5, -2.0, 0.001), (4.5, 0.25, 0.002)):
+        assert np.sqrt(np.mean(model([5500.0], logg=gravity, mh=metals) ** 2)) == pytest.approx(expected, rel=0.05)
 
 
 def test_error_model_has_the_leading_components():

@@ -106,8 +106,7 @@ def model_of(emulator: Emulator) -> dict:
         "error": {
             "teff": error.teff.tolist(),
             "sigma": _matrix(error.sigma, BITS_ERROR),
-            "mh": error.mh.tolist(),
-            "scale": error.scale.tolist(),
+            "factors": {name: table.tolist() for name, table in error.factors.items()},
         },
         "lines": [{"name": name, "wavelength": wavelength} for name, wavelength in MAIN_LINES],
         "rounding": rounding(emulator),

@@ -54,9 +54,7 @@ def error_model(
     inside = (model.teff >= teff.min()) & (model.teff <= teff.max())
     nearest = np.argmin(np.abs(model.teff - np.median(teff)))
     inside[nearest] = True
-    scale = np.mean(
-        model.scale if "mh" not in names else np.interp(labels[:, names.index("mh")], model.mh, model.scale)
-    )
+    scale = np.mean(model.factor(dict(zip(names, labels.T, strict=True))))
     beyond = _beyond(emulator, old, new)
     sigma = np.sqrt(model.sigma**2 + np.where(inside[:, None], more / scale**2, beyond))
     added = np.where(inside[:, None, None], components / scale, 0.0)

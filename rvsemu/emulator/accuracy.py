@@ -1,8 +1,9 @@
-"""How far an emulator errs: measured on validation spectra, per pixel, of pixels together, and by metallicity."""
+"""How far an emulator errs: measured on validation spectra, per pixel, of pixels together, and by label."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,7 @@ __all__ = ["ErrorModel"]
 class ErrorModel:
     """Error of an emulator measured on validation spectra in ranges of Teff: per pixel, and how pixels err together.
 
-    Errors also depend on metallicity, by a factor that is the same in all pixels.
+    Errors also depend on other labels, by factors that are the same in all pixels.
 
     Parameters
     ----------
@@ -27,9 +28,9 @@ class ErrorModel:
     components : ndarray, shape (k, r, n_pixels), optional
         Low-rank part of the covariance: that of node i is ``components[i].T @ components[i]`` plus a
         diagonal that brings the variances up to ``sigma[i]**2``. Without it errors are independent, r = 0.
-    mh, scale : ndarray, shape (l,), optional
-        Nodes in dex, increasing, and factors of the error there; interpolated between them and held outside. Without
-        them the factor is 1.
+    factors : dict of ndarray, shape (2, l), optional
+        By name of a label: its nodes, increasing, and factors of the error there, which are interpolated between them
+        and held outside. The error has the product of those of all labels.
 
     Raises
     ------
@@ -44,6 +45,10 @@ class ErrorModel:
     >>> error([6000, 20000])
     array([[0.0015, 0.0025],
            [0.001 , 0.001 ]])
+    >>> poor = ErrorModel(error.teff, error.sigma, factors={"logg": np.array([[1.0, 3.0], [2.0, 1.0]])})
+    >>> poor([6000, 20000], logg=np.array([2.0, 4.5]))
+    array([[0.00225, 0.00375],
+           [0.001  , 0.001  ]])
     >>> variance, low_rank = error.covariance(6000)
     >>> variance.shape, low_rank.shape
     ((2,), (0, 2))
@@ -52,13 +57,9 @@ class ErrorModel:
     teff: np.ndarray
     sigma: np.ndarray
     components: np.ndarray = None  # type: ignore[assignment]  # arrays when it is made
-    mh: np.ndarray = None  # type: ignore[assignment]
-    scale: np.ndarray = None  # type: ignore[assignment]
+    factors: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        if self.mh is None or self.scale is None:
-            object.__setattr__(self, "mh", read_only(np.zeros(1)))
-            object.__setattr__(self, "scale", read_only(np.ones(1)))
         if self.components is None:
             none = read_only(np.zeros((len(self.teff), 0, self.sigma.shape[-1])))
             object.__setattr__(self, "components", none)
@@ -68,23 +69,34 @@ class ErrorModel:
             raise ValueError("sigma does not fit the nodes of the error model")
         if self.components.ndim != 3 or self.components.shape[::2] != self.sigma.shape:
             raise ValueError("the components of the error model do not fit its sigma")
-        if self.mh.ndim != 1 or self.mh.shape != self.scale.shape or not np.all(np.diff(self.mh) > 0):
-            raise ValueError("the nodes of the error model in [M/H] do not increase, or have no factors")
-        if not all(np.isfinite(x).all() for x in vars(self).values()):
+        for name, table in self.factors.items():
+            if table.ndim != 2 or len(table) != 2 or not table.size or not np.all(np.diff(table[0]) > 0):
+                raise ValueError(f"the nodes of the error model in {name} do not increase, or have no factors")
+        arrays = [self.teff, self.sigma, self.components, *self.factors.values()]
+        if not all(np.isfinite(x).all() for x in arrays):
             raise ValueError("the error model is not finite")
 
     def trimmed(self, some: slice) -> ErrorModel:
         """The same for `some` of the pixels."""
         return replace(self, sigma=self.sigma[:, some], components=self.components[..., some])
 
-    def __call__(self, teff: ArrayLike, mh: ArrayLike = 0.0) -> np.ndarray:
-        """Error (n, n_pixels) at effective temperatures (n,) and metallicities (n,) or one of them."""
+    def __call__(self, teff: ArrayLike, **labels: ArrayLike) -> np.ndarray:
+        """Error (n, n_pixels) at effective temperatures (n,) and other labels (n,) or one of them; those that are not
+        given have the factor 1."""
         i, f = self._between(teff)
-        factor = np.atleast_1d(np.interp(np.asarray(mh, dtype=float), self.mh, self.scale))[:, None]
+        factor = np.atleast_1d(self.factor(labels))[:, None]
         return ((1 - f[:, None]) * self.sigma[i] + f[:, None] * self.sigma[i + 1]) * factor
 
-    def covariance(self, teff: float, mh: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """Covariance at one temperature and metallicity, interpolated linearly between the nodes' covariances.
+    def factor(self, labels: Mapping[str, ArrayLike]) -> np.ndarray:
+        """Product of the factors at labels by name."""
+        out = np.ones(())
+        for name, table in self.factors.items():
+            if name in labels:
+                out = out * np.interp(np.asarray(labels[name], dtype=float), *table)
+        return out
+
+    def covariance(self, teff: float, **labels: float) -> tuple[np.ndarray, np.ndarray]:
+        """Covariance of one star, interpolated linearly between the nodes' covariances.
 
         Returns
         -------
@@ -96,7 +108,7 @@ class ErrorModel:
         (i,), (f,) = self._between([teff])
         variance = (1 - f) * np.square(self.sigma[i], dtype=float) + f * np.square(self.sigma[i + 1], dtype=float)
         low_rank = np.concatenate([np.sqrt(1 - f) * self.components[i], np.sqrt(f) * self.components[i + 1]])
-        factor = float(np.interp(mh, self.mh, self.scale))
+        factor = float(self.factor(labels))
         return np.maximum(variance - np.sum(low_rank**2, axis=0), 0.0) * factor**2, low_rank * factor
 
     def _between(self, teff):

@@ -147,15 +147,16 @@ class Emulator:
 
     def sigma(self, labels: ArrayLike) -> np.ndarray:
         """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
-        return self.error(*self._for_error(self.labels.rows(labels)))
+        return self.error(**self._for_error(self.labels.rows(labels)))
 
     def error_covariance(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
-        return self.error.covariance(*map(float, self._for_error(np.asarray(labels))))
+        return self.error.covariance(**{k: float(v) for k, v in self._for_error(np.asarray(labels)).items()})
 
-    def _for_error(self, labels: np.ndarray) -> list[np.ndarray]:
-        """Of labels (..., n_labels), those that the error depends on: Teff and, if there is such a label, [M/H]."""
-        return [labels[..., self.labels.names.index(name)] for name in ("teff", "mh") if name in self.labels.names]
+    def _for_error(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Of labels (..., n_labels), by name, those that the error depends on."""
+        names = self.labels.names
+        return {name: labels[..., names.index(name)] for name in ("teff", *self.error.factors) if name in names}
 
     def astype(self, dtype: DTypeLike) -> Emulator:
         """The same emulator with weights, and so flux, of another precision."""
@@ -253,8 +254,9 @@ class Emulator:
             write_common(file, "emulator", FORMAT_VERSION, self)
             for name in ("label_network", "decoder"):
                 write_network(file.create_group(name), getattr(self, name), dtype)
-            for name in ("teff", "mh", "scale"):
-                file[f"error/{name}"] = getattr(self.error, name)
+            file["error/teff"] = self.error.teff
+            for name, table in self.error.factors.items():
+                file[f"error/factors/{name}"] = table
             for name in ("sigma", "components"):
                 data = getattr(self.error, name).astype("f4")
                 file.create_dataset(
@@ -272,13 +274,20 @@ class Emulator:
         """
         with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
             error = file["error"]
-            optional = {name: error[name][:] for name in ("components", "mh", "scale") if name in error}
+            components = {"components": error["components"][:]} if "components" in error else {}
             return cls(
                 **read_common(file),
                 label_network=read_network(file["label_network"]),
                 decoder=read_network(file["decoder"]),
-                error=ErrorModel(error["teff"][:], error["sigma"][:], **optional),
+                error=ErrorModel(error["teff"][:], error["sigma"][:], **components, factors=_factors(error)),
             )
+
+
+def _factors(error: h5py.Group) -> dict[str, np.ndarray]:
+    """Those of a file; the first ones had [M/H] alone."""
+    if "mh" in error:
+        return {"mh": np.stack([error["mh"][:], error["scale"][:]])}
+    return {name: table[:] for name, table in error.get("factors", {}).items()}
 
 
 def _parts(n: int) -> Iterator[slice]:

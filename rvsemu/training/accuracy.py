@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,31 +10,36 @@ from numpy.typing import ArrayLike
 
 from ..emulator import ErrorModel
 
-__all__ = ["MH_EDGES", "TEFF_EDGES", "error_model", "metrics", "rms_by_teff"]
+__all__ = ["FACTOR_EDGES", "TEFF_EDGES", "error_model", "metrics", "rms_by_teff"]
 
 TEFF_EDGES = np.array([3500.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
 """K; errors are measured in the ranges between."""
-MH_EDGES = np.array([-2.5, -1.5, -0.75, 0.0, 0.5, 1.0, 1.5001])
-"""dex; in the ranges between, errors are compared with those of all metallicities."""
+FACTOR_EDGES = {
+    "mh": np.array([-2.5, -1.5, -0.75, 0.0, 0.5, 1.0, 1.5001]),
+    "logg": np.array([-1.0, 1.0, 2.0, 3.0, 4.0, 5.0001]),
+}
+"""dex; in the ranges between, errors are compared with those of all spectra of the same Teff."""
 
 _COMPONENTS = 6
 _FEWEST = 10  # spectra in a range
 _TINY = 1e-9  # of the continuum
+_ROUNDS = 5
+_AT_ONCE = 2000  # spectra
 
 
 def error_model(
-    teff: np.ndarray, error: np.ndarray, mh: np.ndarray | None = None, components: int = _COMPONENTS
+    teff: np.ndarray, error: np.ndarray, labels: Mapping[str, np.ndarray] | None = None, components: int = _COMPONENTS
 ) -> ErrorModel:
-    """RMS per pixel, and the leading principal components, in ranges of Teff, at the ranges' middles; and a factor of
-    both in ranges of [M/H].
+    """RMS per pixel, and the leading principal components, in ranges of Teff, at the ranges' middles; and factors of
+    both in ranges of other labels.
 
     Parameters
     ----------
     teff : ndarray, shape (n,)
     error : ndarray, shape (n, n_pixels)
         Predicted - true. Errors are not centred: a mean error is an error.
-    mh : ndarray, shape (n,), optional
-        [M/H], dex, where that is a label.
+    labels : mapping of str to ndarray, shape (n,), optional
+        By name; those of `FACTOR_EDGES` give factors.
     components : int
         Largest number of them in a range.
 
@@ -55,18 +61,33 @@ def error_model(
         middles = [TEFF_EDGES[0], TEFF_EDGES[-1]]
         sigma, leading = [np.sqrt(np.mean(every**2, axis=0))] * 2, [_leading(every, components)] * 2
     model = ErrorModel(np.array(middles), np.array(sigma), np.array(leading))
-    return model if mh is None else _by_metallicity(model, teff, mh, error)
+    return replace(model, factors=_factors(_excess(model, teff, error), labels or {}))
 
 
-def _by_metallicity(model: ErrorModel, teff: np.ndarray, mh: np.ndarray, error: np.ndarray) -> ErrorModel:
-    """The error model with the RMS of error / sigma in ranges of [M/H]."""
-    middles, scale = [], []
-    for low, high in zip(MH_EDGES[:-1], MH_EDGES[1:], strict=True):
-        rows = (mh >= low) & (mh < high)
-        if np.count_nonzero(rows) >= _FEWEST:
-            middles.append((low + high) / 2)
-            scale.append(np.sqrt(np.mean((error[rows] / np.maximum(model(teff[rows]), _TINY)) ** 2)))
-    return replace(model, mh=np.array(middles), scale=np.array(scale)) if middles else model
+def _excess(model: ErrorModel, teff: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Mean (n,) over pixels of the square of error / sigma."""
+    parts = [slice(i, i + _AT_ONCE) for i in range(0, len(teff), _AT_ONCE)]
+    ratios = [np.mean((error[some] / np.maximum(model(teff[some]), _TINY)) ** 2, axis=1) for some in parts]
+    return np.concatenate(ratios)
+
+
+def _factors(excess: np.ndarray, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Factors by label: each the RMS in ranges of the label beyond the factors of the others, in turn."""
+    tables: dict[str, np.ndarray] = {}
+    for _ in range(_ROUNDS):
+        for name in (name for name in FACTOR_EDGES if name in labels):
+            others = [np.interp(labels[key], *table) for key, table in tables.items() if key != name]
+            table = _table(FACTOR_EDGES[name], labels[name], excess / np.prod(others, axis=0) ** 2)
+            tables |= {name: table} if table.size else {}
+    return tables
+
+
+def _table(edges: np.ndarray, values: np.ndarray, excess: np.ndarray) -> np.ndarray:
+    """Middles of the ranges of a label and roots of the mean excess there (2, l)."""
+    rows = [(values >= low) & (values < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    middles = (edges[:-1] + edges[1:]) / 2
+    known = [(m, np.sqrt(np.mean(excess[r]))) for m, r in zip(middles, rows, strict=True) if np.sum(r) >= _FEWEST]
+    return np.transpose(known)
 
 
 def _leading(error: np.ndarray, count: int) -> np.ndarray:

@@ -295,4 +295,4 @@ def measured_emulator(
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
     measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full.flux(x))))
-    return replace(emulator, error=error_model(teff, error, columns.get("mh")), info={"metrics": measured})
+    return replace(emulator, error=error_model(teff, error, columns), info={"metrics": measured})

@@ -43,15 +43,18 @@
     return x;
   }
 
-  /* RMS error expected of the flux: interpolated in teff, and times a factor for mh. */
+  /* RMS error expected of the flux: interpolated in teff, and times factors for other labels. */
   function sigma(network, values) {
-    const { teff, mh, scale, sigma: table } = network.error;
+    const { teff, factors, sigma: table } = network.error;
     const n = network.grid.n;
     const at = Math.min(Math.max(values.teff, teff[0]), teff[teff.length - 1]);
     let i = 0;
     while (i < teff.length - 2 && teff[i + 1] < at) i++;
     const share = (at - teff[i]) / (teff[i + 1] - teff[i]);
-    const factor = explorer.labels.interpolate(values.mh ?? 0, mh, scale);
+    let factor = 1;
+    for (const [name, [nodes, scale]] of Object.entries(factors)) {
+      if (name in values) factor *= explorer.labels.interpolate(values[name], nodes, scale);
+    }
     const mix = (_, j) => factor * ((1 - share) * table[i * n + j] + share * table[(i + 1) * n + j]);
     return Float64Array.from({ length: n }, mix);
   }
