@@ -22,7 +22,7 @@ TINY = Recipe(
     latent=8,
     autoencoder_schedule=Schedule("adam", 32, 8, 8, 1e-2, cosine=True, epsilon=1e-12),
     label_schedule=Schedule("adamax", 32, 8, 8, 5e-3),
-    finetune_schedule=Schedule("adam", 32, 6, 6, 5e-3, cosine=True, epsilon=1e-12),
+    finetune_schedule=Schedule("muon", 32, 6, 6, 2e-2, cosine=True, epsilon=1e-12),
     draws=240,
     validation=0.2,
     interpolate=True,

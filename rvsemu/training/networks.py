@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,9 @@ def build_inversion(recipe: InversionRecipe, name: str, n_in: int, n_out: int, s
 
 
 def _dense_layers(model: keras.Model) -> list[keras.layers.Dense]:
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    """Of a network, or of linked ones, in order."""
+    parts = (_dense_layers(layer) if isinstance(layer, keras.Sequential) else [layer] for layer in model.layers)
+    return [layer for part in parts for layer in part if isinstance(layer, keras.layers.Dense)]
 
 
 def linked(first: keras.Model, second: keras.Model, name: str) -> keras.Model:
@@ -64,10 +67,17 @@ def linked(first: keras.Model, second: keras.Model, name: str) -> keras.Model:
 
 def compiled(model: keras.Model, schedule: Schedule, weights: np.ndarray | None = None) -> keras.Model:
     """`model` with the schedule's optimiser and the MSE loss, its outputs weighted by `weights` if given."""
-    optimizer = {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}[schedule.optimizer]
     loss = "mse" if weights is None else _weighted_mse(weights)
-    model.compile(optimizer(learning_rate=schedule.learning_rate, epsilon=schedule.epsilon), loss=loss)
+    model.compile(_optimizer(model, schedule), loss=loss)
     return model
+
+
+def _optimizer(model: keras.Model, schedule: Schedule) -> keras.optimizers.Optimizer:
+    settings: dict[str, Any] = {"learning_rate": schedule.learning_rate, "epsilon": schedule.epsilon}
+    if schedule.optimizer == "muon":  # for all matrices but that of the output, which its authors leave to Adam
+        last = re.escape(_dense_layers(model)[-1].path)
+        return keras.optimizers.Muon(**settings, exclude_layers=[f"{last}/"], weight_decay=None, adam_weight_decay=None)
+    return {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}[schedule.optimizer](**settings)
 
 
 def compiled_gaussian(model: keras.Model, schedule: Schedule) -> keras.Model:

@@ -34,6 +34,8 @@ class NetworkPlan:
 class Schedule:
     """How one stage is trained: Keras optimiser, batch, largest number of epochs, patience, learning rate.
 
+    The optimiser is ``"adam"``, ``"adamax"`` or ``"muon"`` (Liu et al. 2025, :arxiv:`2502.16982`), which makes the
+    momentum of each matrix orthogonal before it is added; biases and the last layer are Adam's.
     With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
     `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
     where gradients are as small as those of a flux error of 1e-3.
@@ -184,8 +186,8 @@ are fewer, and their random labels are reached by interpolating the library (`in
 not say how fluxes and labels are scaled: here fluxes are centred and labels mapped to [-1, 1]."""
 
 
-def _cosine(epochs: int, learning_rate: float) -> Schedule:
-    return Schedule("adam", 512, epochs, epochs, learning_rate, cosine=True, epsilon=1e-12)
+def _cosine(epochs: int, learning_rate: float, optimizer: str = "adam", batch: int = 512) -> Schedule:
+    return Schedule(optimizer, batch, epochs, epochs, learning_rate, cosine=True, epsilon=1e-12)
 
 
 DEFAULT = Recipe(
@@ -196,7 +198,7 @@ DEFAULT = Recipe(
     latent=48,
     autoencoder_schedule=_cosine(8, 5e-3),
     label_schedule=_cosine(10, 3e-3),
-    finetune_schedule=_cosine(100, 4e-3),
+    finetune_schedule=_cosine(75, 8e-3, "muon", 1024),
     draws=480_000,
     validation=0.1,
     interpolate=True,
