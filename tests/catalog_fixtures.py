@@ -1,11 +1,16 @@
 """Bulk files of simulated stars, and a catalogue of them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import rvsemu
+from rvsemu._workers import processes
 from rvsemu.spectra import write_bulk
+
+__all__ = ["OPTIONS", "SETTINGS", "catalog_workers", "kept_workers", "simulated", "write_stars"]
 
 SETTINGS = {"fixed": {"vmic": 1.2, "resolution": 11700.0}, "mask": ["edges"]}
 OPTIONS = ["--fix", "vmic=1.2", "--fix", "resolution=11700", "--mask", "edges"]
@@ -24,3 +29,16 @@ def simulated(n, first=1, release="Gaia DR4", **options):
 def write_stars(path: Path, n: int, first: int = 1, **options) -> Path:
     write_bulk(simulated(n, first, **options), path)
     return path
+
+
+@pytest.fixture(scope="module")
+def catalog_workers():
+    """Two workers, started when they are needed, as a process takes longer to start than the fits of a test."""
+    with processes(2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def kept_workers(catalog_workers, monkeypatch):
+    """Catalogues of a test are made by workers that are there already."""
+    monkeypatch.setattr("rvsemu.catalog.run.processes", lambda jobs: nullcontext(catalog_workers))

@@ -4,12 +4,13 @@ import csv
 import gzip
 import io
 import json
-import os
+import multiprocessing
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
@@ -119,7 +120,7 @@ def test_pandas_reads_the_folder(made):
 
 
 @pytest.mark.parametrize("name", ["labels.fits", "labels.ecsv"])
-def test_one_table_for_a_small_run(inputs, made, tmp_path, name):
+def test_one_table_for_a_small_run(inputs, made, tmp_path, name, kept_workers):
     summary = catalog.fit_catalog(inputs, tmp_path / name, jobs=2, **MADE)
     table, expected = QTable.read(tmp_path / name), catalog.read_catalog(made)
     assert summary.spectra == len(table) == 22
@@ -130,7 +131,7 @@ def test_one_table_for_a_small_run(inputs, made, tmp_path, name):
         catalog.fit_catalog(inputs, tmp_path / name, **MADE)
 
 
-def test_the_same_from_more_processes(inputs, made, tmp_path):
+def test_the_same_from_more_processes(inputs, made, tmp_path, kept_workers):
     catalog.fit_catalog(inputs, tmp_path / "out", jobs=2, **MADE)
     assert same(made, tmp_path / "out")
 
@@ -169,7 +170,7 @@ def workers_of(pid):
     return [int(line.split()[0]) for line in listed if "spawn_main" in line]
 
 
-def test_killed_and_resumed(inputs, made, tmp_path):
+def test_killed_and_resumed(inputs, made, tmp_path, kept_workers):
     """SIGKILL after the first partition; no process is left; the table is that of an undisturbed run."""
     out = tmp_path / "out"
     process = started(*arguments(inputs, out, "--jobs", "1"))
@@ -189,7 +190,7 @@ def test_killed_and_resumed(inputs, made, tmp_path):
     assert not list(out.glob(".*.tmp"))
 
 
-def test_interrupted_and_resumed(inputs, made, tmp_path):
+def test_interrupted_and_resumed(inputs, made, tmp_path, kept_workers):
     out = tmp_path / "out"
     process = started(*arguments(inputs, out, "--jobs", "1"))
     until(lambda: out.is_dir() and any(out.glob("part-*")))
@@ -200,19 +201,26 @@ def test_interrupted_and_resumed(inputs, made, tmp_path):
     assert same(made, out)
 
 
-def test_a_worker_that_is_killed(inputs, made, tmp_path):
-    out = tmp_path / "out"
-    process = started(*arguments(inputs, out, "--jobs", "1"))
-    until(lambda: out.is_dir() and any(out.glob("part-*")))
-    for worker in workers_of(process.pid):
-        os.kill(worker, signal.SIGKILL)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 2 and "a worker was killed" in said and "Traceback" not in said
+def test_a_worker_that_is_killed(inputs, made, tmp_path, capsys, request):
+    out, others = tmp_path / "out", set(multiprocessing.active_children())
+
+    def kill():
+        until(lambda: out.is_dir() and any(out.glob("part-*")))
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.kill()
+
+    with ThreadPoolExecutor(1) as other:
+        killing = other.submit(kill)
+        assert main(arguments(inputs, out, "--jobs", "1")) == 2
+        killing.result()
+    said = capsys.readouterr().err
+    assert "a worker was killed" in said and "Traceback" not in said
+    request.getfixturevalue("kept_workers")
     assert main(arguments(inputs, out, "--resume")) == 0
     assert same(made, out)
 
 
-def test_only_the_same_run_goes_on(inputs, made, tmp_path):
+def test_only_the_same_run_goes_on(inputs, made, tmp_path, kept_workers):
     out = tmp_path / "out"
     shutil.copytree(made, out)
     again = {"resume": True, **MADE}
@@ -255,7 +263,7 @@ def trouble(tmp_path):
     return folder
 
 
-def test_what_cannot_be_used_is_listed_and_the_run_goes_on(trouble, tmp_path, capsys):
+def test_what_cannot_be_used_is_listed_and_the_run_goes_on(trouble, tmp_path, capsys, kept_workers):
     out = tmp_path / "out"
     assert main(arguments(trouble, out, "--jobs", "2")) == 3
     captured = capsys.readouterr()
@@ -274,7 +282,7 @@ def test_what_cannot_be_used_is_listed_and_the_run_goes_on(trouble, tmp_path, ca
     assert captured.err == ""
 
 
-def test_transits_are_fitted_alone_and_empty_ones_counted(tmp_path, capsys):
+def test_transits_are_fitted_alone_and_empty_ones_counted(tmp_path, capsys, kept_workers):
     transits = list(simulated(3, 7, frame="barycentric", radial_velocity=25.0))
     for number, one in enumerate(transits):
         one.meta |= {"transit_id": 10**16 + number, "obs_time_rv": 1700.5 + number, "normalisation_method": 0}
@@ -291,7 +299,7 @@ def test_transits_are_fitted_alone_and_empty_ones_counted(tmp_path, capsys):
     assert ": 2 spectra fitted, 2 transits that are empty or not normalised passed over; the" in capsys.readouterr().out
 
 
-def test_any_mix_of_inputs(tmp_path):
+def test_any_mix_of_inputs(tmp_path, kept_workers):
     (tmp_path / "folder").mkdir()
     shutil.copy(example_path("kepler-93"), tmp_path / "folder")
     (star,) = rvsemu.read_rvs(example_path("hd176650"))
@@ -329,7 +337,7 @@ def test_one_star_for_which_the_program_fails(tmp_path, monkeypatch):
     assert reject.source_id == poison and "IndexError: too far" in reject.reason
 
 
-def test_errors_from_draws(tmp_path):
+def test_errors_from_draws(tmp_path, kept_workers):
     write_stars(tmp_path / "a.csv.gz", 2)
     catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", jobs=1, errors="sampled", **MADE)
     table = catalog.read_catalog(tmp_path / "out")
@@ -339,14 +347,9 @@ def test_errors_from_draws(tmp_path):
     assert np.all(table["effective_draws"] > 50)
 
 
-def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys):
+def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys, request):
     """The limit holds for the worker, too."""
     out = tmp_path / "out"
-    with limit_of_file_size(30_000):
-        assert main(arguments(inputs, out, "--jobs", "1")) == 2
-    assert f"{out / '_emulator.h5'}: " in capsys.readouterr().err
-    assert main(arguments(inputs, out, "--resume")) == 0
-    shutil.rmtree(out)
     shutil.copytree(made, out)
     for path in sorted(out.glob("part-*"))[1:]:
         path.unlink()
@@ -355,6 +358,13 @@ def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys):
     said = capsys.readouterr().err
     assert said.startswith(f"rvsemu catalog: error: {out}/part-0000") and "Traceback" not in said
     assert [path.name for path in out.glob("part-*")] == ["part-000000-000000.parquet"]
+    request.getfixturevalue("kept_workers")
+    assert main(arguments(inputs, out, "--resume")) == 0
+    assert same(made, out)
+    shutil.rmtree(out)
+    with limit_of_file_size(30_000):
+        assert main(arguments(inputs, out, "--jobs", "1")) == 2
+    assert f"{out / '_emulator.h5'}: " in capsys.readouterr().err
     assert main(arguments(inputs, out, "--resume")) == 0
     assert same(made, out)
 

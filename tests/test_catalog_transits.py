@@ -90,7 +90,7 @@ def test_rows_are_those_of_fits_of_all_transits(stars, made):
     assert number(table["radial_velocity_scatter"][0]) == pytest.approx(35, rel=0.1)
 
 
-def test_a_star_of_one_transit_is_that_of_the_ordinary_catalogue(inputs, made, tmp_path):
+def test_a_star_of_one_transit_is_that_of_the_ordinary_catalogue(inputs, made, tmp_path, kept_workers):
     catalog.fit_catalog(inputs, tmp_path / "alone", **{**MADE, "transits": "alone"})
     alone, joint = catalog.read_catalog(tmp_path / "alone"), catalog.read_catalog(made)
     assert len(alone) == 22
@@ -138,7 +138,7 @@ def test_what_does_not_say_its_source_ends_a_run():
         assert [len(run) for run in work._stars(None, itertools.islice(stream, 10), stream)] == [2, 1, 1]
 
 
-def test_the_same_from_more_processes_and_resumed(inputs, made, tmp_path):
+def test_the_same_from_more_processes_and_resumed(inputs, made, tmp_path, kept_workers):
     out = tmp_path / "out"
     catalog.fit_catalog(inputs, out, **{**MADE, "jobs": 2})
     expected = {path.name: path.read_bytes() for path in made.glob("part-*")}
@@ -158,7 +158,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path):
         plan.agreed(tmp_path, run | {"transits": "joint"}, resume=True)
 
 
-def test_empty_and_unnormalised_transits_by_kind(stars, tmp_path, capsys):
+def test_empty_and_unnormalised_transits_by_kind(stars, tmp_path, capsys, kept_workers):
     """One left: the others are counted; none left: no row; and none of it changes the exit status."""
     one, other = star(5, [10.0] * 4), star(6, [10.0] * 2)
     for spectrum in (one[1], *other):
@@ -179,7 +179,7 @@ def test_empty_and_unnormalised_transits_by_kind(stars, tmp_path, capsys):
     assert sum("no good pixel" in reason for reason in reasons) == 1
 
 
-def test_transits_that_cannot_be_fitted_are_rejects(tmp_path):
+def test_transits_that_cannot_be_fitted_are_rejects(tmp_path, kept_workers):
     """A transit with few pixels, and a star that has no other."""
     some, alone = star(7, [0.0] * 3), star(8, [0.0])
     for spectrum in (some[1], *alone):
@@ -196,7 +196,7 @@ def test_transits_that_cannot_be_fitted_are_rejects(tmp_path):
     assert all("good pixels" in one["reason"] for one in rejects)
 
 
-def test_stars_whose_transits_are_apart_are_counted(stars, tmp_path):
+def test_stars_whose_transits_are_apart_are_counted(stars, tmp_path, kept_workers):
     write_gaia_bulk([stars[0][0], *stars[1], *stars[0][1:]], tmp_path / "a.csv.gz")
     summary = catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", **MADE)
     assert (summary.spectra, summary.repeated) == (3, 1)
@@ -221,7 +221,7 @@ def test_files_of_a_source_stay_together(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["labels.fits", "labels.csv"])
-def test_one_table(inputs, made, tmp_path, name):
+def test_one_table(inputs, made, tmp_path, name, kept_workers):
     catalog.fit_catalog(inputs, tmp_path / name, **MADE)
     table, expected = QTable.read(tmp_path / name), catalog.read_catalog(made)
     assert list(table["source_id"]) == [1, 2, 3, 4]

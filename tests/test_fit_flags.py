@@ -61,7 +61,7 @@ def test_flag_errors_too_large(sun, emulator):
 WAYS = {
     "gaussian": rvsemu.fit,
     "sampled": lambda *a, **k: rvsemu.fit(*a, errors="sampled", **k),
-    "chain": lambda *a, **k: rvsemu.sample(*a, steps=400, stop=None, progress=False, **k),
+    "chain": lambda *a, **k: rvsemu.sample(*a, steps=100, stop=None, progress=False, **k),
     "many": lambda star, **k: fit_many([star], **k)[0],
 }
 

@@ -14,8 +14,8 @@ import rvsemu
 from rvsemu.cli import main
 from rvsemu.emulator.labels import LabelSpace
 from rvsemu.errors import RvsemuError, TrainingError
-from rvsemu.reproduction import FULL, QUICK, Learning, Plan, reproduce, study
-from rvsemu.reproduction.study import changes, obtain
+from rvsemu.reproduction import FULL, QUICK, Learning, Plan, learning, models, reproduce
+from rvsemu.reproduction.models import changes, obtain
 from rvsemu.training.accuracy import metrics
 from rvsemu.training.autoencoder import load_autoencoder
 from rvsemu.training.draws import make_test_set, split_library
@@ -50,7 +50,7 @@ def test_models_of_something_else_are_refused(library, tmp_path):
 
 
 def test_models_that_fit_are_taken_as_they_are(library, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "train", None)
+    monkeypatch.setattr(models, "train", None)
     emulator = rvsemu.shipped()
     info = {**emulator.info, "library": {"fingerprint": library.fingerprint()}, "seed": 7}
     path = tmp_path / "default.h5"
@@ -153,7 +153,7 @@ PLAN = Plan(
 
 def trained_in(keras, monkeypatch, stop_at=None):
     """The names of recipes whose training is begun; that of `stop_at` is interrupted after its first epoch."""
-    begun, original, fit = [], study.train, keras.Sequential.fit
+    begun, original, fit = [], models.train, keras.Sequential.fit
 
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -167,7 +167,8 @@ def trained_in(keras, monkeypatch, stop_at=None):
     def interrupting(model, *arguments, callbacks, **options):
         return fit(model, *arguments, callbacks=[*callbacks, Interrupt()], **options)
 
-    monkeypatch.setattr(study, "train", counting)
+    for module in (models, learning):
+        monkeypatch.setattr(module, "train", counting)
     monkeypatch.setattr(keras.Sequential, "fit", interrupting)
     return begun
 
@@ -300,7 +301,7 @@ def test_interrupted_command(keras, tmp_path, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(study, "train", interrupted)
+    monkeypatch.setattr(models, "train", interrupted)
     out = tmp_path / "study"
     assert main(["reproduce", "--library", str(LIBRARY), "--out", str(out), "--quick", "--quiet"]) == 130
     said = capsys.readouterr().err

@@ -8,15 +8,17 @@ with emcee, and `prepare` gives the `Likelihood` behind them.
 """
 
 from .astropy_model import RVSModel
+from .given_priors import NAMED_PRIORS
 from .likelihood import Likelihood
 from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
-from .priors import NAMED_PRIORS, Function, Microturbulence, Normal, TruncatedNormal, Uniform
+from .priors import Function, Normal, TruncatedNormal, Uniform
 from .result import FitFailure, FitResult
 from .settings import Settings
 from .transits import Transits
 from .transits_result import TransitsResult
 from .verbs import fit, fit_many, fit_stream, fit_transits, prepare, sample
+from .vmic_prior import Microturbulence
 
 __all__ = [
     "DEFAULT_PRIORS",

@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike
 
 from ..emulator.labels import ALPHA, Label, LabelSpace
 from ..errors import LabelError
+from .given_priors import as_prior
 from .levenberg_marquardt import Box
-from .priors import Microturbulence, Normal, Prior, Uniform, as_prior
+from .priors import Normal, Prior, Uniform
+from .vmic_prior import Microturbulence
 
 __all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters"]
 

@@ -5,13 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
@@ -20,25 +16,20 @@ from scipy.spatial import KDTree
 
 from .._display import html_card
 from .._storage import check_output, replacing
-from ..emulator.regions import Region, from_json, stated, to_json
+from ..emulator.regions import Region, from_json, to_json
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
-from ..physics.wavelengths import check_medium
-from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_of, weak_spectra
+from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, weak_spectra
+from .files import integers, read, read_labels, reading, write
 
-__all__ = ["Library", "check_promise"]
+__all__ = ["Library"]
 
 COMPACT_RESOLUTION = 30000.0
 COMPACT_STEP = 0.1
-MOST_WAVELENGTHS = 1_000_000
-MOST_FLUXES = 10_000_000_000
-"""Numbers that a file may promise: 40 GB of float32."""
 _SAME = {"teff": 1.0}  # K
 _SAME_OTHERS = 0.005  # dex or km/s: names and tables round to 0.01
-_DENSEST = 5000  # numbers in a byte of compressed data: gzip packs a constant a thousandfold, in 16 bits
 _MARGIN = 2.5  # Angstrom left out at each end by `compact`, more than 5 sigma of its LSF
 _SHOWN = ("code", "structures", "lines", "abundances")  # of the provenance
-_SCALE = 60000  # integers per unit of flux: a step of 1.7e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +139,8 @@ class Library:
         LibraryFileError
             The file is missing, is not a library, or is damaged.
         """
-        with _reading(path) as file:
-            return cls(**_read(file))
+        with reading(path) as file:
+            return cls(**read(file))
 
     @staticmethod
     def peek(path: str | os.PathLike) -> dict:
@@ -160,8 +151,8 @@ class Library:
         LibraryFileError
             As for `load`.
         """
-        with _reading(path) as file:
-            return _read_labels(file)
+        with reading(path) as file:
+            return read_labels(file)
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write to HDF5: flux as 16-bit integers (a step of 1.7e-5), compressed.
@@ -178,28 +169,13 @@ class Library:
             The file is there and is not to be replaced, is a folder, or its folder does not exist.
         """
         path = check_output(path, LibraryFileError, overwrite)
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs.update(self.info)
-            wavelength = file.create_dataset("wavelength", data=self.wavelength)
-            wavelength.attrs.update({"unit": "Angstrom", "medium": self.medium})
-            wavelength.attrs.update({"bin_width": self.bin_width, "resolution": self.resolution})
-            labels = file.create_dataset("labels", data=self.labels)
-            labels.attrs["names"] = list(self.names)
-            integers = _integers(self.flux)
-            chunks = (min(64, len(self)), min(512, len(self.wavelength)))
-            packed = {"chunks": chunks, "compression": "gzip", "compression_opts": 9, "shuffle": True}
-            flux = file.create_dataset("flux", data=integers, **(packed if len(self) else {}))
-            flux.attrs["scale"] = 1.0 / _SCALE
-            for name in ("extrapolated", "index"):
-                if getattr(self, name) is not None:
-                    file[name] = getattr(self, name)
-            if self.failures:
-                file["failures"] = [json.dumps(f) for f in self.failures]
+        with replacing(path) as temporary:
+            write(self, temporary)
 
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits that change with labels, wavelengths or fluxes."""
         digest = hashlib.sha256()
-        for array in (self.labels, self.wavelength, _integers(self.flux)):
+        for array in (self.labels, self.wavelength, integers(self.flux)):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
@@ -335,100 +311,5 @@ class Library:
         return Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
 
 
-def check_promise(dataset: h5py.Dataset, most: int = MOST_FLUXES) -> h5py.Dataset:
-    """The dataset, if it holds numbers, no more than `most`, and about as many as there are bytes in the file for.
-
-    Raises
-    ------
-    ValueError
-        It does not; nothing was read.
-    """
-    if dataset.dtype.kind not in "iufb":
-        raise ValueError(f"{dataset.name[1:]} has values of the type {dataset.dtype} instead of real numbers")
-    if dataset.size > most:
-        raise ValueError(f"{dataset.name[1:]} has {dataset.size:.3g} values, at most {most:.3g} are read")
-    if dataset.size > _DENSEST * (dataset.id.get_storage_size() + 4096):
-        raise ValueError(
-            f"{dataset.name[1:]} promises {dataset.size:.3g} values, but the file has only "
-            f"{dataset.id.get_storage_size()} bytes of them"
-        )
-    return dataset
-
-
-@contextmanager
-def _reading(path: str | os.PathLike) -> Iterator[h5py.File]:
-    """The open file; whatever is wrong with it becomes one `LibraryFileError`."""
-    if not isinstance(path, str | os.PathLike):
-        raise LibraryFileError(f"library={path!r}: give the path of a library of spectra (HDF5), or a Library.")
-    if not Path(path).exists():
-        raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise LibraryFileError(
-            f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
-            "wavelength, flux and labels with their attributes; get a fresh copy."
-        ) from e
-
-
-def _read(file: h5py.File) -> dict[str, Any]:
-    grid, flux = _read_grid(file), check_promise(file["flux"])
-    out = _read_labels(file)
-    if flux.shape != (len(out["labels"]), len(grid["wavelength"])):
-        raise ValueError(
-            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid['wavelength'])} wavelengths"
-        )
-    if not (np.isfinite(grid["wavelength"]).all() and np.all(np.diff(grid["wavelength"]) > 0)):
-        raise ValueError("the wavelengths are not finite and increasing")
-    scale = flux.attrs["scale"]
-    values = flux[:] * np.float32(1.0 / scale if "edges" in file else scale)
-    if not np.isfinite(values).all():
-        raise ValueError("flux is not finite everywhere")
-    return out | grid | {"flux": values.astype("f4", copy=False)}
-
-
-def _read_grid(file: h5py.File) -> dict[str, Any]:
-    """Wavelengths, medium and width of bins; the parts made before the package made them have the edges of bins."""
-    name = "edges" if "edges" in file else "wavelength"
-    dataset = check_promise(file[name], MOST_WAVELENGTHS)
-    values, medium = dataset[:].astype("f8"), check_medium(str(dataset.attrs["medium"]))
-    if name == "wavelength":
-        return {"wavelength": values, "medium": medium, "bin_width": float(dataset.attrs["bin_width"])}
-    centres = np.round((values[1:] + values[:-1]) / 2, 6)
-    return {"wavelength": centres, "medium": medium, "bin_width": round(float(np.mean(np.diff(values))), 6)}
-
-
-def _read_labels(file: h5py.File) -> dict[str, Any]:
-    labels = check_promise(file["labels"])
-    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
-    if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
-        raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
-    columns = {n: check_promise(file[n])[:] if n in file else None for n in ("extrapolated", "index")}
-    for name, values in columns.items():
-        if values is not None and (values.shape != (len(labels),) or values.dtype.kind == "f"):
-            raise ValueError(
-                f"{name} is of the type {values.dtype} and the shape {values.shape}: one whole number each"
-            )
-    info = {k: str(v) for k, v in file.attrs.items()}
-    if (cyanogen := cyanogen_of(info)) is not None:
-        info["cyanogen"] = cyanogen
-    if (regions := stated(info)) is not None:
-        info["regions"] = regions
-    return {
-        "labels": labels[:].astype("f8"),
-        "names": names,
-        **columns,
-        "resolution": np.inf if "edges" in file else float(file["wavelength"].attrs.get("resolution", np.inf)),
-        "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
-        "info": info,
-    }
-
-
 def _joined(first: np.ndarray | None, second: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
     return None if first is None or second is None else np.concatenate([first, second])[kept]
-
-
-def _integers(flux: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(flux * _SCALE), 0, 65535).astype("u2")

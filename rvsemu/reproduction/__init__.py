@@ -3,7 +3,8 @@
 `rvsemu.reproduction.study` runs it, ``rvsemu reproduce`` from the command line; docs/reproduction.rst explains it.
 """
 
+from .plan import FULL, QUICK, Learning, Plan
 from .report import summary
-from .study import FULL, QUICK, Learning, Plan, reproduce
+from .study import reproduce
 
 __all__ = ["FULL", "QUICK", "Learning", "Plan", "reproduce", "summary"]

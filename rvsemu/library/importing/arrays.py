@@ -13,7 +13,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
-from ..model import check_promise
+from ..files import check_promise
 from .codes import lazily
 from .grids import image_spectrum
 from .labels import LabelTable, label_name
