@@ -12,7 +12,7 @@ import numpy as np
 
 from ..emulator import Emulator
 from ..errors import RvsemuError
-from ..observing.noise import MODEL_ERRORS, ModelError, model_error_for
+from ..observing.noise import MODEL_ERRORS, ModelError, line_width, model_error_for
 from .accuracy import error_model
 from .coordinates import Coordinates
 from .correction import Linear, Prior, solve
@@ -168,7 +168,7 @@ def _fitted(work: Work, found: Round, folds: np.ndarray, before: tuple[_Fit, np.
         stars = replace(stars, residual=stars.residual + (values[:, : len(made)] @ made).astype("f4"))
     mean = work.emulator.flux(labels)[:, some].mean(axis=0)
     step = work.emulator.wavelength[1] - work.emulator.wavelength[0]
-    prior = Prior(work.model_error.sigma(mean).astype("f4"), _WIDTH / step)
+    prior = Prior(work.model_error.sigma(mean).astype("f4"), _WIDTH * line_width(work.emulator) / step)
     return _Fit(coordinates, values, stars, some, prior, choose(stars, values, prior, folds))
 
 

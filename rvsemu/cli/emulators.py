@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from .common import command
-from .options import interrupted, seed, whole
+from .options import interrupted, limits, seed, whole
 
 _RECIPES = (
     "for an emulator default or gebran2024, for an inversion inversion or gebran2024-inversion (default: default)"
@@ -65,6 +65,10 @@ def add_train(commands):
     parser.add_argument(
         "--epochs", type=whole(1), metavar="N", help="largest number in each stage (default: the recipe's)"
     )
+    text = "lowest and highest v sin i, km/s (default: 0,300)"
+    parser.add_argument("--vsini", type=limits, metavar="LOW,HIGH", help=text)
+    text = "lowest and highest resolving power (default: 5000,14500)"
+    parser.add_argument("--resolution", type=limits, metavar="LOW,HIGH", help=text)
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of everything random (default: 1)")
     parser.add_argument(
         "--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)"
@@ -89,6 +93,8 @@ def _train(options):
             folder=folder,
             draws=options.draws,
             epochs=options.epochs,
+            vsini=options.vsini,
+            resolution=options.resolution,
             seed=options.seed,
             least_r2=None if options.accept_poor else LEAST_R2,
             overwrite=options.overwrite,
