@@ -137,8 +137,8 @@ def training_wavelength(library: Library, space: LabelSpace) -> np.ndarray:
     if high - low < _FEWEST_POINTS * step:
         raise TrainingError(
             f"the library, {first:g} to {last:g} A, is too narrow: rotation and instrument reach "
-            f"{first * (reach - 1):.3g} A over either end; make it wider, or lower the limits of vsini and raise those of "
-            "resolution."
+            f"{first * (reach - 1):.3g} A over either end; make it wider, or allow less rotation and only higher "
+            "resolutions (--vsini, --resolution)."
         )
     return np.round(low + step * np.arange(int((high - low) / step) + 1), 6)
 

@@ -160,9 +160,7 @@ def observed_by(
         if given is not None:
             (low, high), (least, most) = given, _POSSIBLE[name]
             if not least <= low < high <= most:
-                raise TrainingError(
-                    f"{name}={low:g},{high:g}: give two limits from {least:g} to {most:g}, lower first."
-                )
+                raise TrainingError(f"{name}={low:g},{high:g}: give two limits in {least:g} to {most:g}, lower first.")
             changes[name] = (float(low), float(high))
     return replace(recipe, **changes)
 

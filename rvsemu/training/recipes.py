@@ -93,8 +93,8 @@ class _Common:
         transforms = dict.fromkeys(self.log_labels, "log") | dict.fromkeys(self.even_labels, "even")
         labels = [replace(x, transform=transforms.get(x.name, x.transform)) for x in PAPER_LABELS]
         labels += [ALPHA] if self.alpha else []
-        limits = {name: {"lower": low, "upper": high} for name, (low, high) in self.instrument.items()}
-        return LabelSpace(tuple(replace(x, **limits.get(x.name, {})) for x in labels))
+        limits = {x.name: [x.lower, x.upper] for x in labels} | self.instrument
+        return LabelSpace(tuple(replace(x, lower=limits[x.name][0], upper=limits[x.name][1]) for x in labels))
 
     def asdict(self) -> dict[str, Any]:
         """Plain dictionary, for the file of what comes of it."""

@@ -173,11 +173,12 @@ class Workspace:
         low, high = settings.low, settings.high
         if _RANGE[0] <= low and high <= _RANGE[1]:
             return self
-        other = replace(self, lists=self.folder / f"lines-{low:g}-{high:g}")
-        if not (other.lists / "lines.json").exists():
-            with made_folder(other.lists):
+        folder = self.folder / f"lines-{low:g}-{high:g}"
+        other = replace(self, lists=folder)
+        if not (folder / "lines.json").exists():
+            with made_folder(folder):
                 lines = other._write_lines(low - _BEYOND, high + _BEYOND)
-                with replacing(other.lists / "lines.json") as temporary:
+                with replacing(folder / "lines.json") as temporary:
                     temporary.write_text(json.dumps(lines, indent=1))
         return other
 
