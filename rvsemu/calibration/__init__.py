@@ -30,9 +30,14 @@ what pixels have besides, in `rvsemu.emulator.ErrorModel`. ``info["calibration"]
 of the residuals ``before`` and ``after``, and the same less the noise, the ``median_gain`` of a star in -2 log
 likelihood and the number of ``improved_stars``; the ``model_error``; and recipe and version of the emulator that it is
 a correction ``of``.
+
+``from_scratch`` learns an emulator from at least 60 observed stars alone, by the same linear problem: the emulator that is
+corrected is the mean spectrum of the stars, coordinates are polynomials of the labels (`rvsemu.calibration.scratch`), and
+their rows have a prior as large as the scatter of the stars about their mean. ``before`` is then that mean.
 """
 
 from .result import Calibration
+from .scratch import LEAST_FROM_SCRATCH
 from .verb import LEAST_STARS, calibrate
 
-__all__ = ["LEAST_STARS", "Calibration", "calibrate"]
+__all__ = ["LEAST_FROM_SCRATCH", "LEAST_STARS", "Calibration", "calibrate"]

@@ -38,7 +38,8 @@ def _info(options):
 
 def _print_calibration(report):
     """What a calibrated emulator was calibrated on, and what it was worth."""
-    print(f"  calibrated on {report['stars']} stars of {report['table']} by their {', '.join(report['labels'])}:")
+    how = "made from scratch of" if report.get("from_scratch") else "calibrated on"
+    print(f"  {how} {report['stars']} stars of {report['table']} by their {', '.join(report['labels'])}:")
     for name in report["labels"]:
         print("    {:<11}{:.5g} to {:.5g}".format(name, *report["ranges"][name]))
     before, after = (report["held_out"][when]["rms_less_noise"] for when in ("before", "after"))
