@@ -104,25 +104,25 @@ def test_the_table_of_structures_follows_the_structures(workspace):
 
 def test_another_range_and_resolution_from_synspec_to_a_fit(workspace, keras, tmp_path):
     """Mg b at R up to 50,000: line lists of that range, a library, an emulator, a spectrum with noise, its labels."""
-    box = {"teff": (6000.0, 7000.0), "logg": (3.5, 4.5), "mh": (-0.5, 0.5), "vmic": (1.0, 2.0)}
-    settings = Settings(low=5160.0, high=5190.0, bin_width=0.02, cool_fraction=0.0, **box)
+    box = {"teff": (7500.0, 9000.0), "logg": (3.5, 4.5), "mh": (-0.5, 0.5), "vmic": (1.0, 3.0)}
+    settings = Settings(low=5160.0, high=5190.0, bin_width=0.02, cool_fraction=0.0, cn_below=5000.0, **box)
     library = build(tmp_path / "l.h5", 50, settings, workspace=workspace, progress=False)
     assert (len(library), library.failures) == (50, [])
     magnesium = [np.abs(library.wavelength - line) < 0.1 for line in (5167.32, 5172.68, 5183.60)]
-    assert all(library.flux[:, line].min(axis=1).max() < 0.5 for line in magnesium)
+    assert all(library.flux[:, line].min(axis=1).max() < 0.6 for line in magnesium)
 
     instrument = {"vsini": (0, 20), "resolution": (20_000, 50_000)}
-    recipe = replace(TINY, draws=1000, finetune_schedule=replace(TINY.finetune_schedule, epochs=40))
+    recipe = replace(TINY, draws=600, finetune_schedule=replace(TINY.finetune_schedule, epochs=40))
     emulator = train(library, recipe, tmp_path / "e.h5", **instrument, least_r2=0.9, progress=False)
     assert emulator.wavelength[0] < 5161 and emulator.wavelength[-1] > 5189
 
-    labels = {"teff": 6450.0, "logg": 4.1, "vsini": 6.0, "mh": 0.1, "vmic": 1.5, "resolution": 40_000.0}
+    labels = {"teff": 8100.0, "logg": 4.1, "vsini": 6.0, "mh": 0.1, "vmic": 2.0, "resolution": 40_000.0}
     star = rvsemu.generate(**labels, emulator=emulator)
     sigma = np.full(star.shape, 0.01)
     noisy = star.flux.value + sigma * np.random.default_rng(1).normal(size=star.shape)
     errors = {"uncertainty": StdDevUncertainty(sigma), "meta": {"medium": "air"}}
     spectrum = Spectrum(spectral_axis=star.spectral_axis, flux=noisy * u.one, **errors)
-    result = rvsemu.fit(spectrum, emulator=emulator, fixed={"vmic": 1.5}, priors={}, model_error=None)
+    result = rvsemu.fit(spectrum, emulator=emulator, fixed={"vmic": 2.0}, priors={}, model_error=None)
     for name in ("teff", "logg", "mh", "vsini"):
         assert abs(result.labels[name].value - labels[name]) < 4 * result.errors[name].value, name
     assert abs(result.radial_velocity.to_value("km/s")) < 1.0

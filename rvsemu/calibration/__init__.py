@@ -31,9 +31,9 @@ of the residuals ``before`` and ``after``, and the same less the noise, the ``me
 likelihood and the number of ``improved_stars``; the ``model_error``; and recipe and version of the emulator that it is
 a correction ``of``.
 
-``from_scratch`` learns an emulator from at least 60 observed stars alone, by the same linear problem: the emulator that is
-corrected is the mean spectrum of the stars, coordinates are polynomials of the labels (`rvsemu.calibration.scratch`), and
-their rows have a prior as large as the scatter of the stars about their mean. ``before`` is then that mean.
+With ``from_scratch`` an emulator is learned from at least 60 observed stars alone, by the same linear problem: what is
+corrected is their mean spectrum, which then is ``before``. Coordinates are polynomials of the labels, and their rows
+have a prior as large as the scatter of the stars about the mean (`rvsemu.calibration.scratch`).
 """
 
 from .result import Calibration

@@ -69,7 +69,7 @@ class Coordinates:
 
     @classmethod
     def polynomials(cls, emulator: Emulator, stars: np.ndarray) -> Coordinates:
-        """Functions orthonormal over `stars` (n, n_labels): a constant, the labels, their squares and products.
+        """Functions orthonormal over `stars` (n, n_labels): a constant, the labels, their squares, and products.
 
         Those that hardly differ from sums of earlier ones, as labels that go together make them, are left out. The
         emulator's last hidden layer has pairs silu(x), silu(-x), x a direction in the space of labels, the axes first:

@@ -91,7 +91,8 @@ class Work:
     def counts(self, coordinates: Coordinates) -> tuple[int, ...]:
         """Numbers of them that are tried."""
         most = len(coordinates.constant)
-        return (1, min(1 + len(self.emulator.labels), most), most) if self.from_scratch else COUNTS
+        labels = len(self.emulator.labels)
+        return (1 + labels, min(1 + 2 * labels, most), most) if self.from_scratch else COUNTS
 
     def prior(self, stars: Linear, flux: np.ndarray) -> Prior:
         """Prior of the rows of a correction of strength 1; `flux` (n, m) is that of the emulator."""

@@ -74,7 +74,7 @@ def choose(
             left[~inside] = stars.residual[~inside] - some[~inside] @ one.functions(white).astype(left.dtype)
         return Choice(count, strength, stars.misfit(left))
 
-    strength = min((tried(1, strength) for strength in _STRENGTHS), key=_score).strength
+    strength = min((tried(counts[0], strength) for strength in _STRENGTHS), key=_score).strength
     most = min(max(1, len(stars) // _EACH), coordinates.shape[1])
     ladder = [tried(count, strength) for count in counts if count <= most]
     best = min(ladder, key=_score)
