@@ -5,9 +5,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from calibration_fixtures import BEGIN, ERRORS, error_of, observed, part, some_labels, table_of
+from calibration_fixtures import BEGIN, ERRORS, error_of, observed, part, sky, some_labels, table_of
 
-from rvsemu.calibration import LEAST_STARS, calibrate
+import rvsemu
+from rvsemu.calibration import LEAST_FROM_SCRATCH, LEAST_STARS, calibrate
 from rvsemu.calibration.coordinates import Coordinates
 from rvsemu.calibration.correction import Linear, Prior, solve
 from rvsemu.calibration.selection import folds_of, surely_less
@@ -122,6 +123,79 @@ def test_tables_that_do_not_do():
     refused(SettingsError, "label error of teff, -1: give a positive number", label_errors={"teff": -1})
     table["source_id"] += 10**6
     refused(CalibrationError, r"none of 5 spectra has labels .*not in the table.*--column source_id=NAME", table=table)
+
+
+# ---------------------------------------------------------------- from nothing
+@pytest.fixture(scope="module")
+def learned():
+    """What 64 stars of a sky teach without any synthetic spectrum."""
+    labels = some_labels(64, seed=1)
+    return calibrate(observed(labels), table_of(labels), emulator=part(), from_scratch=True, progress=False)
+
+
+def left_of_sky(predicted, labels, grid):
+    """RMS difference from the sky (n, m) but for a cubic continuum, which emulators of observed spectra do not know."""
+    every = rvsemu.shipped().wavelength
+    seen = sky(labels)[:, np.searchsorted(every, grid - 0.01)]
+    basis = np.polynomial.chebyshev.chebvander(np.linspace(-1, 1, len(grid)), 3)
+    pairs = ((star, flux[:, None] * basis) for star, flux in zip(seen, predicted, strict=True))
+    left = [star - rows @ np.linalg.lstsq(rows, star, rcond=None)[0] for star, rows in pairs]
+    return float(np.sqrt(np.mean(np.square(left))))
+
+
+def test_an_emulator_of_observed_spectra_alone(learned):
+    """Better than the mean spectrum of other stars, and than the synthetic emulator, whose lines are wrong."""
+    emulator, names = learned.emulator, rvsemu.shipped().labels.names
+    assert learned.improved and emulator.labels.names == ("teff", "logg", "mh")
+    others = some_labels(300, seed=2)
+    known = others[:, [names.index(name) for name in emulator.labels.names]]
+    inside = np.all((known >= emulator.labels.lower) & (known <= emulator.labels.upper), axis=1)
+    others, known = others[inside], known[inside]
+    left = left_of_sky(emulator.flux(known).astype(float), others, emulator.wavelength)
+    every = rvsemu.shipped().wavelength
+    mean = sky(others)[:, np.searchsorted(every, emulator.wavelength - 0.01)].mean(axis=0)
+    assert left < 0.6 * left_of_sky(np.broadcast_to(mean, (len(others), len(mean))), others, emulator.wavelength)
+    shipped = rvsemu.shipped().trimmed(*emulator.wavelength[[0, -1]])
+    assert left < 0.6 * left_of_sky(shipped.flux(others).astype(float), others, shipped.wavelength)
+
+
+def test_what_is_learned_states_its_domain_and_what_it_leaves(learned):
+    table = table_of(some_labels(64, seed=1))
+    for label in learned.emulator.labels.labels:
+        assert (label.lower, label.upper) == (table[label.name].min(), table[label.name].max())
+    report, text = learned.report, str(learned)
+    assert report["from_scratch"] and report["stars"] == 64
+    held_out = report["held_out"]
+    assert held_out["after"]["rms_less_noise"] < 0.7 * held_out["before"]["rms_less_noise"]
+    assert f"{held_out['after']['rms']:.4f}" in text and "the emulator is the mean spectrum and" in text
+
+
+def test_a_fit_with_an_emulator_of_observed_spectra(learned, tmp_path):
+    """Written, read and used as any other: labels of stars that it has not seen, with errors that cover theirs."""
+    learned.emulator.save(tmp_path / "learned.h5")
+    labels = some_labels(12, seed=8)
+    emulator, names = Emulator.load(tmp_path / "learned.h5"), rvsemu.shipped().labels.names
+    away = []
+    for row, spectrum in zip(labels, observed(labels), strict=True):
+        result = rvsemu.fit(spectrum, emulator=emulator, mask="edges")
+        away += [(result.labels[n].value - row[names.index(n)]) / result.errors[n].value for n in ("teff", "mh")]
+    assert np.median(np.abs(away)) < 1.5
+    assert np.median(away) == pytest.approx(0.0, abs=1.0)
+
+
+def test_too_few_or_unsuitable_stars_from_scratch():
+    known = {"from_scratch": True}
+    wanted = rf"can be used: 5; from scratch at least {LEAST_FROM_SCRATCH} .*without --from-scratch"
+    refused(CalibrationError, wanted, **known)
+    moving = [replace_frame(one) for one in few()]
+    with pytest.raises(CalibrationError, match="can be used: 0; .*not in the rest frame"):
+        calibrate(moving, table_of(some_labels(5, seed=11)), emulator=part(), progress=False, **known)
+
+
+def replace_frame(spectrum):
+    """The same spectrum, said to be in the barycentric frame."""
+    parts = {name: getattr(spectrum, name) for name in ("flux", "spectral_axis", "uncertainty", "mask")}
+    return type(spectrum)(**parts, meta={**spectrum.meta, "frame": "barycentric"})
 
 
 def test_too_few_stars_say_why():

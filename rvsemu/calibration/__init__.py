@@ -30,9 +30,14 @@ what pixels have besides, in `rvsemu.emulator.ErrorModel`. ``info["calibration"]
 of the residuals ``before`` and ``after``, and the same less the noise, the ``median_gain`` of a star in -2 log
 likelihood and the number of ``improved_stars``; the ``model_error``; and recipe and version of the emulator that it is
 a correction ``of``.
+
+With ``from_scratch`` an emulator is learned from at least 60 observed stars alone, by the same linear problem: what is
+corrected is their mean spectrum, which then is ``before``. Coordinates are polynomials of the labels, and their rows
+have a prior as large as the scatter of the stars about the mean (`rvsemu.calibration.scratch`).
 """
 
 from .result import Calibration
+from .scratch import LEAST_FROM_SCRATCH
 from .verb import LEAST_STARS, calibrate
 
-__all__ = ["LEAST_STARS", "Calibration", "calibrate"]
+__all__ = ["LEAST_FROM_SCRATCH", "LEAST_STARS", "Calibration", "calibrate"]

@@ -17,6 +17,7 @@ _BEYOND = 0.15  # of the range of the stars: the correction fades out over it
 _LEAST_RANGE = {"teff": 300.0, "logg": 0.3, "mh": 0.2, "alpha": 0.1}  # of few stars that are alike
 _BETWEEN, _DOMAIN = 2000, 6000  # sets of labels drawn
 _OUTSIDE = 0.03  # how much a value outside counts against one inside
+_DEPENDENT = 1e-3  # of the length of a function: if less of it is new, it is left out
 _SMALL = 1e-5  # of the mean square of the activations: keeps the coefficients small
 
 
@@ -65,6 +66,26 @@ class Coordinates:
         matrix += _SMALL * np.diag(np.diag(matrix) + np.mean(np.diag(matrix)))
         found = np.linalg.solve(matrix, near.T @ target / len(near))
         return cls(emulator, found[0], found[1:])
+
+    @classmethod
+    def polynomials(cls, emulator: Emulator, stars: np.ndarray) -> Coordinates:
+        """Functions orthonormal over `stars` (n, n_labels): a constant, the labels, their squares, and products.
+
+        Those that hardly differ from sums of earlier ones, as labels that go together make them, are left out. The
+        emulator's last hidden layer has pairs silu(x), silu(-x), x a direction in the space of labels, the axes first:
+        their difference is x, and their sum, x tanh(x / 2), is what stands for squares.
+        """
+        labels, pairs = len(emulator.labels), emulator.decoder.layers[0].weights.shape[1] // 2
+        combined = np.zeros((1 + 2 * pairs, 1 + labels + pairs))
+        combined[0, 0] = 1.0
+        for i in range(pairs):
+            combined[[1 + 2 * i, 2 + 2 * i], 1 + labels + i] = 1.0
+        for i in range(labels):
+            combined[[1 + 2 * i, 2 + 2 * i], 1 + i] = 1.0, -1.0
+        values = cls(emulator, combined[0], combined[1:])(stars) / np.sqrt(len(stars))
+        new = np.abs(np.diag(np.linalg.qr(values)[1])) > _DEPENDENT * np.linalg.norm(values, axis=0)
+        combined = combined[:, new] @ np.linalg.inv(np.linalg.qr(values[:, new])[1])
+        return cls(emulator, combined[0], combined[1:])
 
     def take(self, count: int) -> Coordinates:
         """The first `count` of them."""

@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter1d
 __all__ = ["Linear", "Prior", "solve"]
 
 _TOLERANCE, _STEPS = 1e-3, 400
+_LEAST_SPREAD = 1e-3  # of the continuum
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Linear:
 
     def __len__(self) -> int:
         return len(self.residual)
+
+    @property
+    def spread(self) -> np.ndarray:
+        """Standard deviation (m,) of the residuals beyond the noise, not below 0.001."""
+        known = self.weight > 0
+        noise = np.where(known, 1.0 / np.where(known, self.weight, 1.0), 0.0)
+        excess = np.where(known, self.residual, 0.0) ** 2 - noise**2
+        return np.sqrt(np.maximum(excess.sum(axis=0) / np.maximum(known.sum(axis=0), 1), _LEAST_SPREAD**2))
 
     @classmethod
     def joined(cls, each: Sequence[Linear]) -> Linear:

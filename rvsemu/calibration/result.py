@@ -10,6 +10,8 @@ from ..emulator import Emulator
 
 __all__ = ["Calibration"]
 
+_OF_A_CORRECTION = "an offset", "usual model error"
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -20,7 +22,7 @@ class Calibration:
     emulator : Emulator
         The corrected one; the one that was given, as it was, if no correction makes it surely better.
     improved : bool
-        Whether it is corrected.
+        Whether it is corrected, or was learned from scratch.
     report : mapping
         What the file says in ``info["calibration"]`` if it is: see `rvsemu.calibration`.
     rejects : sequence of (str, str)
@@ -48,22 +50,30 @@ class Calibration:
         for name, (low, high) in self.report["ranges"].items():
             lines.append(f"  {name:<10} {low:.5g} to {high:.5g} {units[name]}".rstrip())
         lines += [
-            "left of stars that the correction was not made from, in units of the continuum:",
+            f"left of stars that the {self._made} was not made from, in units of the continuum:",
             f"  RMS of the residuals        {before['rms']:.4f} -> {after['rms']:.4f}",
             f"  the same less the noise     {before['rms_less_noise']:.4f} -> {after['rms_less_noise']:.4f}",
             f"  misfit of a star (median)   {self.report['held_out']['median_gain']:.1f} lower",
         ]
-        if self.improved:
-            count, error = self.report["coordinates"], self.report["model_error"]
-            more = f" and {count - 1} change{'s' if count > 2 else ''} of it with the labels" if count > 1 else ""
-            lines += [
-                f"the correction is an offset{more}",
-                f"its prior has {self.report['strength']:g} times the usual model error",
-                f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
-            ]
-        else:
-            lines += [
-                "no correction lowers the misfit of stars that it was not made from by more than chance:",
-                "the emulator is left as it is. More stars, brighter ones, or better labels may help.",
-            ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(self._good() if self.improved else self._poor())])
+
+    @property
+    def _made(self) -> str:
+        return "emulator" if self.report["from_scratch"] else "correction"
+
+    def _good(self) -> list[str]:
+        count, error = self.report["coordinates"], self.report["model_error"]
+        more = f" and {count - 1} change{'s' if count > 2 else ''} of it with the labels" if count > 1 else ""
+        mean, size = ("the mean spectrum", "scatter of the stars") if self.report["from_scratch"] else _OF_A_CORRECTION
+        return [
+            f"the {self._made} is {mean}{more}",
+            f"its prior has {self.report['strength']:g} times the {size}",
+            f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
+        ]
+
+    def _poor(self) -> list[str]:
+        left = "there is no emulator" if self.report["from_scratch"] else "the emulator is left as it is"
+        return [
+            f"no {self._made} lowers the misfit of stars that it was not made from by more than chance:",
+            f"{left}. More stars, brighter ones, or better labels may help.",
+        ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..emulator import Emulator
 from ..errors import RvsemuError
-from ..observing.noise import MODEL_ERRORS, ModelError, model_error_for
+from ..observing.noise import MODEL_ERRORS, ModelError, line_width, model_error_for
 from .accuracy import error_model
 from .coordinates import Coordinates
 from .correction import Linear, Prior, solve
@@ -63,12 +63,15 @@ class Work:
         Of `rvsemu.fitting.Settings`.
     seed : int
     progress : bool
+    from_scratch : bool
+        Whether the emulator knows no more than the mean spectrum of the stars (`rvsemu.calibration.scratch`).
     """
 
     emulator: Emulator
     settings: Mapping[str, Any]
     seed: int
     progress: bool
+    from_scratch: bool = False
 
     @property
     def model_error(self) -> ModelError:
@@ -78,6 +81,24 @@ class Work:
     def labels(self, theta: np.ndarray) -> np.ndarray:
         """Labels (n, n_labels) without the radial velocity."""
         return theta[:, : len(self.emulator.labels)]
+
+    def coordinates(self, labels: np.ndarray) -> Coordinates:
+        """What the flux may change with, for stars of these labels (n, n_labels)."""
+        if self.from_scratch:
+            return Coordinates.polynomials(self.emulator, labels)
+        return Coordinates.of(self.emulator, labels, COUNTS[-1], self.seed)
+
+    def counts(self, coordinates: Coordinates) -> tuple[int, ...]:
+        """Numbers of them that are tried."""
+        most = len(coordinates.constant)
+        labels = len(self.emulator.labels)
+        return (1 + labels, min(1 + 2 * labels, most), most) if self.from_scratch else COUNTS
+
+    def prior(self, stars: Linear, flux: np.ndarray) -> Prior:
+        """Prior of the rows of a correction of strength 1; `flux` (n, m) is that of the emulator."""
+        step = self.emulator.wavelength[1] - self.emulator.wavelength[0]
+        sigma = stars.spread if self.from_scratch else self.model_error.sigma(flux.mean(axis=0))
+        return Prior(sigma.astype("f4"), _WIDTH * line_width(self.emulator) / step)
 
     def each(self, stars: Sequence[Any], text: str) -> Iterable[Any]:
         """The stars, with a progress bar."""
@@ -155,10 +176,7 @@ class _Fit:
 def _fitted(work: Work, found: Round, folds: np.ndarray, before: tuple[_Fit, np.ndarray] | None = None) -> _Fit:
     """The best correction of the stars of a round, which were located with the correction `before`."""
     labels = work.labels(found.theta)
-    if before is None:
-        coordinates = Coordinates.of(work.emulator, labels, COUNTS[-1], work.seed)
-    else:
-        coordinates = before[0].coordinates
+    coordinates = work.coordinates(labels) if before is None else before[0].coordinates
     values = coordinates(labels).astype("f4")
     known = np.flatnonzero(np.any(found.linear.weight > 0, axis=0))
     some = slice(max(known[0] - _MARGIN, 0), known[-1] + 1 + _MARGIN)
@@ -166,10 +184,9 @@ def _fitted(work: Work, found: Round, folds: np.ndarray, before: tuple[_Fit, np.
     if before is not None:
         made = before[1][:, some]
         stars = replace(stars, residual=stars.residual + (values[:, : len(made)] @ made).astype("f4"))
-    mean = work.emulator.flux(labels)[:, some].mean(axis=0)
-    step = work.emulator.wavelength[1] - work.emulator.wavelength[0]
-    prior = Prior(work.model_error.sigma(mean).astype("f4"), _WIDTH / step)
-    return _Fit(coordinates, values, stars, some, prior, choose(stars, values, prior, folds))
+    prior = work.prior(stars, work.emulator.flux(labels)[:, some])
+    choice = choose(stars, values, prior, folds, work.counts(coordinates))
+    return _Fit(coordinates, values, stars, some, prior, choice)
 
 
 def calibrated(work: Work, first: Round) -> tuple[Emulator | None, dict[str, Any]]:
@@ -230,6 +247,7 @@ def _report(work: Work, found: Round, before: Left, after: Left) -> dict[str, An
         "spectra": len(found.stars),
         "ranges": {n: [float(x.min()), float(x.max())] for n, x in zip(names, labels.T, strict=True)},
         "held_out": {**rms, "median_gain": float(np.median(gain)), "improved_stars": int(np.sum(gain > 0))},
+        "from_scratch": work.from_scratch,
         "of": {name: work.emulator.info.get(name) for name in ("recipe", "version")},
     }
 

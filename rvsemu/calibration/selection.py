@@ -47,7 +47,9 @@ def folds_of(names: Sequence[str], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(number)[which]
 
 
-def choose(stars: Linear, coordinates: np.ndarray, prior: Prior, folds: np.ndarray) -> Choice:
+def choose(
+    stars: Linear, coordinates: np.ndarray, prior: Prior, folds: np.ndarray, counts: Sequence[int] = COUNTS
+) -> Choice:
     """The choice with the lowest misfit of held-out stars, or the one with fewest coordinates that is as good.
 
     Parameters
@@ -58,6 +60,8 @@ def choose(stars: Linear, coordinates: np.ndarray, prior: Prior, folds: np.ndarr
     prior : Prior
         Of strength 1.
     folds : ndarray of int, shape (n,)
+    counts : sequence of int
+        Numbers of coordinates that are tried.
     """
 
     def tried(count: int, strength: float) -> Choice:
@@ -70,9 +74,9 @@ def choose(stars: Linear, coordinates: np.ndarray, prior: Prior, folds: np.ndarr
             left[~inside] = stars.residual[~inside] - some[~inside] @ one.functions(white).astype(left.dtype)
         return Choice(count, strength, stars.misfit(left))
 
-    strength = min((tried(1, strength) for strength in _STRENGTHS), key=_score).strength
+    strength = min((tried(counts[0], strength) for strength in _STRENGTHS), key=_score).strength
     most = min(max(1, len(stars) // _EACH), coordinates.shape[1])
-    ladder = [tried(count, strength) for count in COUNTS if count <= most]
+    ladder = [tried(count, strength) for count in counts if count <= most]
     best = min(ladder, key=_score)
     again = [tried(best.count, best.strength * factor) for factor in (0.3, 3.0)]
     stronger = min([best, *again], key=_score)

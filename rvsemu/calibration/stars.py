@@ -13,11 +13,11 @@ from scipy.interpolate import make_interp_spline
 from .._compat import Spectrum
 from ..emulator import Emulator
 from ..fitting.levenberg_marquardt import minimise
-from ..fitting.parameters import DEFAULT_PRIORS
+from ..fitting.parameters import default_priors
 from ..fitting.priors import Normal, Uniform
 from ..fitting.problem import Problem
 from ..fitting.settings import Settings
-from ..observing.noise import EMULATOR_ERROR, ModelError
+from ..observing.noise import ModelError, emulator_error
 from ..observing.stack import Weighted
 from ..physics.continuum import chebyshev_basis
 from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
@@ -94,11 +94,8 @@ def locate(star: Star, emulator: Emulator, settings: Mapping[str, Any], near: np
     RvsemuError
         The spectrum cannot be used, or a label is outside of the emulator's domain.
     """
-    priors = {name: prior for name, prior in DEFAULT_PRIORS.items() if name in emulator.labels.names}
-    if not {"teff", "logg"} <= set(emulator.labels.names) and "vmic" in priors:
-        priors["vmic"] = "wide"
     known = {name: Normal(*pair) for name, pair in star.labels.items()}
-    made = Settings(emulator=emulator, priors={**priors, **known}, **settings)
+    made = Settings(emulator=emulator, priors={**default_priors(emulator.labels), **known}, **settings)
     problem = Problem([Problem.observe(star.spectrum, made)], made)
     if near is None and not set(_BASIC) & set(emulator.labels.names) <= set(star.labels):
         minima = problem.minima()
@@ -175,7 +172,7 @@ def _of_models(model_error: ModelError | None, emulator: Emulator, theta: np.nda
         distance = step * np.arange(1, int(correlation.reach / step) + 2)
         return 1.0 + 2.0 * float(np.sum(correlation(distance)))
 
-    out = together(EMULATOR_ERROR) * emulator.sigma(theta[None, : len(emulator.labels)])[0] ** 2
+    out = together(emulator_error(emulator)) * emulator.sigma(theta[None, : len(emulator.labels)])[0] ** 2
     if model_error is not None:
         out = out + together(model_error.correlation) * model_error.sigma(flux) ** 2
     return out

@@ -17,6 +17,7 @@ from ..spectra import read_rvs
 from .labels import LabelTable, Wanted, matched
 from .result import Calibration
 from .rounds import Work, calibrated, with_info
+from .scratch import from_nothing
 
 __all__ = ["LEAST_STARS", "calibrate"]
 
@@ -31,6 +32,7 @@ def calibrate(
     *,
     columns: Mapping[str, str] | None = None,
     label_errors: Mapping[str, float] | None = None,
+    from_scratch: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> Calibration:
@@ -49,6 +51,9 @@ def calibrate(
         ``file``, any label and its error.
     label_errors : mapping of str to float, optional
         Errors of labels, in their units, where the table has none.
+    from_scratch : bool
+        Learn an emulator from the observed spectra alone: of the one that is given, only labels and wavelengths are
+        taken. At least 60 stars in their rest frames are needed; see Notes.
     progress : bool
         Show a progress bar.
     **settings
@@ -60,8 +65,8 @@ def calibrate(
     Raises
     ------
     CalibrationError
-        No spectrum has labels, there are fewer than four stars, the emulator has no linear last layer, or it was
-        calibrated before.
+        No spectrum has labels, there are fewer than four stars (60 from scratch), the emulator has no linear last
+        layer, or it was calibrated before.
     ComparisonError
         The table cannot be read, or a column is missing or of the wrong kind.
     SettingsError
@@ -69,7 +74,13 @@ def calibrate(
 
     Notes
     -----
-    See `rvsemu.calibration`. With ``mask="edges"`` the calcium cores, which fits leave out, are corrected too.
+    See `rvsemu.calibration`. With ``mask="edges"``, the default from scratch, the calcium cores, which fits leave out,
+    are corrected too.
+
+    From scratch, the flux is the mean spectrum of the stars, and to that are added functions of the labels that all
+    stars of the table have: linear ones, or squares and products too, as cross-validation over stars decides. Limits
+    of the labels are those of the stars. There are no labels of rotation and instrument unless the table has them: the
+    emulator is for stars and a spectrograph like those that it was learned from.
 
     Examples
     --------
@@ -93,7 +104,10 @@ def calibrate(
         raise CalibrationError("this emulator was calibrated before: give the synthetic one that it was made from.")
     table = LabelTable.read(labels, Wanted(emulator.labels, dict(columns or {}), dict(label_errors or {})))
     stars, unknown = matched(table, _read(spectra))
-    work = Work(emulator, settings, seed, progress)
+    work = Work(emulator, {"mask": "edges", **settings} if from_scratch else settings, seed, progress)
+    if from_scratch:
+        work, unusable = from_nothing(work, stars)
+        stars, unknown = [star for star in stars if star.name not in dict(unusable)], [*unknown, *unusable]
     first, unusable = work.begin(stars)
     rejects = (*unknown, *unusable)
     found = 0 if first is None else len(set(first.names))

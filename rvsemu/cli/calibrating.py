@@ -32,6 +32,8 @@ def add_calibrate(commands: Any) -> None:
     add("--label-error", action="append", type=label_is(real(0, 1e6)), default=[], metavar="LABEL=X", help=text)
     text = "a shipped one, or an emulator file, to begin with: one of synthetic spectra (default: default)"
     add("--emulator", metavar="NAME|FILE", help=text)
+    text = "learn from these spectra alone, of 60 stars or more; of the emulator only labels and wavelengths are taken"
+    add("--from-scratch", action="store_true", help=text)
     add("--overwrite", action="store_true", help="replace a FILE that is there")
     add("--quiet", action="store_true", help="no progress bars")
     add_settings(parser, only=_SETTINGS)
@@ -48,6 +50,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         options.labels,
         columns=dict(options.column),
         label_errors=dict(options.label_error),
+        from_scratch=options.from_scratch,
         progress=not options.quiet,
         **settings_of(options),
     )

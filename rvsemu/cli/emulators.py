@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from .common import command
-from .options import interrupted, seed, whole
+from .options import interrupted, limits, seed, whole
 
 _RECIPES = (
     "for an emulator default or gebran2024, for an inversion inversion or gebran2024-inversion (default: default)"
@@ -38,7 +38,8 @@ def _info(options):
 
 def _print_calibration(report):
     """What a calibrated emulator was calibrated on, and what it was worth."""
-    print(f"  calibrated on {report['stars']} stars of {report['table']} by their {', '.join(report['labels'])}:")
+    how = "made from scratch of" if report.get("from_scratch") else "calibrated on"
+    print(f"  {how} {report['stars']} stars of {report['table']} by their {', '.join(report['labels'])}:")
     for name in report["labels"]:
         print("    {:<11}{:.5g} to {:.5g}".format(name, *report["ranges"][name]))
     before, after = (report["held_out"][when]["rms_less_noise"] for when in ("before", "after"))
@@ -65,6 +66,10 @@ def add_train(commands):
     parser.add_argument(
         "--epochs", type=whole(1), metavar="N", help="largest number in each stage (default: the recipe's)"
     )
+    text = "lowest and highest v sin i, km/s (default: 0,300)"
+    parser.add_argument("--vsini", type=limits, metavar="LOW,HIGH", help=text)
+    text = "lowest and highest resolving power (default: 5000,14500)"
+    parser.add_argument("--resolution", type=limits, metavar="LOW,HIGH", help=text)
     parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of everything random (default: 1)")
     parser.add_argument(
         "--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)"
@@ -89,6 +94,8 @@ def _train(options):
             folder=folder,
             draws=options.draws,
             epochs=options.epochs,
+            vsini=options.vsini,
+            resolution=options.resolution,
             seed=options.seed,
             least_r2=None if options.accept_poor else LEAST_R2,
             overwrite=options.overwrite,

@@ -45,6 +45,9 @@ def _add_run(actions):
         found = getattr(boxes["paper"], name)
         default = f"{found[0]:g},{found[1]:g}" if found else "no such label"
         parser.add_argument(f"--{name}", type=limits, metavar="LOW,HIGH", help=f"the box ({unit}; default: {default})")
+    default = "default: 8380,8818, for spectra from 8400 to 8800"
+    parser.add_argument("--range", type=limits, metavar="LOW,HIGH", help=f"wavelengths, Angstrom in air ({default})")
+    parser.add_argument("--bin", type=real(1e-4, 0.5), metavar="W", help="of which fluxes are means, A (default: 0.04)")
     parser.add_argument(
         "--cool-fraction", type=real(0, 1), metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
     )
@@ -131,6 +134,8 @@ def _settings(options):
     from ..library.synthesis.journal import Journal
 
     asked = {n: getattr(options, n) for n in (*_BOX, "seed", "cool_fraction") if getattr(options, n) is not None}
+    asked |= {} if options.range is None else dict(zip(("low", "high"), options.range, strict=True))
+    asked |= {} if options.bin is None else {"bin_width": options.bin}
     if not (asked or options.box):
         return None
     found = None if options.box else Journal(options.out).settings

@@ -17,7 +17,8 @@ from ..physics.wavelengths import SPEED_OF_LIGHT
 __all__ = ["WIDTH", "Binned", "Bins", "shares_of"]
 
 WIDTH = 10.0
-"""Width of a bin, km/s: a third of a line at the resolution of the RVS."""
+"""Width of a bin, km/s: a third of a line at the resolution of the RVS. For emulators of higher resolution bins are
+half a line at their highest one."""
 _MARGIN = 2.0  # bins at either end of the emulator's grid that are left free for averages and derivatives
 _NODES = np.arange(-0.8, 0.9, 0.2)  # of the average over the triangle, in bins
 _OFFSET = 0.3  # bins, for derivatives
@@ -43,9 +44,16 @@ class Bins:
     def __init__(self, emulator):
         grid = emulator.wavelength
         self._grid: tuple[float, float, int] = grid[0], grid[1] - grid[0], len(grid)
-        self.width = WIDTH / SPEED_OF_LIGHT
+        names, upper = emulator.labels.names, emulator.labels.upper
+        highest = upper[names.index("resolution")] if "resolution" in names else 0.0
+        self.width = min(WIDTH / SPEED_OF_LIGHT, 0.5 / max(highest, 1.0))
         self._start = np.log(grid[0]) + _MARGIN * self.width
         self.count = int((np.log(grid[-1]) - self._start) / self.width - _MARGIN) + 1
+
+    @property
+    def width_in_km_s(self) -> float:
+        """Width of a bin, km/s."""
+        return self.width * SPEED_OF_LIGHT
 
     def position(self, wavelength) -> np.ndarray:
         """Numbers of bins, with fractions, at which wavelengths in Angstrom are."""

@@ -9,7 +9,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 
 from ..observing.memory import remembered
 from ..physics.continuum import chebyshev_basis
-from .bins import WIDTH, shares_of
+from .bins import shares_of
 from .coarse import CoarseModel
 
 __all__ = ["SecondLines", "double_lined"]
@@ -23,10 +23,10 @@ _TEMPLATES = {  # of the lines looked for
     "resolution": (11900.0,),
     "alpha": (0.0,),
 }
-_BESIDE = np.arange(4, 51)  # bins from the velocity of the fit, where it is that of one of the stars
-_AROUND = np.arange(2, 11)  # where it is between those of both
+_BESIDE = 40.0, 500.0  # km/s from the velocity of the fit, where it is that of one of the stars
+_AROUND = 20.0, 100.0  # where it is between those of both
 _BEST = 4  # of the shifts beside it, for each template
-_BEYOND = 400  # bins around those of the emulator, without lines: more than any shift
+_BEYOND = 4000.0  # km/s around the emulator's range, without lines: more than any shift
 _TOGETHER = 2.0  # errors of models are alike in neighbouring bins: factor of their variance
 _TINY = 1e-12
 _LEAST = 1e-3  # part of the lines that must be left when what else may change is taken out
@@ -48,7 +48,8 @@ class SecondLines:
         columns = [np.clip(_TEMPLATES.get(x.name, [x.lower]), x.lower, x.upper) for x in labels]
         lines = 1.0 - model.flux(np.stack(np.broadcast_arrays(*columns), axis=1)).astype("f4")
         self.model = model
-        self._lines = np.pad(lines, ((0, 0), (_BEYOND, _BEYOND)))
+        self._beyond = int(_BEYOND / model.bins.width_in_km_s)
+        self._lines = np.pad(lines, ((0, 0), (self._beyond, self._beyond)))
         self._size = next_fast_len(self._lines.shape[1], real=True)
         self._transformed = [rfft(part, self._size).conj() for part in (lines, lines**2)]
 
@@ -59,7 +60,7 @@ class SecondLines:
 
     def likely(self, residual) -> np.ndarray:
         """Shifts (k, 4) beside that of the fit at which a `Residual` looks most like the lines of each template."""
-        shifts = residual.shift + np.concatenate([-_BESIDE[::-1], _BESIDE])
+        shifts = residual.shift + _on_both_sides(_BESIDE, self.model.bins)
         vectors = rfft(np.array([residual.weight * residual.missing, residual.weight], dtype="f4"), self._size)
         products = zip(vectors, self._transformed, strict=True)
         strength, power = (irfft(v * t, self._size)[:, shifts - residual.first] for v, t in products)
@@ -69,7 +70,7 @@ class SecondLines:
     def rows(self, shifts, first, count) -> np.ndarray:
         """Lines (k, v, count) of each template at its shifts (k, v), from the observed bin `first` on."""
         windows = np.lib.stride_tricks.sliding_window_view(self._lines, count, axis=1)
-        return windows[np.arange(len(shifts))[:, None], _BEYOND + first - shifts]
+        return windows[np.arange(len(shifts))[:, None], self._beyond + first - shifts]
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Residual:
             nuisance=np.vstack([slopes, 1.0 - coarse, basis * coarse]),
             first=first,
             shift=round(float(model.bins.shift(theta[parameters.velocity]))),
-            reach=_reach(parameters.space.names, theta),
+            reach=_reach(parameters.space.names, theta) / model.bins.width_in_km_s,
         )
 
 
@@ -147,23 +148,31 @@ def double_lined(problem, minima, row, continuum) -> bool:
     """
     residual = Residual.of(problem, minima, row, continuum)
     lines = SecondLines.of(problem.stack.emulator)
-    around = residual.shift + np.concatenate([-_AROUND[::-1], _AROUND])
+    around = residual.shift + _on_both_sides(_AROUND, lines.model.bins)
+    half = len(around) // 2
     likely = lines.likely(residual)
     shifts = np.concatenate([np.broadcast_to(around, (len(likely), len(around))), likely], axis=1)
     strength, gram = _projected(residual, lines.rows(shifts, residual.first, len(residual.weight)))
     beside = slice(len(around), None)
     score, share = _alone(strength[:, beside], np.einsum("kii->ki", gram)[:, beside])
     alone = (score > _SCORE) & (share > _SHARE)
-    score, share = _in_pairs(strength, gram, len(_AROUND))
-    apart = around[len(_AROUND) :] - around[: len(_AROUND), None]
+    score, share = _in_pairs(strength, gram, half)
+    apart = around[half:] - around[:half, None]
     pairs = (score > _PAIR_SCORE) & (share > _PAIR_SHARE) & (apart < residual.reach)
     return bool(np.any(alone) or np.any(pairs))
 
 
 def _reach(names, theta) -> float:
-    """See `Residual`; where v sin i is not known, no limit."""
+    """The same as in `Residual`, in km/s; where v sin i is not known, no limit."""
     factor, more = _PAIR_REACH
-    return (factor * theta[names.index("vsini")] + more) / WIDTH if "vsini" in names else np.inf
+    return factor * theta[names.index("vsini")] + more if "vsini" in names else np.inf
+
+
+def _on_both_sides(velocities, bins) -> np.ndarray:
+    """Whole bins to either side, between two velocities in km/s."""
+    first, last = (round(velocity / bins.width_in_km_s) for velocity in velocities)
+    side = np.arange(first, last + 1)
+    return np.concatenate([-side[::-1], side])
 
 
 def _projected(residual, rows) -> tuple[np.ndarray, np.ndarray]:

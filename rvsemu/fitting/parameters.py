@@ -18,13 +18,14 @@ from .levenberg_marquardt import Box
 from .priors import Normal, Prior, Uniform
 from .vmic_prior import Microturbulence
 
-__all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters"]
+__all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters", "default_priors"]
 
 RADIAL_VELOCITY = "radial_velocity"
 LOG_JITTER = "log_jitter"
 
 DEFAULT_PRIORS: dict[str, Any] = {"resolution": (11900.0, 450.0), "vmic": Microturbulence()}
-"""Priors used unless told otherwise, for Gaia RVS spectra.
+"""Priors used unless told otherwise, for Gaia RVS spectra. That of the resolution is left out for an emulator whose
+resolutions are others.
 
 Resolution and microturbulence are nearly degenerate with each other and with the strength of all lines. The resolution
 of the RVS was measured to be 10,983-12,587 over the field of view, mean 11,891 (on the instrument see Cropper et al.
@@ -330,13 +331,21 @@ def _present(prior: Prior, space: LabelSpace) -> list[int]:
 
 def _chosen(space: LabelSpace, fixed: np.ndarray, given: Mapping[str, Any] | None) -> dict[str, Any]:
     """What was asked for by label; of the default ones those that make sense."""
-    chosen = dict(DEFAULT_PRIORS if given is None else given)
+    chosen = default_priors(space) if given is None else dict(given)
     for name in list(chosen):
-        if given is None and (name not in space.names or not np.isnan(fixed[space.names.index(name)])):
+        if given is None and not np.isnan(fixed[space.names.index(name)]):
             del chosen[name]
         elif not np.isnan(fixed[space.names.index(space[name].name)]):
             raise LabelError(f"{name} is fixed and has a prior: choose one.")
-    if given is None and "vmic" in chosen and not {"teff", "logg"} <= set(space.names):
+    return chosen
+
+
+def default_priors(space: LabelSpace) -> dict[str, Any]:
+    """Those of `DEFAULT_PRIORS` that make sense for the labels of an emulator."""
+    chosen = {name: prior for name, prior in DEFAULT_PRIORS.items() if name in space.names}
+    if "resolution" in chosen and not space["resolution"].lower <= chosen["resolution"][0] <= space["resolution"].upper:
+        del chosen["resolution"]
+    if "vmic" in chosen and not {"teff", "logg"} <= set(space.names):
         chosen["vmic"] = "wide"
     return chosen
 

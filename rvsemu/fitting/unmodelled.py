@@ -80,8 +80,8 @@ def _band(wavelength, weighted, residual, centre) -> float:
     """Depth of the band over its standard deviation, at the place where that is largest; 0 without pixels."""
     used = weighted.used[0] & np.isfinite(residual)
     shapes = np.exp(-0.5 * ((wavelength - centre - _MOVES[:, None]) / _SIGMA) ** 2)
-    seen = (shapes * used).sum(axis=1) > _SEEN * shapes.sum(axis=1)
-    if not np.any(shapes[seen]):
+    seen = (shapes.max(axis=1) > 0.5) & ((shapes * used).sum(axis=1) > _SEEN * shapes.sum(axis=1))
+    if not seen.any():
         return 0.0
     shapes = -shapes[seen]
     level = np.where(used, weighted.level[0], 0.0)

@@ -15,6 +15,8 @@ from .correlation import WHITE, Correlation, LagCorrelation, SmoothCorrelation, 
 from .covariance import add_bands, banded
 
 if TYPE_CHECKING:
+    from ..emulator import Emulator
+    from ..inversion import Inversion
     from .forward import ForwardModel
 
 __all__ = [
@@ -25,6 +27,8 @@ __all__ = [
     "ModelError",
     "NoiseModel",
     "PixelNoise",
+    "emulator_error",
+    "line_width",
     "model_error_for",
     "noise_for",
 ]
@@ -150,6 +154,18 @@ def _on_grid(wavelength, step, least) -> bool:
 EMULATOR_ERROR = SmoothCorrelation(1.6)
 """What the components of an emulator's `ErrorModel` leave is as smooth as the spectra: the instrument
 (sigma 0.3 A) has the autocorrelation of a Gaussian of 0.43 A, this that of one of 0.37 A."""
+_RVS_LINE = 8599.95 / 14500.0  # Angstrom, of the emulators for which this was measured
+
+
+def line_width(emulator: Emulator | Inversion) -> float:
+    """Width of a line at the highest resolution of an emulator, in units of that of the emulators of the RVS."""
+    highest = emulator.labels["resolution"].upper if "resolution" in emulator.labels.names else 14500.0
+    return float(np.mean(emulator.wavelength[[0, -1]]) / highest / _RVS_LINE)
+
+
+def emulator_error(emulator: Emulator | Inversion) -> SmoothCorrelation:
+    """`EMULATOR_ERROR` as narrow or wide as the lines of an emulator."""
+    return SmoothCorrelation(EMULATOR_ERROR.reach * line_width(emulator))
 
 
 @dataclass(frozen=True)
@@ -243,9 +259,9 @@ class NoiseModel:
     model_error: ModelError | None = None
     jitter: float = 0.0
 
-    def bands(self, wavelength: np.ndarray) -> tuple[np.ndarray, ...]:
+    def bands(self, wavelength: np.ndarray, emulator: Correlation = EMULATOR_ERROR) -> tuple[np.ndarray, ...]:
         """`correlation_band` of the noise, the emulator's error and the model error, in pixels at `wavelength` (n,)."""
-        parts = [self.correlation, EMULATOR_ERROR]
+        parts = [self.correlation, emulator]
         parts += [] if self.model_error is None else [self.model_error.correlation]
         return tuple(correlation_band(part, wavelength) for part in parts)
 

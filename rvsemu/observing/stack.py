@@ -14,7 +14,7 @@ from .continuum import Projection, White
 from .covariance import Covariance
 from .forward import ForwardModel
 from .memory import remembered
-from .noise import NoiseModel
+from .noise import NoiseModel, emulator_error
 from .observation import Observation
 from .outliers import SHARE, doubtful
 
@@ -70,7 +70,7 @@ class Stack:
     def bands(self, noise: NoiseModel) -> tuple[np.ndarray, ...]:
         """`NoiseModel.bands` of the pixels; kept with the emulator."""
         key = ("bands", noise.correlation, noise.model_error, self.wavelength.tobytes())
-        return remembered(self.emulator, key, lambda: noise.bands(self.wavelength))
+        return remembered(self.emulator, key, lambda: noise.bands(self.wavelength, emulator_error(self.emulator)))
 
     def weighted(
         self,

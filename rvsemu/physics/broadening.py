@@ -16,7 +16,7 @@ from scipy.special import j1
 from .resampling import interpolation_matrix
 from .wavelengths import SPEED_OF_LIGHT
 
-__all__ = ["Broadener", "broaden", "lsf_sigma", "rotation_transfer"]
+__all__ = ["Broadener", "broaden", "kernel_reach", "lsf_sigma", "rotation_transfer"]
 
 _REACH = 5.0  # sigma, beyond which a Gaussian does not count
 
@@ -31,6 +31,18 @@ def lsf_sigma(resolution: float) -> float:
     11.07
     """
     return SPEED_OF_LIGHT / resolution / float(np.sqrt(8.0 * np.log(2.0)))
+
+
+def kernel_reach(vsini: float, resolution: float) -> float:
+    """Km/s that the kernels of rotation and instrument reach to either side: vsini + 5 sigma of the LSF.
+
+    Examples
+    --------
+    >>> from rvsemu.physics.broadening import kernel_reach
+    >>> round(kernel_reach(50, 11500), 1)
+    105.4
+    """
+    return vsini + _REACH * lsf_sigma(resolution)
 
 
 def rotation_transfer(frequency: ArrayLike, vsini: float, limb_darkening: float = 0.6) -> np.ndarray:
@@ -211,7 +223,7 @@ def broaden(
     """
     wavelength = np.asarray(wavelength, dtype=float)
     if out is None:
-        reach = (vsini + _REACH * lsf_sigma(resolution)) / SPEED_OF_LIGHT
+        reach = kernel_reach(vsini, resolution) / SPEED_OF_LIGHT
         inside = (wavelength > wavelength[0] * np.exp(reach)) & (wavelength < wavelength[-1] * np.exp(-reach))
         if not inside.any():
             raise ValueError(f"the grid is narrower than the kernels, {reach * SPEED_OF_LIGHT:.0f} km/s on each side")

@@ -15,7 +15,8 @@ from ..emulator.labels import ALPHA, LabelSpace
 from ..emulator.regions import Region, to_json
 from ..errors import TrainingError
 from ..library import Library
-from ..physics.broadening import Broadener
+from ..physics.broadening import Broadener, kernel_reach
+from ..physics.wavelengths import SPEED_OF_LIGHT
 from .domain import label_space_of, without_constants
 from .interpolation import LibraryInterpolator
 from .recipes import InversionRecipe, Recipe, Work
@@ -28,13 +29,15 @@ __all__ = [
     "make_training_set",
     "random_instrument",
     "split_library",
+    "training_wavelength",
 ]
 
 PAPER_WAVELENGTH = np.round(8400.0 + 0.1 * np.arange(4000), 1)
 """Angstrom in air: Gebran (2024), section 2.1."""
 
+_SAMPLES = 5.0  # points of a line at the highest resolution
 _BATCH = 256
-_FEWEST_STARS, _FEWEST_DRAWS = 50, 100
+_FEWEST_STARS, _FEWEST_DRAWS, _FEWEST_POINTS = 50, 100, 100
 
 
 def split_library(library: Library, share: float, seed: int) -> np.ndarray:
@@ -97,6 +100,49 @@ class TrainingSet:
         return (self.labels[:n], self.flux[:n]) if validation else (self.labels[n:], self.flux[n:])
 
 
+def training_wavelength(library: Library, space: LabelSpace) -> np.ndarray:
+    """Wavelengths (m,) of the spectra to train on, Angstrom in the medium of the library.
+
+    `PAPER_WAVELENGTH` where the library covers it. Else all that the library covers less the margins that rotation and
+    instrument need at the limits of `space`, in steps, rounded down to one digit, of a fifth of a line at the highest
+    resolution.
+
+    Raises
+    ------
+    TrainingError
+        Nothing is left of the library.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dataclasses import replace
+    >>> from rvsemu.emulator.labels import LabelSpace
+    >>> from rvsemu.library import Library
+    >>> from rvsemu.training.draws import training_wavelength
+    >>> from rvsemu.training.recipes import recipe
+    >>> wavelength = np.arange(5140.0, 5210.0, 0.02)
+    >>> library = Library(np.ones((2, 1)), ("teff",), wavelength, np.ones((2, len(wavelength)), "f4"), "air")
+    >>> fine = replace(recipe("default"), vsini=(0, 50), resolution=(20_000, 50_000))
+    >>> training_wavelength(library, fine.label_space()).round(2)[[0, 1, -1]]
+    array([5141.42, 5141.44, 5208.56])
+    """
+    first, last = library.wavelength[[0, -1]]
+    if first <= PAPER_WAVELENGTH[0] and last >= PAPER_WAVELENGTH[-1]:
+        return PAPER_WAVELENGTH
+    fwhm = (first + last) / 2 / space["resolution"].upper
+    digit = 10.0 ** np.floor(np.log10(fwhm / _SAMPLES))
+    step = digit * np.floor(fwhm / _SAMPLES / digit)
+    reach = np.exp(kernel_reach(space["vsini"].upper, space["resolution"].lower) / SPEED_OF_LIGHT)
+    low, high = np.ceil(first * reach / step) * step, last / reach
+    if high - low < _FEWEST_POINTS * step:
+        raise TrainingError(
+            f"the library, {first:g} to {last:g} A, is too narrow: rotation and instrument reach "
+            f"{first * (reach - 1):.3g} A over either end; make it wider, or allow less rotation and only higher "
+            "resolutions (--vsini, --resolution)."
+        )
+    return np.round(low + step * np.arange(int((high - low) / step) + 1), 6)
+
+
 def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: Work) -> TrainingSet:
     """Draw labels and broaden spectra into the folder of the work; what is already there is used again.
 
@@ -119,13 +165,16 @@ def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: 
     check_library(library, recipe)
     key = {"library": library.fingerprint(), "seed": work.seed, "recipe": recipe.name}
     key |= {k: getattr(recipe, k) for k in ("draws", "validation", "interpolate", "slow_share")}
+    key |= recipe.instrument
     space = label_space_of(library, recipe.label_space())
-    draws = _Draws(Path(work.folder), recipe.draws, round(recipe.draws * recipe.validation), key, len(space))
+    wavelength = training_wavelength(library, space)
+    shape = len(space), len(wavelength)
+    draws = _Draws(Path(work.folder), recipe.draws, round(recipe.draws * recipe.validation), key, shape)
     if draws.done < recipe.draws:
         library = without_constants(library, recipe.label_space())
         _fill(draws, _Sources(library, space, recipe, work), work)
     validation = np.arange(recipe.draws) < draws.validation
-    return TrainingSet(np.array(draws.labels), draws.read_flux(), validation, PAPER_WAVELENGTH)
+    return TrainingSet(np.array(draws.labels), draws.read_flux(), validation, wavelength)
 
 
 def _fill(draws: _Draws, sources: _Sources, work: Work) -> None:
@@ -148,11 +197,11 @@ def _fill(draws: _Draws, sources: _Sources, work: Work) -> None:
 class _Draws:
     """Files of a training set in the making, and how far it has come; begun anew where they are of another one."""
 
-    def __init__(self, folder: Path, count: int, validation: int, key: dict[str, Any], n_labels: int) -> None:
+    def __init__(self, folder: Path, count: int, validation: int, key: dict[str, Any], sizes: tuple[int, int]) -> None:
         self.count, self.validation, self.key = count, validation, key
         self.note, self._flux = folder / "draws.json", folder / "flux.npy"
         noted = json.loads(self.note.read_text()) if self.note.exists() else {}
-        shapes = {folder / "labels.npy": ((count, n_labels), "f8"), self._flux: ((count, len(PAPER_WAVELENGTH)), "f4")}
+        shapes = {folder / "labels.npy": ((count, sizes[0]), "f8"), self._flux: ((count, sizes[1]), "f4")}
         known = noted.get("key") == key and all(_is_array(file, *shape) for file, shape in shapes.items())
         if not known:
             self.note.unlink(missing_ok=True)
@@ -200,7 +249,7 @@ class _Sources:
     def of(self, validation: bool, scales: list[float] | None) -> _Source:
         held_out = split_library(self.library, self.recipe.validation, self.work.seed)
         part = self.library.subset(held_out if validation else ~held_out)
-        broadener = self.library.broadener(PAPER_WAVELENGTH)
+        broadener = self.library.broadener(training_wavelength(self.library, self.space))
         if validation:
             return _Source(part, self.space, broadener)
         spectra: Library | LibraryInterpolator = part
@@ -274,10 +323,11 @@ def make_test_set(library: Library, space: LabelSpace, draws: int, seed: int) ->
     -------
     labels : ndarray, shape (draws, n_labels)
     flux : ndarray, shape (draws, n_pixels), float32
-        On `PAPER_WAVELENGTH`.
+        At `training_wavelength`.
     """
-    labels, flux = np.empty((draws, len(space))), np.empty((draws, len(PAPER_WAVELENGTH)), dtype="f4")
-    source, rng = _Source(library, space, library.broadener(PAPER_WAVELENGTH)), np.random.default_rng([seed, draws])
+    wavelength = training_wavelength(library, space)
+    labels, flux = np.empty((draws, len(space))), np.empty((draws, len(wavelength)), dtype="f4")
+    source, rng = _Source(library, space, library.broadener(wavelength)), np.random.default_rng([seed, draws])
     for start in range(0, draws, _BATCH):
         rows = slice(start, min(start + _BATCH, draws))
         labels[rows], flux[rows] = source.draw(rows.stop - rows.start, rng)
@@ -305,8 +355,9 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
     if recipe.draws < _FEWEST_DRAWS:
         raise TrainingError(f"draws={recipe.draws} is too few: at least {_FEWEST_DRAWS} are needed.")
     space = label_space_of(library, recipe.label_space())
+    wavelength = training_wavelength(library, space)
     try:
-        broadener = library.broadener(PAPER_WAVELENGTH)
+        broadener = library.broadener(wavelength)
         broadener.transfer(space["vsini"].upper, space["resolution"].lower)
         broadener.transfer(space["vsini"].lower, space["resolution"].upper)
     except ValueError as e:

@@ -38,6 +38,7 @@ LEAST_R2 = 0.9
 """R2 below which a model has learned too little for any fit to be trusted; the shipped emulator reaches 0.9996."""
 
 _SLOW = 30.0  # km/s
+_POSSIBLE = {"vsini": (0.0, 500.0), "resolution": (1000.0, 1e6)}  # limits, km/s and 1
 _BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, those that train
 
 
@@ -49,6 +50,8 @@ def train(
     folder: str | os.PathLike | None = None,
     draws: int | None = None,
     epochs: int | None = None,
+    vsini: tuple[float, float] | None = None,
+    resolution: tuple[float, float] | None = None,
     seed: int = 1,
     least_r2: float | None = LEAST_R2,
     overwrite: bool = False,
@@ -73,6 +76,8 @@ def train(
         Number of draws, instead of the recipe's.
     epochs : int, optional
         Largest number of epochs in each stage, where the recipe's patience would allow more.
+    vsini, resolution : (float, float), optional
+        Lowest and highest v sin i (km/s) and resolving power, instead of the recipe's.
     seed : int
         Seed of the split, the draws, the first weights and the batches.
     least_r2 : float or None
@@ -104,7 +109,7 @@ def train(
     >>> emulator = train("library.h5", "default", "emulator.h5")  # takes hours  # doctest: +SKIP
     >>> trial = train("library.h5", draws=2000, epochs=2, least_r2=None)         # doctest: +SKIP
     """
-    recipe = limited(recipe, draws, epochs)
+    recipe = observed_by(limited(recipe, draws, epochs), vsini, resolution)
     seed = check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
     library = library if isinstance(library, Library) else open_library(library)
     _need_keras()
@@ -142,6 +147,22 @@ def limited(
     schedules = {k: v for k, v in vars(recipe).items() if isinstance(v, Schedule)}
     shorter: dict[str, Any] = {k: replace(v, epochs=min(v.epochs, epochs)) for k, v in schedules.items()}
     return replace(recipe, **shorter)
+
+
+def observed_by(
+    recipe: Recipe | InversionRecipe,
+    vsini: tuple[float, float] | None = None,
+    resolution: tuple[float, float] | None = None,
+) -> Recipe | InversionRecipe:
+    """The recipe with other limits of v sin i (km/s) and resolving power."""
+    changes: dict[str, Any] = {}
+    for name, given in (("vsini", vsini), ("resolution", resolution)):
+        if given is not None:
+            (low, high), (least, most) = given, _POSSIBLE[name]
+            if not least <= low < high <= most:
+                raise TrainingError(f"{name}={low:g},{high:g}: give two limits in {least:g} to {most:g}, lower first.")
+            changes[name] = (float(low), float(high))
+    return replace(recipe, **changes)
 
 
 def r2_of(info: dict) -> float:

@@ -81,17 +81,27 @@ class _Common:
     alpha = False
     log_labels: tuple[str, ...]
     even_labels: tuple[str, ...] = ()
+    vsini: tuple[float, float] | None
+    resolution: tuple[float, float] | None
+
+    @property
+    def instrument(self) -> dict[str, list[float]]:
+        """Lower and upper limit of v sin i and resolution, where they are not those of Gebran (2024)."""
+        given = {"vsini": self.vsini, "resolution": self.resolution}
+        return {name: list(limits) for name, limits in given.items() if limits is not None}
 
     def label_space(self) -> LabelSpace:
         """The labels of Gebran (2024), Table 1, with this recipe's scaling, and [alpha/M] if it takes that."""
         transforms = dict.fromkeys(self.log_labels, "log") | dict.fromkeys(self.even_labels, "even")
-        labels = (*PAPER_LABELS, *([ALPHA] if self.alpha else []))
-        return LabelSpace(tuple(replace(x, transform=transforms.get(x.name, x.transform)) for x in labels))
+        labels = [replace(x, transform=transforms.get(x.name, x.transform)) for x in PAPER_LABELS]
+        labels += [ALPHA] if self.alpha else []
+        limits = {x.name: [x.lower, x.upper] for x in labels} | self.instrument
+        return LabelSpace(tuple(replace(x, lower=limits[x.name][0], upper=limits[x.name][1]) for x in labels))
 
     def asdict(self) -> dict[str, Any]:
         """Plain dictionary, for the file of what comes of it."""
         assert is_dataclass(self)  # as all recipes are
-        return asdict(self)
+        return {k: v for k, v in asdict(self).items() if k not in ("vsini", "resolution") or v is not None}
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,8 @@ class Recipe(_Common):
         How the emulator file holds them.
     alpha : bool
         Take libraries with the label [alpha/M], as well as such without.
+    vsini, resolution : (float, float), optional
+        Limits of these labels, km/s and 1; default: 0-300 and 5000-14500.
 
     Examples
     --------
@@ -162,6 +174,8 @@ class Recipe(_Common):
     center: bool = False
     weights: str = "float16"
     alpha: bool = False
+    vsini: tuple[float, float] | None = None
+    resolution: tuple[float, float] | None = None
 
     makes: ClassVar[str] = "emulator"
 
@@ -253,6 +267,8 @@ class InversionRecipe(_Common):
     noisy_network, forward_network : NetworkPlan or None
         Observed coefficients and their errors to labels and theirs, and labels to coefficients.
     noisy_schedule, forward_schedule : Schedule or None
+    vsini, resolution : (float, float), optional
+        As in `Recipe`.
 
     Examples
     --------
@@ -282,6 +298,8 @@ class InversionRecipe(_Common):
     noisy_schedule: Schedule | None = None
     forward_network: NetworkPlan | None = None
     forward_schedule: Schedule | None = None
+    vsini: tuple[float, float] | None = None
+    resolution: tuple[float, float] | None = None
 
     makes: ClassVar[str] = "inversion"
 

@@ -111,6 +111,7 @@ def build(
     with journal.lock():
         journal.merge()
         settings = _agreed(journal, settings)
+        workspace = workspace.covering(settings)
         journal.begin(provenance(settings, workspace))
         draws = settings.draws(_checked(n), workspace.structures)
         chosen = _inside(settings.names, draws, within or {}) & ~_had(settings.names, draws, without)

@@ -23,6 +23,8 @@ _POSSIBLE = {
     "alpha": (-1.0, 1.0),
     "vmic": (0.0, 20.0),
 }
+_LINES = (4200.0, 9200.0)  # Angstrom, air: of the Gaia-ESO list
+_WIDEST_BIN = 0.5  # Angstrom
 _COOL = 8500.0  # K: where half of the lines of the sequence's cool part end
 _POOR = -0.5  # [M/H] + [alpha/M] up to which a star counts as poor in the atoms of TiO
 
@@ -47,7 +49,7 @@ class Settings:
         spectra are full of lines and need more of them.
     low, high : float
         Angstrom (air) kept; 1 A more at the low and 3 A more at the high end are computed and cut off, as the last
-        half Angstrom of a SYNSPEC run is wrong.
+        half Angstrom of a SYNSPEC run is wrong. Within 4200 to 9200, where the list of atoms is complete.
     bin_width : float
         Angstrom over which each stored flux is a mean.
     cn_below, tio_below : float
@@ -107,6 +109,13 @@ class Settings:
             raise SynthesisError(
                 f"cool_fraction={self.cool_fraction:g} with no teff below {_COOL:g} K: give --cool-fraction 0."
             )
+        if not _LINES[0] <= self.low < self.high <= _LINES[1]:
+            raise SynthesisError(
+                f"range {self.low:g},{self.high:g}: give the lower and the upper end, Angstrom in air, within "
+                f"{_LINES[0]:g} to {_LINES[1]:g}, which the list of atoms covers."
+            )
+        if not 0 < self.bin_width <= _WIDEST_BIN:
+            raise SynthesisError(f"bin_width={self.bin_width:g}: give Angstrom, above 0 and up to {_WIDEST_BIN:g}.")
         if not 0 <= self.seed < 2**32:
             raise SynthesisError(f"seed={self.seed}: give a whole number from 0 to 4294967295.")
 

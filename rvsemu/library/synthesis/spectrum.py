@@ -62,6 +62,7 @@ def synthesize(
     >>> synthesize([5777, 4.44, 0.0, 1.0], Settings(), workspace).flux.shape  # doctest: +SKIP
     (10950,)
     """
+    workspace = workspace.covering(settings)
     given = dict(zip(settings.names, map(float, labels), strict=True))
     teff, logg, vmic, metals = given["teff"], given["logg"], given["vmic"], (given["mh"], given.get("alpha", 0.0))
     structures = workspace.structures

