@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Slider, Spinner
+from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Slider, Spinner, UIElement
 
 from ...emulator import Label, LabelSpace
 from ..labels import beyond, nice_step, start_of, title_of
 
-__all__ = ["OUTSIDE", "VELOCITY", "LabelControls", "button", "sheet"]
+__all__ = ["OUTSIDE", "VELOCITY", "LabelControls", "button", "naming", "sheet"]
 
 VELOCITY = "radial_velocity"
 _FASTEST, _STEP = 300.0, 0.5  # km/s, of the slider; the field takes more
@@ -64,7 +65,13 @@ class LabelControls:
         title = title_of(name)[0] + (f" ({unit})" if unit else "")
         look = {"stylesheets": [sheet()], "margin": (2, 6, 4, 0)}
         field = Spinner(
-            title=title, value=self.values[name], step=step, format="0.[0000]", width=150, name=f"{name}-field", **look
+            title=title,
+            value=self.values[name],
+            step=step,
+            format=_format(step),
+            width=150,
+            name=f"{name}-field",
+            **look,
         )
         limits = Div(text=_range(low, high), name=f"{name}-range", stylesheets=[sheet()], margin=(2, 0, 0, 0))
         slider = Slider(start=low, end=high, step=step, value=self.values[name], name=f"{name}-slider", **look)
@@ -114,16 +121,26 @@ class LabelControls:
     def _lowest(self, label: Label) -> float:
         return float(self._space.lowest(np.array(self.values["teff"]))) if label.name == "logg" else label.lower
 
-    def named(self) -> CustomJS:
-        """A script that gives the handles of sliders the names that screen readers say."""
-        names = {slider.id: self._fields[name].title for name, slider in self._sliders.items()}
-        code = """
-            for (const [id, name] of Object.entries(names)) {
-                const view = Bokeh.index.find_one_by_id(id);
-                view?.shadow_el.querySelector(".noUi-handle")?.setAttribute("aria-label", name);
-            }"""
-        return CustomJS(args={"names": names}, code=code)
+    def names(self) -> list[tuple[Slider, str, str]]:
+        """What `naming` is given for the handles of the sliders."""
+        return [(slider, ".noUi-handle", self._fields[name].title) for name, slider in self._sliders.items()]
+
+
+def naming(names: Iterable[tuple[UIElement, str, str]]) -> CustomJS:
+    """A script that names elements for screen readers: each is of a model, and is found by a selector within it."""
+    code = """
+        for (const [id, selector, name] of names) {
+            const element = Bokeh.index.find_one_by_id(id)?.shadow_el.querySelector(selector);
+            element?.setAttribute("aria-label", name);
+        }"""
+    return CustomJS(args={"names": [[model.id, selector, name] for model, selector, name in names]}, code=code)
 
 
 def _range(low: float, high: float) -> str:
     return f"{low:.4g} to {high:g}".replace("-", "−")
+
+
+def _format(step: float) -> str:
+    """How a field shows numbers: two digits more than those of its step, where it needs them."""
+    digits = max(0, 1 - math.floor(math.log10(step)))
+    return f"0.[{'0' * digits}]" if digits else "0"

@@ -84,6 +84,7 @@ class SpectrumFigure:
         legend = out.legend[0]
         self._legend = {item.label.value: item for item in legend.items}
         legend.location, legend.orientation, legend.padding = "bottom_right", "horizontal", 4
+        legend.spacing = 14
         legend.background_fill_alpha, legend.border_line_alpha = 0.8, 0
         return out
 
@@ -211,7 +212,7 @@ def _within(data: Mapping, view: tuple[float, float]) -> np.ndarray:
 
 
 def histograms(posterior: Posterior) -> Row:
-    """The marginal distribution of each label, its median and central 68 % drawn in, in rows as wide as the page."""
+    """The marginal distribution of each label, its median and central 68 % marked, in rows as wide as the page."""
     figures = [_histogram(row, posterior[row["name"]].value) for row in posterior.summary()]
     return Row(*figures, styles={"flex-wrap": "wrap"}, sizing_mode="stretch_width")
 
@@ -220,12 +221,12 @@ def _histogram(row: Mapping, values: Sequence[float]):
     counts, edges = np.histogram(values, bins=40, range=tuple(np.quantile(values, (0.001, 0.999))), density=True)
     name, unit = row["name"], row["unit"]
     label = title_of(name)[0] + (f" ({unit})" if unit else "")
-    out = figure(height=150, width=220, tools="", toolbar_location=None, x_axis_label=label, min_border_right=12)
+    out = figure(height=150, width=182, tools="", toolbar_location=None, x_axis_label=label, min_border_right=12)
     out.quad(left=edges[:-1], right=edges[1:], bottom=0, top=counts, fill_color=NOISE, line_color=None)
     for key, dash in (("p16", "dashed"), ("median", "solid"), ("p84", "dashed")):
         out.add_layout(Span(location=float(row[key]), dimension="height", line_color=MODEL, line_dash=dash))
     out.yaxis.visible, out.ygrid.visible, out.xgrid.visible = False, False, False
     out.y_range.start = 0
-    out.xaxis.ticker.desired_num_ticks = 4
+    out.xaxis.ticker.desired_num_ticks = 3
     out.xaxis.formatter = BasicTickFormatter(use_scientific=False)
     return out

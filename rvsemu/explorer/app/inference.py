@@ -171,7 +171,8 @@ class Inference:
         self._card.text = "" if result is None else result._repr_html_()
         self._labels.visible = result is not None
         self._corner.visible = isinstance(result, Posterior)
-        self._plots.children = [histograms(result) if isinstance(result, Posterior) else Div()]
+        words = Div(text="Distribution of each label; lines: median and central 68 %", stylesheets=[sheet()])
+        self._plots.children = [words, histograms(result)] if isinstance(result, Posterior) else [Div()]
 
     def _send_labels(self) -> None:
         if self._result is not None:

@@ -29,7 +29,7 @@ from ..exports import data_url, spectrum_csv
 from ..labels import SUN, in_words
 from ..observed import EXAMPLES, Star, example, uploaded
 from ..overlay import overlay
-from .controls import OUTSIDE, VELOCITY, LabelControls, button, sheet
+from .controls import OUTSIDE, VELOCITY, LabelControls, button, naming, sheet
 from .figures import SpectrumFigure
 from .inference import Inference
 
@@ -38,7 +38,6 @@ __all__ = ["Page"]
 _CONTINUA = {"divide by a cubic": 3, "divide by a line": 1, "as it is": None}
 _MEDIA = ("air", "vacuum")
 _OPTIONS = ("names of lines", "flux axis from 0")
-_FILE = "your file"
 _LINE_VIEW = 25.0  # Angstrom on either side
 
 
@@ -54,7 +53,7 @@ class Page:
     """
 
     def __init__(self, doc: Document, emulator: Emulator, stars: Sequence[Star] = ()) -> None:
-        self._emulator, self._stars = emulator, list(stars)
+        self._doc, self._emulator, self._stars = doc, emulator, list(stars)
         self._grid = emulator.wavelength
         self._star: Star | None = None
         self._kept: dict[str, float] | None = None
@@ -71,25 +70,27 @@ class Page:
         doc.add_root(self._message)
         doc.title = "rvsemu Explorer"
         doc.template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-        doc.js_on_event("document_ready", self._controls.named())
+        doc.js_on_event("document_ready", naming([*self._names, *self._controls.names()]))
         if self._stars:
             self._which_of(self._stars)
         self.refresh()
 
     # ------------------------------------------------------------------ controls
     def _view(self) -> Row:
-        moves = {
-            "←": ("shorter wavelengths", lambda: self._figure.move(-0.5)),
-            "→": ("longer wavelengths", lambda: self._figure.move(0.5)),
-            "+": ("zoom in", lambda: self._figure.zoom(0.5)),
-            "−": ("zoom out", lambda: self._figure.zoom(2.0)),
-            "All": ("all wavelengths", self._figure.look),
+        moves: dict[str, tuple[str, str, Callable[[], None]]] = {
+            "left": ("←", "Move to shorter wavelengths", lambda: self._figure.move(-0.5)),
+            "right": ("→", "Move to longer wavelengths", lambda: self._figure.move(0.5)),
+            "in": ("+", "Zoom in", lambda: self._figure.zoom(0.5)),
+            "out": ("−", "Zoom out", lambda: self._figure.zoom(2.0)),
+            "all": ("All", "Show all wavelengths", self._figure.look),
         }
-        buttons = [button(label, action, width=38, name=f"view {text}") for label, (text, action) in moves.items()]
+        buttons = [button(label, do, width=38, name=f"view-{key}") for key, (label, _, do) in moves.items()]
+        self._names = [(model, "button", text) for model, (_, text, _) in zip(buttons, moves.values(), strict=True)]
         names = [f"{name} {x:.1f}" for name, x in sorted(MAIN_LINES, key=lambda line: line[1])]
         lines = Select(value="", options=["", *names], width=150, stylesheets=[sheet()], name="line")
         lines.options = [("", "Go to a line …"), *((name, name) for name in names)]
         lines.on_change("value", lambda attr, old, name: self._go_to(name))
+        self._names.append((lines, "select", "Go to a line"))
         medium = RadioButtonGroup(labels=list(_MEDIA), active=0, stylesheets=[sheet()], name="medium")
         medium.on_change("active", lambda attr, old, k: self._convert(_MEDIA[k]))
         options = CheckboxGroup(
@@ -114,7 +115,8 @@ class Page:
         )
         self._example.on_change("value", lambda attr, old, key: self._take_example(key))
         self._file = FileInput(title="or a file of RVS spectra", name="file", **look)
-        self._file.on_change("value", lambda attr, old, new: self._take_file())
+        # Its name comes with the same message as its content, but later.
+        self._file.on_change("value", lambda attr, old, new: self._doc.add_next_tick_callback(self._take_file))
         self._told = Div(name="told", **look)
         self._which = Select(title="Spectrum", options=[], name="which", visible=False, **look)
         self._which.on_change("value", lambda attr, old, k: self._choose(self._stars[int(k)]) if k else None)
@@ -187,7 +189,8 @@ class Page:
 
     # ------------------------------------------------------------------ observed spectra
     def _take_example(self, key: str) -> None:
-        if key and key != _FILE:
+        if key:
+            self._file.clear()
             self._try(lambda: ([example(key, self._emulator)], ""))
 
     def _take_file(self) -> None:
