@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -90,7 +89,6 @@ def uploaded(data: bytes, name: str, emulator: Emulator) -> tuple[list[Star], st
     return stars, " ".join(str(warning.message) for warning in caught)
 
 
-@lru_cache(maxsize=8)
 def example(key: str, emulator: Emulator) -> Star:
     """A star of `EXAMPLES`."""
     (spectrum,) = read_rvs(example_path(key))

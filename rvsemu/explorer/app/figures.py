@@ -48,8 +48,10 @@ class SpectrumFigure:
         self._ends = float(grid[0]), float(grid[-1])
         self.medium = "air"
         self.zero, self.names = True, True
-        self.range = Range1d(*self._ends, bounds="auto", min_interval=2.0)
-        self._sources = {name: ColumnDataSource({"x": [], "y": []}) for name in ("model", "kept", "observed")}
+        self.range = Range1d(*self._ends, bounds=self._ends, min_interval=2.0, name="range")
+        self._sources = {
+            name: ColumnDataSource({"x": [], "y": []}, name=f"{name}-data") for name in ("model", "kept", "observed")
+        }
         self._residual = ColumnDataSource({"x": [], "y": [], "low": [], "high": []})
         self._lines = ColumnDataSource({"x": [], "y": [], "name": []})
         self._teff, self._width = np.inf, 600
@@ -62,14 +64,17 @@ class SpectrumFigure:
         self._upper.on_change("inner_width", lambda attr, old, width: self._resized(width))
 
     def _flux_axes(self):
-        out = figure(height=390, y_range=Range1d(0, 1.4), **self._common())
+        out = figure(height=390, name="flux", y_range=Range1d(0, 1.4), **self._common())
         out.yaxis.axis_label = "normalised flux"
         styles = {
             "observed": {"line_color": _OBSERVED, "line_width": 1, "legend_label": "observed"},
             "kept": {"line_color": _KEPT, "line_width": 1.4, "legend_label": "kept"},
             "model": {"line_color": MODEL, "line_width": 1.8, "legend_label": "computed"},
         }
-        self._curves = {name: out.line("x", "y", source=self._sources[name], **style) for name, style in styles.items()}
+        self._curves = {
+            name: out.line("x", "y", source=self._sources[name], name=f"{name}-curve", **style)
+            for name, style in styles.items()
+        }
         model = [self._curves["model"]]
         out.add_tools(
             HoverTool(
@@ -184,7 +189,7 @@ class SpectrumFigure:
         places = np.array([*self._ends, self.range.start, self.range.end])
         first, last, low, high = convert_medium(places, self.medium, medium).tolist()
         self._ends, self.medium = (first, last), medium
-        self.range.update(start=low, end=high, reset_start=first, reset_end=last)
+        self.range.update(bounds=self._ends, start=low, end=high, reset_start=first, reset_end=last)
 
     def move(self, share: float) -> None:
         """Move the view by a share of its width."""

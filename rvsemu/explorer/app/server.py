@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import threading
 from collections.abc import Sequence
 from html import escape
@@ -23,6 +24,7 @@ __all__ = ["Explorer"]
 
 _HOST = "localhost"
 _LARGEST = 2**28  # bytes of a message: files that are opened in the page come as one
+_MOMENT = 0.2  # seconds
 _HEIGHT = 1000  # CSS pixels, in notebooks
 
 
@@ -47,11 +49,19 @@ class Explorer:
         self._ready = threading.Event()
         self._error: OSError | None = None
         self._port = port
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._ready.wait()
         if self._error is not None:
             raise SettingsError(f"port={port}: {_reason(self._error)}; give another one, or 0 for any that is free.")
+
+    def _run(self) -> None:
+        log = logging.getLogger("tornado.application")
+        level = log.level
+        try:
+            asyncio.run(self._serve())
+        finally:
+            log.setLevel(level)
 
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
@@ -69,8 +79,12 @@ class Explorer:
         server.start()
         self._ready.set()
         await self._end.wait()
+        # Pages may still be open: what is on its way is given a moment, and what Tornado says of the rest is of no use.
+        logging.getLogger("tornado.application").setLevel(logging.CRITICAL + 1)
         server.stop()
-        await server._http.close_all_connections()
+        for session in server.get_sessions():
+            session.destroy()
+        await asyncio.sleep(_MOMENT)
 
     def _fill(self, doc: Document) -> None:
         page = Page(doc, self._emulator, self._stars)
