@@ -184,18 +184,18 @@ def test_held_labels_are_held(page):
 
 def test_posterior_with_progress_and_cancel(page, tmp_path):
     page.js("explored('example').value = 'kepler-93'")
-    page.js("explored('steps').value = '600'")
+    page.js("explored('steps').value = '120'")
     page.wait("!explored('posterior-button').disabled")
     page.click("posterior-button button")
     page.wait("explored('progress').visible && explored('progress').value > 3")
-    assert page.js("explored('progress').max") == 600
+    assert page.js("explored('progress').max") == 120
     page.click("cancel button")
     page.wait("explored('doing').text.includes('cancelled') && !explored('progress').visible")
     assert page.js(CARD) == "" and not page.js("explored('fit-button').disabled")
     page.click("posterior-button button")
     page.wait(f"{CARD}.includes('Posterior of')")
     (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
-    posterior = rvsemu.sample(star, steps=600, progress=False)
+    posterior = rvsemu.sample(star, steps=120, progress=False)
     card = page.js(CARD)
     for name in posterior.labels:
         assert posterior.text(name) in card
