@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, Row, Slider, Spinner, UIElement
+from bokeh.models import Button, Column, CustomJS, Div, InlineStyleSheet, NumericInput, Row, Slider, UIElement
 
 from ...emulator import Label, LabelSpace
 from ..labels import beyond, nice_step, start_of, title_of
@@ -53,7 +53,7 @@ class LabelControls:
     def __init__(self, space: LabelSpace, changed: Callable[[], object]) -> None:
         self._space, self._changed, self._setting = space, changed, False
         self.values = {label.name: start_of(label) for label in space.labels} | {VELOCITY: 0.0}
-        self._fields: dict[str, Spinner] = {}
+        self._fields: dict[str, NumericInput] = {}
         self._sliders: dict[str, Slider] = {}
         self._limits: dict[str, Div] = {}
         rows = [self._row(x.name, x.lower, x.upper, nice_step(x.lower, x.upper), x.unit) for x in space.labels]
@@ -64,10 +64,10 @@ class LabelControls:
     def _row(self, name: str, low: float, high: float, step: float, unit: str) -> Row:
         title = title_of(name)[0] + (f" ({unit})" if unit else "")
         look = {"stylesheets": [sheet()], "margin": (2, 6, 4, 0)}
-        field = Spinner(
+        field = NumericInput(
             title=title,
             value=self.values[name],
-            step=step,
+            mode="float",
             format=_format(step),
             width=150,
             name=f"{name}-field",

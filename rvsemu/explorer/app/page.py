@@ -57,6 +57,7 @@ class Page:
         self._grid = emulator.wavelength
         self._star: Star | None = None
         self._kept: dict[str, float] | None = None
+        self._coming = False
         self._figure = SpectrumFigure(convert_medium(self._grid, emulator.medium, "air"))
         self._controls = LabelControls(emulator.labels, self.refresh)
         self._download = ColumnDataSource({"name": [], "address": []}, name="download")
@@ -115,8 +116,8 @@ class Page:
         )
         self._example.on_change("value", lambda attr, old, key: self._take_example(key))
         self._file = FileInput(title="or a file of RVS spectra", name="file", **look)
-        # Its name comes with the same message as its content, but later.
-        self._file.on_change("value", lambda attr, old, new: self._doc.add_next_tick_callback(self._take_file))
+        for name in ("value", "filename"):  # of an empty file only the name is news
+            self._file.on_change(name, lambda attr, old, new: self._file_changed())
         self._told = Div(name="told", **look)
         self._which = Select(title="Spectrum", options=[], name="which", visible=False, **look)
         self._which.on_change("value", lambda attr, old, k: self._choose(self._stars[int(k)]) if k else None)
@@ -193,8 +194,15 @@ class Page:
             self._file.clear()
             self._try(lambda: ([example(key, self._emulator)], ""))
 
+    def _file_changed(self) -> None:
+        """Take the file once its name and its content, which come one after the other, are there."""
+        if not self._coming:
+            self._coming = True
+            self._doc.add_next_tick_callback(self._take_file)
+
     def _take_file(self) -> None:
-        if self._file.value:
+        self._coming = False
+        if self._file.filename:
             data, name = base64.b64decode(self._file.value), self._file.filename
             self._example.value = ""
             self._try(lambda: uploaded(data, name, self._emulator))
