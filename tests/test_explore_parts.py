@@ -71,7 +71,7 @@ def test_what_the_emulator_made_leaves_nothing():
     curve = 3e-13 * basis @ [1.0, 0.2, -0.1, 0.1]
     scaled = Spectrum(
         spectral_axis=star.spectral_axis,
-        flux=star.flux.value * curve * u.Unit("W/m2/um"),
+        flux=star.flux.value * curve * u.Unit("W m-2 um-1"),
         uncertainty=StdDevUncertainty(star.uncertainty.array * curve),
         meta=star.meta,
     )
