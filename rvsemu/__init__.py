@@ -11,6 +11,7 @@
 `fetch_rvs`        Gaia sources -> their RVS spectra from the archive
 `iter_rvs`         any number of Gaia RVS files -> blocks of arrays
 `as_rvs`           spectrum of higher resolution -> as the RVS would have it
+`explore`          labels, fits and posteriors with sliders, in the browser
 `simulate`         noiseless spectrum -> one as Gaia would observe it
 `plot_spectrum`    a spectrum with its main lines
 `RVSModel`         the emulator as a model of astropy.modeling
@@ -33,6 +34,7 @@ from ._registration import register_formats as _register_formats
 if TYPE_CHECKING:
     from .emulator import Emulator, generate, shipped
     from .errors import RvsemuError
+    from .explorer import explore
     from .fitting import FitResult, Posterior, RVSModel, TransitsResult, fit, fit_many, fit_transits, sample
     from .inversion import Inversion, InversionResult, invert
     from .observing import as_rvs, simulate
@@ -50,6 +52,7 @@ __all__ = [
     "TransitsResult",
     "as_rvs",
     "example_path",
+    "explore",
     "fetch_rvs",
     "fit",
     "fit_many",
@@ -66,6 +69,7 @@ __all__ = [
 _HOMES = {
     "emulator": ("Emulator", "generate", "shipped"),
     "errors": ("RvsemuError",),
+    "explorer": ("explore",),
     "fitting": ("FitResult", "Posterior", "RVSModel", "TransitsResult", "fit", "fit_many", "fit_transits", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
     "spectra": ("example_path", "fetch_rvs", "iter_rvs", "read_rvs"),

@@ -10,6 +10,8 @@ import subprocess
 import time
 from functools import lru_cache
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _PATIENCE = 120.0  # seconds; a loaded machine takes some to start a browser
 
@@ -25,6 +27,9 @@ def _starts(path):
         return subprocess.run([path, "--version"], capture_output=True, timeout=_PATIENCE).returncode == 0
     except subprocess.SubprocessError:
         return False
+
+
+needs_browser = pytest.mark.skipif(find_browser() is None, reason="needs Chromium: apt-get install chromium")
 
 
 class Browser:
@@ -131,9 +136,13 @@ class Browser:
         for kind in ("mousePressed", "mouseReleased"):
             self("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
+    def element(self, selector):
+        """Expression of the element that a selector means."""
+        return f"document.querySelector({selector!r})"
+
     def middle(self, selector):
         """Centre of an element that is scrolled into sight."""
-        box = f"""(() => {{ const e = document.querySelector({selector!r}); e.scrollIntoView({{block: 'center'}});
+        box = f"""(() => {{ const e = {self.element(selector)}; e.scrollIntoView({{block: 'center'}});
             const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }})()"""
         return self.js(box)
 
@@ -146,21 +155,31 @@ class Browser:
 
     def key(self, name, text=None):
         """Press and release a key; `text` is what it types."""
-        codes = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "Tab": 9, "Enter": 13}
+        codes = {"ArrowLeft": 37, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "Tab": 9, "Enter": 13}
         key = {"key": name, "code": name, "windowsVirtualKeyCode": codes.get(name, 0)}
         self("Input.dispatchKeyEvent", type="keyDown", **key, **({"text": text} if text else {}))
         self("Input.dispatchKeyEvent", type="keyUp", **key)
 
     def type(self, selector, text):
         """Replace what is in a field by keys."""
-        self.js(f"(() => {{ const e = document.querySelector({selector!r}); e.focus(); e.select(); }})()")
+        self.js(f"(() => {{ const e = {self.element(selector)}; e.focus(); e.select(); }})()")
         self("Input.insertText", text=text)
 
     def choose_file(self, selector, path):
         """Choose a file as the user of a file input does."""
-        root = self("DOM.getDocument")["root"]["nodeId"]
-        node = self("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+        found = self("Runtime.evaluate", expression=self.element(selector))["result"]
+        self("DOM.setFileInputFiles", objectId=found["objectId"], files=[str(path)])
+
+    def downloaded(self, folder, selector, pattern):
+        """Path of the file that a click on an element brings into a folder."""
+        self("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.click(selector)
+        deadline = time.monotonic() + _PATIENCE
+        while not (found := list(folder.glob(pattern))):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no file {pattern} came")
+            time.sleep(0.05)
+        return found[0]
 
     def screenshot(self, path, whole=False):
         """Save what is to be seen, or the whole page, as PNG."""
@@ -177,3 +196,10 @@ class Browser:
         self._process.wait()
         os.close(self._write)
         os.close(self._read)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    opened = Browser(find_browser(), tmp_path_factory.mktemp("browser"))
+    yield opened
+    opened.close()

@@ -7,12 +7,25 @@ import signal
 from pathlib import Path
 
 import pytest
+from browser_fixtures import browser
 from catalog_fixtures import catalog_workers, kept_workers
+from explorer_fixtures import explorer_address, explorer_folder, page
 from fit_fixtures import exact_emulator, fit, observe
 from rvs_fixtures import WRITERS
 from training_fixtures import inverting, keras, small_library, tiny
 
-__all__ = ["catalog_workers", "inverting", "kept_workers", "keras", "small_library", "tiny"]
+__all__ = [
+    "browser",
+    "catalog_workers",
+    "explorer_address",
+    "explorer_folder",
+    "inverting",
+    "kept_workers",
+    "keras",
+    "page",
+    "small_library",
+    "tiny",
+]
 
 # A shell's background jobs ignore Ctrl-C, and so would the commands that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -17,6 +17,8 @@ HEAVY = (
     "arviz",
     "astroquery",
     "matplotlib",
+    "bokeh",
+    "tornado",
 )
 SLOW = ("astropy", "specutils", "scipy")
 

@@ -57,6 +57,20 @@ def test_the_seed_decides(gauss):
     np.testing.assert_array_equal(first.chain, generator.chain)
 
 
+def test_progress_is_told_step_by_step_and_can_end_it():
+    told = []
+    chain = quickly(Gauss(), steps=150, seed=5, progress=lambda *numbers: told.append(numbers)).chain
+    assert told == [(n, 150) for n in range(1, 151)]
+    np.testing.assert_array_equal(chain, quickly(Gauss(), steps=150, seed=5).chain)
+
+    def stop(done, steps):
+        if done == 130:
+            raise TimeoutError("enough")
+
+    with pytest.raises(TimeoutError, match="enough"):
+        quickly(Gauss(), steps=150, seed=5, progress=stop)
+
+
 class TwoModes(Gauss):
     """The Gaussian, and another with a third of its probability at a Teff so far away that no step reaches it."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import math
 import shutil
 import zlib
 from dataclasses import replace
@@ -24,6 +23,8 @@ import numpy as np
 
 import rvsemu
 from rvsemu.emulator import DenseNetwork, Emulator, Label, Layer, resolve
+from rvsemu.explorer.labels import nice_step, start_of, title_of
+from rvsemu.explorer.observed import EXAMPLES
 from rvsemu.physics.lines import MAIN_LINES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -37,23 +38,8 @@ SCRIPTS = (
 """In the order in which a page must load them, after `WEIGHTS`."""
 STYLE = "explorer.css"
 
-SUN = {"teff": 5777.0, "logg": 4.44, "vsini": 2.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0, "alpha": 0.0}
-EXAMPLES = {"kepler-93": "Kepler-93", "hd176650": "HD 176650"}
-"""Shipped spectra that the page can show."""
-TITLES = {
-    "teff": ("Temperature", "T<sub>eff</sub>"),
-    "logg": ("Gravity", "log <i>g</i>"),
-    "vsini": ("Rotation", "<i>v</i> sin <i>i</i>"),
-    "mh": ("Metallicity", "[M/H]"),
-    "vmic": ("Microturbulence", "<i>v</i><sub>mic</sub>"),
-    "resolution": ("Resolving power", "<i>R</i>"),
-    "alpha": ("Alpha elements", "[α/M]"),
-}
-"""What a label is called above its slider, and its symbol; others have their name."""
-
 BITS, BITS_LAST, BITS_ERROR = 16, 14, 12
 """Of the shipped emulator 14 bits change the flux by at most 6e-5; one more makes that 4e-5, and adds 0.2 MB."""
-_STEPS_OF_SLIDER = 300
 _COMPARED = 500
 
 
@@ -126,8 +112,7 @@ def rounding(emulator: Emulator) -> dict[str, float]:
 
 
 def _label(label: Label) -> dict:
-    title, symbol = TITLES.get(label.name, (label.name.replace("_", " ").capitalize(), ""))
-    start = min(max(SUN.get(label.name, 0.0), label.lower), label.upper)
+    title, symbol = title_of(label.name)
     return {
         "name": label.name,
         "title": title,
@@ -137,15 +122,9 @@ def _label(label: Label) -> dict:
         "lower": float(label.lower),
         "upper": float(label.upper),
         "transform": label.transform,
-        "start": float(start),
-        "step": _nice((label.upper - label.lower) / _STEPS_OF_SLIDER),
+        "start": start_of(label),
+        "step": nice_step(label.lower, label.upper),
     }
-
-
-def _nice(step: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten that is at most `step`."""
-    power = 10.0 ** math.floor(math.log10(step) + 1e-9)
-    return round(max(m for m in (1, 2, 5) if m * power <= step * (1 + 1e-9)) * power, 12)
 
 
 def _matrix(values: np.ndarray, bits: int) -> dict:

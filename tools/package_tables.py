@@ -28,6 +28,7 @@ COMMANDS = (
     "compare",
     "sample",
     "invert",
+    "explore",
     "info",
     "train",
     "calibrate",

@@ -30,6 +30,7 @@ COMMANDS = {
     "compare": ("comparing", "Compare fitted labels with GSP-Spec, APOGEE, GALAH, LAMOST or another catalogue"),
     "sample": ("sampling", "Sample the posterior of the labels of Gaia RVS spectra with emcee"),
     "invert": ("inverting", "Invert RVS spectra to stellar labels with a neural network"),
+    "explore": ("exploring", "Explore spectra with sliders in the browser, fit and sample (needs rvsemu[explore])"),
     "info": ("emulators", "Say what an emulator or inversion is and how well it does"),
     "train": ("emulators", "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"),
     "calibrate": ("calibrating", "Correct an emulator with observed spectra of stars whose labels are known"),

@@ -33,7 +33,8 @@ class Sampler:
     seed : int or numpy.random.Generator
     walkers, steps : int
     stop : float or None
-    resume, progress : bool
+    resume : bool
+    progress : bool or callable
 
     Raises
     ------
@@ -46,7 +47,7 @@ class Sampler:
     steps: int = 3000
     stop: float | None = 50.0
     resume: bool = True
-    progress: bool = True
+    progress: bool | Callable[[int, int], object] = True
 
     def __post_init__(self):
         if not isinstance(self.seed, np.random.Generator):
@@ -62,6 +63,11 @@ class Sampler:
     def target(self) -> float:
         """Number of autocorrelation times that make a chain long enough, whether sampling stops there or not."""
         return _TARGET if self.stop is None else float(self.stop)
+
+    def tell(self, done: int) -> None:
+        """Call `progress`, if it is a function, with the number of steps that are done, and their maximum."""
+        if callable(self.progress):
+            self.progress(done, self.steps)
 
 
 def run(
@@ -141,14 +147,24 @@ def _extend(chain, likelihood, sampler, file) -> None:
     from tqdm import tqdm
 
     check, saved = Convergence(chain.target), len(chain)
-    bar = {"total": sampler.steps, "initial": len(chain), "unit": "step", "disable": not sampler.progress}
+    bar = {
+        "total": sampler.steps,
+        "initial": len(chain),
+        "unit": "step",
+        "disable": not sampler.progress or callable(sampler.progress),
+    }
     with tqdm(desc=chain.info.get("name", "sample"), leave=False, **bar) as bar:
+
+        def told(new):
+            bar.update()
+            sampler.tell(len(chain) + new)
+
         try:
             while len(chain) < sampler.steps and not (sampler.stop is not None and check.reached(chain.coords)):
                 if np.isfinite(check.tau):
                     bar.set_postfix_str(f"autocorrelation {check.tau:.0f} steps", refresh=False)
                 _adapt(chain)
-                _advance(chain, likelihood, min(BLOCK - len(chain) % BLOCK, sampler.steps - len(chain)), bar)
+                _advance(chain, likelihood, min(BLOCK - len(chain) % BLOCK, sampler.steps - len(chain)), told)
                 if file is not None and len(chain) - saved >= max(BLOCK, len(chain) // _PART):
                     file.write(chain)
                     saved = len(chain)
@@ -165,7 +181,8 @@ def _adapt(chain) -> None:
         chain.proposal = chain.proposal.fitted(last, np.full(len(last), 1 / len(last)))
 
 
-def _advance(chain, likelihood, steps, bar) -> None:
+def _advance(chain, likelihood, steps, tell) -> None:
+    """Sample so many steps, and tell how many there are after each."""
     import emcee
 
     kept = moves(chain.proposal)
@@ -176,7 +193,7 @@ def _advance(chain, likelihood, steps, bar) -> None:
     try:
         for state in sampler.sample(begin, iterations=steps, skip_initial_state_check=True, store=False):
             done.append((state.coords.copy(), state.log_prob.copy(), state.random_state))
-            bar.update()
+            tell(len(done))
     finally:
         chain.extend(done)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 from typing import Any
@@ -355,7 +355,7 @@ def sample(
     stop: float | None = 50.0,
     file: str | PathLike | None = None,
     resume: bool = True,
-    progress: bool = True,
+    progress: bool | Callable[[int, int], object] = True,
     **settings: Any,
 ) -> Posterior:
     """Sample the posterior of the stellar labels of an observed spectrum with emcee.
@@ -376,8 +376,9 @@ def sample(
         a 20th longer, and whole whatever ends the program. `emcee.backends.HDFBackend` can read it, too.
     resume : bool
         Go on with the chain in the file; False begins anew.
-    progress : bool
-        Show a progress bar.
+    progress : bool or callable
+        Show a progress bar, or call a function after each step with the number of steps that are done and `steps`; an
+        exception that it raises ends the sampling.
     **settings
 
     Returns
