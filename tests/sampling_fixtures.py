@@ -1,12 +1,16 @@
 """Posteriors that are known, to sample."""
 
+import os
+import signal
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 from scipy import stats
 
 from rvsemu.emulator.labels import Label, LabelSpace
+from rvsemu.fitting.chain_file import ChainFile
 from rvsemu.fitting.importance import weighted_draws
 from rvsemu.fitting.mcmc import Sampler, run
 from rvsemu.fitting.proposals import Mixture
@@ -52,6 +56,16 @@ def quickly(likelihood, steps=None, file=None, info=None, arrays=None, **options
     options = {"seed": 3, "walkers": 8, "progress": False} | options
     sampler = Sampler(**(options if steps is None else options | {"steps": steps, "stop": None}))
     return run(likelihood, weighted_draws(likelihood, BEGIN), sampler, file=file, info=info, arrays=arrays)
+
+
+def sample_into(path, steps=(100_000,), slow=0.002):
+    """For a process of its own, which says what it has to say in files of its number beside the folder of `path`."""
+    for number, kind in ((1, "out"), (2, "err")):
+        with open(Path(path).parents[1] / f"{os.getpid()}.{kind}", "w") as log:
+            os.dup2(log.fileno(), number)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for most in steps:
+        quickly(Gauss(slow=slow), steps=most, file=ChainFile(path))
 
 
 def autoregressive(rho, steps, walkers=16, seed=0):

@@ -19,7 +19,9 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     write_stars(folder / "a.csv.gz", 7)
     (folder / "b.csv").write_text("words")
-    catalog.fit_catalog([folder / "a.csv.gz", folder / "b.csv"], folder / "out", rows=10, progress=False, **SETTINGS)
+    catalog.fit_catalog(
+        [folder / "a.csv.gz", folder / "b.csv"], folder / "out", jobs=1, rows=10, progress=False, **SETTINGS
+    )
     return folder
 
 

@@ -109,8 +109,8 @@ def test_every_transit_is_in_one_star_wherever_partitions_end(inputs, rows, tmp_
         seen.extend([one.meta["transit_id"] - 10**16 for one in run] for run in runs)
         return [], []
 
-    monkeypatch.setattr(work, "_fitted_stars", fitted)
-    monkeypatch.setattr(work, "_emulator", lambda *_: None)
+    monkeypatch.setattr(work, "fitted_stars", fitted)
+    monkeypatch.setattr(work, "emulator_of", lambda *_: None)
     files = tuple(str(path) for path in sorted(inputs.iterdir()))
     for first in (0, 1):
         run = {"emulator": {"fingerprint": ""}}
@@ -123,8 +123,8 @@ def test_every_transit_is_in_one_star_wherever_partitions_end(inputs, rows, tmp_
 def test_a_run_that_is_too_long_is_cut(inputs, monkeypatch):
     monkeypatch.setattr(work, "MOST_TRANSITS", 4)
     entries = [(str(path), entry) for path in sorted(inputs.iterdir()) for entry in work.entries(path)]
-    stream = work._Stream(iter(entries))
-    assert [len(run) for run in work._stars(None, itertools.islice(stream, 10), stream)] == [3, 1, 4, 4, 4, 2]
+    stream = work.Stream(iter(entries))
+    assert [len(run) for run in work.stars_of(None, itertools.islice(stream, 10), stream)] == [3, 1, 4, 4, 4, 2]
 
 
 def test_what_does_not_say_its_source_ends_a_run():
@@ -132,10 +132,10 @@ def test_what_does_not_say_its_source_ends_a_run():
         pass
 
     found = [Rejected("f", "bad", 5), Rejected("f", "bad", 5), Damaged("f", "bad"), Rejected("f", "bad", 5)]
-    stream = work._Stream(iter([("f", one) for one in found]))
+    stream = work.Stream(iter([("f", one) for one in found]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(work, "usable", lambda entry, file: entry)
-        assert [len(run) for run in work._stars(None, itertools.islice(stream, 10), stream)] == [2, 1, 1]
+        assert [len(run) for run in work.stars_of(None, itertools.islice(stream, 10), stream)] == [2, 1, 1]
 
 
 def test_the_same_from_more_processes_and_resumed(inputs, made, tmp_path, kept_workers):
@@ -211,7 +211,7 @@ def test_files_of_a_source_stay_together(tmp_path, monkeypatch):
     for file in files:
         with open(file, "w") as opened:
             opened.write("x" * 100)
-    monkeypatch.setattr(plan, "_GROUP", 350)
+    monkeypatch.setattr(plan, "GROUP", 350)
     assert [len(group) for group in plan.groups(files)] == [5, 5, 5, 5]
     other = [str(tmp_path / f"RvsEpochSpectrum_{i:06d}-{i + 1:06d}.csv.gz") for i in range(20)]
     for file in other:

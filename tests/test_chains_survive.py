@@ -1,33 +1,55 @@
 """Chains survive what ends a program, and two programs do not write the same one."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from sampling_fixtures import Gauss, quickly
+from sampling_fixtures import Gauss, quickly, sample_into
 
 from rvsemu import Posterior, example_path
 from rvsemu.errors import PosteriorFileError
 from rvsemu.fitting.chain_file import ChainFile
 
-SLOWLY = """
-import sys; sys.path.insert(0, sys.argv[2])
-from sampling_fixtures import Gauss, quickly
-from rvsemu.fitting.chain_file import ChainFile
-quickly(Gauss(slow=0.002), steps=100000, file=ChainFile(sys.argv[1]))
-"""
+PROCESSES = multiprocessing.get_context("forkserver")  # all that they import is imported once
+PROCESSES.set_forkserver_preload(["emcee", "rvsemu.fitting.mcmc"])
 
 
-def begun(path, code=SLOWLY, steps=200):
+@pytest.fixture
+def path(tmp_path):
+    """A file to sample into, in a folder of its own."""
+    (tmp_path / "chains").mkdir()
+    return tmp_path / "chains" / "p.h5"
+
+
+def started(path, *arguments):
+    """A process that samples into `path`."""
+    process = PROCESSES.Process(target=sample_into, args=(str(path), *arguments), daemon=True)
+    process.start()
+    return process
+
+
+def said(path, process):
+    """What it has written to the terminal, and as errors."""
+    return tuple((path.parents[1] / f"{process.pid}.{kind}").read_text() for kind in ("out", "err"))
+
+
+@contextmanager
+def begun(path, slow=0.002, steps=200):
     """A process that samples into `path` for a long time, when it has written that many steps."""
-    command = [sys.executable, "-c", code, str(path), os.path.dirname(__file__)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait(lambda: steps_in(path) >= steps or running.poll() is not None)
-    return running
+    running = started(path, (100_000,), slow)
+    try:
+        wait(lambda: steps_in(path) >= steps or not running.is_alive())
+        yield running
+    finally:
+        running.kill()
+        running.join(60)
 
 
 def wait(condition, seconds=60):
@@ -43,18 +65,16 @@ def steps_in(path) -> int:
 
 
 @pytest.fixture
-def busy(tmp_path):
+def busy(path):
     """A file that another process is sampling into."""
-    path = tmp_path / "p.h5"
     with begun(path) as running:
         yield path, running
-        running.kill()
 
 
 def test_sigkill_leaves_a_file_to_resume(busy):
     path, running = busy
     running.kill()
-    running.wait()
+    running.join(60)
     steps = steps_in(path)
     assert steps >= 200
     assert steps % 100 == 0
@@ -63,14 +83,11 @@ def test_sigkill_leaves_a_file_to_resume(busy):
     assert [p.name for p in path.parent.iterdir() if not p.name.endswith(".tmp")] == ["p.h5"]
 
 
-def test_every_moment_of_death_leaves_a_whole_file(tmp_path):
+def test_every_moment_of_death_leaves_a_whole_file(path):
     """Killed again and again, each time at another moment, also while the file is being written."""
-    path = tmp_path / "p.h5"
-    code = SLOWLY.replace("slow=0.002", "slow=0.0")
     for delay in (0.0, 0.03, 0.1):
-        with begun(path, code, steps_in(path) + 100) as running:
+        with begun(path, 0.0, steps_in(path) + 100):
             time.sleep(delay)
-            running.kill()
     steps = steps_in(path)
     np.testing.assert_array_equal(Posterior.load(path).chain, quickly(Gauss(), steps=steps).chain)
 
@@ -90,10 +107,11 @@ def test_an_interrupt_keeps_every_step(tmp_path):
 def test_sigint_is_quiet_and_keeps_every_step(busy):
     path, running = busy
     before = steps_in(path)
-    running.send_signal(signal.SIGINT)
-    said, complained = running.communicate(timeout=60)
-    assert running.returncode != 0
-    assert said == ""
+    os.kill(running.pid, signal.SIGINT)
+    running.join(60)
+    assert running.exitcode not in (None, 0)
+    spoken, complained = said(path, running)
+    assert spoken == ""
     assert "emcee: Exception" not in complained
     assert complained.count("Traceback") == 1  # Python's own, of KeyboardInterrupt
     assert complained.strip().splitlines()[-1] == "KeyboardInterrupt"
@@ -111,9 +129,9 @@ def test_sigint_to_the_command(tmp_path):
     with subprocess.Popen([*command, "--quiet", "-o", str(path.parent)], **output) as running:
         wait(lambda: path.exists() or running.poll() is not None, 120)
         running.send_signal(signal.SIGINT)
-        said, complained = running.communicate(timeout=60)
+        spoken, complained = running.communicate(timeout=60)
     assert running.returncode == 130
-    assert said == ""
+    assert spoken == ""
     where, why = complained.splitlines()
     assert "the same command goes on" in where
     assert why == "rvsemu sample: interrupted"
@@ -144,36 +162,27 @@ def test_what_another_process_writes_can_be_read_at_once(busy):
 
 def test_who_waits_goes_on_when_the_other_has_ended(busy):
     path, running = busy
-    code = f"import os, signal, time; time.sleep(1.5); os.kill({running.pid}, signal.SIGKILL)"
-    with subprocess.Popen([sys.executable, "-c", code]):
-        done = quickly(Gauss(), steps=150, file=ChainFile(path, patience=30))
+    ending = threading.Timer(1.5, running.kill)
+    ending.start()
+    done = quickly(Gauss(), steps=150, file=ChainFile(path, patience=30))
+    ending.join()
     assert len(done.chain) >= 200
     assert Posterior.load(path) == done
 
 
-def test_processes_take_turns(tmp_path):
+def test_processes_take_turns(path):
     """Each adds 30 steps to what it finds; the chain is that of one process."""
-    path = tmp_path / "p.h5"
-    code = """
-import sys; sys.path.insert(0, sys.argv[2])
-from sampling_fixtures import Gauss, quickly
-from rvsemu.fitting.chain_file import ChainFile
-for steps in range(30, 241, 30):
-    quickly(Gauss(), steps=steps, file=ChainFile(sys.argv[1]))
-"""
-    command = [sys.executable, "-c", code, str(path), os.path.dirname(__file__)]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    complaints = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], complaints
+    running = [started(path, range(30, 241, 30), 0.0) for _ in range(2)]
+    for process in running:
+        process.join(120)
+    assert [process.exitcode for process in running] == [0, 0], [said(path, process) for process in running]
     np.testing.assert_array_equal(Posterior.load(path).chain, quickly(Gauss(), steps=240).chain)
-    assert [p.name for p in tmp_path.iterdir()] == ["p.h5"]
+    assert [p.name for p in path.parent.iterdir()] == ["p.h5"]
 
 
-def test_without_locks_of_the_system(tmp_path):
+def test_without_locks_of_the_system(path):
     """Where there is no fcntl nothing is locked, and all else is the same."""
-    path = tmp_path / "p.h5"
-    code = "import sys; sys.modules['fcntl'] = None\n" + SLOWLY.strip().replace("slow=0.002", "").replace(
-        "100000", "130"
-    )
+    code = "import sys; sys.modules['fcntl'] = None; sys.path.insert(0, sys.argv[2])\n"
+    code += "from sampling_fixtures import sample_into; sample_into(sys.argv[1], [130], 0.0)"
     subprocess.run([sys.executable, "-c", code, str(path), os.path.dirname(__file__)], check=True)
     np.testing.assert_array_equal(Posterior.load(path).chain, quickly(Gauss(), steps=130).chain)

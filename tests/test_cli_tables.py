@@ -150,6 +150,9 @@ def test_a_line_for_each_star_or_all_about_it(bad, capsys):
     assert heading.split()[:3] == ["spectrum", "teff", "[K]"] and heading.split()[-2:] == ["chi2", "flags"]
     assert [line.split()[0] for line in lines] == [str(IDS[KEPLER]), str(IDS[GIANT])]
     assert lines[0][heading.index("teff") :].split()[1] == "+-"
+    for words in map(str.split, lines):  # columns do not touch
+        errors = [float(after) for word, after in zip(words, words[1:], strict=False) if word == "+-"]
+        assert len(errors) == 7 and min(errors) > 0
     assert main(["fit", KEPLER, "--verbose"]) == 0
     said = capsys.readouterr().out
     assert KEPLER in said and "<FitResult" in said and "residual rms" in said

@@ -84,9 +84,18 @@ def test_saving_replaces_only_when_complete(small, file):
     before = file.read_bytes()
     broken = replace(small, info={"unwritable": object()})
     with pytest.raises(TypeError):
-        broken.save(file)
+        broken.save(file, overwrite=True)
     assert file.read_bytes() == before
     assert [p.name for p in file.parent.iterdir()] == [file.name]
+
+
+def test_a_file_is_not_overwritten_unasked(small, file):
+    before = file.read_bytes()
+    with pytest.raises(EmulatorFileError, match=r"exists: give another name, or .*overwrite=True"):
+        small.save(file)
+    assert file.read_bytes() == before
+    small.save(file, overwrite=True)  # float16, and not float32 as before
+    assert len(file.read_bytes()) < len(before)
 
 
 def test_missing_file(tmp_path):
@@ -121,7 +130,7 @@ def test_without_components(small, box, file):
     with h5py.File(file, "a") as opened:
         del opened["error/components"]
     assert Emulator.load(file).error == independent.error
-    independent.save(file)
+    independent.save(file, overwrite=True)
     again = Emulator.load(file)
     variance, low_rank = again.error_covariance(box[0])
     assert low_rank.shape == (0, 40)

@@ -63,7 +63,10 @@ def test_label_errors_are_interpolated():
 # ---------------------------------------------------------------- files
 def test_file_round_trip(exact, stars, tmp_path):
     inversion = replace(curved(exact), history={"labels": {"loss": np.array([2.0, 1.0])}})
-    inversion.save(tmp_path / "i.h5")
+    exact.save(tmp_path / "i.h5")
+    with pytest.raises(InversionFileError, match=r"exists: give another name, or .*overwrite=True"):
+        inversion.save(tmp_path / "i.h5")
+    inversion.save(tmp_path / "i.h5", overwrite=True)
     again = Inversion.load(tmp_path / "i.h5")
     flux = fluxes(exact, stars)
     for a, b in zip(again.estimate(flux), inversion.estimate(flux), strict=True):

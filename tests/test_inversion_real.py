@@ -170,7 +170,7 @@ def test_file_round_trip(exact, stars, tmp_path):
 def test_damaged_file(exact, tmp_path):
     import h5py
 
-    replace(exact, noisy=linear()).save(tmp_path / "noisy.h5")
+    replace(exact, noisy=linear()).save(tmp_path / "noisy.h5", overwrite=True)
     with h5py.File(tmp_path / "noisy.h5", "r+") as file:
         del file["noisy/forward"]
     with pytest.raises(InversionFileError):

@@ -237,3 +237,11 @@ def test_a_line_without_end_does_not_fill_the_memory(tmp_path):
     assert tracemalloc.get_traced_memory()[1] < 40e6
     tracemalloc.stop()
     assert len(found) == 1 and "a line has more than" in reject.reason
+
+
+def test_spectra_instead_of_files():
+    """Neither pickled nor gone through pixel by pixel: what to give is said."""
+    (star,) = rvsemu.read_rvs(example_path("kepler-93"))
+    for given in (star, [star], None, 5):
+        with pytest.raises(SpectrumError, match="give paths; spectra that are in memory are fitted by"):
+            next(rvsemu.iter_rvs(given))

@@ -141,7 +141,7 @@ def measure(folder: Path, counts: list[int], number: int) -> dict[str, dict]:
             spectra = [sky.observed(star) for star in stars]
             result = calibrate(spectra, sky.table(stars), mask="edges")
             emulator, row = result.emulator, {"improved": result.improved, "report": dict(result.report)}
-            emulator.save(folder / f"calibrated-{count}.h5")
+            emulator.save(folder / f"calibrated-{count}.h5", overwrite=True)
             print(result)
         row |= {"rms": error_of(emulator, sky, others), "labels": labels_off(emulator, sky, others)}
         rows[str(count)] = row

@@ -24,7 +24,7 @@ __all__ = ["PLAN", "agreed", "described", "groups"]
 PLAN = "_run.json"
 """Name of the file in the folder of a catalogue that says what the run is."""
 _FORMAT = 1
-_GROUP = 2**24  # bytes of files that are taken together: some 800 spectra of Gaia DR3 in bulk files, 80 in CSV
+GROUP = 2**24  # bytes of files that are taken together: some 800 spectra of Gaia DR3 in bulk files, 80 in CSV
 _MOST_FILES = 1000
 _NAMES = {
     "settings": "settings",
@@ -47,7 +47,7 @@ def groups(files: Sequence[str]) -> list[tuple[str, ...]]:
     total = 0
     for file in files:
         size = os.path.getsize(file)
-        if some and (total + size > _GROUP or len(some) >= _MOST_FILES) and not _same_source(some[-1], file):
+        if some and (total + size > GROUP or len(some) >= _MOST_FILES) and not _same_source(some[-1], file):
             out.append(tuple(some))
             some, total = [], 0
         some.append(file)

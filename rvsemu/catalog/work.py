@@ -21,7 +21,7 @@ from ..spectra.stream import Rejected, usable
 from .columns import columns_of, star_values, values_of, what_it_is
 from .dataset import part_path, write_part
 
-__all__ = ["EMULATOR", "Task", "work"]
+__all__ = ["EMULATOR", "Stream", "Task", "emulator_of", "fitted_stars", "stars_of", "work"]
 
 EMULATOR = "_emulator.h5"
 """Name of the copy of the emulator in the folder of a catalogue."""
@@ -67,9 +67,9 @@ class Task:
 def work(task: Task) -> None:
     """Make the partitions of a task."""
     folder = Path(task.folder)
-    settings = {**task.settings, "emulator": _emulator(folder / EMULATOR, task.run["emulator"]["fingerprint"])}
+    settings = {**task.settings, "emulator": emulator_of(folder / EMULATOR, task.run["emulator"]["fingerprint"])}
     columns = columns_of(Settings(**settings), task.joint)
-    stream = _Stream((file, entry) for file in task.files for entry in entries(file))
+    stream = Stream((file, entry) for file in task.files for entry in entries(file))
     for number in count():
         path = part_path(folder, task.unit, number)
         mine = number % task.stride == task.first and not path.exists()
@@ -77,7 +77,7 @@ def work(task: Task) -> None:
         rows: list[dict] = []
         rejects: list[Rejected] = []
         if mine and task.joint:
-            rows, rejects = _fitted_stars(_stars(before, some, stream), settings)
+            rows, rejects = fitted_stars(stars_of(before, some, stream), settings)
         elif mine:
             rows, rejects = _fitted(some, settings)
         deque(some, maxlen=0)
@@ -89,7 +89,7 @@ def work(task: Task) -> None:
             return
 
 
-class _Stream(Iterator):
+class Stream(Iterator):
     """Entries of files one after the other, of which the last one is remembered and the next ones can be seen.
 
     Parameters
@@ -121,7 +121,7 @@ class _Stream(Iterator):
 
 
 @lru_cache(maxsize=1)
-def _emulator(path: Path, fingerprint: str) -> Emulator:
+def emulator_of(path: Path, fingerprint: str) -> Emulator:
     """Emulator of a run, read once a process."""
     return Emulator.load(path)
 
@@ -143,8 +143,8 @@ def _fitted(some: Iterable[tuple[str, Entry]], settings: Mapping[str, Any]) -> t
 
 
 # ---------------------------------------------------------------- stars
-def _stars(
-    before: tuple[str, Entry] | None, some: Iterator[tuple[str, Entry]], stream: _Stream
+def stars_of(
+    before: tuple[str, Entry] | None, some: Iterator[tuple[str, Entry]], stream: Stream
 ) -> Iterator[list[PlainSpectrum | Spectrum | Rejected]]:
     """Entries of a partition in runs of the same source, one after the other, in memory one at a time.
 
@@ -184,7 +184,7 @@ def _source(one: PlainSpectrum | Spectrum | Rejected) -> int | None:
     return one.source_id if isinstance(one, Rejected) else one.meta.get("source_id")
 
 
-def _fitted_stars(stars: Iterable[list], settings: Mapping[str, Any]) -> tuple[list[dict], list[Rejected]]:
+def fitted_stars(stars: Iterable[list], settings: Mapping[str, Any]) -> tuple[list[dict], list[Rejected]]:
     """Rows of the table, one a star, and what could not be used."""
     rows: list[dict] = []
     rejects: list[Rejected] = []

@@ -60,6 +60,6 @@ def _calibrate(options: argparse.Namespace) -> int:
     if not result.improved:
         print(f"rvsemu calibrate: {out} was not written", file=sys.stderr)
         return 2
-    result.emulator.save(out)
+    result.emulator.save(out, overwrite=options.overwrite)
     print(f"wrote {out}")
     return 0

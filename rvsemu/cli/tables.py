@@ -24,7 +24,7 @@ from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
 __all__ = ["Lines", "ResultsTable", "add_table_options", "spectra_in"]
 
 _EVERY = 30.0  # seconds between two writes
-_NARROW = 15  # characters of a label on the terminal
+_NARROW = 18  # characters of a label on the terminal
 _NAMES = ("file", "source_id", "transit_id", "obs_time_rv")
 
 
@@ -133,14 +133,15 @@ class Lines:
         """Print a line for a result, below a heading if it is the first."""
         if not self._widths:
             labels = [f"{name} [{q.unit}]".replace(" []", "") for name, q in result.labels.items()]
-            self._widths = [21, *(max(_NARROW, len(label) + 2) for label in labels), 7, 0]
+            self._widths = [21, *(max(_NARROW, len(label) + 2) for label in labels), 7, 1]
             self._line("spectrum", *labels, "chi2", "flags")
         values = [result.text(name) for name in result.labels]
         name = name_of(result.meta, Path(result.meta["file"]).name)
         self._line(name, *values, f"{result.reduced_chi2:.2f}", ",".join(result.flags) or "none")
 
     def _line(self, *texts) -> None:
-        print("".join(f"{text:<{width}}" for text, width in zip(texts, self._widths, strict=True)), flush=True)
+        columns = (f"{text:<{width - 1}}" for text, width in zip(texts, self._widths, strict=True))
+        print(" ".join(columns), flush=True)  # a space between columns, whatever their width
 
 
 def _give_units(table, like) -> None:

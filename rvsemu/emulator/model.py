@@ -19,7 +19,7 @@ from scipy.sparse import csr_array
 from .._compat import Spectrum
 from .._display import labels_card
 from .._frozen import frozen
-from .._storage import check_folder, is_path, opened, replacing, shipped_files
+from .._storage import check_output, is_path, opened, replacing, shipped_files
 from ..errors import EmulatorFileError, LabelError, SpectrumError
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import check_medium, convert_medium
@@ -242,15 +242,18 @@ class Emulator:
         return plain * u.AA, (interpolation_matrix(*grid, here), interpolation_matrix(*grid, here, order=2))
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | PathLike, dtype: str = "float16") -> None:
+    def save(self, path: str | PathLike, dtype: str = "float16", overwrite: bool = False) -> None:
         """Write the emulator to one HDF5 file, weights as `dtype`; replaces `path` only when complete.
 
         Raises
         ------
         EmulatorFileError
-            The folder does not exist.
+            The folder does not exist, or the file does and `overwrite` does not allow to replace it.
         """
-        with replacing(check_folder(path, EmulatorFileError)) as temporary, h5py.File(temporary, "w") as file:
+        with (
+            replacing(check_output(path, EmulatorFileError, overwrite)) as temporary,
+            h5py.File(temporary, "w") as file,
+        ):
             write_common(file, "emulator", FORMAT_VERSION, self)
             for name in ("label_network", "decoder"):
                 write_network(file.create_group(name), getattr(self, name), dtype)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._display import labels_card
 from .._frozen import frozen
-from .._storage import check_folder, opened, replacing
+from .._storage import check_output, opened, replacing
 from ..emulator.files import check_grid, read_common, read_network, write_common, write_network
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
@@ -194,15 +194,18 @@ class Inversion:
         return np.sqrt(variance * nothing / (variance + nothing))
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | PathLike, dtype: str = "float32") -> None:
+    def save(self, path: str | PathLike, dtype: str = "float32", overwrite: bool = False) -> None:
         """Write the inversion to one HDF5 file, weights as `dtype`; replaces `path` only when complete.
 
         Raises
         ------
         InversionFileError
-            The folder does not exist.
+            The folder does not exist, or the file does and `overwrite` does not allow to replace it.
         """
-        with replacing(check_folder(path, InversionFileError)) as temporary, h5py.File(temporary, "w") as file:
+        with (
+            replacing(check_output(path, InversionFileError, overwrite)) as temporary,
+            h5py.File(temporary, "w") as file,
+        ):
             write_common(file, "inversion", FORMAT_VERSION, self)
             for name in ("mean", "basis", "spread"):
                 file[f"principal/{name}"] = getattr(self.principal, name).astype("f4")

@@ -158,11 +158,17 @@ def files_in(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[str
     Raises
     ------
     SpectrumError
-        A path does not exist, or a folder has no such file.
+        Something is no path, a path does not exist, or a folder has no such file.
     """
-    given = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    given = paths if isinstance(paths, Iterable) and not isinstance(paths, str | os.PathLike) else [paths]
     out: list[str] = []
-    for path in map(Path, given):
+    for one in given:
+        if not isinstance(one, str | os.PathLike):
+            raise SpectrumError(
+                f"{type(one).__name__} is not the name of a file or folder: give paths; spectra that are in memory are "
+                "fitted by rvsemu.fit_many, or written with rvsemu.spectra.write_bulk first."
+            )
+        path = Path(one)
         if not path.exists():
             raise SpectrumError(f"{path}: there is no such file; check the path")
         found = sorted(p for p in path.rglob("*") if _is_input(p, path)) if path.is_dir() else [path]

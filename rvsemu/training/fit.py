@@ -128,7 +128,7 @@ def train(
         trained = _train_emulator(recipe, library, work)
     trained = replace(trained, info={**trained.info, "least_r2": least_r2})
     _check_accuracy(trained, out, folder, least_r2)
-    trained.save(out, dtype=recipe.weights)
+    trained.save(out, dtype=recipe.weights, overwrite=True)
     return type(trained).load(out)
 
 
