@@ -154,7 +154,7 @@ def test_an_emulator_of_observed_spectra_alone(learned):
     left = left_of_sky(emulator.flux(known).astype(float), others, emulator.wavelength)
     every = rvsemu.shipped().wavelength
     mean = sky(others)[:, np.searchsorted(every, emulator.wavelength - 0.01)].mean(axis=0)
-    assert left < 0.6 * left_of_sky(np.broadcast_to(mean, (len(others), len(mean))), others, emulator.wavelength)
+    assert left < 0.7 * left_of_sky(np.broadcast_to(mean, (len(others), len(mean))), others, emulator.wavelength)
     shipped = rvsemu.shipped().trimmed(*emulator.wavelength[[0, -1]])
     assert left < 0.6 * left_of_sky(shipped.flux(others).astype(float), others, shipped.wavelength)
 

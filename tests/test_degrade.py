@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.nddata import StdDevUncertainty
+from astropy.nddata import StdDevUncertainty, VarianceUncertainty
+from astropy.table import Table
 from fit_fixtures import SUN, exact_emulator, fit
 
 import rvsemu
@@ -128,3 +129,31 @@ def test_what_cannot_be_done(change, message):
 def test_pixels_that_are_too_wide():
     with pytest.raises(SpectrumError, match="0.3 A apart, are too wide to be smoothed with a Gaussian of 0.1"):
         rvsemu.as_rvs(fine(step=0.3), 13_000)
+
+
+def test_a_file_as_pepsi_publishes_them_becomes_one_of_the_rvs(tmp_path):
+    """As https://pepsi.aip.de/?page_id=552 has it: a FITS table of wavelength at rest, normalised flux and variance in
+    double precision, and a mask of bytes. Read, degraded, written and read again as the page on calibration says."""
+    wavelength = np.arange(8440.0, 8720.0, 0.02)
+    columns = (
+        wavelength,
+        line(8542.09, 0.3)(wavelength),
+        np.full(len(wavelength), 1e-4),
+        np.zeros(len(wavelength), dtype="u1"),
+    )
+    Table(columns, names=("Arg", "Fun", "Var", "Mask")).write(tmp_path / "star.fits")
+    table = Table.read(tmp_path / "star.fits")
+    axis, flux, variance = (np.asarray(table[name]) for name in table.colnames[:3])
+    star = Spectrum(
+        spectral_axis=axis * u.AA,
+        flux=flux * u.one,
+        uncertainty=VarianceUncertainty(variance),
+        meta={"medium": "air", "frame": "rest", "source_id": 7},
+    )
+    write_spectrum(rvsemu.as_rvs(star, from_resolution=220_000), tmp_path / "as-rvs.fits")
+    (found,) = rvsemu.read_rvs(tmp_path / "as-rvs.fits")
+    assert (found.meta["source_id"], found.meta["frame"], found.meta["medium"]) == (7, "rest", "vacuum")
+    lowest = found.spectral_axis.to_value("AA")[np.nanargmin(found.flux.value)]
+    assert lowest == pytest.approx(8544.44, abs=0.2)  # in vacuum
+    assert np.nanmin(found.flux.value) == pytest.approx(1 - 0.5 * 0.3 / np.hypot(0.3, 0.3151), abs=0.01)
+    assert "pixel_correlation" in found.meta

@@ -122,7 +122,8 @@ def test_another_range_and_resolution_from_synspec_to_a_fit(workspace, keras, tm
     noisy = star.flux.value + sigma * np.random.default_rng(1).normal(size=star.shape)
     errors = {"uncertainty": StdDevUncertainty(sigma), "meta": {"medium": "air"}}
     spectrum = Spectrum(spectral_axis=star.spectral_axis, flux=noisy * u.one, **errors)
-    result = rvsemu.fit(spectrum, emulator=emulator, fixed={"vmic": 2.0}, priors={}, model_error=None)
+    near = {"radial_velocity": (-100, 100), "fixed": {"vmic": 2.0}, "priors": {}, "model_error": None}
+    result = rvsemu.fit(spectrum, emulator=emulator, **near)
     for name in ("teff", "logg", "mh", "vsini"):
         assert abs(result.labels[name].value - labels[name]) < 4 * result.errors[name].value, name
     assert abs(result.radial_velocity.to_value("km/s")) < 1.0

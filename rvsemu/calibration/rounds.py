@@ -185,7 +185,7 @@ def _fitted(work: Work, found: Round, folds: np.ndarray, before: tuple[_Fit, np.
         made = before[1][:, some]
         stars = replace(stars, residual=stars.residual + (values[:, : len(made)] @ made).astype("f4"))
     prior = work.prior(stars, work.emulator.flux(labels)[:, some])
-    choice = choose(stars, values, prior, folds, work.counts(coordinates))
+    choice = choose(stars, values, prior, folds, work.counts(coordinates), cautious=not work.from_scratch)
     return _Fit(coordinates, values, stars, some, prior, choice)
 
 

@@ -48,9 +48,14 @@ def folds_of(names: Sequence[str], seed: int) -> np.ndarray:
 
 
 def choose(
-    stars: Linear, coordinates: np.ndarray, prior: Prior, folds: np.ndarray, counts: Sequence[int] = COUNTS
+    stars: Linear,
+    coordinates: np.ndarray,
+    prior: Prior,
+    folds: np.ndarray,
+    counts: Sequence[int] = COUNTS,
+    cautious: bool = True,
 ) -> Choice:
-    """The choice with the lowest misfit of held-out stars, or the one with fewest coordinates that is as good.
+    """The choice with the lowest misfit of held-out stars.
 
     Parameters
     ----------
@@ -62,6 +67,8 @@ def choose(
     folds : ndarray of int, shape (n,)
     counts : sequence of int
         Numbers of coordinates that are tried.
+    cautious : bool
+        Whether fewer coordinates are preferred that are as good as far as stars can tell.
     """
 
     def tried(count: int, strength: float) -> Choice:
@@ -83,6 +90,8 @@ def choose(
     if stronger is not best:
         ladder = [tried(one.count, stronger.strength) for one in ladder]
         best = min(ladder, key=_score)
+    if not cautious:
+        return best
     return next(one for one in ladder if one is best or not surely_less(best.misfit, one.misfit, 0.16))
 
 

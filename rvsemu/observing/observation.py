@@ -341,7 +341,8 @@ def _check_some(measured, covered, wavelength, medium, emulator):
         low, high = convert_medium(emulator.wavelength[[0, -1]], emulator.medium, medium)
         raise SpectrumError(
             f"The spectrum runs from {wavelength.min():.1f} to {wavelength.max():.1f} A in {medium}, not in "
-            f"the emulator's {low:.1f} to {high:.1f} A (less the range of radial velocities): check its unit."
+            f"the emulator's {low:.1f} to {high:.1f} A (less the range of radial velocities): check its unit; "
+            "of a narrow range, give a narrow radial_velocity, too."
         )
 
 
