@@ -25,9 +25,9 @@ def test_flag_not_converged(sun, emulator):
     settings = Settings(emulator=emulator)
     problem = Problem([settings.observe(sun)], settings)
     minima = problem.minima()
-    assert "not-converged" not in problem.result(minima).flags
+    assert "not-converged" not in problem.results(minima)[0].flags
     unsettled = dataclasses.replace(minima.found, converged=np.zeros(len(minima.star), dtype=bool))
-    assert "not-converged" in problem.result(dataclasses.replace(minima, found=unsettled)).flags
+    assert "not-converged" in problem.results(dataclasses.replace(minima, found=unsettled))[0].flags
 
 
 def test_flag_outside_domain(sun, emulator):

@@ -22,9 +22,9 @@ def scaled(star, factor):
     return replace(star, flux=star.flux * factor, uncertainty=StdDevUncertainty(star.uncertainty.array * factor))
 
 
-def with_pixel(star, value):
+def with_pixel(star, value, number=1200):
     flux = star.flux.value.copy()
-    flux[1200] = value
+    flux[number] = value
     return replace(star, flux=flux * u.dimensionless_unscaled)
 
 
@@ -51,6 +51,17 @@ def test_a_pixel_that_cannot_be_is_a_bad_pixel(value, sun, emulator):
     plain, other = (rvsemu.fit(one, emulator=emulator, **SETTINGS) for one in (sun, with_pixel(sun, value)))
     assert other.n_pixels == plain.n_pixels - 1
     assert abs(other.teff - plain.teff) < 0.3 * plain.errors["teff"]
+
+
+def test_a_spike_in_one_changes_no_other():
+    star = rvsemu.generate(teff=5000, logg=2.5, mh=-1.8, vmic=1.5, resolution=11900)
+    faint = [rvsemu.simulate(star, signal_to_noise=25, seed=seed, release="Gaia DR4") for seed in range(4)]
+    spiked = with_pixel(rvsemu.simulate(star, signal_to_noise=25, seed=9, release="Gaia DR4"), 5.0, 600)
+    alone, together = fit_many(faint), fit_many([*faint, spiked])
+    assert together[-1].n_outliers > 0
+    for one, other in zip(alone, together[:-1], strict=True):
+        errors = np.array([one.errors[name].value for name in one.labels])
+        assert np.all(np.abs(values(one) - values(other)) <= 0.005 * errors)
 
 
 BAD = {

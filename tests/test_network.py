@@ -61,6 +61,14 @@ def test_jacobian_is_the_difference_quotient(activation):
         np.testing.assert_allclose(jacobian[:, k], difference, rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.parametrize("inputs", [[0, 2], [1], []])
+def test_derivatives_by_some_of_the_inputs(inputs):
+    network, x = random_network("silu"), np.random.default_rng(4).normal(size=(5, 3))
+    value, jacobian = network.value_and_jacobian(x, inputs)
+    np.testing.assert_allclose(value, network(x), rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(jacobian, network.value_and_jacobian(x)[1][:, inputs], rtol=1e-13, atol=1e-14)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_dtype_is_that_of_the_weights(activation, dtype):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -95,21 +96,39 @@ class ErrorModel:
                 out = out * np.interp(np.asarray(labels[name], dtype=float), *table)
         return out
 
-    def covariance(self, teff: float, **labels: float) -> tuple[np.ndarray, np.ndarray]:
+    def covariance(
+        self, teff: float, *, at: tuple[np.ndarray, np.ndarray] | None = None, **labels: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Covariance of one star, interpolated linearly between the nodes' covariances.
+
+        Parameters
+        ----------
+        teff, **labels : float
+        at : (ndarray of int, ndarray), each of shape (m,), optional
+            Where between the pixels: number of the one before, and the share of the next; default: at all n pixels.
 
         Returns
         -------
-        variance : ndarray, shape (n_pixels,)
+        variance : ndarray, shape (m,)
             Its diagonal part, >= 0.
-        low_rank : ndarray, shape (2 r, n_pixels)
+        low_rank : ndarray, shape (2 r, m)
             Rows u; the covariance is diag(variance) + sum of u u^T.
         """
         (i,), (f,) = self._between([teff])
-        variance = (1 - f) * np.square(self.sigma[i], dtype=float) + f * np.square(self.sigma[i + 1], dtype=float)
-        low_rank = np.concatenate([np.sqrt(1 - f) * self.components[i], np.sqrt(f) * self.components[i + 1]])
-        factor = float(self.factor(labels))
-        return np.maximum(variance - np.sum(low_rank**2, axis=0), 0.0) * factor**2, low_rank * factor
+        nodes = self._parts[i : i + 2]
+        if at is not None:
+            before, share = at
+            nodes = nodes[..., before] * (1 - share) + nodes[..., before + 1] * share
+        factor, roots = float(self.factor(labels)), np.sqrt([1 - f, f])[:, None, None]
+        variance = ((1 - f) * nodes[0, 0] + f * nodes[1, 0]) * factor**2
+        return variance, (nodes[:, 1:] * (roots * factor)).reshape(-1, nodes.shape[2])
+
+    @cached_property
+    def _parts(self) -> np.ndarray:
+        """Of each node the diagonal part of the covariance, then the components, (k, r + 1, n_pixels)."""
+        components = self.components.astype(float)
+        diagonal = np.maximum(np.square(self.sigma, dtype=float) - np.sum(components**2, axis=1), 0.0)
+        return np.concatenate([diagonal[:, None], components], axis=1)
 
     def _between(self, teff):
         """Node below, and the share of the next."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import field, replace
 from functools import cached_property, lru_cache
 from os import PathLike
@@ -132,8 +132,14 @@ class Emulator:
             out[some] = self._network(self.labels.scaled(labels[some]))
         return out
 
-    def jacobian(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Flux (n, n_pixels) and d flux / d label (n, n_labels, n_pixels), per unit of each label.
+    def jacobian(self, labels: ArrayLike, by: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Flux (n, n_pixels) and d flux / d label (n, k, n_pixels), per unit of each label.
+
+        Parameters
+        ----------
+        labels : array_like, shape (n, n_labels)
+        by : sequence of int, optional
+            Numbers of the k labels to derive by; default: all.
 
         Raises
         ------
@@ -141,17 +147,22 @@ class Emulator:
             As for `flux`.
         """
         labels = self.labels.rows(labels)
-        _check_size(len(labels), (1 + len(self.labels)) * len(self.wavelength), self._network.layers[-1].bias.dtype)
-        flux, slope = self._network.value_and_jacobian(self.labels.scaled(labels))
-        return flux, slope * self.labels.slope(labels)[:, :, None].astype(slope.dtype)
+        by = range(len(self.labels)) if by is None else by
+        _check_size(len(labels), (1 + len(by)) * len(self.wavelength), self._network.layers[-1].bias.dtype)
+        flux, slope = self._network.value_and_jacobian(self.labels.scaled(labels), by)
+        slope *= self.labels.slope(labels)[:, np.asarray(by, dtype=int), None].astype(slope.dtype)
+        return flux, slope
 
     def sigma(self, labels: ArrayLike) -> np.ndarray:
         """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
         return self.error(**self._for_error(self.labels.rows(labels)))
 
-    def error_covariance(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    def error_covariance(
+        self, labels: ArrayLike, at: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
-        return self.error.covariance(**{k: float(v) for k, v in self._for_error(np.asarray(labels)).items()})
+        values = {name: float(value) for name, value in self._for_error(np.asarray(labels)).items()}
+        return self.error.covariance(**values, at=at)
 
     def _for_error(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Of labels (..., n_labels), by name, those that the error depends on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -105,15 +105,23 @@ class DenseNetwork:
             y = ACTIVATIONS[layer.activation][0](y @ layer.weights + layer.bias)
         return y
 
-    def value_and_jacobian(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Output (n, n_out) and d output / d input (n, n_in, n_out), by forward accumulation.
+    def value_and_jacobian(self, x: ArrayLike, inputs: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Output (n, n_out) and d output / d input (n, k, n_out), by forward accumulation.
 
         Tangents are carried beside the values: with six inputs that costs seven forward passes.
+
+        Parameters
+        ----------
+        x : array_like, shape (n, n_in)
+        inputs : sequence of int, optional
+            Numbers of the k inputs to derive by; default: all.
         """
         x = np.asarray(x, dtype=self.layers[0].weights.dtype)
-        n, k = x.shape
-        both = np.zeros((n, k + 1, k), dtype=x.dtype)  # the value, then the tangents: one product a layer
-        both[:, 0], both[:, 1:] = x, np.eye(k, dtype=x.dtype)
+        tangents = np.eye(x.shape[1], dtype=x.dtype)
+        tangents = tangents if inputs is None else tangents[np.asarray(inputs, dtype=int)]
+        n, k = len(x), len(tangents)
+        both = np.empty((n, k + 1, x.shape[1]), dtype=x.dtype)  # the value, then the tangents: one product a layer
+        both[:, 0], both[:, 1:] = x, tangents
         for layer in self.layers:
             function, slope = ACTIVATIONS[layer.activation]
             both = (both.reshape(n * (k + 1), len(layer.weights)) @ layer.weights).reshape(n, k + 1, len(layer.bias))

@@ -153,9 +153,10 @@ class Binned:
 
     @property
     def projection(self) -> Projection:
-        """`Projection` of the spectra."""
+        """`Projection` of the spectra, in single precision."""
         used = np.isfinite(self.sigma)
-        return Projection(self.flux, self.basis(self.degree) * used[:, None], White(self.sigma))
+        basis = self.basis(self.degree) * used[:, None]
+        return Projection(self.flux.astype("f4"), basis.astype("f4"), White(self.sigma))
 
 
 def shares_of(stack, bins, shifts):

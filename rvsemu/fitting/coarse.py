@@ -48,10 +48,11 @@ class CoarseModel:
         """The model in `count` observed bins from the one numbered `first`."""
         return Window(self, first, count)
 
-    def hidden(self, labels):
-        """Values (n, q) before the last layer, and their derivatives by the labels (n, n_labels, q)."""
-        value, tangents = self._hidden.value_and_jacobian(self.labels.scaled(labels))
-        return value, tangents * self.labels.slope(labels)[:, :, None].astype(tangents.dtype)
+    def hidden(self, labels, by):
+        """Values (n, q) before the last layer, and their derivatives (n, k, q) by the labels with numbers `by` (k,)."""
+        value, tangents = self._hidden.value_and_jacobian(self.labels.scaled(labels), by)
+        tangents *= self.labels.slope(labels)[:, by, None].astype(tangents.dtype)
+        return value, tangents
 
     def layers(self, first, count) -> np.ndarray:
         """The last layer and its derivatives by the shift (3, q + 1, count), from a bin on."""
@@ -71,16 +72,17 @@ class Window:
     def __init__(self, model, first, count):
         self._model, self._first, self._count = model, first, count
 
-    def jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
+    def jacobian(self, theta, by=None) -> tuple[np.ndarray, np.ndarray]:
         """Like `ForwardModel.jacobian`."""
         bins, n_labels = self._model.bins, len(self._model.labels)
-        velocity = theta[:, n_labels]
-        hidden, tangents = self._model.hidden(theta[:, :n_labels])
+        by = np.arange(n_labels + 1) if by is None else np.asarray(by)
+        velocity, labels = theta[:, n_labels], by[by < n_labels]
+        hidden, tangents = self._model.hidden(theta[:, :n_labels], labels)
         shift = bins.shift(velocity)
         nearest = np.clip(np.round(shift).astype(int), self._first + self._count - bins.count, self._first)
         n, m, size = tangents.shape
         flux = np.empty((n, self._count), dtype=hidden.dtype)
-        slopes = np.empty((n, m + 1, self._count), dtype=hidden.dtype)
+        slopes = np.empty((n, len(by), self._count), dtype=hidden.dtype)
         for whole in np.unique(nearest):
             rows = nearest == whole
             merged = self._model.layers(self._first - int(whole), self._count)
@@ -88,6 +90,7 @@ class Window:
             away = (shift[rows] - whole)[:, None].astype(hidden.dtype)
             flux[rows] = value + away * (first + away * second)
             slopes[rows, :m] = (tangents[rows].reshape(-1, size) @ merged[0, :-1]).reshape(-1, m, self._count)
-            slopes[rows, m] = first + 2 * away * second
-        slopes[:, m] *= bins.shift_slope(velocity)[:, None].astype(hidden.dtype)
+            if m < len(by):
+                per_velocity = bins.shift_slope(velocity[rows])[:, None].astype(hidden.dtype)
+                slopes[rows, m] = per_velocity * (first + 2 * away * second)
         return flux, slopes

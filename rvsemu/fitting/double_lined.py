@@ -97,45 +97,49 @@ class Residual:
     reach: float
 
     @classmethod
-    def of(cls, problem, minima, row, continuum) -> Residual:
-        """The one of a minimum of a `Problem`, with its `continuum` (n_pixels,)."""
-        stack, star, parameters = problem.stack, minima.star[row], problem.parameters
+    def each(cls, problem, found) -> list[Residual]:
+        """Those of k minima of a `Problem`, whose numbers of the spectra `star` (k,), parameters `theta` (k, ...),
+        `continuum` (k, n_pixels), `error` of the emulator and covariances `weighted` are `found`."""
+        stack, parameters, theta = problem.stack, problem.parameters, found.theta
         model = CoarseModel.of(stack.emulator)
-        theta = parameters.full(minima.found.x[row])
         shares, _, first = shares_of(stack, model.bins, model.bins.shifts(parameters.velocities))
-        used = minima.weighted.used[row] & (continuum > 0)
-        level = np.where(used, continuum, 1.0)
-        weight = (level / np.where(used, stack.sigma[star], np.inf)) ** 2
-        parts = np.array([np.where(used, stack.flux[star] / level, 0.0), stack.model.sigma(theta) ** 2])
-        total, flux, emulator = (shares @ np.vstack([weight, weight * parts]).T).T
+        used = found.weighted.used & (found.continuum > 0)
+        level = np.where(used, found.continuum, 1.0)
+        weight = (level / np.where(used, stack.sigma[found.star], np.inf)) ** 2
+        parts = [weight, weight * np.where(used, stack.flux[found.star] / level, 0.0), weight * found.error**2]
+        total, flux, emulator = ((shares @ part.T).T for part in parts)
         known = total > 0
         per_weight = np.divide(1.0, total, where=known, out=np.zeros_like(total))
-        coarse, slopes = (x[0].astype(float) for x in model.window(first, len(total)).jacobian(theta[None]))
+        coarse, slopes = model.window(first, total.shape[1]).jacobian(theta)
+        coarse = coarse.astype(float)
         variance = (problem.inflation + emulator) * per_weight
         if problem.noise.model_error is not None:
             variance += _TOGETHER * problem.noise.model_error.sigma(coarse) ** 2
-        basis = chebyshev_basis(np.arange(len(total), dtype=float), len(stack.basis) - 1).T
-        return cls(
-            missing=np.where(known, coarse - flux * per_weight, 0.0),
-            weight=np.divide(1.0, variance, where=known, out=np.zeros_like(total)),
-            nuisance=np.vstack([slopes, 1.0 - coarse, basis * coarse]),
-            first=first,
-            shift=round(float(model.bins.shift(theta[parameters.velocity]))),
-            reach=_reach(parameters.space.names, theta) / model.bins.width_in_km_s,
-        )
+        basis = chebyshev_basis(np.arange(total.shape[1], dtype=float), len(stack.basis) - 1).T
+        missing = np.where(known, coarse - flux * per_weight, 0.0)
+        weight = np.divide(1.0, variance, where=known, out=np.zeros_like(total))
+        shifts = np.rint(model.bins.shift(theta[:, parameters.velocity])).astype(int)
+        return [
+            cls(
+                missing=missing[i],
+                weight=weight[i],
+                nuisance=np.vstack([slopes[i], 1.0 - coarse[i], basis * coarse[i]]),
+                first=first,
+                shift=int(shifts[i]),
+                reach=_reach(parameters.space.names, theta[i]) / model.bins.width_in_km_s,
+            )
+            for i in range(len(theta))
+        ]
 
 
-def double_lined(problem, minima, row, continuum) -> bool:
-    """Whether lines of a second star are in the spectrum.
+def double_lined(problem, found) -> list[bool]:
+    """Whether lines of a second star are in each of the spectra.
 
     Parameters
     ----------
     problem : Problem
-    minima : Minima
-    row : int
-        Of the minima: the best of a spectrum.
-    continuum : ndarray, shape (n_pixels,)
-        Of the fit, over the `scale` of the spectrum.
+    found
+        The best minima of the spectra: see `Residual.each`.
 
     Notes
     -----
@@ -146,8 +150,12 @@ def double_lined(problem, minima, row, continuum) -> bool:
     squares, after all that labels, continuum and the depth of the fitted lines could make up for has been projected
     out. They are shares of the light.
     """
-    residual = Residual.of(problem, minima, row, continuum)
     lines = SecondLines.of(problem.stack.emulator)
+    return [_has_second(residual, lines) for residual in Residual.each(problem, found)]
+
+
+def _has_second(residual, lines) -> bool:
+    """Whether lines of a second star are in a residual."""
     around = residual.shift + _on_both_sides(_AROUND, lines.model.bins)
     half = len(around) // 2
     likely = lines.likely(residual)

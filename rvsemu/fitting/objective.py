@@ -6,6 +6,8 @@ import numpy as np
 
 __all__ = ["misfit", "objective", "tension", "with_held"]
 
+_CHUNK = 32  # problems at a time: more do not fit into the processor's cache
+
 
 def objective(parameters, model, projection, star):
     """`misfit` less the logarithm of the prior, for `rvsemu.fitting.levenberg_marquardt.minimise`."""
@@ -42,11 +44,17 @@ def misfit(parameters, model, projection, star):
     n = len(moved)
 
     def evaluate(which, x):
-        flux, slopes = model.jacobian(parameters.full(x))
-        some = projection.take(star[which])
-        solution = some.solve(flux[:, None])
+        order = np.argsort(parameters.full(x)[:, parameters.velocity], kind="stable")  # alike, for the model's sake
+        parts = [some(which[rows], x[rows]) for rows in np.array_split(order, -(-len(x) // _CHUNK))]
+        back = np.argsort(order)
+        return tuple(np.concatenate(part)[back] for part in zip(*parts, strict=True))
+
+    def some(which, x):
+        flux, slopes = model.jacobian(parameters.full(x), moved)
+        spectra = projection.take(star[which])
+        solution = spectra.solve(flux[:, None])
         gradient, hessian = np.zeros(x.shape), np.zeros((*x.shape, x.shape[1]))
-        parts = some.normal_equations(solution, slopes[:, None, moved])
+        parts = spectra.normal_equations(solution, slopes[:, None])
         gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
         return 0.5 * solution.chi2[:, 0], gradient, hessian
 
@@ -68,10 +76,11 @@ def with_held(parameters, model, projection, x, label) -> tuple[np.ndarray, np.n
     label : int
         Number of the label in the parameters' space; the last column.
     """
-    moved = parameters.free[parameters.free <= parameters.velocity]
-    flux, slopes = model.jacobian(parameters.full(x))
+    moved = np.sort(np.append(parameters.free[parameters.free <= parameters.velocity], label))
+    last = np.argsort(moved == label, kind="stable")
+    flux, slopes = model.jacobian(parameters.full(x), moved)
     solution = projection.solve(flux[:, None])
-    gradient, hessian = projection.normal_equations(solution, slopes[:, None, [*moved, label]])
+    gradient, hessian = projection.normal_equations(solution, slopes[:, None, last])
     return gradient[:, 0], hessian[:, 0]
 
 

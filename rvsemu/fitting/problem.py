@@ -18,7 +18,7 @@ from ..observing.stack import Doubt, Stack, Weighted
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
 from .objective import objective, tension, with_held
-from .result import FitResult, make_result
+from .result import FitResult, make_results
 from .search import Minima, Search
 from .settings import Settings
 from .start import first_minima, likely_velocity
@@ -31,7 +31,7 @@ _AROUND = 100.0  # km/s: range of velocities that are left where more would cost
 class Problem(Search):
     """Spectra on the same pixels, and what a fit of them goes through.
 
-    ``minima`` looks for the labels, ``result`` says what was found for one of the spectra, ``likelihood`` has its
+    ``minima`` looks for the labels, ``results`` says what was found for each of the spectra, ``likelihood`` has its
     covariance at the best minimum, and ``draws`` are weighted draws from its posterior. Each takes what the one before
     has found, and `rvsemu.fit` and `rvsemu.sample` are made of nothing else.
 
@@ -79,10 +79,10 @@ class Problem(Search):
 
     @cached_property
     def model(self) -> ForwardModel:
-        """The model in double precision: in single precision rounding decides on steps along degenerate labels."""
+        """The model with fluxes in double precision: else rounding decides on steps along degenerate labels."""
         single = self.stack.model
-        emulator = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
-        return ForwardModel(emulator, single.wavelength)
+        precise = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
+        return ForwardModel(single.emulator, single.wavelength, precise)
 
     def weighted(self, star: np.ndarray, x: np.ndarray) -> Weighted:
         """Spectra `star` (k,) with the masks, covariances and outliers that they have at free parameters `x` (k, m)."""
@@ -108,13 +108,15 @@ class Problem(Search):
         label = self.parameters.space.names.index(ALPHA.name)
         return with_held(self.parameters, self.model, weighted.projection, x, label)
 
-    def doubted(self, weighted: Weighted) -> bool:
+    def doubted(self, weighted: Weighted) -> np.ndarray:
         """See `Search`."""
-        return bool(np.any(weighted.doubt.probability > 0.5))
+        return np.any(weighted.doubt.probability > 0.5, axis=1)
 
-    def result(self, minima: Minima, star: int = 0) -> FitResult:
-        """Labels at the best minimum of a spectrum, with errors as if the posterior were Gaussian there."""
-        return make_result(self, minima, minima.best(star), second_minimum=self.second_minimum(minima, star))
+    def results(self, minima: Minima) -> list[FitResult]:
+        """Labels at the best minimum of each spectrum, with errors as if the posterior were Gaussian there."""
+        stars = range(len(self.stack.observations))
+        second = [self.second_minimum(minima, star) for star in stars]
+        return make_results(self, minima, [minima.best(star) for star in stars], second)
 
     def likelihood(self, minima: Minima, star: int = 0) -> Likelihood:
         """Likelihood of a spectrum, with mask and covariance as they are next to its best minimum."""

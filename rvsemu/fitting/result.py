@@ -35,6 +35,7 @@ from ..observing.flags import (
 )
 from ..observing.result_table import ResultTable
 from ..observing.results import LIMITED, Result, identity_columns, identity_of, normal_interval, tails
+from ..observing.stack import Weighted
 from .double_lined import double_lined
 from .importance import Draws
 from .levenberg_marquardt import LEAST_SQUARED
@@ -53,7 +54,7 @@ __all__ = [
     "at_bounds",
     "covariance_of",
     "fits_poorly",
-    "make_result",
+    "make_results",
     "scale_of",
 ]
 
@@ -293,86 +294,162 @@ class FitFailure:
         return table
 
 
-def make_result(problem, minima, row, second_minimum=False, spread=None) -> FitResult:
-    """`FitResult` of one of the minima of a `Problem`.
+def make_results(problem, minima, rows, second_minimum, spreads=None) -> list[FitResult]:
+    """`FitResult` of some of the minima of a `Problem`.
 
     Parameters
     ----------
     problem : Problem
     minima : Minima
-    row : int
+    rows : sequence of int
         Of the minima.
-    second_minimum : bool
-        Whether another one has a share in the posterior.
-    spread : (ndarray, float), optional
+    second_minimum : sequence of bool
+        For each of these, whether another one has a share in the posterior.
+    spreads : sequence of (ndarray, float), optional
         Covariance (m, m) of the free parameters and the factor of the noise in it, where other spectra of the star have
-        a say; default: those of this spectrum alone.
+        a say; default: those of each spectrum alone.
     """
-    stack, parameters, star = problem.stack, problem.parameters, minima.star[row]
-    observation, used, x = stack.observations[star], minima.weighted.used[row], minima.found.x[row]
-    theta = parameters.full(x)
-    flux = stack.model.flux(theta).astype(float)
-    solution = minima.weighted.projection.take(np.array([row])).solve(flux[None])
-    continuum, chi2 = solution.coefficients[0, 0] @ stack.basis, float(solution.chi2[0, 0])
-    doubted = minima.weighted.doubt.probability[row] > 0.5
-    n_pixels, spent = int(used.sum()), len(x) + len(stack.basis)
-    reduced = chi2 / max(1, n_pixels - doubted.sum() - spent)
-    if spread is None:
-        scale = scale_of(problem.settings, reduced)
-        spread = covariance_of(parameters, x, minima.found.hessian[row], scale), scale
-    covariance, scale = spread
-    residual = stack.flux[star] / continuum - flux[0]
-    deviation = residual[used]
-    noise = (stack.sigma[star] / continuum)[used]
+    found = _Found.of(problem, minima, np.asarray(rows))
+    spreads = found.spreads() if spreads is None else spreads
+    pairs = zip(second_minimum, spreads, double_lined(problem, found), strict=True)
+    return [_result(found, i, *given) for i, given in enumerate(pairs)]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is at k minima of a `Problem`, where n pixels are compared.
+
+    Parameters
+    ----------
+    problem : Problem
+    minima : Minima
+    rows : ndarray of int, shape (k,)
+        Numbers of the minima.
+    star : ndarray of int, shape (k,)
+        Numbers of their spectra.
+    weighted : Weighted
+    theta : ndarray, shape (k, n_parameters)
+    flux, continuum, residual, error : ndarray, shape (k, n)
+        Model, polynomial over the `scale` of the spectrum, observed / continuum - model, and error of the emulator.
+    chi2, noise_chi2 : ndarray, shape (k,)
+    """
+
+    problem: Any
+    minima: Any
+    rows: np.ndarray
+    star: np.ndarray
+    weighted: Weighted
+    theta: np.ndarray
+    flux: np.ndarray
+    continuum: np.ndarray
+    residual: np.ndarray
+    error: np.ndarray
+    chi2: np.ndarray
+    noise_chi2: np.ndarray
+
+    @classmethod
+    def of(cls, problem, minima, rows) -> _Found:
+        stack, star, weighted = problem.stack, minima.star[rows], minima.weighted.take(rows)
+        theta = problem.parameters.full(minima.found.x[rows])
+        flux = stack.model.flux(theta).astype(float)
+        solution = weighted.projection.solve(flux[:, None])
+        continuum = solution.coefficients[:, 0] @ stack.basis
+        residual = stack.flux[star] / continuum - flux
+        error = stack.model.sigma(theta)
+        noise_chi2 = _noise_chi2(problem, star, weighted, theta, flux)
+        about = (theta, flux, continuum, residual, error, solution.chi2[:, 0], noise_chi2)
+        return cls(problem, minima, rows, star, weighted, *about)
+
+    def doubted(self, i) -> np.ndarray:
+        """Pixels (n,) that are more likely outliers than not."""
+        return self.weighted.doubt.probability[i] > 0.5
+
+    def freedom(self, i) -> int:
+        """Pixels less what was fitted, 1 at least."""
+        spent = len(self.problem.parameters.free) + len(self.problem.stack.basis)
+        return max(1, int(self.weighted.used[i].sum() - self.doubted(i).sum()) - spent)
+
+    def spreads(self) -> list[tuple[np.ndarray, float]]:
+        """Covariance of the free parameters and factor of the noise in it, for each."""
+        scale = [scale_of(self.problem.settings, self.chi2[i] / self.freedom(i)) for i in range(len(self.rows))]
+        x, hessian = self.minima.found.x[self.rows], self.minima.found.hessian[self.rows]
+        return list(zip(covariance_of(self.problem.parameters, x, hessian, scale), scale, strict=True))
+
+
+def _result(found, i, second_minimum, spread, double) -> FitResult:
+    """`FitResult` of the i-th of what was found."""
+    problem, parameters, stack = found.problem, found.problem.parameters, found.problem.stack
+    observation, theta, space, free = (
+        stack.observations[found.star[i]],
+        found.theta[i],
+        parameters.space,
+        parameters.free,
+    )
+    used, doubted, (covariance, scale) = found.weighted.used[i], found.doubted(i), spread
+    errors = np.zeros(len(theta))
+    errors[free] = np.sqrt(np.diag(covariance))
+    level = found.continuum[i] * observation.scale
 
     def everywhere(values, fill=np.nan):
         out = np.full(len(observation.flux), fill)
         out[stack.pixels] = values
         return out
 
-    space, free = parameters.space, parameters.free
-    errors = np.zeros(len(theta))
-    errors[free] = np.sqrt(np.diag(covariance))
-    level = continuum * observation.scale
-    flags = [
-        *at_bounds(parameters, x, errors[free]),
-        *([] if minima.found.converged[row] else [NOT_CONVERGED]),
-        *([SECOND_MINIMUM] if second_minimum else []),
-        *([] if stack.model.emulator.labels.inside(theta[: parameters.velocity]) else [OUTSIDE_DOMAIN]),
-        *([FEW_GOOD_PIXELS] if n_pixels < _FEW * observation.covered.sum() else []),
-        *([POOR_FIT] if fits_poorly(reduced, n_pixels) else []),
-        *([OUTLIERS] if doubted.sum() > _MANY * n_pixels else []),
-        *([FEW_CCDS] if observation.ccds is not None and observation.ccds < FEWEST_CCDS else []),
-        *([NEGATIVE_CONTINUUM] if continuum[used].min() <= 0 else []),
-        *([ERRORS_TOO_LARGE] if np.mean((deviation / noise) ** 2) < _TOO_GOOD else []),
-        *unmodelled(stack, minima.weighted.take(row), star, residual, theta[parameters.velocity]),
-        *([DOUBLE_LINED] if double_lined(problem, minima, row, continuum) else []),
-        *([NO_INFORMATION] if _knows_nothing(parameters, errors[free]) else []),
-        *(alpha_assumed(space.names, theta, minima.tension[row]) if problem.settings.assumes_alpha else []),
-    ]
     return FitResult(
         labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},
         errors={n: space.quantity(n, errors[k]) for k, n in enumerate(space.names)},
-        ranges={space.names[i]: (float(parameters.lower[i]), float(parameters.upper[i])) for i in free},
+        ranges={space.names[j]: (float(parameters.lower[j]), float(parameters.upper[j])) for j in free},
         covariance=covariance,
-        chi2=chi2,
-        reduced_chi2=float(reduced),
-        noise_chi2=_noise_chi2(problem, minima, row, flux[0]) / max(1, n_pixels - doubted.sum() - spent),
-        n_pixels=n_pixels,
+        chi2=float(found.chi2[i]),
+        reduced_chi2=float(found.chi2[i] / found.freedom(i)),
+        noise_chi2=float(found.noise_chi2[i] / found.freedom(i)),
+        n_pixels=int(used.sum()),
         n_outliers=int(doubted.sum()),
-        flags=tuple(flags),
-        residual_rms=float(np.sqrt(np.mean(deviation**2))),
+        flags=tuple(_flags(found, i, errors[free], second_minimum, double)),
+        residual_rms=float(np.sqrt(np.mean(found.residual[i][used] ** 2))),
         spectral_axis=observation.axis,
         flux_unit=observation.unit,
         flux=observation.flux,
         flux_sigma=observation.sigma,
-        used=everywhere(used, False).astype(bool),
-        doubted=everywhere(doubted, False).astype(bool),
-        model_flux=everywhere(flux[0] * level),
-        model_sigma=everywhere(stack.model.sigma(theta) * np.abs(level)),
+        used=everywhere(used, False),
+        doubted=everywhere(doubted, False),
+        model_flux=everywhere(found.flux[i] * level),
+        model_sigma=everywhere(found.error[i] * np.abs(level)),
         continuum=everywhere(level),
         meta=_meta(problem, observation, scale),
     )
+
+
+def _flags(found, i, errors, second_minimum, double) -> list[str]:
+    """Flags of the i-th of what was found, whose free parameters have the `errors` (m,)."""
+    problem, stack, parameters = found.problem, found.problem.stack, found.problem.parameters
+    observation, theta, row = stack.observations[found.star[i]], found.theta[i], found.rows[i]
+    used, doubted, continuum = found.weighted.used[i], found.doubted(i), found.continuum[i]
+    n_pixels, noise = int(used.sum()), (stack.sigma[found.star[i]] / continuum)[used]
+    true = {
+        NOT_CONVERGED: not found.minima.found.converged[row],
+        SECOND_MINIMUM: second_minimum,
+        OUTSIDE_DOMAIN: not stack.model.emulator.labels.inside(theta[: parameters.velocity]),
+        FEW_GOOD_PIXELS: n_pixels < _FEW * observation.covered.sum(),
+        POOR_FIT: fits_poorly(found.chi2[i] / found.freedom(i), n_pixels),
+        OUTLIERS: doubted.sum() > _MANY * n_pixels,
+        FEW_CCDS: observation.ccds is not None and observation.ccds < FEWEST_CCDS,
+        NEGATIVE_CONTINUUM: continuum[used].min() <= 0,
+        ERRORS_TOO_LARGE: np.mean((found.residual[i][used] / noise) ** 2) < _TOO_GOOD,
+    }
+    one = found.weighted.take(np.array([i]))
+    return [
+        *at_bounds(parameters, found.minima.found.x[row], errors),
+        *(flag for flag, it_is in true.items() if it_is),
+        *unmodelled(stack, one, found.star[i], found.residual[i], theta[parameters.velocity]),
+        *([DOUBLE_LINED] if double else []),
+        *([NO_INFORMATION] if _knows_nothing(parameters, errors) else []),
+        *(
+            alpha_assumed(parameters.space.names, theta, found.minima.tension[row])
+            if problem.settings.assumes_alpha
+            else []
+        ),
+    ]
 
 
 def scale_of(settings, reduced_chi2) -> float:
@@ -385,15 +462,14 @@ def fits_poorly(reduced_chi2, n_pixels) -> bool:
     return bool(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
 
 
-def _noise_chi2(problem, minima, row, flux) -> float:
-    """Least chi2 of the best model with the errors of noise and emulator alone, the continuum fitted anew."""
-    stack, weighted = problem.stack, minima.weighted.take(row)
-    noise, theta = replace(problem.noise, model_error=None), problem.parameters.full(minima.found.x[row])
-    about = (stack.sigma[minima.star[row]], stack.model, theta, flux, weighted.level[0], weighted.used[0])
+def _noise_chi2(problem, star, weighted, theta, flux) -> np.ndarray:
+    """Least chi2 (k,) of the best models with the errors of noise and emulator alone, the continuum fitted anew."""
+    stack, noise = problem.stack, replace(problem.noise, model_error=None)
+    about = (stack.sigma[star], stack.model, theta, flux, weighted.level, weighted.used)
     band, low_rank = noise.parts(stack.bands(noise), *about)
-    band[0] += weighted.doubt.variance[0]
-    projection = weighted.projection.with_covariance(Covariance(band[None], low_rank[None]))
-    return float(projection.solve(flux[None, None]).chi2[0, 0])
+    band[:, 0] += weighted.doubt.variance
+    projection = weighted.projection.with_covariance(Covariance(band, low_rank))
+    return projection.solve(flux[:, None]).chi2[:, 0]
 
 
 def _meta(problem, observation, scale) -> dict:
@@ -422,18 +498,19 @@ def _knows_nothing(parameters, errors) -> bool:
 
 
 def covariance_of(parameters, x, hessian, scale) -> np.ndarray:
-    """Covariance of the free parameters at the solution `x`, from the Hessian of chi2 / 2 - log prior.
+    """Covariances (k, m, m) of the free parameters at solutions `x` (k, m), from Hessians (k, m, m) of
+    chi2 / 2 - log prior, and factors `scale` (k,), or one, of the noise.
 
     With H that of chi2 alone and P that of the priors it is ``(H + P)^-1 (scale^2 H + P) (H + P)^-1``. P has
     also the domain of each label (a uniform distribution of width L has the variance L^2 / 12), so that a
     label without any effect on the spectrum gets the error of knowing nothing.
     """
     free = parameters.free
-    known = parameters.prior_slopes(x[None])[1][0]
+    known = parameters.prior_slopes(x)[1]
     prior = known + np.diag(12.0 / (parameters.upper[free] - parameters.lower[free]) ** 2)
     data = hessian - known
     inverse = np.linalg.inv(data + prior)
-    return inverse @ (scale**2 * data + prior) @ inverse
+    return inverse @ (np.reshape(scale, (-1, 1, 1)) ** 2 * data + prior) @ inverse
 
 
 def at_bounds(parameters, x, errors) -> list[str]:

@@ -83,17 +83,19 @@ class Search(ABC):
         """Log likelihood (k,) of free parameters `x` (k, m), a row for each of what `weighted` gave."""
 
     @abstractmethod
-    def doubted(self, weighted) -> bool:
-        """Whether a pixel is more likely an outlier than not."""
+    def doubted(self, weighted) -> np.ndarray:
+        """Whether a pixel of each row (k,) of what `weighted` gave is more likely an outlier than not."""
 
     def minima(self) -> Minima:
         """All minima that several starts lead to, each with the covariance that it has nearly at its end."""
         first = self._followed(*self.starts(), _ROUGH)
         best = np.array([first.log_posterior[first.best(one)] for one in np.unique(first.star)])
         kept = first.log_posterior > best[first.star] - _HOPELESS
-        found = self._followed(first.star[kept], first.found.x[kept], _TOLERANCE)
-        if self.doubted(found.weighted):  # taken at places that outliers had pulled at
-            found = self._followed(found.star, found.found.x, _TOLERANCE)
+        star, x = first.star[kept], first.found.x[kept]
+        pulled = self.doubted(first.weighted)[kept]  # by outliers, to where covariances were taken
+        if pulled.any():
+            x[pulled] = self._followed(star[pulled], x[pulled], _TOLERANCE).found.x
+        found = self._followed(star, x, _TOLERANCE)
         self._widen(found)
         return replace(found, tension=self.tension(found))
 
@@ -130,16 +132,19 @@ class Search(ABC):
         rows = rows[np.argsort(-minima.log_posterior[rows], kind="stable")]
         below = (minima.log_posterior[rows] - minima.log_posterior[rows[0]]) / scale**2
         x = minima.found.x
+        every = covariance_of(self.parameters, x[rows], minima.found.hessian[rows], scale)
         kept, covariances, shares = list[int](), list[np.ndarray](), list[float]()
-        for i, log_density in zip(rows, below, strict=True):
+        for i, log_density, covariance in zip(rows, below, every, strict=True):
             away = [x[i] - x[j] for j in kept]
             far = all(d @ np.linalg.solve(c, d) > _APART**2 for d, c in zip(away, covariances, strict=True))
             if far and log_density > -_DEEP:
                 kept.append(int(i))
-                covariances.append(covariance_of(self.parameters, x[i], minima.found.hessian[i], scale))
+                covariances.append(covariance)
                 shares.append(log_density + 0.5 * np.linalg.slogdet(covariances[-1])[1])
         return Mixture(np.exp(np.array(shares) - max(shares)), x[kept], covariances)
 
     def second_minimum(self, minima, star) -> bool:
         """Whether other labels than the best have a share in the posterior of a star that counts."""
+        if np.sum(minima.star == star) == 1:
+            return False
         return bool(np.any(self.modes(minima, star, 1.0).shares[1:] > _SECOND))

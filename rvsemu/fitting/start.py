@@ -123,7 +123,7 @@ class Grid:
         """Shift (k,), in fractions of bins, of each of the templates `rows` (k,): the vertex of a parabola through the
         lowest chi2 near the `peak` and its neighbours."""
         near = np.arange(max(shifts[0], peak - _NEAR), min(shifts[1], peak + _NEAR) + 1)
-        chi2 = np.array([self._templates.look(sums, shift, rows) for shift in near])
+        chi2 = self._templates.near(sums, near, rows).T
         best = np.argmin(chi2, axis=0)
         inside = (best > 0) & (best < len(near) - 1)
         below, here, above = (np.take_along_axis(chi2, (best + d * inside)[None], 0)[0] for d in (-1, 0, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
@@ -12,7 +12,8 @@ from ..physics.continuum import chebyshev_basis
 
 __all__ = ["Normalised", "Templates"]
 
-_COMPONENTS = 24  # principal ones, of the few templates that are tried at all shifts
+_FEW_COMPONENTS = 24  # principal ones, of the few templates that are tried at all shifts
+_COMPONENTS, _SOME = 64, 256  # of all, and how many templates they are taken of
 _NEGLIGIBLE = 1e-6  # sum of squares: rounding
 _LEAST = 0.01  # mean square of a template's flux, and more than errors of the compression
 
@@ -110,15 +111,22 @@ class Templates:
     def __init__(self, flux, few):
         self._lines = 1.0 - flux
         self._squares = self._lines**2
-        self._size = next_fast_len(flux.shape[1], real=True)
-        self._few = [_Compressed(part[few], self._size) for part in (self._squares, self._lines)]
+        some = slice(None, None, max(1, len(flux) // _SOME))
+        self._all = [_Compressed(part, some, _COMPONENTS) for part in (self._squares, self._lines)]
+        self._few = [_Compressed(part[few], slice(None), _FEW_COMPONENTS) for part in (self._squares, self._lines)]
 
     def look(self, sums, shift, rows=slice(None)) -> np.ndarray:
         """chi2 (k,) of the templates `rows` at a whole shift."""
         start = sums.first - shift
-        window = slice(start, start + sums.lines.shape[1])
-        squares, lines = self._squares[:, window][rows], self._lines[:, window][rows]
-        return sums.chi2(sums.squares @ squares.T, sums.lines @ lines.T)
+        squares, lines = self._all
+        return sums.chi2(squares.products(sums.squares, start, rows), lines.products(sums.lines, start, rows))
+
+    def near(self, sums, shifts, rows) -> np.ndarray:
+        """chi2 (k, v) of the templates `rows` (k,) at whole shifts (v,), exact."""
+        count = sums.lines.shape[1]
+        moved = np.lib.stride_tricks.sliding_window_view(self._lines, count, axis=1)[rows[:, None], sums.first - shifts]
+        lines = np.tensordot(sums.lines, moved, (1, 2))
+        return sums.chi2(np.tensordot(sums.squares, moved**2, (1, 2)), lines)
 
     def search(self, sums, shifts) -> np.ndarray:
         """chi2 (k, v) of the few templates at all whole shifts from the lowest to the highest."""
@@ -128,23 +136,33 @@ class Templates:
 
 
 class _Compressed:
-    """Rows (k, n) as sums of a mean and principal components, ready for cross-correlation.
+    """Rows (k, n) as sums of a mean and principal components, for products with many vectors.
 
     Parameters
     ----------
     rows : ndarray, shape (k, n)
-    size : int
-        Of the transform: at least n.
+    some : slice
+        Rows of which the components are taken.
+    count : int
+        Maximum number of components.
     """
 
-    def __init__(self, rows, size):
-        rows = rows.astype(float)
-        mean = rows.mean(axis=0)
-        left, power, right = np.linalg.svd(rows - mean, full_matrices=False)
-        count = min(_COMPONENTS, int(np.sum(power**2 > _NEGLIGIBLE)))
-        parts = np.vstack([mean, right[:count]])
-        self._coefficients = np.column_stack([np.ones(len(rows)), left[:, :count] * power[:count]]).astype("f4")
-        self._size, self._transformed = size, rfft(parts.astype("f4"), size).conj()
+    def __init__(self, rows, some, count):
+        mean = rows[some].mean(axis=0, dtype=float)
+        _, power, right = np.linalg.svd(rows[some] - mean, full_matrices=False)
+        right = right[: min(count, int(np.sum(power**2 > _NEGLIGIBLE)))]
+        self._parts = np.vstack([mean, right]).astype("f4")
+        self._coefficients = np.column_stack([np.ones(len(rows)), (rows - mean) @ right.T]).astype("f4")
+        self._size = next_fast_len(rows.shape[1], real=True)
+
+    @cached_property
+    def _transformed(self) -> np.ndarray:
+        return rfft(self._parts, self._size).conj()
+
+    def products(self, vectors, start, rows) -> np.ndarray:
+        """Sums over n of vectors (q, n) and the n numbers of the rows from `start` on: (q, k)."""
+        window = self._parts[:, start : start + vectors.shape[1]]
+        return (vectors @ window.T) @ self._coefficients[rows].T
 
     def correlations(self, vectors, shifts) -> np.ndarray:
         """Sums over n of vectors (q, n) times rows moved by whole shifts (v,): (q, k, v)."""

@@ -16,7 +16,7 @@ from .moves import Moves
 from .objective import misfit, tension
 from .parameters import RADIAL_VELOCITY, Parameters
 from .problem import Problem, alike
-from .result import FitFailure, FitResult, covariance_of, make_result, scale_of
+from .result import FitFailure, FitResult, covariance_of, make_results, scale_of
 from .search import Minima, Search
 from .settings import Settings
 from .start import STARTS, Grid, followed
@@ -135,9 +135,11 @@ class Transits(Search):
         each = [part.problem.log_likelihood(one, self._rows(part, x)) for part, one in pairs]
         return np.sum([values.reshape(len(x), -1).sum(axis=1) for values in each], axis=0)
 
-    def doubted(self, weighted: Sequence[Weighted]) -> bool:
+    def doubted(self, weighted: Sequence[Weighted]) -> np.ndarray:
         """See `Search`."""
-        return any(part.problem.doubted(one) for part, one in zip(self._parts, weighted, strict=True))
+        pairs = zip(self._parts, weighted, strict=True)
+        each = [part.problem.doubted(one).reshape(-1, len(part.at)) for part, one in pairs]
+        return np.any(np.hstack(each), axis=1)
 
     def tension(self, minima: Minima) -> np.ndarray:
         """See `Search`."""
@@ -191,15 +193,15 @@ class Transits(Search):
         ]
         freedom = _kept(fits) - moves.spent(len(problem.stack.basis), len(self.observations))
         scale = scale_of(self.settings, sum(2.0 * np.sum(one.found.cost) for one in fits) / max(1, freedom))
-        covariance = moves.of_mean(covariance_of(self.parameters, x, minima.found.hessian[row], scale))
+        covariance = moves.of_mean(covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0])
         second = self.second_minimum(minima, 0)
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
             found.tension[:] = minima.tension[row]
-            for i, at in enumerate(part.at):
-                spread = moves.of_one(covariance, at, scale), scale
-                results[at] = make_result(part.problem, found, i, second, spread)
+            spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
+            made = make_results(part.problem, found, range(len(part.at)), [second] * len(part.at), spreads)
+            results.update(zip(part.at.tolist(), made, strict=True))
         transits = tuple(results[i] for i in range(len(results)))
         ccds = [one.ccds for one in self.observations]
         return summarised(transits, moves, covariance, scale, ccds, tuple(skipped))

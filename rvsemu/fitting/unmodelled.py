@@ -85,6 +85,6 @@ def _band(wavelength, weighted, residual, centre) -> float:
         return 0.0
     shapes = -shapes[seen]
     level = np.where(used, weighted.level[0], 0.0)
-    rows = np.concatenate([shapes, np.where(used, residual, 0.0)[None]]) * level
+    rows = (np.concatenate([shapes, np.where(used, residual, 0.0)[None]]) * level).astype("f4")
     products = weighted.covariance.solve_pairs(rows[None], rows[None])[0]
     return float(np.max(products[:-1, -1] / np.sqrt(np.diag(products)[:-1])))

@@ -30,7 +30,7 @@ from .transits_result import TransitsResult
 
 __all__ = ["fit", "fit_many", "fit_stream", "fit_transits", "prepare", "sample"]
 
-_AT_ONCE = 16  # spectra in the same matrix products
+_AT_ONCE = 64  # spectra in the same matrix products
 _DRAWS = 200  # predictions whose quantiles are kept
 _AHEAD = 64  # spectra among which those on the same pixels are looked for
 
@@ -335,7 +335,7 @@ def _failed(meta: Mapping[str, Any], number: int, error: Exception, skip: bool) 
 def _fit_together(observations: Sequence[Observation], settings: Settings) -> list[FitResult]:
     problem = Problem(observations, settings)
     minima = problem.minima()
-    results = [problem.result(minima, star) for star in range(len(observations))]
+    results = problem.results(minima)
     if settings.errors == "gaussian":
         return results
     out = []
@@ -414,7 +414,7 @@ def sample(
     kept = None if file is None else ChainFile(file)
     problem = Problem([Problem.observe(spectrum, checked)], checked)
     minima = problem.minima()
-    likelihood, result = problem.likelihood(minima), problem.result(minima)
+    likelihood, result = problem.likelihood(minima), problem.results(minima)[0]
     return run(
         likelihood,
         problem.draws(minima, likelihood),

@@ -77,7 +77,7 @@ class Projection:
 
     Notes
     -----
-    The columns of A are whitened in the precision of the models, the residual in that of `flux`. One more step from
+    The columns of A are whitened in single precision, the residual in that of `flux`. One more step from
     there, towards the minimum, makes chi2 as good as the residual, and coefficients to 1e-6 of their errors.
     """
 
@@ -107,7 +107,7 @@ class Projection:
         """Best coefficients for models (s, r, n)."""
         s, r, n = models.shape
         p = self._basis.shape[1]
-        columns = models[:, :, None] * self._basis.astype(models.dtype)[:, None]
+        columns = models.astype("f4", copy=False)[:, :, None] * self._basis.astype("f4")[:, None]
         white = tuple(part.reshape(s, r, p, -1) for part in self._whitened(columns.reshape(s, r * p, n)))
         normal = _product(white, white)
         data = tuple(part[:, None] for part in self._data)

@@ -11,34 +11,35 @@ _BLOCK = 48
 
 
 def banded(correlation, sigma, used) -> np.ndarray:
-    """Lower band (w + 1, n) of ``sigma_i sigma_j correlation_ij``.
+    """Lower bands (..., w + 1, n) of ``sigma_i sigma_j correlation_ij``.
 
     Parameters
     ----------
     correlation : ndarray, shape (w + 1, n)
         Row d has the elements (i + d, i); see `rvsemu.observing.correlation.correlation_band`.
-    sigma : ndarray, shape (n,)
-    used : ndarray of bool, shape (n,)
+    sigma : ndarray, shape (..., n)
+    used : ndarray of bool, shape (..., n)
         Elsewhere the matrix is that of independent numbers of unit variance, which the others do not know.
 
     Returns
     -------
-    ndarray, shape (w + 1, n)
+    ndarray, shape (..., w + 1, n)
         Row d has the elements (i + d, i); its last d columns are zero.
     """
-    scaled = np.where(used, sigma, 0.0)
-    out = correlation * scaled
-    for lag in range(len(out)):
-        out[lag, : len(scaled) - lag] *= scaled[lag:]
-    out[0, ~used] = 1.0
+    scaled, n = np.where(used, sigma, 0.0), correlation.shape[1]
+    out = np.zeros((*scaled.shape[:-1], *correlation.shape))
+    for lag, row in enumerate(correlation):
+        np.multiply(row[: n - lag] * scaled[..., : n - lag], scaled[..., lag:], out=out[..., lag, : n - lag])
+    out[..., 0, :] = np.where(used, out[..., 0, :], 1.0)
     return out
 
 
 def add_bands(*bands) -> np.ndarray:
-    """Sum of lower bands of any widths."""
-    out = np.zeros(max((b.shape for b in bands), key=lambda s: s[0]))
-    for band in bands:
-        out[: len(band)] += band
+    """Sum of lower bands (..., w + 1, n) of any widths."""
+    widest, *others = sorted(bands, key=lambda band: -band.shape[-2])
+    out = widest.copy()
+    for band in others:
+        out[..., : band.shape[-2], :] += band
     return out
 
 

@@ -24,6 +24,8 @@ class ForwardModel:
     wavelength : ndarray, shape (n_pixels,)
         Observed pixels, Angstrom, in the emulator's medium. (The shift is applied in that medium; in air
         this differs from the exact way by 1 m/s.)
+    precise : Emulator, optional
+        The emulator in a higher precision, of which fluxes are then taken, and not their derivatives.
 
     Notes
     -----
@@ -45,6 +47,7 @@ class ForwardModel:
 
     emulator: Emulator
     wavelength: np.ndarray
+    precise: Emulator | None = None
     _sampler: Resampler = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,19 +62,34 @@ class ForwardModel:
     def flux(self, theta: ArrayLike) -> np.ndarray:
         """Normalised flux (n, n_pixels), in the precision of the emulator."""
         theta = np.atleast_2d(theta)
-        flux = self.emulator.flux(theta[:, : self._labels])
-        return self.sample(flux[:, None], theta[:, self._labels])[:, 0]
+        return self.sample(self._flux(theta)[:, None], theta[:, self._labels])[:, 0]
 
-    def jacobian(self, theta: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Flux (n, n_pixels) and its derivatives (n, n_labels + 1, n_pixels), the last by the radial velocity."""
+    def _flux(self, theta: np.ndarray) -> np.ndarray:
+        """That on the emulator's grid (n, n_grid)."""
+        return (self.precise or self.emulator).flux(theta[:, : self._labels])
+
+    def jacobian(self, theta: ArrayLike, by: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Flux (n, n_pixels) and its derivatives (n, k, n_pixels) by labels and radial velocity.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n, n_parameters)
+        by : array_like of int, shape (k,), optional
+            Numbers of what to derive by, increasing; default: all labels, then the radial velocity.
+        """
         theta = np.atleast_2d(theta)
-        velocity = theta[:, self._labels]
-        flux, slopes = self.emulator.jacobian(theta[:, : self._labels])
-        everything = np.concatenate([flux[:, None], slopes], axis=1)
-        sampled, by_wavelength = self._sampler(everything, _stretch(velocity), derivative=True)
-        per_velocity = -_stretch(velocity) / SPEED_OF_LIGHT / (1.0 - (velocity / SPEED_OF_LIGHT) ** 2)
-        shift = by_wavelength * np.outer(per_velocity, self.wavelength).astype(by_wavelength.dtype)
-        return sampled[:, 0], np.concatenate([sampled[:, 1:], shift[:, None]], axis=1)
+        velocity, by = theta[:, self._labels], np.arange(self._labels + 1) if by is None else np.asarray(by)
+        labels = by[by < self._labels]
+        flux, slopes = self.emulator.jacobian(theta[:, : self._labels], labels.tolist())
+        flux = flux if self.precise is None else self._flux(theta)
+        stretch = _stretch(velocity)
+        out = np.empty((len(theta), len(by), len(self.wavelength)), dtype=slopes.dtype)
+        out[:, : len(labels)] = self._sampler(slopes, stretch)
+        sampled, by_wavelength = self._sampler(flux[:, None], stretch, derivative=True)
+        if len(labels) < len(by):
+            per_velocity = -stretch / SPEED_OF_LIGHT / (1.0 - (velocity / SPEED_OF_LIGHT) ** 2)
+            out[:, -1] = by_wavelength * np.outer(per_velocity, self.wavelength)
+        return sampled[:, 0], out
 
     def sample(self, values: np.ndarray, velocity: ArrayLike) -> np.ndarray:
         """Rows (n, k, n_grid) on the emulator's grid, in the observed pixels at velocities (n,)."""
@@ -80,20 +98,18 @@ class ForwardModel:
     def error(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The emulator's error at one `theta` (k,), in units of the continuum: variance (n_pixels,) of what is
         independent from pixel to pixel, and the low rank (r, n_pixels) of the rest (see `ErrorModel`)."""
-        rest = doppler(self.wavelength, -theta[self._labels])
-        variance, low_rank = self.emulator.error_covariance(theta[: self._labels])
         grid = self.emulator.wavelength
-        position = (rest - grid[0]) / (grid[1] - grid[0])
-        before = np.clip(position.astype(int), 0, len(grid) - 2)
-        share = position - before
-        both = np.vstack([variance, low_rank])
-        sampled = both[:, before] * (1 - share) + both[:, before + 1] * share
-        return sampled[0], sampled[1:]
+        position = (doppler(self.wavelength, -theta[self._labels]) - grid[0]) / (grid[1] - grid[0])
+        before = np.clip(position.astype(int), 0, len(self.emulator.wavelength) - 2)
+        return self.emulator.error_covariance(theta[: self._labels], (before, position - before))
 
     def sigma(self, theta: np.ndarray) -> np.ndarray:
-        """RMS error of the emulator (n_pixels,) at one `theta` (k,), in units of the continuum."""
-        rest = doppler(self.wavelength, -theta[self._labels])
-        return np.interp(rest, self.emulator.wavelength, self.emulator.sigma(theta[: self._labels])[0])
+        """RMS error of the emulator (..., n_pixels) at `theta` (..., k), in units of the continuum."""
+        rows = np.atleast_2d(theta)
+        grid, errors = self.emulator.wavelength, self.emulator.sigma(rows[:, : self._labels])
+        rest = doppler(self.wavelength, -rows[:, self._labels, None])
+        out = np.array([np.interp(at, grid, error) for at, error in zip(rest, errors, strict=True)])
+        return out.reshape(*np.shape(theta)[:-1], -1)
 
 
 def _stretch(velocity: np.ndarray) -> np.ndarray:

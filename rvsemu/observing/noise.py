@@ -274,35 +274,36 @@ class NoiseModel:
         flux: np.ndarray,
         level: np.ndarray,
         used: np.ndarray,
-        times: float = 1.0,
+        times: np.ndarray | float = 1.0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Band (w + 1, n) and low rank (k, n) of the covariance of the pixels of a spectrum.
+        """Bands (s, w + 1, n) and low ranks (s, k, n) of the covariances of the pixels of s spectra.
 
         Parameters
         ----------
         bands : tuple of ndarray
             Of the pixels, by `bands`.
-        sigma : ndarray, shape (n,)
+        sigma : ndarray, shape (s, n)
             Standard deviation of the noise.
         model : ForwardModel
             Of the same pixels.
-        theta : ndarray
+        theta : ndarray, shape (s, n_parameters)
             Labels and radial velocity at which the emulator's error is taken.
-        flux : ndarray, shape (n,)
+        flux : ndarray, shape (s, n)
             Normalised model there.
-        level : ndarray, shape (n,)
+        level : ndarray, shape (s, n)
             The continuum there.
-        used : ndarray of bool, shape (n,)
+        used : ndarray of bool, shape (s, n)
             Other pixels are made independent of these.
-        times : float
+        times : ndarray, shape (s,), or float
             By which the variances of emulator and models are multiplied.
         """
-        variance, low_rank = model.error(theta)
-        noise, level = self.jitter * np.where(used, level, 0.0), np.sqrt(times) * np.where(used, np.abs(level), 0.0)
+        variance, low_rank = (np.array(part) for part in zip(*map(model.error, theta), strict=True))
+        noise = self.jitter * np.where(used, level, 0.0)
+        level = np.sqrt(np.reshape(times, (-1, 1))) * np.where(used, np.abs(level), 0.0)
         errors = [np.sqrt(variance) * level]
         errors += [] if self.model_error is None else [self.model_error.sigma(flux) * level]
-        out = [banded(bands[0], sigma, used), noise[None] ** 2]
+        out = [banded(bands[0], sigma, used), noise[:, None] ** 2]
         for band, error in zip(bands[1:], errors, strict=True):
             out.append(banded(band, error, used))
-            out[-1][0, ~used] = 0.0
-        return add_bands(*out), low_rank * level
+            out[-1][:, 0][~used] = 0.0
+        return add_bands(*out), low_rank * level[:, None]

@@ -24,21 +24,23 @@ def doubtful(deviation, used, neighbours) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    deviation : ndarray, shape (n,)
+    deviation : ndarray, shape (..., n)
         Observed - model over the standard deviation of all that is expected.
-    used : ndarray of bool, shape (n,)
+    used : ndarray of bool, shape (..., n)
     neighbours : int
         Pixels on either side that share the noise of one.
 
     Returns
     -------
-    probability : ndarray, shape (n,)
+    probability : ndarray, shape (..., n)
         Zero where the deviation is below 3.05.
-    growth : ndarray, shape (n,)
+    growth : ndarray, shape (..., n)
         What to add to the variance, in units of it.
     """
     size = np.where(used, np.abs(deviation), 0.0)
-    size = size / max(1.0, float(np.median(size[used])) / _MEDIAN)
+    rows = zip(size.reshape(-1, size.shape[-1]), used.reshape(-1, size.shape[-1]), strict=True)
+    typical = np.reshape([np.median(row[good]) for row, good in rows], (*size.shape[:-1], 1)) / _MEDIAN
+    size = size / np.maximum(1.0, typical)
     odds = np.log(SHARE / (1 - SHARE) / _WIDTH) + 0.5 * size**2 * (1 - _WIDTH**-2)
     probability = 1.0 / (1.0 + np.exp(-np.minimum(odds, 50.0)))
     probability = np.where(probability > _LEAST, probability, 0.0)

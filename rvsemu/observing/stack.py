@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -104,15 +104,14 @@ class Stack:
         velocities = theta[:, len(self.model.emulator.labels)]
         good = [self.observations[i].good(v)[self.pixels] for i, v in zip(which, velocities, strict=True)]
         used = np.array(good)
-        # One by one, to be the same to the last digit in any company; errors of models are taken in double precision.
-        models = np.concatenate([self.model.flux(row) for row in theta]).astype(float)
+        models = self.model.flux(theta).astype(float)
         flux, sigma, basis = np.where(used, self.flux[which], 0.0), self.sigma[which], self.basis * used[:, None]
         white = Projection(flux, basis, White(np.where(used, sigma, np.inf)))
         level = white.solve(models[:, None]).coefficients[:, 0] @ self.basis
-        times = np.ones(len(theta)) if times is None else times
-        bands, rows = self.bands(noise), zip(sigma, theta, models, level, used, times, strict=True)
-        parts = [noise.parts(bands, s, self.model, t, m, x, u, f) for s, t, m, x, u, f in rows]
-        band, low_rank = (np.array(part) for part in zip(*parts, strict=True))
+        bands = self.bands(noise)
+        band, low_rank = noise.parts(
+            bands, sigma, self.model, theta, models, level, used, 1.0 if times is None else times
+        )
         band[:, 0] += np.where(used, (jitter * level) ** 2, 0.0)
         if doubt is None:
             variance = band[:, 0] + np.sum(low_rank**2, axis=1)
@@ -142,8 +141,7 @@ class Doubt:
     @classmethod
     def of(cls, deviation: np.ndarray, used: np.ndarray, neighbours: int, variance: np.ndarray) -> Doubt:
         """From deviations of observed from model in units of the root of the `variance`, each (s, n)."""
-        rows = [doubtful(*row, neighbours) for row in zip(deviation, used, strict=True)]
-        probability, growth = (np.array(part) for part in zip(*rows, strict=True))
+        probability, growth = doubtful(deviation, used, neighbours)
         return cls(probability, growth * variance, np.log(SHARE) * probability.sum(axis=1) / (2 * neighbours + 1))
 
     @classmethod
@@ -186,18 +184,16 @@ class Weighted:
         out = -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
         return out + self.doubt.log_odds[:, None]
 
-    def take(self, row: int) -> Weighted:
-        """One row of them."""
-        one = np.array([row])
-        projection, covariance = self.projection.take(one), self.covariance.take(one)
-        return Weighted(projection, covariance, self.used[one], self.level[one], self.doubt.take(one))
+    def take(self, rows: np.ndarray) -> Weighted:
+        """Some rows of them."""
+        projection, covariance = self.projection.take(rows), self.covariance.take(rows)
+        return Weighted(projection, covariance, self.used[rows], self.level[rows], self.doubt.take(rows))
 
     def prepared(self, row: int) -> Weighted:
         """One row of them, ready for many models."""
-        one = np.array([row])
-        covariance = self.covariance.take(one).prepared()
-        projection = self.projection.take(one).with_covariance(covariance)
-        return Weighted(projection, covariance, self.used[one], self.level[one], self.doubt.take(one))
+        one = self.take(np.array([row]))
+        covariance = one.covariance.prepared()
+        return replace(one, covariance=covariance, projection=one.projection.with_covariance(covariance))
 
 
 def pixels_of(observation: Observation) -> slice:

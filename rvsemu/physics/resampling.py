@@ -13,6 +13,8 @@ from scipy import sparse
 __all__ = ["Resampler", "interpolation_matrix", "rebin"]
 
 _RUNS = 9  # number of ranges of equally spaced points above which handling them one by one gains nothing
+_KEPT = 256  # stretches for which the grid points used are kept
+_PHASES = 4  # every so manieth point, at most, to be equally spaced
 
 
 def interpolation_matrix(
@@ -84,7 +86,8 @@ class Resampler:
     by less than half a grid step use the same grid points, so that a point may be 3/4 instead of 1/2 of a step from the
     middle of its own; the polynomials' error is largest in the middle. Where the points are about as dense as the
     grid, or every third grid point, say, the values that belong to successive points are equally spaced, and all
-    rows together are a few products of strided arrays.
+    rows together are a few products of strided arrays. So it is with every second point where they are two and a half
+    grid points apart.
 
     Parameters
     ----------
@@ -102,7 +105,12 @@ class Resampler:
         self._n, self._order = n, order
         self._start, self._scaled = start / step, np.asarray(x, dtype=float) / step
         self._apart = 0.5 / np.median(self._scaled)
-        self._stride = max(1, round(np.ptp(self._scaled) / max(1, len(self._scaled) - 1)))
+        spacing = np.ptp(self._scaled) / max(1, len(self._scaled) - 1)
+        self._phases = min(
+            range(1, _PHASES + 1), key=lambda count: round(abs(count * spacing - round(count * spacing)), 2)
+        )
+        self._stride = max(1, round(self._phases * spacing))
+        self._kept: dict[float, tuple[np.ndarray, list[slice]]] = {}
         powers = _lagrange_powers(order)
         slopes = powers[:, 1:] * np.arange(1, order) / step
         self._powers = {d: powers.astype(d) for d in ("f4", "f8")}
@@ -148,12 +156,25 @@ class Resampler:
                 slopes[rows] = self._products(self._slopes[kind], powers[:-1], values[rows, :1], first, runs)[:, 0]
         return (out, slopes) if derivative else out
 
-    def _runs(self, factor) -> tuple[np.ndarray, list]:
-        """The first grid point used for each point at a stretch, and ranges of points where these are successive."""
+    def _runs(self, factor) -> tuple[np.ndarray, list[slice]]:
+        """`_find_runs`, kept for next time."""
+        if factor not in self._kept:
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[factor] = self._find_runs(factor)
+        return self._kept[factor]
+
+    def _find_runs(self, factor) -> tuple[np.ndarray, list[slice]]:
+        """The first grid point used for each point at a stretch, and points of which these are equally spaced."""
         middle = np.floor(self._scaled * factor - self._start).astype(int)
         first = np.clip(middle - (self._order // 2 - 1), 0, self._n - self._order)
-        cuts = (np.flatnonzero(np.diff(first) != self._stride) + 1).tolist()
-        return first, list(zip([0, *cuts], [*cuts, len(first)], strict=True))
+        runs = []
+        for phase in range(self._phases):
+            own = first[phase :: self._phases]
+            ends = np.append(np.flatnonzero(np.diff(own) != self._stride) + 1, len(own)) * self._phases + phase
+            starts = [phase, *ends[:-1].tolist()]
+            runs += [slice(low, high, self._phases) for low, high in zip(starts, ends.tolist(), strict=True)]
+        return first, runs
 
     def _check(self, position):
         low, high = position.min(), position.max()
@@ -178,21 +199,21 @@ class Resampler:
         powers : ndarray, shape (q, r, m)
         values : ndarray, shape (r, k, n)
         first : ndarray of int, shape (m,)
-        runs : list of (low, high)
+        runs : list of slice
             See `_runs`.
         """
         weights = (coefficients @ powers.reshape(len(powers), -1)).reshape(-1, *powers.shape[1:])
         out = np.empty((*values.shape[:2], powers.shape[2]), dtype=values.dtype)
-        if len(runs) > _RUNS:
+        if len(runs) > _RUNS * self._phases:
             chosen = np.lib.stride_tricks.sliding_window_view(values, self._order, axis=2)[:, :, first]
             return np.einsum("jri,rkij->rki", weights, chosen, out=out)
-        for low, high in runs:
-            start = int(first[low])
-            end = start + self._stride * (high - low - 1) + 1
-            total = out[:, :, low:high]
-            np.multiply(weights[0, :, None, low:high], values[:, :, start : end : self._stride], out=total)
+        for run in runs:
+            start, last = int(first[run][0]), int(first[run][-1])
+            weight, total = weights[:, :, None, run], np.empty((*out.shape[:2], len(first[run])), dtype=out.dtype)
+            np.multiply(weight[0], values[:, :, start : last + 1 : self._stride], out=total)
             for j in range(1, self._order):
-                total += weights[j, :, None, low:high] * values[:, :, start + j : end + j : self._stride]
+                total += weight[j] * values[:, :, start + j : last + 1 + j : self._stride]
+            out[:, :, run] = total
         return out
 
 
