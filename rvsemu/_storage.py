@@ -173,7 +173,7 @@ def shipped_files(folder: str) -> dict[str, Path]:
 
 def is_path(given) -> bool:
     """Whether `given` is meant as the path of a file, and not as the name of a shipped one."""
-    return isinstance(given, Path) or str(given).endswith((".h5", ".hdf5")) or "/" in str(given)
+    return isinstance(given, Path) or bool(Path(str(given)).suffix) or "/" in str(given)
 
 
 def cache_folder() -> Path:

@@ -98,6 +98,13 @@ def test_a_label_that_the_command_does_not_know_is_said_to_be_missing(tmp_path, 
         (["library", "merge", "missing.h5", "-o", "out.h5"], ["missing.h5", "two libraries"]),
         (["library", "merge", "missing.h5", "missing.h5", "-o", "out.h5"], ["missing.h5", "does not exist"]),
         (["info", "best"], ["'best'", "default"]),
+        (["info", "sun.fits"], ["sun.fits", "does not exist"]),
+        (["fit", "missing.csv", "--source-id", "Vega"], ["--source-id", "'Vega'", "whole number"]),
+        (["fit", "missing.csv", "--radial-velocity", "-10,x"], ["--radial-velocity", "'x'", "not a number"]),
+        (
+            ["generate", "--teff", "5000", "--logg", "4", "--feh", "0"],
+            ["rvsemu generate: error", "unrecognized", "--feh"],
+        ),
         (["paint"], ["paint", "--help"]),
         (["--quiet"], ["COMMAND"]),
     ],
@@ -115,6 +122,43 @@ def test_errors_are_one_line_and_status_2(arguments, words, tmp_path, monkeypatc
     for word in words:
         assert word in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_from_the_start_is_one_line():
+    """Interrupt at each third of the modules that the command imports, whatever they are."""
+    code = """if True:
+        import builtins, sys
+        from rvsemu.cli import main
+        original, left = builtins.__import__, int(sys.argv[1])
+        def counted(*args, **kwargs):
+            global left
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+            return original(*args, **kwargs)
+        builtins.__import__ = counted
+        sys.exit(main(["fit", "missing.csv"]))
+    """
+    for imports in (1, 100, 3000):
+        done = subprocess.run([sys.executable, "-c", code, str(imports)], capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "rvsemu fit: interrupted\n")
+
+
+def test_the_command_itself_imports_nothing_slow():
+    code = "import sys, rvsemu.cli; print({'numpy', 'astropy', 'scipy', 'argparse'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
+
+
+def test_help_has_the_ranges_of_the_default_emulator_and_no_names_of_code(capsys):
+    with pytest.raises(SystemExit):
+        main(["generate", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for label in rvsemu.shipped().labels.labels:
+        assert f"{label.lower:g} to {label.upper:g}" in said
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    said = capsys.readouterr().out
+    assert not [word for word in ("NOISES,", "smoothed_sigma", "(outliers)") if word in said]
 
 
 def test_without_arguments_there_is_help(capsys):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable, Table
 
+import rvsemu
 from rvsemu.cli import main
 from rvsemu.fitting import Settings
 from rvsemu.spectra import example_path
@@ -190,3 +191,25 @@ def test_formats_of_files(tmp_path, capsys):
     assert QTable.read(tmp_path / "c.doc", format="ascii.csv")["source_id"][0] == IDS[KEPLER]
     assert main(["fit", KEPLER, "-o", "-", "--resume"]) == 2
     assert "--resume needs a file" in capsys.readouterr().err
+
+
+def test_parquet_without_pyarrow_is_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for out in (["-o", str(tmp_path / "t.parquet")], ["-o", "-", "--format", "parquet"]):
+        assert main(["fit", KEPLER, *out]) == 2
+        said = capsys.readouterr()
+        assert (said.out, said.err.count("\n")) == ("", 1)
+        assert 'Parquet needs pyarrow: pip install "rvsemu[catalog]"' in said.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zero_and_negative_numbers_are_values_of_options(tmp_path):
+    path = tmp_path / "t.ecsv"
+    assert main(["fit", KEPLER, "--radial-velocity", "0", "-o", str(path)]) == 0
+    row = QTable.read(path)[0]
+    assert (row["radial_velocity"].value, row["radial_velocity_error"].value) == (0, 0)
+    assert main(["fit", KEPLER, "--radial-velocity", "-50,-0.5", "-o", str(path), "--overwrite"]) == 0
+    assert -50 <= QTable.read(path)["radial_velocity"][0].value <= -0.5
+    assert main(["fit", KEPLER, "--continuum-degree", "0", "-o", str(path), "--overwrite"]) == 0
+    (star,) = rvsemu.read_rvs(KEPLER)
+    assert QTable.read(path)["teff"][0] == rvsemu.fit(star, continuum_degree=0).teff

@@ -1,4 +1,7 @@
-"""The command ``rvsemu``."""
+"""The command ``rvsemu``.
+
+Whatever takes time to import is imported within `main`, so that Ctrl-C ends the command in one line from the start.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from ..errors import RvsemuError
-from .common import COMMANDS, Parser
+if TYPE_CHECKING:
+    from .common import Parser
 
 __all__ = ["main"]
 
@@ -23,7 +27,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         when the reader of a pipe has gone.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = _parser(next((word for word in arguments if not word.startswith("-")), None))
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    try:
+        return _run(arguments, chosen)
+    except KeyboardInterrupt:
+        print(f"{f'rvsemu {chosen}' if chosen else 'rvsemu'}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _run(arguments: list[str], chosen: str | None) -> int:
+    from ..errors import RvsemuError
+
+    parser = _parser(chosen)
     if not arguments:
         parser.print_help()
         return 0
@@ -42,9 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(options, f"{named}{e.strerror or e}")
     except MemoryError:
         return _failed(options, "not enough memory: give fewer or smaller files at a time")
-    except KeyboardInterrupt:
-        print(f"rvsemu {options.command}: interrupted", file=sys.stderr)
-        return 130
 
 
 def _failed(options, message) -> int:
@@ -54,6 +66,8 @@ def _failed(options, message) -> int:
 
 def _parser(chosen: str | None) -> Parser:
     """Parser with the options of the `chosen` command; of the others it has only the names, as they are slow."""
+    from .common import COMMANDS, Parser
+
     parser = Parser(prog="rvsemu", description="Stellar spectra in the Gaia RVS range from neural networks.")
     parser.add_argument("--version", action="version", version=f"rvsemu {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from .._storage import check_output, replacing
@@ -12,7 +13,19 @@ _FIGURES = (".png", ".pdf", ".svg")
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Says what is wrong in one line, with the command that it is about, and takes negative values of LOW,HIGH."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse does it, but ``--option -10,10`` is the value of the option, and not another option."""
+        joined: list[str] = []
+        for word in args or ():
+            if re.match(r"-[\d.][^,]*,", word) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
+                word = f"{joined.pop()}={word}"
+            joined.append(word)
+        known, unknown = super().parse_known_args(joined, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
 
     def error(self, message):
         self.exit(2, f"{self.prog}: error: {message} (see '{self.prog} --help')\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..fitting import FitFailure, fit_stream
 from ..observing.results import name_of
 from .common import command, headless, made_plots, save_figure
+from .options import whole
 from .settings import add_settings, settings_of
 from .tables import Lines, ResultsTable, add_table_options, spectra_in
 
@@ -17,7 +18,7 @@ def add_fit(commands):
     add_table_options(parser)
     parser.add_argument("--plot", metavar="DIR", help="write a plot of each fit into this folder")
     parser.add_argument("--verbose", action="store_true", help="print all about each fit, not only a line")
-    parser.add_argument("--source-id", type=int, metavar="ID", help="take this source only")
+    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="take this source only")
     add_settings(parser)
 
 

@@ -16,10 +16,13 @@ _DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0, "alpha
 
 
 def add_generate(commands: Any) -> None:
+    from ..emulator import shipped
     from ..emulator.labels import ALPHA, PAPER_LABELS
 
     parser = command(commands, "generate", _generate)
-    for label in (*PAPER_LABELS, ALPHA):
+    of_default = {label.name: label for label in shipped().labels.labels}
+    for paper in (*PAPER_LABELS, ALPHA):
+        label = of_default.get(paper.name, paper)
         unit = f"{label.unit}, " if label.unit else ""
         default = _DEFAULTS.get(label.name)
         parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import RvsemuError
 from ..inversion import invert, resolve
 from .common import command
-from .options import real
+from .options import real, whole
 from .settings import add_settings, settings_of
 from .tables import ResultsTable, add_table_options, spectra_in
 
@@ -17,7 +17,7 @@ def add_invert(commands):
     parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
     add_table_options(parser)
     parser.add_argument("--inversion", metavar="NAME|FILE", help="a shipped one, or an inversion file")
-    parser.add_argument("--source-id", type=int, metavar="ID", help="take this source only")
+    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="take this source only")
     parser.add_argument("--radial-velocity", type=real(-3000, 3000), metavar="V", help="km/s (default: it is found)")
     add_settings(parser, only=_SHARED)
 

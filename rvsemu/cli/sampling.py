@@ -33,7 +33,7 @@ def add_sample(commands):
     )
     parser.add_argument("--restart", action="store_true", help="begin anew where there is a chain of the star")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    parser.add_argument("--source-id", type=int, metavar="ID", help="take this source only")
+    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="take this source only")
     add_settings(parser, without=("errors", "scale_errors"))
 
 

@@ -75,7 +75,8 @@ def add_settings(
 def settings_of(options: argparse.Namespace) -> dict:
     """Arguments of `rvsemu.fit` that were given as options."""
     names = [field.name for field in fields(Settings)]
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) not in (None, False)}
+    values = {name: getattr(options, name, None) for name in names}
+    given = {name: value for name, value in values.items() if value is not None and value is not False}  # 0 is given
     for name in ("robust", "scale_errors", "smooth_sigma"):
         if getattr(options, name, None) is False:
             given[name] = False
@@ -104,7 +105,8 @@ def _help(text, default) -> str:
     """First sentence of a description, and the default."""
     words = " ".join(line.strip() for line in text.splitlines()[1:])
     sentence = re.split(r"(?<=[^.])\. ", words + " ")[0].rstrip(". ")
-    plain = re.sub(r"`(?:~?[\w.]+\.)?(\w+)`", r"\1", sentence.replace("``", "")).replace("%", "%%")
+    sentence = re.sub(r" \(`[^`]+`\)", "", sentence.replace("``", ""))  # a terminal has no links
+    plain = re.sub(r"`(?:~?[\w.]+\.)?(\w+)`", r"\1", sentence).replace("%", "%%")
     plain = plain[0].lower() + plain[1:]
     if default is None or default in ((), False, True):
         return plain

@@ -19,7 +19,7 @@ from ..errors import RvsemuError, SpectrumError
 from ..fitting import FitFailure
 from ..observing.results import identity_of, name_of
 from ..spectra import read_rvs
-from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
+from ..spectra.write import TABLE_ENDINGS, check_format, check_writable, write_table
 
 __all__ = ["Lines", "ResultsTable", "add_table_options", "spectra_in"]
 
@@ -63,6 +63,8 @@ class ResultsTable:
             raise SpectrumError("--resume needs a file to go on with, not '-o -': name one.")
         self._command, self._format = command, options.format or ("ecsv" if self.to_terminal else None)
         self.path = None
+        if self.to_terminal:
+            check_format(path, self._format)
         if path is not None and not self.to_terminal:
             self.path = check_writable(path, options.overwrite or resume, options.format or TABLE_ENDINGS)
         self.failures = 0

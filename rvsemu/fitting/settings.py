@@ -71,8 +71,8 @@ class Settings:
     sigma : float, array or Quantity, optional
         Standard deviation of the noise of each pixel, instead of the spectrum's uncertainty.
     noise_correlation : {'auto', 'gaia-dr3', 'gaia-dr4', 'white'} or sequence of float
-        How the noise of neighbouring pixels is correlated, by their distance: `rvsemu.observing.NOISES`, or numbers at
-        lags of 0, 1, 2, ... pixels. The default is by ``meta["release"]`` or, without it, by whether the
+        How the noise of neighbouring pixels is correlated, by their distance: a name (`rvsemu.observing.NOISES`), or
+        numbers at lags of 0, 1, 2, ... pixels. The default is by ``meta["release"]`` or, without it, by whether the
         wavelengths are those of a release; white for all others.
     smooth_sigma : bool, optional
         Take a smooth level of the errors (`rvsemu.observing.smoothed_sigma`) instead of each as it is. The default is

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..errors import SpectrumError, SpectrumWarning
 from .tables import WRITTEN
 from .written import UNCERTAINTIES, encode, quantity_as_json
 
-__all__ = ["TABLE_ENDINGS", "check_writable", "write_spectrum", "write_table"]
+__all__ = ["TABLE_ENDINGS", "check_format", "check_writable", "write_spectrum", "write_table"]
 
 _FORMATS = {".fits": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable", ".xml": "votable"}
 _ASTROPY = {"csv": "ascii.csv", "ecsv": "ascii.ecsv"}
@@ -62,7 +63,7 @@ def check_writable(
     Raises
     ------
     SpectrumError
-        The ending is unknown, the folder is missing or not writable, or the file exists.
+        The ending is unknown, the folder is missing or not writable, the file exists, or pyarrow is not installed.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise SpectrumError(f"path={path!r} is not the name of a file; give a str or a pathlib.Path.")
@@ -78,7 +79,14 @@ def check_writable(
         raise SpectrumError(f"{path} is a folder; name a file.")
     if path.exists() and not overwrite:
         raise SpectrumError(f"{path} exists; choose another name, or replace it with overwrite=True (--overwrite).")
+    check_format(path, endings if isinstance(endings, str) else TABLE_ENDINGS.get(path.suffix.lower()))
     return path
+
+
+def check_format(path: str | os.PathLike, format: str | None) -> None:
+    """Check before any work is done that what writes the format is installed."""
+    if format == "parquet" and find_spec("pyarrow") is None:
+        raise SpectrumError(f'{path}: Parquet needs pyarrow: pip install "rvsemu[catalog]".')
 
 
 def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = False, format: str | None = None) -> None:
@@ -124,10 +132,7 @@ def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = Fals
         if format == "json":
             temporary.write_text(_json(table), encoding="utf-8")
             return
-        try:
-            table.write(temporary, format=_ASTROPY.get(format, format), overwrite=True)
-        except ImportError:
-            raise SpectrumError(f'{path}: Parquet needs pyarrow: pip install "rvsemu[catalog]".') from None
+        table.write(temporary, format=_ASTROPY.get(format, format), overwrite=True)
 
 
 def _json(table: Table) -> str:
