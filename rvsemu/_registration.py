@@ -7,7 +7,6 @@ where it has not been imported yet, its import goes on to that of `rvsemu.spectr
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
@@ -17,8 +16,11 @@ __all__ = ["register_formats"]
 _FORMATS = "rvsemu.spectra"
 
 
-class _AfterSpecutils(MetaPathFinder):
-    """Finds specutils where it is, once, and has the formats registered when it has been imported."""
+class _AfterSpecutils:
+    """Finder of specutils where it is, once, that has the formats registered when it has been imported.
+
+    It has no base class, as that of finders, in ``importlib.abc``, takes as long to import as all else here.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
