@@ -32,8 +32,9 @@ likelihood and the number of ``improved_stars``; the ``model_error``; and recipe
 a correction ``of``.
 
 With ``from_scratch`` an emulator is learned from at least 60 observed stars alone, by the same linear problem: what is
-corrected is their mean spectrum, which then is ``before``. Coordinates are polynomials of the labels, and their rows
-have a prior as large as the scatter of the stars about the mean (`rvsemu.calibration.scratch`).
+corrected is their mean spectrum, which then is ``before``. Labels are held as they are given. Coordinates are
+polynomials of the labels, and their rows have a prior as large as the residuals about the mean, times a strength that
+cross-validation chooses (`rvsemu.calibration.scratch`).
 """
 
 from .result import Calibration

@@ -14,6 +14,7 @@ __all__ = ["Linear", "Prior", "solve"]
 
 _TOLERANCE, _STEPS = 1e-3, 400
 _LEAST_SPREAD = 1e-3  # of the continuum
+_LINE = 5.0  # points
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Linear:
 
     @property
     def spread(self) -> np.ndarray:
-        """Standard deviation (m,) of the residuals beyond the noise, not below 0.001."""
+        """RMS (m,) of the residuals, noise and all, as smooth as lines are; not below 0.001."""
         known = self.weight > 0
-        noise = np.where(known, 1.0 / np.where(known, self.weight, 1.0), 0.0)
-        excess = np.where(known, self.residual, 0.0) ** 2 - noise**2
-        return np.sqrt(np.maximum(excess.sum(axis=0) / np.maximum(known.sum(axis=0), 1), _LEAST_SPREAD**2))
+        total = gaussian_filter1d(np.sum(np.where(known, self.residual, 0.0) ** 2, axis=0), _LINE)
+        number = gaussian_filter1d(known.sum(axis=0).astype(total.dtype), _LINE)
+        return np.sqrt(np.maximum(total / np.maximum(number, 1e-9), _LEAST_SPREAD**2))
 
     @classmethod
     def joined(cls, each: Sequence[Linear]) -> Linear:

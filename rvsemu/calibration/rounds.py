@@ -107,8 +107,8 @@ class Work:
         return tqdm(stars, desc=text, disable=not self.progress)
 
     def located(self, star: Star, emulator: Emulator, near: np.ndarray | None = None, robust: bool = False) -> Located:
-        """A star where an emulator puts it."""
-        return locate(star, emulator, {**self.settings, "robust": robust}, near)
+        """A star where an emulator puts it; from scratch with the labels that it has, as nothing else can tell."""
+        return locate(star, emulator, {**self.settings, "robust": robust}, near, held=self.from_scratch)
 
     def begin(self, stars: Sequence[Star]) -> tuple[Round | None, list[tuple[str, str]]]:
         """Stars located with the synthetic emulator, None without any; name and reason of those that cannot be used."""

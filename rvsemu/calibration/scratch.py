@@ -75,14 +75,14 @@ def _blank(template: Emulator, stars: Sequence[Star]) -> Emulator:
     hidden = Layer((_SCALE * into).astype("f4"), np.zeros(into.shape[1], "f4"), "silu")
     last = Layer(np.zeros((into.shape[1], points), "f4"), np.ones(points, "f4"))
     same_labels = Layer(np.eye(len(names), dtype="f4"), np.zeros(len(names), "f4"))
-    edges = np.array([space["teff"].lower, space["teff"].upper])
+    inner = np.percentile(values[:, names.index("teff")], [25.0, 75.0])  # the error is that of all stars: held beyond
     return Emulator(
         labels=space,
         label_network=DenseNetwork((same_labels,)),
         decoder=DenseNetwork((hidden, last)),
         wavelength=template.wavelength,
         medium=template.medium,
-        error=ErrorModel(edges, np.zeros((2, points))),
+        error=ErrorModel(inner, np.zeros((2, points))),
         info={"recipe": "observed", "version": "from scratch"},
     )
 

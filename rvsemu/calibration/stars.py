@@ -77,7 +77,9 @@ class Located:
         return self.problem.weighted(np.zeros(1, dtype=int), self.x[None])
 
 
-def locate(star: Star, emulator: Emulator, settings: Mapping[str, Any], near: np.ndarray | None = None) -> Located:
+def locate(
+    star: Star, emulator: Emulator, settings: Mapping[str, Any], near: np.ndarray | None = None, held: bool = False
+) -> Located:
     """The most probable labels of a star, given those that are known with their errors.
 
     Parameters
@@ -88,14 +90,20 @@ def locate(star: Star, emulator: Emulator, settings: Mapping[str, Any], near: np
         Of `rvsemu.fitting.Settings`, without emulator, priors and fixed labels.
     near : ndarray, optional
         Labels and radial velocity to start from.
+    held : bool
+        Whether labels are those that are known, without errors.
 
     Raises
     ------
     RvsemuError
         The spectrum cannot be used, or a label is outside of the emulator's domain.
     """
-    known = {name: Normal(*pair) for name, pair in star.labels.items()}
-    made = Settings(emulator=emulator, priors={**default_priors(emulator.labels), **known}, **settings)
+    free = {name: prior for name, prior in default_priors(emulator.labels).items() if name not in star.labels}
+    if held:
+        chosen: dict[str, Any] = {"fixed": {name: value for name, (value, _) in star.labels.items()}, "priors": free}
+    else:
+        chosen = {"priors": {**free, **{name: Normal(*pair) for name, pair in star.labels.items()}}}
+    made = Settings(emulator=emulator, **chosen, **settings)
     problem = Problem([Problem.observe(star.spectrum, made)], made)
     if near is None and not set(_BASIC) & set(emulator.labels.names) <= set(star.labels):
         minima = problem.minima()
