@@ -168,29 +168,23 @@ def test_what_is_learned_states_its_domain_and_what_it_leaves(learned):
     held_out = report["held_out"]
     assert held_out["after"]["rms_less_noise"] < 0.7 * held_out["before"]["rms_less_noise"]
     assert f"{held_out['after']['rms']:.4f}" in text and "the emulator is the mean spectrum and" in text
+    assert "errors of fits with it are too small" in text
 
 
 @pytest.fixture(scope="module")
 def fitted(learned, tmp_path_factory):
-    """Deviations and errors (n, 2) of Teff and [M/H] of stars that the emulator, read from its file, has not seen."""
+    """Deviations (n, 2) of Teff and [M/H] of stars that the emulator, read from its file, has not seen."""
     path = tmp_path_factory.mktemp("learned") / "learned.h5"
     learned.emulator.save(path)
     labels, emulator, names = some_labels(12, seed=8), Emulator.load(path), rvsemu.shipped().labels.names
     results = [rvsemu.fit(spectrum, emulator=emulator, mask="edges") for spectrum in observed(labels)]
     true = labels[:, [names.index(name) for name in ("teff", "mh")]]
     found = np.array([[one.labels[name].value for name in ("teff", "mh")] for one in results])
-    return found - true, np.array([[one.errors[name].value for name in ("teff", "mh")] for one in results])
+    return found - true
 
 
 def test_fits_with_an_emulator_of_observed_spectra(fitted):
-    deviation, _ = fitted
-    assert (np.median(np.abs(deviation), axis=0) < (250.0, 0.15)).all()  # of ranges of 2300 K and 1.2 dex
-
-
-@pytest.mark.xfail(strict=True, reason="rotation and microturbulence, which the table lacks, act on all lines together")
-def test_errors_of_fits_cover_labels_that_the_emulator_lacks(fitted):
-    deviation, errors = fitted
-    assert np.median(np.abs(deviation / errors)) < 1.0  # 0.67 if errors are right
+    assert (np.median(np.abs(fitted), axis=0) < (250.0, 0.15)).all()  # of ranges of 2300 K and 1.2 dex
 
 
 def test_too_few_or_unsuitable_stars_from_scratch():

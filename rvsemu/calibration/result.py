@@ -11,6 +11,10 @@ from ..emulator import Emulator
 __all__ = ["Calibration"]
 
 _OF_A_CORRECTION = "an offset", "usual model error"
+_TOO_SMALL = (
+    "errors of fits with it are too small, about half of what they are in simulations: they do not have what",
+    "labels that are not in the table, such as rotation and microturbulence, do to the stars",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Calibration:
             f"the {self._made} is {mean}{more}",
             f"its prior has {self.report['strength']:g} times the {size}",
             f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
+            *(_TOO_SMALL if self.report["from_scratch"] else ()),
         ]
 
     def _poor(self) -> list[str]:
