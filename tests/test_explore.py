@@ -273,6 +273,7 @@ def test_every_control_has_a_name(page):
 def test_wide_and_narrow_windows(page, width, beside):
     page.js("explored('example').value = 'kepler-93'")
     page.size(width, 900)
+    page.wait("!explored('fit-button').disabled")
     page.click("fit-button button")
     page.wait(f"{CARD}.includes('FitResult')")
     page.wait("document.documentElement.scrollWidth <= innerWidth")

@@ -97,7 +97,7 @@ def test_a_library_of_the_whole_range_is_trained_on_the_papers_grid(small_librar
         ({"resolution": (20_000, 50_000)}, "resolution=50000 is above that of the input"),
     ],
 )
-def test_impossible_instruments(part, tmp_path, given, message):
+def test_impossible_instruments(keras, part, tmp_path, given, message):
     with pytest.raises(TrainingError, match=message):
         train(part, TINY, tmp_path / "e.h5", **given, progress=False)
     assert list(tmp_path.iterdir()) == []

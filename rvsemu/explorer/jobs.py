@@ -32,10 +32,12 @@ class Job:
     Examples
     --------
     >>> from rvsemu.explorer.jobs import Job
-    >>> job = Job(lambda tell: 6 * 7, on_progress=print, on_end=print)
+    >>> results = []
+    >>> job = Job(lambda tell: 6 * 7, on_progress=print, on_end=results.append)
     >>> job.start()
     >>> job.join()
-    42
+    >>> results
+    [42]
     """
 
     def __init__(

@@ -85,6 +85,8 @@ class Explorer:
         for session in server.get_sessions():
             session.destroy()
         await asyncio.sleep(_MOMENT)
+        server.unlisten()  # ends the connections that browsers keep
+        await asyncio.sleep(_MOMENT)
 
     def _fill(self, doc: Document) -> None:
         page = Page(doc, self._emulator, self._stars)
