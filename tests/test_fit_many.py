@@ -196,3 +196,16 @@ def test_settings_that_mean_nothing_are_refused(sun):
         rvsemu.sample(sun, errors="sampled")
     with pytest.raises(TypeError, match="unexpected keyword argument 'prior'"):
         rvsemu.fit(sun, prior={})
+
+
+def test_labels_that_are_all_known_leave_the_velocity():
+    """Alone and together: nothing but the velocity is free."""
+    star = rvsemu.generate(teff=5777, logg=4.44, vsini=2, resolution=11900)
+    settings = {"signal_to_noise": 60, "seed": 3}
+    spectra = [rvsemu.simulate(star, radial_velocity=velocity, **settings) for velocity in (-25.0, 40.0)]
+    known = {"teff": 5777, "logg": 4.44, "vsini": 2, "mh": 0.0, "vmic": 1.0, "resolution": 11900, "alpha": 0.0}
+    for spectrum, together, velocity in zip(spectra, fit_many(spectra, fixed=known), (-25.0, 40.0), strict=True):
+        for result in (rvsemu.fit(spectrum, fixed=known), together):
+            assert result.free_names == ("radial_velocity",)
+            error = result.errors["radial_velocity"].value
+            assert 0 < error < 1 and abs(result.radial_velocity.value - velocity) < 4 * error

@@ -89,7 +89,8 @@ class Window:
             value, first, second = (hidden[rows] @ part[:-1] + part[-1] for part in merged)
             away = (shift[rows] - whole)[:, None].astype(hidden.dtype)
             flux[rows] = value + away * (first + away * second)
-            slopes[rows, :m] = (tangents[rows].reshape(-1, size) @ merged[0, :-1]).reshape(-1, m, self._count)
+            by_label = tangents[rows].reshape(-1, size) @ merged[0, :-1]
+            slopes[rows, :m] = by_label.reshape(np.count_nonzero(rows), m, self._count)
             if m < len(by):
                 per_velocity = bins.shift_slope(velocity[rows])[:, None].astype(hidden.dtype)
                 slopes[rows, m] = per_velocity * (first + 2 * away * second)
