@@ -35,11 +35,7 @@ def main():
     parser.add_argument("--draws", type=int, default=8000)
     parser.add_argument("--rst", type=Path, help="write the table to this file")
     options = parser.parse_args()
-    emulator = rvsemu.Emulator.load(options.emulator) if options.emulator else rvsemu.shipped()
-    library = open_library(options.library)
-    if emulator.info["library"]["fingerprint"] != library.fingerprint():
-        raise SystemExit(f"{options.library} is not what the emulator was trained on.")
-    held_out = library.subset(split_library(library, emulator.info["settings"]["validation"], emulator.info["seed"]))
+    emulator, held_out, _ = opened(options)
     labels, flux = make_test_set(held_out, emulator.labels, options.draws, seed=43)
     rows = list(regions(emulator, labels, emulator.flux(labels) - flux))
     table = rst(HEAD, rows)
@@ -47,6 +43,16 @@ def main():
         options.rst.write_text(table, encoding="utf-8")
     for row in [HEAD, *rows]:
         print("".join(f"{cell:>16}" for cell in row))
+
+
+def opened(options):
+    """The emulator, and of the library that it was trained on the part kept for validation, and the other one."""
+    emulator = rvsemu.Emulator.load(options.emulator) if options.emulator else rvsemu.shipped()
+    library = open_library(options.library)
+    if emulator.info["library"]["fingerprint"] != library.fingerprint():
+        raise SystemExit(f"{options.library} is not what the emulator was trained on.")
+    held_out = split_library(library, emulator.info["settings"]["validation"], emulator.info["seed"])
+    return emulator, library.subset(held_out), library.subset(~held_out)
 
 
 def regions(emulator, labels, error):

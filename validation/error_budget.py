@@ -11,13 +11,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from emulator import LIBRARY, METALS, groups
+from emulator import LIBRARY, METALS, groups, opened
 from results import rst
 
-import rvsemu
-from rvsemu.library.merging import open_library
 from rvsemu.training.domain import without_constants
-from rvsemu.training.draws import random_instrument, split_library
+from rvsemu.training.draws import random_instrument
 from rvsemu.training.interpolation import LibraryInterpolator
 
 HEAD = ["stars", "[M/H]", "spectra", "emulator", "interpolation", "network"]
@@ -30,12 +28,8 @@ def main():
     parser.add_argument("--library", default=LIBRARY, help="that it was trained on (default: library/default.txt)")
     parser.add_argument("--rst", type=Path, help="write the table to this file")
     options = parser.parse_args()
-    emulator = rvsemu.Emulator.load(options.emulator) if options.emulator else rvsemu.shipped()
-    library = open_library(options.library)
-    if emulator.info["library"]["fingerprint"] != library.fingerprint():
-        raise SystemExit(f"{options.library} is not what the emulator was trained on.")
-    held_out = split_library(library, emulator.info["settings"]["validation"], emulator.info["seed"])
-    rows = list(regions(emulator, *spectra(emulator, library.subset(held_out), library.subset(~held_out))))
+    emulator, held_out, trained = opened(options)
+    rows = list(regions(emulator, *spectra(emulator, held_out, trained)))
     if options.rst:
         options.rst.write_text(rst(HEAD, rows), encoding="utf-8")
     for row in [HEAD, *rows]:
