@@ -1,4 +1,4 @@
-"""Spectra between the nodes of a library, by a Gaussian process on principal components.
+"""Spectra between the nodes of a library, by a Gaussian process on principal components of line strengths.
 
 A library of a thousand spectra is dense enough for a Gaussian process (it uses how smoothly spectra
 change) long before it is for a network, which sees nothing but examples. The process therefore
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import cho_factor, cho_solve, eigh, solve_triangular
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
@@ -18,7 +18,9 @@ from .structures import structure_features
 
 __all__ = ["LibraryInterpolator"]
 
-_COMPONENTS = 150
+_COMPONENTS = 300
+_WEAK = 0.07  # optical depth: strengths are linear in what is below, logarithmic in what is above
+_DARKEST = 1e-3  # flux
 _METAL_EDGE = 0.5
 """[M/H] of the last ATLAS9 structures: beyond it only abundances change, so spectra bend there."""
 _SEARCHED = 1000
@@ -26,10 +28,12 @@ _SEARCHED = 1000
 _START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmic": 11.0, "alpha": 5.0}
 """Length scales with which the search begins, in units of the standard deviation: found with 900 spectra."""
 _START_NOISE = 4e-6
-_WITH_STRUCTURES = (2.0, 7.0, 100.0, 7.0, 8.0, 15.0, 8.0, 200.0, 8.0, 8.5, 15.0, 15.5, 26.0, 200.0, 1.5e-7)
+_WITH_STRUCTURES = (2.2, 100.0, 400.0, 5.7, 15.5, 20.0, 13.5, 11.0, 8.0, 6.7, 12.0, 20.0, 70.0, 400.0, 1.8e-7)
 """The same, noise included, where the features of the structures are known: they take over from log g."""
 _AT_ONCE = 1000  # sets of labels
 _NEAR = 20  # spectra whose errors say how large those of a place are
+_PIXELS = slice(None, None, 4)  # that the search looks at
+_SMALL = 2.5e-6  # squared error, below which less is hardly better
 _STEP, _GROWTH = 0.4, 1.3
 """Of the logarithm of a length scale in the search, and its factor after a success; after a failure it is halved."""
 
@@ -50,10 +54,42 @@ def _start(features: int) -> np.ndarray:
     return simple if len(simple) == features + 1 else np.array(_WITH_STRUCTURES)
 
 
+def _strengths(flux):
+    """Logarithms of optical depths -ln F, linear where these are small or negative.
+
+    Optical depths of lines are products of powers of what abundance, temperature and pressure are: their logarithms
+    change far more evenly with the labels than fluxes do.
+    """
+    depth = -np.log(np.maximum(flux, _DARKEST)) / _WEAK
+    return np.log1p(np.maximum(depth, 0.0)) + np.minimum(depth, 0.0)
+
+
+def _fluxes(strengths):
+    """Inverse of `_strengths`."""
+    return np.exp(-_WEAK * (np.expm1(np.maximum(strengths, 0.0)) + np.minimum(strengths, 0.0)))
+
+
+def _leading(rows):
+    """Right singular vectors of `rows` (n, m), those of the largest singular values."""
+    n, m = rows.shape
+    if n <= m:
+        return np.linalg.svd(rows, full_matrices=False)[2][:_COMPONENTS]
+    few = min(_COMPONENTS, m)
+    return eigh(rows.T @ rows, subset_by_index=(m - few, m - 1))[1][:, ::-1].T
+
+
 def _matern(a, b):
-    """Matern kernel with nu = 5/2 and unit length."""
-    d = np.sqrt(5.0) * cdist(a, b)
-    return (1.0 + d + d**2 / 3.0) * np.exp(-d)
+    """Matern kernel with nu = 7/2 and unit length."""
+    d = np.sqrt(7.0) * cdist(a, b)
+    return (1.0 + d + 0.4 * d**2 + d**3 / 15.0) * np.exp(-d)
+
+
+def _left_out(factor, coefficients):
+    """Rasmussen & Williams (2006), eq. 5.12: coefficients (n, k) predicted for each from the others, and variances (n,)
+    in units of that of the process."""
+    inverse = cho_solve(factor, np.eye(len(coefficients)))
+    variance = 1.0 / np.diag(inverse)
+    return coefficients - (inverse @ coefficients) * variance[:, None], variance
 
 
 class LibraryInterpolator:
@@ -103,38 +139,37 @@ class LibraryInterpolator:
         scales: ArrayLike | None = None,
     ) -> None:
         self.names, self._library = library.names, library
-        flux = library.flux.astype("f8")
-        self._mean = flux.mean(axis=0)
-        _, _, basis = np.linalg.svd(flux - self._mean, full_matrices=False)
-        self._basis = basis[:_COMPONENTS]
-        coefficients = (flux - self._mean) @ self._basis.T
+        strengths = _strengths(library.flux.astype("f8"))
+        self._mean = strengths.mean(axis=0)
+        strengths -= self._mean
+        self._basis = _leading(strengths)
+        coefficients = strengths @ self._basis.T
         raw = _features(library, library.labels)
         self._center, self._spread = raw.mean(axis=0), raw.std(axis=0)
         self._spread[self._spread == 0] = 1.0  # a label that does not vary, or no [M/H] above the edge
         self._x = (raw - self._center) / self._spread
         if scales is None:
             some = np.random.default_rng(0).permutation(len(library))[:_SEARCHED]
-            scales = self._search(self._x[some], coefficients[some], evaluations, progress)
+            scales = self._search(some, coefficients[some], evaluations, progress)
         self.scales = np.asarray(scales, dtype=float)
         self._factor = cho_factor(self._kernel(self._x, self.scales), lower=True)
         self._weights = cho_solve(self._factor, coefficients)
-        residual, self._alone = self._leave_one_out(self._factor, coefficients)
-        self.leave_one_out = np.sqrt(np.sum(residual**2, axis=1) / flux.shape[1])
+        predicted, self._alone = _left_out(self._factor, coefficients)
+        parts = (slice(i, i + _AT_ONCE) for i in range(0, len(library), _AT_ONCE))
+        squares = [np.mean((self._flux(predicted[rows]) - library.flux[rows]) ** 2, axis=1) for rows in parts]
+        self.leave_one_out = np.sqrt(np.concatenate(squares))
 
     @staticmethod
     def _kernel(x, scales):
         x = x / scales[:-1]
         return _matern(x, x) + scales[-1] * np.eye(len(x))
 
-    @staticmethod
-    def _leave_one_out(factor, coefficients):
-        """Rasmussen & Williams (2006), eq. 5.12: errors (n, k) without refitting, and their variances (n,) in units of
-        that of the process."""
-        inverse = cho_solve(factor, np.eye(len(coefficients)))
-        variance = 1.0 / np.diag(inverse)
-        return (inverse @ coefficients) * variance[:, None], variance
+    def _flux(self, coefficients, pixels=slice(None)):
+        """Flux (n, m) of coefficients (n, k)."""
+        return _fluxes(self._mean[pixels] + coefficients @ self._basis[:, pixels])
 
-    def _search(self, x, coefficients, evaluations, progress):
+    def _search(self, some, coefficients, evaluations, progress):
+        x, flux = self._x[some], self._library.flux[some][:, _PIXELS]
         start = _start(x.shape[1])
         if not evaluations:
             return start
@@ -144,8 +179,8 @@ class LibraryInterpolator:
                 bar.update(1)
                 scales = np.exp(np.clip(logarithms, -16, 6))
                 factor = cho_factor(self._kernel(x, scales), lower=True)
-                error = np.sum(self._leave_one_out(factor, coefficients)[0] ** 2, axis=1)
-                return np.mean(np.log(error + 1e-2))
+                predicted = self._flux(_left_out(factor, coefficients)[0], _PIXELS)
+                return np.mean(np.log(np.mean((predicted - flux) ** 2, axis=1) + _SMALL))
 
             found = _lowest(loss, np.log(start), evaluations)
         return np.exp(np.clip(found, -16, 6))
@@ -154,7 +189,7 @@ class LibraryInterpolator:
         """Unbroadened flux (n, n_wavelengths) at labels (n, n_labels), in the library's order and units."""
         x = (_features(self._library, np.atleast_2d(labels)) - self._center) / self._spread
         kernel = _matern(x / self.scales[:-1], self._x / self.scales[:-1])
-        return self._mean + (kernel @ self._weights) @ self._basis
+        return self._flux(kernel @ self._weights)
 
     def expected_error(self, labels: ArrayLike) -> np.ndarray:
         """RMS error (n,) of the flux to be expected at labels (n, n_labels), in the library's order and units.
