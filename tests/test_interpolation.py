@@ -74,9 +74,7 @@ def test_leave_one_out_is_leaving_one_out():
     kernel = matern(x, x, interpolator.scales[:-1]) + interpolator.scales[-1] * np.eye(40)
     for i in (0, 7, 39):
         others = np.delete(np.arange(40), i)
-        predicted = mean + kernel[i, others] @ np.linalg.solve(
-            kernel[np.ix_(others, others)], strength[others] - mean
-        )
+        predicted = mean + kernel[i, others] @ np.linalg.solve(kernel[np.ix_(others, others)], strength[others] - mean)
         rms = np.sqrt(np.mean((library.flux[i] - np.exp(0.07 * (1 - np.exp(predicted)))) ** 2))
         assert interpolator.leave_one_out[i] == pytest.approx(rms, rel=1e-4)
 
