@@ -22,7 +22,7 @@ from star_tables import LITERATURE, SAMPLING_SEED, STARS, posterior_table, setti
 
 import rvsemu
 from rvsemu.library.merging import open_library
-from rvsemu.reproduction.figures import loss_curves, spectra_compared, star_text
+from rvsemu.reproduction.panels import loss_curves, spectra_compared, star_text
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -14,7 +14,8 @@ from typing import Any
 
 from .._storage import check_folder, is_path, made_folder, replacing, shipped_files
 from .._workers import cores, dask_executor, processes
-from ..emulator.model import DEFAULT, Emulator, resolve
+from ..emulator.choosing import DEFAULT, resolve
+from ..emulator.model import Emulator
 from ..errors import SettingsError, SpectrumError, check_whole
 from ..fitting import Settings
 from ..fitting.lock import exclusive

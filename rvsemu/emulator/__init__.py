@@ -6,8 +6,10 @@ is another one, made with `dataclasses.replace`.
 """
 
 from .accuracy import ErrorModel
+from .choosing import DEFAULT, resolve, shipped
+from .generating import generate
 from .labels import ALPHA, PAPER_LABELS, Label, LabelSpace
-from .model import DEFAULT, Emulator, generate, resolve, shipped
+from .model import Emulator
 from .network import DenseNetwork, Layer
 
 __all__ = [

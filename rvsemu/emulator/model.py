@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -19,7 +18,7 @@ from scipy.sparse import csr_array
 from .._compat import Spectrum
 from .._display import labels_card
 from .._frozen import frozen
-from .._storage import check_output, is_path, opened, replacing, shipped_files
+from .._storage import check_output, opened, replacing
 from ..errors import EmulatorFileError, LabelError, SpectrumError
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import check_medium, convert_medium
@@ -28,10 +27,9 @@ from .files import check_grid, read_common, read_network, write_common, write_ne
 from .labels import LabelSpace
 from .network import DenseNetwork, Layer
 
-__all__ = ["DEFAULT", "Emulator", "generate", "resolve", "shipped"]
+__all__ = ["Emulator"]
 
 FORMAT_VERSION = 1
-DEFAULT = "default"
 MOST_BYTES = 4 * 2**30
 """Size of the largest result, in bytes, that `generate`, `Emulator.flux` and `Emulator.jacobian` make in one call."""
 _BATCH = 256  # spectra at a time: the widest layer then stays within the caches
@@ -321,115 +319,3 @@ def _check_size(rows: int, width: int, dtype: DTypeLike) -> None:
             f"the result would take {size / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB of one call: "
             f"make it in parts, in a loop over at most {rows * MOST_BYTES // size} sets of labels"
         )
-
-
-def shipped(name: str = DEFAULT) -> Emulator:
-    """An emulator that comes with the package, by the name of its recipe; read once a process.
-
-    Raises
-    ------
-    EmulatorFileError
-        There is none of that name.
-
-    Examples
-    --------
-    >>> import rvsemu
-    >>> emulator = rvsemu.shipped("default")
-    >>> emulator.labels.names[:4]
-    ('teff', 'logg', 'vsini', 'mh')
-    """
-    files = shipped_files("emulators")
-    if name not in files:
-        raise EmulatorFileError(f"emulator '{name}' is not shipped: use one of {', '.join(sorted(files))}, or a path.")
-    return _loaded_once(files[name])
-
-
-@lru_cache(maxsize=4)
-def _loaded_once(path: Path) -> Emulator:
-    return Emulator.load(path)
-
-
-def resolve(emulator: Emulator | str | PathLike | None = None) -> Emulator:
-    """The `Emulator` meant by None (the default one), a shipped name, a path, or an Emulator."""
-    if isinstance(emulator, Emulator):
-        return emulator
-    if emulator is None:
-        return shipped()
-    return Emulator.load(emulator) if is_path(emulator) else shipped(str(emulator))
-
-
-def generate(
-    teff: ArrayLike | u.Quantity,
-    logg: ArrayLike | u.Quantity,
-    vsini: ArrayLike | u.Quantity = 0.0,
-    mh: ArrayLike | u.Quantity = 0.0,
-    vmic: ArrayLike | u.Quantity = 1.0,
-    resolution: ArrayLike | u.Quantity = 11500.0,
-    *,
-    alpha: ArrayLike | u.Quantity = 0.0,
-    wavelength: ArrayLike | u.Quantity | None = None,
-    medium: str = "air",
-    emulator: Emulator | str | PathLike | None = None,
-    extrapolate: bool = False,
-) -> Spectrum:
-    """Generate stellar spectra from labels.
-
-    Parameters
-    ----------
-    teff : float, array or Quantity
-        Effective temperature, K (3500-15000).
-    logg : float, array or Quantity
-        Surface gravity, log10 of cm/s2 (0-5; the lowest depends on `teff`).
-    vsini : float, array or Quantity
-        Projected equatorial rotational velocity, km/s (0-300).
-    mh : float, array or Quantity
-        Metallicity [M/H], dex (-2.5-1.5).
-    vmic : float, array or Quantity
-        Microturbulent velocity, km/s (0-4).
-    resolution : float, array or Quantity
-        Resolving power lambda / FWHM (5000-14500).
-    alpha : float, array or Quantity
-        [alpha/M], dex (-0.2-0.6): O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond what [M/H] makes of them. Emulators without
-        this label have 0, and take nothing else.
-    wavelength : array or Quantity, optional
-        Where to evaluate (floats: Angstrom), within the emulator's range. Default: its own grid,
-        4000 points from 8400.0 to 8799.9 A in air.
-    medium : {'air', 'vacuum'}
-        Of `wavelength` and of the result.
-    emulator : Emulator, str or path, optional
-        Another emulator than the default one: a shipped one by name, or a file.
-    extrapolate : bool
-        Allow labels outside the training domain; ``meta["extrapolated"]`` then says so.
-
-    Returns
-    -------
-    specutils.Spectrum
-        Normalised flux; labels that are arrays broadcast and give one Spectrum with the flux of
-        shape (..., n_wavelengths). The uncertainty is the emulator's own RMS error on validation
-        spectra. `meta` has labels, medium, frame, recipe, emulator_version, extrapolated.
-
-    Raises
-    ------
-    LabelError
-        A label is not finite, of the wrong unit, or outside the domain; or the result, flux and uncertainty in
-        double precision, would be larger than 4 GiB (67,000 spectra on the emulator's own grid).
-    SpectrumError
-        `wavelength` leaves the emulator's range, or `medium` is unknown.
-
-    Notes
-    -----
-    ``Spectrum = decoder(NN(labels))``, Gebran (2024, Astronomy 3, 1), section 2.4.
-
-    Examples
-    --------
-    >>> import rvsemu
-    >>> sun = rvsemu.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
-    >>> sun.flux.shape, sun.meta["medium"]
-    ((4000,), 'air')
-    """
-    emulator = resolve(emulator)
-    given = {"teff": teff, "logg": logg, "vsini": vsini, "mh": mh, "vmic": vmic, "resolution": resolution}
-    given |= emulator.labels.alpha(alpha)
-    if set(emulator.labels.names) != set(given):
-        raise LabelError(f"This emulator takes {', '.join(emulator.labels.names)}: use Emulator.spectrum.")
-    return emulator.spectrum(wavelength=wavelength, medium=medium, extrapolate=extrapolate, **given)

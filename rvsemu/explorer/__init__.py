@@ -12,7 +12,8 @@ import webbrowser
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ..emulator.model import Emulator, resolve
+from ..emulator.choosing import resolve
+from ..emulator.model import Emulator
 from ..errors import SettingsError, check_whole
 from .observed import given
 

@@ -14,10 +14,11 @@ from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
 from .priors import Function, Normal, TruncatedNormal, Uniform
 from .result import FitFailure, FitResult
+from .sampling import sample
 from .settings import Settings
 from .transits import Transits
 from .transits_result import TransitsResult
-from .verbs import fit, fit_many, fit_stream, fit_transits, prepare, sample
+from .verbs import fit, fit_many, fit_stream, fit_transits, prepare
 from .vmic_prior import Microturbulence
 
 __all__ = [

@@ -15,10 +15,11 @@ from ..observing.forward import ForwardModel
 from ..observing.memory import remembered
 from ..observing.observation import Observation, covered_at
 from ..observing.stack import Doubt, Stack, Weighted
+from .from_minima import make_results
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
 from .objective import objective, tension, with_held
-from .result import FitResult, make_results
+from .result import FitResult
 from .search import Minima, Search
 from .settings import Settings
 from .start import first_minima, likely_velocity

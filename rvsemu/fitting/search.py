@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from .from_minima import covariance_of
 from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
 from .parameters import Parameters
 from .proposals import Mixture
-from .result import covariance_of
 
 __all__ = ["Minima", "Search"]
 

@@ -14,12 +14,14 @@ import numpy as np
 from astropy import units as u
 
 from .._compat import Spectrum
+from ..emulator.choosing import resolve
 from ..emulator.labels import ALPHA
-from ..emulator.model import Emulator, resolve
+from ..emulator.model import Emulator
 from ..errors import SettingsError
+from ..observing.masks import DEFAULT_MASK, parse_mask
 from ..observing.memory import remembered
 from ..observing.noise import ModelError, NoiseModel, model_error_for
-from ..observing.observation import DEFAULT_MASK, Observation, parse_mask
+from ..observing.observation import Observation
 from .parameters import Parameters
 
 __all__ = ["Settings", "check_whole", "described", "takes_settings"]

@@ -11,12 +11,13 @@ from ..errors import SpectrumError
 from ..observing.observation import Observation
 from ..observing.stack import Weighted
 from .bins import Binned
+from .from_minima import covariance_of, make_results, scale_of
 from .levenberg_marquardt import Box, Minimum, minimise
 from .moves import Moves
 from .objective import misfit, tension
 from .parameters import RADIAL_VELOCITY, Parameters
 from .problem import Problem, alike
-from .result import FitFailure, FitResult, covariance_of, make_results, scale_of
+from .result import FitFailure, FitResult
 from .search import Minima, Search
 from .settings import Settings
 from .start import STARTS, Grid, followed

@@ -9,9 +9,10 @@ import numpy as np
 from astropy import units as u
 
 from ..observing.flags import FEW_CCDS, POOR_FIT, VARIABLE_VELOCITY
+from .flagging import FEWEST_CCDS, fits_poorly
 from .moves import Moves
 from .parameters import RADIAL_VELOCITY
-from .result import FEWEST_CCDS, FitFailure, FitResult, fits_poorly
+from .result import FitFailure, FitResult
 from .transits_result import TransitsResult
 
 __all__ = ["summarised"]

@@ -17,8 +17,9 @@ from .._compat import Spectrum
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError
 from ..observing.flags import AT_BOUND, LABELS_CONTRADICT
+from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
-from ..observing.observation import DEFAULT_MASK, Observation
+from ..observing.observation import Observation
 from ..observing.results import identity_of
 from .coefficients import find_velocity, fit_coefficients
 from .model import Inversion

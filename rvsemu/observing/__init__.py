@@ -8,8 +8,9 @@ covariance of the pixels: correlated noise, the emulator's own error, and what s
 
 from .degrade import as_rvs
 from .forward import ForwardModel
+from .masks import DEFAULT_MASK, MASKS
 from .noise import MODEL_ERRORS, NOISES, RVS_NOISE_CORRELATION, ModelError, NoiseModel, PixelNoise
-from .observation import DEFAULT_MASK, MASKS, Observation
+from .observation import Observation
 from .simulate import simulate
 from .uncertainty import smoothed_sigma
 

@@ -11,7 +11,7 @@ from .._compat import Spectrum
 from ..errors import SpectrumError
 from ..physics.broadening import lsf_sigma
 from ..physics.wavelengths import SPEED_OF_LIGHT, convert_medium
-from .observation import taken_apart
+from .arrays import taken_apart
 
 __all__ = ["as_rvs"]
 

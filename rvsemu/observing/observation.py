@@ -1,4 +1,4 @@
-"""An observed spectrum as plain floats: units, medium, uncertainty and masks are dealt with here, once."""
+"""An observed spectrum, ready to be compared with models."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
-from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from numpy.typing import ArrayLike
 
 from .._compat import Spectrum
-from ..errors import SettingsError, SpectrumError
-from ..physics.lines import CALCIUM_TRIPLET, DIFFUSE_BAND_AT
-from ..physics.wavelengths import check_medium, convert_medium, doppler
+from ..errors import SpectrumError
+from ..physics.wavelengths import convert_medium, doppler
+from .arrays import MIN_PIXELS, taken_apart
+from .masks import DEFAULT_MASK, calcium_cores, parse_mask
 from .noise import PixelNoise, noise_for
 from .uncertainty import smoothed_sigma
 
@@ -22,34 +22,11 @@ if TYPE_CHECKING:
     from ..emulator import Emulator
     from ..inversion import Inversion
 
-__all__ = ["DEFAULT_MASK", "MASKS", "MIN_PIXELS", "Masks", "Observation", "covered_at", "parse_mask"]
-
-MASKS = {
-    "calcium-cores": "within 1.5 A of the Ca II triplet, in the rest frame of the star: chromospheres and "
-    "departures from LTE fill or deepen the cores, and synthetic spectra do not know them",
-    "diffuse-band": "within 6 A of 8620.4 A (in air) in the frame of the spectrum: an interstellar band, which stars "
-    "behind much dust have; it is up to 6 % deep, and moved by the velocity of the clouds",
-    "edges": "the outermost 1 A of the measured range at either end: fewer CCDs, larger errors, spikes",
-}
-"""Masks that go by a name, and what they leave out."""
-
-DEFAULT_MASK = ("calcium-cores", "diffuse-band", "edges")
-"""Masks that fits and inversions use unless told otherwise, by their names in `MASKS`."""
-CORE_HALF_WIDTH = 1.5
-"""Angstrom."""
-EDGE_WIDTH = 1.0
-"""Angstrom."""
-BAND_HALF_WIDTH = 6.0
-"""Angstrom."""
-MIN_PIXELS = 50
-"""Fewer good pixels than this are refused."""
+__all__ = ["Observation", "covered_at"]
 
 _HUGE = 1e6
 """Pixels whose flux or error is larger, in units of the median flux, are bad: nothing in the sky is like that."""
 _VELOCITY_STEP = 5.0
-_LOGARITHMIC = (u.mag, u.dex, u.dB)
-
-_POWER = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
 @dataclass(frozen=True)
@@ -166,7 +143,7 @@ class Observation:
             error = error * noise.scatter
         _check_some(measured, covered, native, medium, emulator)
         masks = parse_mask(mask, extra_mask)
-        cores = _calcium_cores(emulator.medium) if "calcium-cores" in masks.names else ()
+        cores = calcium_cores(emulator.medium) if "calcium-cores" in masks.names else ()
         usable = covered & measured & ~masks.fixed(native, measured, medium)
         scale = _scale(flux[usable] if usable.any() else flux[covered & measured])
         with np.errstate(invalid="ignore", over="ignore"):
@@ -223,22 +200,6 @@ def covered_at(wavelength, emulator, velocities) -> np.ndarray:
     return np.all((rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1]), axis=0)
 
 
-def _check_shape(spectrum):
-    """Refuse what is no one-dimensional spectrum of linear fluxes."""
-    if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
-        kind = type(spectrum).__name__
-        raise SpectrumError(
-            f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path); several to fit_many."
-        )
-    if spectrum.flux.ndim != 1:
-        raise SpectrumError(
-            f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(s) for s in spectrum]."
-        )
-    unit = spectrum.flux.unit
-    if any(unit.is_equivalent(other) for other in _LOGARITHMIC):
-        raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
-
-
 def _combined(meta) -> int | None:
     """Number of CCD spectra that were combined, if `meta` says it."""
     stated = meta.get("combined_ccds")
@@ -248,27 +209,6 @@ def _combined(meta) -> int | None:
         return int(u.Quantity(stated).value)
     except (TypeError, ValueError):
         return None
-
-
-def taken_apart(spectrum, medium=None, sigma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
-    """Wavelengths (n,) in Angstrom, flux, standard deviations, which pixels are measured, and the medium of a spectrum.
-
-    Parameters and errors are those of `Observation.from_spectrum`.
-    """
-    _check_shape(spectrum)
-    medium = _medium(spectrum, medium)
-    native = _wavelength(spectrum)
-    flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
-    return native, flux, error, _measured(spectrum, flux, error), medium
-
-
-def _measured(spectrum, flux, error) -> np.ndarray:
-    """Pixels with a finite flux and a positive finite error that the spectrum does not mask."""
-    with np.errstate(invalid="ignore"):
-        measured = np.isfinite(flux) & np.isfinite(error) & (error > 0)
-    if spectrum.mask is not None:
-        measured &= ~np.asarray(spectrum.mask, dtype=bool)
-    return measured
 
 
 def _scale(flux) -> float:
@@ -282,58 +222,6 @@ def _scale(flux) -> float:
     return scale
 
 
-def _medium(spectrum, medium) -> str:
-    stated = spectrum.meta.get("medium")
-    if medium is None and stated is None:
-        raise SpectrumError(
-            "The spectrum does not say whether its wavelengths are in air or in vacuum: set "
-            "spectrum.meta['medium'], or pass medium='air' or medium='vacuum'."
-        )
-    if medium is not None and stated is not None and medium != stated:
-        raise SpectrumError(
-            f"medium={medium!r} contradicts spectrum.meta['medium']={stated!r}: correct one of the two."
-        )
-    return check_medium(stated if medium is None else medium)
-
-
-def _wavelength(spectrum) -> np.ndarray:
-    axis = u.Quantity(spectrum.spectral_axis)
-    if not axis.unit.is_equivalent(u.AA):
-        raise SpectrumError(f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm.")
-    out = np.array(axis.to_value(u.AA), dtype=float)
-    if len(out) < MIN_PIXELS or not np.all(np.isfinite(out)):
-        raise SpectrumError(f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}.")
-    return out
-
-
-def _sigma(spectrum, sigma) -> np.ndarray:
-    """Standard deviations in the unit of the flux."""
-    unit, shape = spectrum.flux.unit, spectrum.flux.shape
-    if sigma is not None:
-        try:
-            return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
-        except (u.UnitConversionError, TypeError, ValueError):
-            raise SpectrumError(
-                f"sigma does not fit the flux: give one number or {shape[0]} of them, in '{unit}' or plain."
-            ) from None
-    uncertainty = spectrum.uncertainty
-    if uncertainty is None:
-        raise SpectrumError(
-            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or pass sigma=."
-        )
-    if type(uncertainty) not in _POWER:
-        kinds = ", ".join(kind.__name__ for kind in _POWER)
-        raise SpectrumError(f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=.")
-    power = _POWER[type(uncertainty)]
-    own = unit**power if uncertainty.unit is None else uncertainty.unit
-    try:
-        values = u.Quantity(uncertainty.array, own, dtype=float).to_value(unit**power)
-    except u.UnitConversionError:
-        raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
-    with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels
-        return values ** (1.0 / power)
-
-
 def _check_some(measured, covered, wavelength, medium, emulator):
     if not measured.any():
         raise SpectrumError("The spectrum has no valid pixel: all are masked, NaN or without a positive uncertainty.")
@@ -344,87 +232,3 @@ def _check_some(measured, covered, wavelength, medium, emulator):
             f"the emulator's {low:.1f} to {high:.1f} A (less the range of radial velocities): check its unit; "
             "of a narrow range, give a narrow radial_velocity, too."
         )
-
-
-@dataclass(frozen=True)
-class Masks:
-    """What is left out besides bad pixels.
-
-    Parameters
-    ----------
-    names : frozenset of str
-        Of `MASKS`.
-    ranges : tuple of (float, float)
-        Angstrom, in the spectrum's medium.
-    """
-
-    names: frozenset
-    ranges: tuple
-
-    def fixed(self, native, measured, medium) -> np.ndarray:
-        """Pixels (n,) masked at any velocity, at wavelengths `native` (n,) in `medium`; some are `measured`."""
-        out = np.zeros(len(native), dtype=bool)
-        for low, high in self.ranges:
-            inside = (native >= low) & (native <= high)
-            if not inside.any():
-                raise SpectrumError(
-                    f"mask=({low:g}, {high:g}) in Angstrom masks no pixel: the spectrum runs from {native.min():.1f} "
-                    f"to {native.max():.1f} Angstrom. Ranges are in Angstrom unless they have a unit."
-                )
-            out |= inside
-        if "diffuse-band" in self.names:
-            out |= np.abs(native - convert_medium(DIFFUSE_BAND_AT, "air", medium)) < BAND_HALF_WIDTH
-        if "edges" in self.names:
-            ends = native[measured]
-            out |= (native <= ends.min() + EDGE_WIDTH) | (native >= ends.max() - EDGE_WIDTH)
-        return out
-
-
-def parse_mask(mask, extra_mask=()) -> Masks:
-    """`Masks` from the arguments of `rvsemu.fit`.
-
-    Raises
-    ------
-    SettingsError
-        One of them is no name of `MASKS`, no range, or neither str, tuple, list nor None.
-    """
-    items = [*_items(mask, "mask"), *_items(extra_mask, "extra_mask")]
-    names = frozenset(item for item in items if isinstance(item, str))
-    if unknown := names - set(MASKS):
-        raise SettingsError(f"mask={sorted(unknown)[0]!r} is unknown: use {', '.join(MASKS)}, or ranges (low, high).")
-    return Masks(names, tuple(_range(item) for item in items if not isinstance(item, str)))
-
-
-def _items(mask, argument) -> list:
-    if mask is None:
-        return []
-    if isinstance(mask, str) or _is_range(mask):
-        return [mask]
-    if not isinstance(mask, list | tuple):
-        raise SettingsError(
-            f"{argument}={mask!r}: give a name ({', '.join(MASKS)}), a range (low, high), a list of these, or None."
-        )
-    return list(mask)
-
-
-def _is_range(mask) -> bool:
-    return (
-        isinstance(mask, list | tuple | np.ndarray)
-        and len(mask) == 2
-        and all(np.ndim(x) == 0 and not isinstance(x, str) for x in mask)
-    )
-
-
-def _range(item) -> tuple[float, float]:
-    try:
-        low, high = (float(u.Quantity(x, u.AA).value) for x in item)
-    except (u.UnitConversionError, TypeError, ValueError):
-        raise SettingsError(f"mask={item!r} is not a range: give (low, high), lengths or floats in Angstrom.") from None
-    if not low < high:
-        raise SettingsError(f"mask=({low:g}, {high:g}) is empty: give the lower wavelength first.")
-    return low, high
-
-
-def _calcium_cores(medium) -> tuple:
-    centres = convert_medium(list(CALCIUM_TRIPLET), "air", medium)
-    return tuple((float(c) - CORE_HALF_WIDTH, float(c) + CORE_HALF_WIDTH) for c in centres)

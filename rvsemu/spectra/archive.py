@@ -21,7 +21,8 @@ import numpy as np
 from .._compat import Spectrum
 from ..errors import SpectrumError, SpectrumWarning
 from .archive_cache import folder_of, store, stored
-from .records import Record, read_records
+from .reading import read_records
+from .records import Record
 from .tables import NotRVSError
 from .unpacking import Skipped
 

@@ -17,7 +17,8 @@ from astropy.table import Table
 
 from .._storage import replacing
 from ..errors import SpectrumError
-from .records import Record, read_records
+from .reading import read_records
+from .records import Record
 from .unpacking import load
 
 __all__ = ["folder_of", "store", "stored"]

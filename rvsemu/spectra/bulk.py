@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 from ..errors import SpectrumError
 from .cells import is_array
-from .records import Record, read_records, record_of_row
+from .reading import read_records, record_of_row
+from .records import Record
 from .tables import SpectrumTable, TextHeader, check_fields
 from .unpacking import DAMAGE, Skipped, load, sniff
 from .written import WrittenRecord

@@ -17,7 +17,7 @@ from specutils.io.registers import data_loader
 from .._compat import Spectrum
 from ..errors import SpectrumError
 from .identify import identify_rvs, identify_written
-from .records import read_records, select
+from .reading import read_records, select
 from .unpacking import Skipped, load
 
 __all__ = ["FORMAT", "WRITTEN_FORMAT", "example_path", "read_rvs"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import SpectrumError
-from .records import read_records
+from .reading import read_records
 from .tables import WRITTEN
 from .unpacking import MAX_FILE_BYTES, sniff
 

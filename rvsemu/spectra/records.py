@@ -5,12 +5,10 @@ Grouping rows into spectra, the wavelength grid, bad pixels and ``meta`` are dec
 
 from __future__ import annotations
 
-import operator
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -18,12 +16,10 @@ from astropy.nddata import StdDevUncertainty
 
 from .._compat import Spectrum
 from ..errors import SpectrumError
-from .cells import as_floats, as_scalar, is_array
-from .tables import GRID_STEPS, WRITTEN, NotRVSError, SpectrumTable, read_tables
-from .unpacking import Skipped, sniff, unpacked
-from .written import WrittenRecord
+from .cells import as_floats, as_scalar
+from .tables import GRID_STEPS, NotRVSError, SpectrumTable
 
-__all__ = ["PlainSpectrum", "Record", "read_records", "record_of_row", "select"]
+__all__ = ["DATA_COLUMNS", "ID_COLUMNS", "PlainSpectrum", "Record", "record_of_cells"]
 
 _FIRST = 846.0
 _ON_GRID = 1e-3  # nm; single precision rounds at 3e-5
@@ -32,8 +28,8 @@ _RELEASE_OF_GRID: dict[int | None, str] = {2401: "Gaia DR3", 961: "Gaia DR4"}
 # nm; wide enough for any RVS grid, too narrow for a BP/RP spectrum, whose columns have the same names
 _RANGE = (840.0, 880.0)
 _BP_RP_SIZE = 343
-_DATA_COLUMNS = ("wavelength", "flux", "flux_error")
-_ID_COLUMNS = ("source_id", "transit_id")
+DATA_COLUMNS = ("wavelength", "flux", "flux_error")
+ID_COLUMNS = ("source_id", "transit_id")
 _EPOCH_COLUMNS = ("transit_id", "obs_time_rv")
 _MEAN_NAME = re.compile(r"RVS-Gaia DR3|rvs_?mean_?spectrum|mean_spectrum_rvs", re.IGNORECASE)
 _EPOCH_NAME = re.compile(r"rvs_?epoch_?spectrum|epoch_spectrum_rvs", re.IGNORECASE)
@@ -168,166 +164,18 @@ def _on_grid(wavelength: np.ndarray, size: int) -> bool:
     return bool(near.all() and number[0] >= 0 and number[-1] < size)
 
 
-def select(
-    records: Iterator[Record | WrittenRecord], source_id: int | str | None, label: str, skipped: Skipped
-) -> Iterator[Record | WrittenRecord]:
-    """Pass on the records of one source, or all; none only if some were skipped.
-
-    Parameters
-    ----------
-    records : iterator of Record
-        As `read_records` gives them.
-    source_id : int, str or None
-        The source, or None for all.
-    label : str
-        The file, for messages.
-    skipped : Skipped
-        What `read_records` could not read.
-
-    Yields
-    ------
-    Record or WrittenRecord
-        The selected ones.
-
-    Raises
-    ------
-    SpectrumError
-        If nothing is selected and nothing was skipped, or ``source_id`` is not a whole number.
-    """
-    wanted = None if source_id is None else _wanted_id(source_id)
-    seen, found = 0, False
-    for record in records:
-        seen += 1
-        if wanted is None or record.source_id == wanted:
-            found = True
-            yield record
-    if not seen and not skipped:
-        raise NotRVSError(f"{label}: no RVS spectrum; give a file of the Gaia archive's RVS product")
-    if seen and not found:
-        skipped.warn(label)
-        raise SpectrumError(f"{label}: source_id={wanted} is not among its {seen} spectra; check the number")
-
-
-def _wanted_id(source_id: int | str) -> int:
-    try:
-        return int(source_id, 10) if isinstance(source_id, str) else operator.index(source_id)
-    except (TypeError, ValueError) as error:
-        raise SpectrumError(
-            f"source_id={source_id!r} is not a whole number; give an int: floats cannot hold all its digits"
-        ) from error
-
-
-def read_records(data: bytes, label: str, skipped: Skipped | None = None) -> Iterator[Record | WrittenRecord]:
-    """Read the spectra of a file one at a time.
-
-    Parameters
-    ----------
-    data : bytes
-        The content of the file.
-    label : str
-        Name of the file, for messages.
-    skipped : Skipped, optional
-        Receives the errors of members of an archive and of single spectra; without it they are raised.
-
-    Yields
-    ------
-    Record or WrittenRecord
-        One spectrum.
-
-    Raises
-    ------
-    SpectrumError
-        If the file, or without `skipped` a spectrum in it, cannot be used.
-    """
-    found = other = False
-    for name, content in unpacked(data, label, skipped):
-        try:
-            for table in read_tables(content, name):
-                yield from _records(table, skipped)
-                found = True
-        except NotRVSError:  # an archive of "ALL" products holds other spectra, with alike columns, and photometry
-            if sniff(data) != "zip":
-                raise
-            other = True
-        except SpectrumError as error:
-            if skipped is None or name == label:
-                raise
-            skipped.append(error)
-    if other and not found and not skipped:
-        raise NotRVSError(f"{label}: no file in this archive is an RVS spectrum; give one that has RVS products")
-
-
-def _records(table: SpectrumTable, skipped: Skipped | None) -> Iterator[Record | WrittenRecord]:
-    if WRITTEN in table.params:
-        yield WrittenRecord.from_table(table)
-        return
-    for pixels, scalars, structure, alone in _raw(table) if is_array(table.columns["flux"]) else _individual(table):
-        try:
-            yield _record(table, pixels, scalars, structure, alone)
-        except NotRVSError:
-            raise
-        except SpectrumError as error:
-            if skipped is None:
-                raise
-            skipped.append(error)
-
-
-def record_of_row(table: SpectrumTable, cells: Mapping[str, Any]) -> Record:
-    """Record of one row of a table of the RAW structure that is read row by row.
-
-    Parameters
-    ----------
-    table : SpectrumTable
-        Label, units and params, and the names of its columns, which need no rows.
-    cells : mapping of str to object
-        One for each column.
-
-    Raises
-    ------
-    SpectrumError
-        The row cannot be used.
-    """
-    pixels = {name: cells[name] for name in _DATA_COLUMNS if name in cells}
-    scalars = {name: as_scalar(cell) for name, cell in cells.items() if not (name in _DATA_COLUMNS or is_array([cell]))}
-    return _record(table, pixels, scalars, "RAW", False)
-
-
-def _raw(table: SpectrumTable) -> Iterator[tuple]:
-    names = [name for name, cells in table.columns.items() if not (name in _DATA_COLUMNS or is_array(cells))]
-    for row in range(len(table)):
-        scalars = {name: as_scalar(table.columns[name][row]) for name in names}
-        pixels = {name: table.columns[name][row] for name in _DATA_COLUMNS if name in table.columns}
-        yield pixels, scalars, "RAW", len(table) == 1
-
-
-def _individual(table: SpectrumTable) -> Iterator[tuple]:
-    keys = [table.columns[name] for name in _ID_COLUMNS if name in table.columns]
-    groups: dict[tuple, list[int]] = {}
-    for row in range(len(table)):
-        groups.setdefault(tuple(str(key[row]) for key in keys), []).append(row)
-    for rows in groups.values():
-        scalars, pixels = {}, {}
-        for name, cells in table.columns.items():
-            taken = cells[rows] if isinstance(cells, np.ndarray) else [cells[row] for row in rows]
-            if name in _DATA_COLUMNS:
-                pixels[name] = taken
-            elif len({str(cell) for cell in taken}) == 1:  # a column that varies is a property of the pixels
-                scalars[name] = as_scalar(taken[0])
-        yield pixels, scalars, "INDIVIDUAL", len(groups) == 1
-
-
-def _record(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, alone: bool) -> Record:
+def record_of_cells(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, alone: bool) -> Record:
     params = {name: as_scalar(value) for name, value in table.params.items()}
     scalars = {name: value for name, value in (params | scalars).items() if value is not None}
     match = _SOURCE_NAME.search(Path(table.label).name)
     if alone and match and "source_id" not in scalars:
         scalars["source_id"] = int(match[1])
     try:
-        for name in (*_ID_COLUMNS, "solution_id"):
+        for name in (*ID_COLUMNS, "solution_id"):
             _check_id(table.label, name, scalars.get(name, 1))
         return Record(table, *_pixels(table, pixels, scalars), scalars, structure)
     except SpectrumError as error:
-        error.about = {name: scalars[name] for name in _ID_COLUMNS if isinstance(scalars.get(name), int)}
+        error.about = {name: scalars[name] for name in ID_COLUMNS if isinstance(scalars.get(name), int)}
         raise
 
 

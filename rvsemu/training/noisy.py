@@ -15,8 +15,9 @@ from .._storage import replacing
 from ..errors import SpectrumError, TrainingError
 from ..inversion import Inversion, fit_coefficients
 from ..inversion.noisy import NoiseNetworks, network_inputs
+from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import MODEL_ERRORS, NoiseModel
-from ..observing.observation import DEFAULT_MASK, Observation
+from ..observing.observation import Observation
 from ..observing.simulate import RELEASES, simulate
 from .export import rounded
 from .recipes import InversionRecipe, NetworkPlan, Schedule, Work

@@ -1,0 +1,50 @@
+"""Which emulator is meant."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+
+from .._storage import is_path, shipped_files
+from ..errors import EmulatorFileError
+from .model import Emulator
+
+__all__ = ["DEFAULT", "resolve", "shipped"]
+
+DEFAULT = "default"
+
+
+def shipped(name: str = DEFAULT) -> Emulator:
+    """An emulator that comes with the package, by the name of its recipe; read once a process.
+
+    Raises
+    ------
+    EmulatorFileError
+        There is none of that name.
+
+    Examples
+    --------
+    >>> import rvsemu
+    >>> emulator = rvsemu.shipped("default")
+    >>> emulator.labels.names[:4]
+    ('teff', 'logg', 'vsini', 'mh')
+    """
+    files = shipped_files("emulators")
+    if name not in files:
+        raise EmulatorFileError(f"emulator '{name}' is not shipped: use one of {', '.join(sorted(files))}, or a path.")
+    return _loaded_once(files[name])
+
+
+@lru_cache(maxsize=4)
+def _loaded_once(path: Path) -> Emulator:
+    return Emulator.load(path)
+
+
+def resolve(emulator: Emulator | str | PathLike | None = None) -> Emulator:
+    """The `Emulator` meant by None (the default one), a shipped name, a path, or an Emulator."""
+    if isinstance(emulator, Emulator):
+        return emulator
+    if emulator is None:
+        return shipped()
+    return Emulator.load(emulator) if is_path(emulator) else shipped(str(emulator))

@@ -1,0 +1,106 @@
+"""A specutils spectrum as plain arrays: units, medium and uncertainty are dealt with here, once."""
+
+from __future__ import annotations
+
+import numpy as np
+from astropy import units as u
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+
+from ..errors import SpectrumError
+from ..physics.wavelengths import check_medium
+
+__all__ = ["MIN_PIXELS", "taken_apart"]
+
+MIN_PIXELS = 50
+"""Fewer good pixels than this are refused."""
+_LOGARITHMIC = (u.mag, u.dex, u.dB)
+_POWER = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
+
+
+def taken_apart(spectrum, medium=None, sigma=None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
+    """Wavelengths (n,) in Angstrom, flux, standard deviations, which pixels are measured, and the medium of a spectrum.
+
+    Parameters and errors are those of `Observation.from_spectrum`.
+    """
+    _check_shape(spectrum)
+    medium = _medium(spectrum, medium)
+    native = _wavelength(spectrum)
+    flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
+    return native, flux, error, _measured(spectrum, flux, error), medium
+
+
+def _measured(spectrum, flux, error) -> np.ndarray:
+    """Pixels with a finite flux and a positive finite error that the spectrum does not mask."""
+    with np.errstate(invalid="ignore"):
+        measured = np.isfinite(flux) & np.isfinite(error) & (error > 0)
+    if spectrum.mask is not None:
+        measured &= ~np.asarray(spectrum.mask, dtype=bool)
+    return measured
+
+
+def _check_shape(spectrum):
+    """Refuse what is no one-dimensional spectrum of linear fluxes."""
+    if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
+        kind = type(spectrum).__name__
+        raise SpectrumError(
+            f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path); several to fit_many."
+        )
+    if spectrum.flux.ndim != 1:
+        raise SpectrumError(
+            f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(s) for s in spectrum]."
+        )
+    unit = spectrum.flux.unit
+    if any(unit.is_equivalent(other) for other in _LOGARITHMIC):
+        raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
+
+
+def _medium(spectrum, medium) -> str:
+    stated = spectrum.meta.get("medium")
+    if medium is None and stated is None:
+        raise SpectrumError(
+            "The spectrum does not say whether its wavelengths are in air or in vacuum: set "
+            "spectrum.meta['medium'], or pass medium='air' or medium='vacuum'."
+        )
+    if medium is not None and stated is not None and medium != stated:
+        raise SpectrumError(
+            f"medium={medium!r} contradicts spectrum.meta['medium']={stated!r}: correct one of the two."
+        )
+    return check_medium(stated if medium is None else medium)
+
+
+def _wavelength(spectrum) -> np.ndarray:
+    axis = u.Quantity(spectrum.spectral_axis)
+    if not axis.unit.is_equivalent(u.AA):
+        raise SpectrumError(f"The spectral axis is in '{axis.unit}': give wavelengths, e.g. in Angstrom or nm.")
+    out = np.array(axis.to_value(u.AA), dtype=float)
+    if len(out) < MIN_PIXELS or not np.all(np.isfinite(out)):
+        raise SpectrumError(f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}.")
+    return out
+
+
+def _sigma(spectrum, sigma) -> np.ndarray:
+    """Standard deviations in the unit of the flux."""
+    unit, shape = spectrum.flux.unit, spectrum.flux.shape
+    if sigma is not None:
+        try:
+            return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
+        except (u.UnitConversionError, TypeError, ValueError):
+            raise SpectrumError(
+                f"sigma does not fit the flux: give one number or {shape[0]} of them, in '{unit}' or plain."
+            ) from None
+    uncertainty = spectrum.uncertainty
+    if uncertainty is None:
+        raise SpectrumError(
+            "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or pass sigma=."
+        )
+    if type(uncertainty) not in _POWER:
+        kinds = ", ".join(kind.__name__ for kind in _POWER)
+        raise SpectrumError(f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=.")
+    power = _POWER[type(uncertainty)]
+    own = unit**power if uncertainty.unit is None else uncertainty.unit
+    try:
+        values = u.Quantity(uncertainty.array, own, dtype=float).to_value(unit**power)
+    except u.UnitConversionError:
+        raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
+    with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels
+        return values ** (1.0 / power)
