@@ -18,6 +18,7 @@ from ..observing.flags import (
     POOR_FIT,
     SECOND_MINIMUM,
     alpha_assumed,
+    broad_lines,
 )
 from .priors import Uniform
 from .unmodelled import unmodelled
@@ -36,11 +37,11 @@ _NOTHING = 0.5  # of the error that a label has if its range is all that is know
 
 
 def flags_of(found, i, errors, second_minimum, double) -> list[str]:
-    """Flags of the i-th of what was found, whose free parameters have the `errors` (m,)."""
+    """Flags of the i-th of what was found, whose parameters have the `errors`, 0 if they are held."""
     problem, stack, parameters = found.problem, found.problem.stack, found.problem.parameters
     observation, theta, row = stack.observations[found.star[i]], found.theta[i], found.rows[i]
     used, doubted, continuum = found.weighted.used[i], found.doubted(i), found.continuum[i]
-    n_pixels, noise = int(used.sum()), (stack.sigma[found.star[i]] / continuum)[used]
+    free, n_pixels, noise = errors[parameters.free], int(used.sum()), (stack.sigma[found.star[i]] / continuum)[used]
     true = {
         NOT_CONVERGED: not found.minima.found.converged[row],
         SECOND_MINIMUM: second_minimum,
@@ -54,11 +55,12 @@ def flags_of(found, i, errors, second_minimum, double) -> list[str]:
     }
     one = found.weighted.take(np.array([i]))
     return [
-        *at_bounds(parameters, found.minima.found.x[row], errors),
+        *at_bounds(parameters, found.minima.found.x[row], free),
         *(flag for flag, it_is in true.items() if it_is),
         *unmodelled(stack, one, found.star[i], found.residual[i], theta[parameters.velocity]),
         *([DOUBLE_LINED] if double else []),
-        *([NO_INFORMATION] if _knows_nothing(parameters, errors) else []),
+        *broad_lines(parameters.space.names, theta, errors),
+        *([NO_INFORMATION] if _knows_nothing(parameters, free) else []),
         *(
             alpha_assumed(parameters.space.names, theta, found.minima.tension[row])
             if problem.settings.assumes_alpha
