@@ -91,7 +91,7 @@ FLAGS: dict[str, str] = {
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
     ALPHA_ASSUMED: "[alpha/M] = 0 was assumed; [M/H] is below -0.3, where most stars have more, or data want another.",
     VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
-    BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars, or low R, look the same.",
+    BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars or a low R look alike.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
