@@ -128,3 +128,13 @@ def test_stars_that_may_rotate_have_no_broad_lines(emulator):
         labels = {"teff": rng.uniform(4200, 6500), "logg": rng.uniform(1.5, 4.8), "vsini": rng.uniform(0, 8)}
         stars.append(observe(emulator, SUN | labels | {"mh": rng.uniform(-1, 0.3)}, snr=snr, seed=i))
     assert not any("broad-lines" in found.flags for found in fit_many(stars, **settings))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_flag_prior_disputed(way, sun, emulator):
+    """The sun is not 700 K hotter than it is, whatever a prior says; nor does one that is right have the flag."""
+    settings = {"emulator": emulator, "model_error": None}
+    flags = WAYS[way](sun, **settings, priors={"teff": (6500.0, 50.0)}).flags
+    assert "prior-disputed:teff" in flags
+    flags = WAYS[way](sun, **settings, priors={"teff": (5800.0, 50.0), "vmic": "wide"}).flags
+    assert not any(flag.startswith("prior-disputed") for flag in flags)

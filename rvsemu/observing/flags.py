@@ -1,8 +1,8 @@
 """The registry of flags: what to beware of in a result, one bit, name and sentence each.
 
-The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` says of which label, after a
-colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names, joined by commas, and
-the bits as one integer.
+The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` and ``prior-disputed`` say of
+which label, after a colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names,
+joined by commas, and the bits as one integer.
 
 """
 
@@ -32,6 +32,7 @@ __all__ = [
     "OUTLIERS",
     "OUTSIDE_DOMAIN",
     "POOR_FIT",
+    "PRIOR_DISPUTED",
     "SECOND_MINIMUM",
     "UNLIKE_TRAINING",
     "VARIABLE_VELOCITY",
@@ -63,6 +64,7 @@ LABELS_CONTRADICT = "labels-contradict"
 ALPHA_ASSUMED = "alpha-assumed"
 VARIABLE_VELOCITY = "variable-velocity"
 BROAD_LINES = "broad-lines"
+PRIOR_DISPUTED = "prior-disputed"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -92,6 +94,7 @@ FLAGS: dict[str, str] = {
     ALPHA_ASSUMED: "[alpha/M] = 0 was assumed; [M/H] is below -0.3, where most stars have more, or data want another.",
     VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
     BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars or a low R look alike.",
+    PRIOR_DISPUTED: "The spectrum pulls a label away from a normal prior by more than four of its standard deviations.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
