@@ -70,6 +70,15 @@ def star_labels():
     return np.random.default_rng(2).uniform(-0.8, 0.8, (12, K))
 
 
+def meant(result):
+    """Flags of each star by its labels alone: a cool star that rotates fast, and one that is poor in metals."""
+    columns = [np.atleast_1d(result.labels[name].value) for name in ("teff", "vsini", "mh")]
+    columns.append(np.atleast_1d(result.errors["vsini"].value))
+    rows = zip(*columns, strict=True)
+    found = [((teff < 6250 and vsini - 2 * error > 10), mh < -0.3) for teff, vsini, mh, error in rows]
+    return [("broad-lines",) * bool(fast) + ("alpha-assumed",) * bool(poor) for fast, poor in found]
+
+
 def scaled(result):
     return SPACE.scaled(np.array([result.labels[name].value for name in SPACE.names]).T)
 

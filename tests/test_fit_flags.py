@@ -89,10 +89,13 @@ def test_flags_of_good_fits(emulator):
     """None of 30 stars of all kinds at a S/N of 200 has a second minimum, or errors that are too large, or no fit."""
     rng = np.random.default_rng(5)
     low, high = [4500, 2.5, 3, -1.0, 1.0, 11000], [8000, 4.8, 60, 0.4, 2.5, 12500]
-    stars = [observe(emulator, dict(zip(SUN, rng.uniform(low, high), strict=True)), seed=i) for i in range(30)]
-    found = fit_many(stars, emulator=emulator, model_error=None, noise_correlation=(), fixed={"alpha": 0.0})
-    flags = [flag for one in found for flag in one.flags if not flag.startswith("at-bound")]
-    assert flags == []
+    labels = [dict(zip(SUN, rng.uniform(low, high), strict=True)) for _ in range(30)]
+    stars = [observe(emulator, one, seed=i) for i, one in enumerate(labels)]
+    results = fit_many(stars, emulator=emulator, model_error=None, noise_correlation=(), fixed={"alpha": 0.0})
+    expected = ("at-bound", "prior-disputed:vmic")  # the prior does not know of uniform microturbulence
+    found = [{flag for flag in one.flags if not flag.startswith(expected)} for one in results]
+    assert set().union(*found) <= {"broad-lines"}
+    assert not any(flags for flags, one in zip(found, labels, strict=True) if one["vsini"] < 9 or one["teff"] > 6350)
 
 
 @pytest.mark.parametrize("way", ["gaussian", "sampled", "chain"])
@@ -103,3 +106,36 @@ def test_flag_alpha_assumed(way, emulator):
     assert "alpha-assumed" in WAYS[way](poor, **settings).flags
     assert "alpha-assumed" not in WAYS[way](poor, **settings, fixed={"alpha": 0.0}).flags
     assert "alpha-assumed" not in WAYS[way](solar, **settings).flags
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_flag_broad_lines(way, emulator):
+    """Two suns 30 km/s apart look like one that rotates fast; slow rotation, and that which is said, have no flag."""
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    slow, first, second = (observe(emulator, velocity=v, snr=100, seed=3) for v in (0.0, -15.0, 15.0))
+    pair = replace(slow, flux=(first.flux + second.flux) / 2)
+    found = WAYS[way](pair, **settings)
+    assert "broad-lines" in found.flags and found.labels["vsini"].value > 20
+    assert "broad-lines" not in WAYS[way](slow, **settings).flags
+    assert "broad-lines" not in WAYS[way](pair, **settings, fixed={"vsini": found.labels["vsini"]}).flags
+
+
+def test_stars_that_may_rotate_have_no_broad_lines(emulator):
+    """A star of 7000 K, a noisy spectrum whose v sin i may be anything, and 40 slow stars of all kinds."""
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    rng = np.random.default_rng(8)
+    stars = [observe(emulator, SUN | {"teff": 7000.0, "vsini": 40.0}, snr=100, seed=1)]
+    for i, snr in enumerate([15, 30, 60, 200] * 10):
+        labels = {"teff": rng.uniform(4200, 6500), "logg": rng.uniform(1.5, 4.8), "vsini": rng.uniform(0, 8)}
+        stars.append(observe(emulator, SUN | labels | {"mh": rng.uniform(-1, 0.3)}, snr=snr, seed=i))
+    assert not any("broad-lines" in found.flags for found in fit_many(stars, **settings))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_flag_prior_disputed(way, sun, emulator):
+    """The sun is not 700 K hotter than it is, whatever a prior says; nor does one that is right have the flag."""
+    settings = {"emulator": emulator, "model_error": None}
+    flags = WAYS[way](sun, **settings, priors={"teff": (6500.0, 50.0)}).flags
+    assert "prior-disputed:teff" in flags
+    flags = WAYS[way](sun, **settings, priors={"teff": (5800.0, 50.0), "vmic": "wide"}).flags
+    assert not any(flag.startswith("prior-disputed") for flag in flags)

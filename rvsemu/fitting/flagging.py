@@ -16,11 +16,14 @@ from ..observing.flags import (
     OUTLIERS,
     OUTSIDE_DOMAIN,
     POOR_FIT,
+    PRIOR_DISPUTED,
     SECOND_MINIMUM,
     alpha_assumed,
+    broad_lines,
 )
-from .priors import Uniform
+from .priors import Normal, Uniform
 from .unmodelled import unmodelled
+from .vmic_prior import Microturbulence
 
 __all__ = ["FEWEST_CCDS", "at_bounds", "fits_poorly", "flags_of"]
 
@@ -31,16 +34,17 @@ _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
 _CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
+_DISPUTED = 4.0  # standard deviations of a prior
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
 def flags_of(found, i, errors, second_minimum, double) -> list[str]:
-    """Flags of the i-th of what was found, whose free parameters have the `errors` (m,)."""
+    """Flags of the i-th of what was found, whose parameters have the `errors`, 0 if they are held."""
     problem, stack, parameters = found.problem, found.problem.stack, found.problem.parameters
     observation, theta, row = stack.observations[found.star[i]], found.theta[i], found.rows[i]
     used, doubted, continuum = found.weighted.used[i], found.doubted(i), found.continuum[i]
-    n_pixels, noise = int(used.sum()), (stack.sigma[found.star[i]] / continuum)[used]
+    free, n_pixels, noise = errors[parameters.free], int(used.sum()), (stack.sigma[found.star[i]] / continuum)[used]
     true = {
         NOT_CONVERGED: not found.minima.found.converged[row],
         SECOND_MINIMUM: second_minimum,
@@ -54,11 +58,13 @@ def flags_of(found, i, errors, second_minimum, double) -> list[str]:
     }
     one = found.weighted.take(np.array([i]))
     return [
-        *at_bounds(parameters, found.minima.found.x[row], errors),
+        *at_bounds(parameters, found.minima.found.x[row], free),
+        *_disputed(parameters, found.minima.found.x[row]),
         *(flag for flag, it_is in true.items() if it_is),
         *unmodelled(stack, one, found.star[i], found.residual[i], theta[parameters.velocity]),
         *([DOUBLE_LINED] if double else []),
-        *([NO_INFORMATION] if _knows_nothing(parameters, errors) else []),
+        *broad_lines(parameters.space.names, theta, errors),
+        *([NO_INFORMATION] if _knows_nothing(parameters, free) else []),
         *(
             alpha_assumed(parameters.space.names, theta, found.minima.tension[row])
             if problem.settings.assumes_alpha
@@ -70,6 +76,15 @@ def flags_of(found, i, errors, second_minimum, double) -> list[str]:
 def fits_poorly(reduced_chi2, n_pixels) -> bool:
     """Whether `reduced_chi2` is what the flag ``poor-fit`` means."""
     return bool(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
+
+
+def _disputed(parameters, x) -> list[str]:
+    """Flags of the free parameters `x` (m,) that are far from where their normal priors have them."""
+    first, second = (slopes[0] for slopes in parameters.prior_slopes(x[None]))
+    far = np.abs(first) > _DISPUTED * np.sqrt(np.diag(second))
+    told = [isinstance(parameters.priors[i], Normal | Microturbulence) for i in parameters.free]
+    names = zip(parameters.free_names, far, told, strict=True)
+    return [f"{PRIOR_DISPUTED}:{name}" for name, there, normal in names if there and normal]
 
 
 def _knows_nothing(parameters, errors) -> bool:

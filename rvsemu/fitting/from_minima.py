@@ -128,7 +128,7 @@ def _result(found, i, second_minimum, spread, double) -> FitResult:
         noise_chi2=float(found.noise_chi2[i] / found.freedom(i)),
         n_pixels=int(used.sum()),
         n_outliers=int(doubted.sum()),
-        flags=tuple(flags_of(found, i, errors[free], second_minimum, double)),
+        flags=tuple(flags_of(found, i, errors, second_minimum, double)),
         residual_rms=float(np.sqrt(np.mean(found.residual[i][used] ** 2))),
         spectral_axis=observation.axis,
         flux_unit=observation.unit,

@@ -15,6 +15,7 @@ from ..observing.flags import (
     OUTSIDE_DOMAIN,
     UNLIKE_TRAINING,
     alpha_assumed,
+    broad_lines,
 )
 from ..observing.results import Result, normal_interval
 
@@ -117,4 +118,5 @@ def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, 
     nothing = _LITTLE * (inversion.labels.upper - inversion.labels.lower) / np.sqrt(12.0)
     if np.all((noise > nothing) | (np.array(inversion.labels.names) == "resolution")):  # known before, to 450
         out.append(NO_INFORMATION)
-    return (*out, *alpha_assumed(inversion.labels.names, values))
+    names = inversion.labels.names
+    return (*out, *broad_lines(names, values, errors), *alpha_assumed(names, values))

@@ -1,8 +1,8 @@
 """The registry of flags: what to beware of in a result, one bit, name and sentence each.
 
-The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` says of which label, after a
-colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names, joined by commas, and
-the bits as one integer.
+The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` and ``prior-disputed`` say of
+which label, after a colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names,
+joined by commas, and the bits as one integer.
 
 """
 
@@ -15,6 +15,7 @@ from ..errors import RvsemuError
 __all__ = [
     "ALPHA_ASSUMED",
     "AT_BOUND",
+    "BROAD_LINES",
     "DIFFUSE_BAND",
     "DOUBLE_LINED",
     "EMISSION",
@@ -31,10 +32,12 @@ __all__ = [
     "OUTLIERS",
     "OUTSIDE_DOMAIN",
     "POOR_FIT",
+    "PRIOR_DISPUTED",
     "SECOND_MINIMUM",
     "UNLIKE_TRAINING",
     "VARIABLE_VELOCITY",
     "alpha_assumed",
+    "broad_lines",
     "describe",
     "from_bits",
     "to_bits",
@@ -60,8 +63,13 @@ DOUBLE_LINED = "double-lined"
 LABELS_CONTRADICT = "labels-contradict"
 ALPHA_ASSUMED = "alpha-assumed"
 VARIABLE_VELOCITY = "variable-velocity"
+BROAD_LINES = "broad-lines"
+PRIOR_DISPUTED = "prior-disputed"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
+_COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
+_SLOW = 10.0  # km/s: 2 % of K giants rotate faster (Carlberg et al. 2011, ApJ 732, 39)
+_SURE = 2.0  # standard deviations by which v sin i is above that
 _WANTED = 3.0  # standard deviations by which a spectrum speaks against [alpha/M] = 0
 
 FLAGS: dict[str, str] = {
@@ -85,6 +93,8 @@ FLAGS: dict[str, str] = {
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
     ALPHA_ASSUMED: "[alpha/M] = 0 was assumed; [M/H] is below -0.3, where most stars have more, or data want another.",
     VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
+    BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars or a low R look alike.",
+    PRIOR_DISPUTED: "The spectrum pulls a label away from a normal prior by more than four of its standard deviations.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
@@ -120,6 +130,31 @@ def alpha_assumed(names: Sequence[str], values: Sequence[float], tension: float 
     """
     poor = any(name == "mh" and value < _ALPHA_RICH for name, value in zip(names, values, strict=False))
     return [ALPHA_ASSUMED] if poor or tension > _WANTED else []
+
+
+def broad_lines(names: Sequence[str], values: Sequence[float], errors: Sequence[float]) -> list[str]:
+    """The flag of a cool star with these labels, if any, whose lines are broader than those of nearly all such stars.
+
+    Two stars whose velocities differ by less than the width of lines leave no other trace.
+
+    Parameters
+    ----------
+    names : sequence of str
+    values, errors : sequence of float
+        An error of 0 is that of a label that was given: there is no flag then.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import broad_lines
+    >>> names = ("teff", "vsini")
+    >>> broad_lines(names, (5700.0, 25.0), (50.0, 2.0)), broad_lines(names, (7200.0, 25.0), (50.0, 2.0))
+    (['broad-lines'], [])
+    """
+    found = {name: (value, error) for name, value, error in zip(names, values, errors, strict=False)}
+    if not {"teff", "vsini"} <= found.keys():
+        return []
+    (teff, _), (vsini, error) = found["teff"], found["vsini"]
+    return [BROAD_LINES] if teff < _COOL and error > 0 and vsini - _SURE * error > _SLOW else []
 
 
 def to_bits(flags: Iterable[str]) -> int:
