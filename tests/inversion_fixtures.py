@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import DenseNetwork, Layer
 from rvsemu.emulator.pca import PrincipalComponents
 from rvsemu.inversion import Inversion, LabelErrors, Limits

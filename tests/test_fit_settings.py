@@ -5,9 +5,9 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty, UnknownUncertainty
 from fit_fixtures import RVS, SUN, fit, observe, replace
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import Emulator
 from rvsemu.emulator.network import DenseNetwork, Layer
 from rvsemu.errors import LabelError, SettingsError, SpectrumError

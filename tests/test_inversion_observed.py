@@ -18,9 +18,9 @@ from inversion_fixtures import (
     scaled,
     star_labels,
 )
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import RvsemuError
 from rvsemu.inversion import fit_coefficients, invert
 from rvsemu.observing.noise import ModelError, NoiseModel

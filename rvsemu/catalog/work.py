@@ -10,7 +10,8 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from .._compat import Spectrum
+from specutils import Spectrum
+
 from ..emulator import Emulator
 from ..errors import RvsemuError, SpectrumError
 from ..fitting import FitFailure, FitResult, Settings, fit_many, fit_transits
