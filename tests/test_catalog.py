@@ -136,6 +136,17 @@ def test_the_same_from_more_processes(inputs, made, tmp_path, kept_workers):
     assert same(made, tmp_path / "out")
 
 
+def test_another_emulator_in_the_same_workers(tmp_path, kept_workers):
+    write_stars(tmp_path / "a.csv.gz", 2)
+    stars, seen = rvsemu.read_rvs(tmp_path / "a.csv.gz"), []
+    for number, emulator in enumerate((rvsemu.shipped(), exact_emulator(), rvsemu.shipped())):
+        catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / f"{number}", emulator=emulator, **MADE)
+        seen.append(np.array(catalog.read_catalog(tmp_path / f"{number}")["noise_chi2"]))
+        expected = [result.noise_chi2 for result in fit_many(stars, emulator=emulator, **SETTINGS)]
+        np.testing.assert_allclose(seen[-1], expected, rtol=1e-4)
+    assert np.all(seen[0] == seen[2]) and np.all(np.abs(seen[0] / seen[1] - 1) > 1e-3)
+
+
 def test_the_same_from_a_dask_cluster(inputs, made, tmp_path):
     """Of processes, which Dask starts with one thread for linear algebra, as those of a real cluster."""
     distributed = pytest.importorskip("distributed")

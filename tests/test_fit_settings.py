@@ -159,6 +159,7 @@ BAD_ARGUMENTS = [
     ({"errors": "wide"}, SettingsError, "use 'gaussian' or 'sampled'"),
     ({"seed": -1}, SettingsError, "seed=-1: give a whole number from 0"),
     ({"seed": "a"}, SettingsError, "seed='a': give a whole number"),
+    ({"seed": np.random.RandomState(1)}, SettingsError, "seed=RandomState.*: give a whole number"),
     ({"jitter": -1}, SettingsError, "jitter=-1: give"),
     ({"jitter": "some"}, SettingsError, "or 'free'"),
     ({"jitter": "free"}, SettingsError, "least squares cannot find it"),
