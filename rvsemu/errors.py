@@ -216,5 +216,5 @@ def check_whole(error: type[RvsemuError], name: str, value, low: int, high: int 
     whole = not isinstance(value, bool) and hasattr(value, "__index__")
     if not (whole and low <= value and (high is None or value <= high)):
         allowed = f"of at least {low}" if high is None else f"from {low} to {high}"
-        raise error(f"{name}={value}: give a whole number {allowed}.")
+        raise error(f"{name}={value!r}: give a whole number {allowed}.")
     return int(value)

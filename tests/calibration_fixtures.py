@@ -6,9 +6,9 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 from scipy.ndimage import gaussian_filter1d
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.physics.microturbulence import microturbulence
 
 ERRORS = {"teff": 50.0, "logg": 0.05, "mh": 0.05}

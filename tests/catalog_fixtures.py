@@ -1,5 +1,8 @@
 """Bulk files of simulated stars, and a catalogue of them."""
 
+import multiprocessing
+import time
+from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -7,7 +10,6 @@ import numpy as np
 import pytest
 
 import rvsemu
-from rvsemu._workers import processes
 from rvsemu.spectra import write_bulk
 
 __all__ = ["OPTIONS", "SETTINGS", "catalog_workers", "kept_workers", "simulated", "write_stars"]
@@ -31,10 +33,14 @@ def write_stars(path: Path, n: int, first: int = 1, **options) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def catalog_workers():
-    """Two workers, started when they are needed, as a process takes longer to start than the fits of a test."""
-    with processes(2) as executor:
+    """Two workers with one thread each, started once, as a process takes longer to start than the fits of a test."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+                patch.setenv(name, "1")
+            wait([executor.submit(time.sleep, 0.5) for _ in range(2)])  # each starts a process
         yield executor
 
 

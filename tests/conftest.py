@@ -47,6 +47,15 @@ def result(sun, emulator):
     return fit(sun, emulator=emulator, noise_correlation=())
 
 
+@pytest.fixture(scope="session")
+def library_folder() -> Path:
+    """With all spectra that the shipped networks were trained on."""
+    folder = Path(__file__).parents[1] / "library"
+    if not (folder / "parts").is_dir():
+        pytest.skip("needs library/parts, which the source distribution has no room for: clone the repository")
+    return folder
+
+
 @pytest.fixture
 def limit_of_file_size():
     """A context in which no file grows beyond so many bytes: the disk is full."""

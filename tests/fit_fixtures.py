@@ -6,9 +6,9 @@ import functools
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import ErrorModel
 from rvsemu.fitting import fit as fit_real
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import DenseNetwork, Layer
 from rvsemu.emulator.pca import PrincipalComponents
 from rvsemu.inversion import Inversion, LabelErrors, Limits
@@ -44,20 +44,18 @@ def fluxes(inversion, z):
     return inversion.principal.mean + (2 * z * inversion.principal.spread) @ inversion.principal.basis
 
 
-def observed(inversion, z, sigma=1e-4, velocity=0.0, tilt=0.0, level=1.0, rng=None, reverse=False):
-    """A spectrum of one star as the RVS has it: vacuum, 8460-8700 A, its own continuum, mask and frame."""
+def observed(inversion, z, sigma=1e-4, velocity=0.0, continuum=(1.0, 0.0), rng=None):
+    """A spectrum of one star as the RVS has it: vacuum, 8460-8700 A, a continuum of this level and tilt."""
     vacuum = np.linspace(8460.0, 8700.0, 2401)
     rest = doppler(WAVELENGTH, velocity)
     axis = air_to_vacuum(rest)
     flux = np.interp(vacuum, axis, fluxes(inversion, z))
-    continuum = level * (1 + tilt * np.linspace(-1, 1, 2401))
+    level = continuum[0] * (1 + continuum[1] * np.linspace(-1, 1, 2401))
     noise = 0.0 if rng is None else sigma * rng.normal(size=2401)
-    flux = continuum * (flux + noise)
-    keep = slice(None, None, -1) if reverse else slice(None)
     return Spectrum(
-        spectral_axis=vacuum[keep] * u.AA,
-        flux=flux[keep] * u.dimensionless_unscaled,
-        uncertainty=StdDevUncertainty((continuum * sigma)[keep]),
+        spectral_axis=vacuum * u.AA,
+        flux=level * (flux + noise) * u.dimensionless_unscaled,
+        uncertainty=StdDevUncertainty(level * sigma),
         meta={"medium": "vacuum", "frame": "rest", "source_id": 7},
     )
 

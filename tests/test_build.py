@@ -17,7 +17,7 @@ from rvsemu.cli import main
 from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
 from rvsemu.library.cyanogen import WEAK_CYANOGEN
-from rvsemu.library.synthesis import BOXES, Settings, build, status, synthesize
+from rvsemu.library.synthesis import BOXES, Settings, Workspace, build, status, synthesize
 from rvsemu.library.synthesis.journal import Journal
 
 
@@ -143,7 +143,8 @@ def test_a_killed_run_goes_on(tmp_path):
     process.wait()
     wait_for(lambda: not status(path)["running"])  # its children are killed, too, a little later
     assert 4 <= finished(path) < 12
-    assert start(path, tmp_path / "cache").wait() == 0
+    space = Workspace.open(tmp_path / "cache")
+    build(path, 12, SETTINGS, workspace=space, progress=False)
     library = Library.load(path)
     assert library.index.tolist() == list(range(12))
     np.testing.assert_allclose(library.labels, SETTINGS.draws(12))

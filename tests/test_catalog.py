@@ -20,13 +20,13 @@ from astropy import units as u
 from astropy.io.votable import parse
 from astropy.table import QTable
 from catalog_fixtures import OPTIONS, SETTINGS, simulated, write_stars
-from fit_fixtures import exact_emulator
+from fit_fixtures import exact_emulator, with_error
 from rvs_fixtures import epoch_star, write_bulk
 
 import rvsemu
 from rvsemu.cli import main
 from rvsemu.errors import SettingsError, SpectrumError
-from rvsemu.fitting import fit_many
+from rvsemu.fitting import Function, fit_many
 from rvsemu.observing.flags import from_bits
 from rvsemu.spectra import example_path
 from rvsemu.spectra import write_bulk as write_gaia_bulk
@@ -134,6 +134,17 @@ def test_one_table_for_a_small_run(inputs, made, tmp_path, name, kept_workers):
 def test_the_same_from_more_processes(inputs, made, tmp_path, kept_workers):
     catalog.fit_catalog(inputs, tmp_path / "out", jobs=2, **MADE)
     assert same(made, tmp_path / "out")
+
+
+def test_another_emulator_in_the_same_workers(tmp_path, kept_workers):
+    write_stars(tmp_path / "a.csv.gz", 2)
+    stars, seen = rvsemu.read_rvs(tmp_path / "a.csv.gz"), []
+    for number, emulator in enumerate((rvsemu.shipped(), with_error(rvsemu.shipped(), 0.02), rvsemu.shipped())):
+        catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / f"{number}", emulator=emulator, **MADE)
+        seen.append(np.array(catalog.read_catalog(tmp_path / f"{number}")["noise_chi2"]))
+        expected = [result.noise_chi2 for result in fit_many(stars, emulator=emulator, **SETTINGS)]
+        np.testing.assert_allclose(seen[-1], expected, rtol=1e-4)
+    assert np.all(seen[0] == seen[2]) and np.all(seen[1] < 0.8 * seen[0])
 
 
 def test_the_same_from_a_dask_cluster(inputs, made, tmp_path):
@@ -369,12 +380,28 @@ def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys, request
     assert same(made, out)
 
 
+def flat(values):
+    """A prior that a module defines by its name."""
+    return 0 * values
+
+
+def flat_within():
+    def flat(values):
+        return 0 * values
+
+    return flat
+
+
+NOT_SENT = "^priors=.* cannot be sent to other processes .*in place of a lambda, a function that a module defines"
 BAD_ARGUMENTS = {
     "rows": ({"rows": 5}, "rows=5: give a whole number from 10 to 100000"),
     "jobs": ({"jobs": 0}, "jobs=0: give a whole number from 1 to 1024"),
     "seed": ({"seed": np.random.default_rng(1)}, "seed: a catalogue needs a whole number"),
     "jitter": ({"jitter": "free"}, "jitter='free'"),
-    "prior": ({"priors": {"mh": lambda x: 0 * x}}, "priors=.* cannot be sent to other processes"),
+    "lambda": ({"priors": {"mh": lambda x: 0 * x}}, NOT_SENT),
+    "function of a lambda": ({"priors": {"mh": Function(lambda x: 0 * x)}}, NOT_SENT),
+    "function within a function": ({"priors": {"mh": flat_within()}}, NOT_SENT),
+    "lambda, with Dask": ({"priors": {"mh": lambda x: 0 * x}, "dask": "tcp://127.0.0.1:9"}, NOT_SENT),
 }
 
 
@@ -384,6 +411,26 @@ def test_bad_arguments(tmp_path, name):
     with pytest.raises(SettingsError, match=words):
         catalog.fit_catalog(example_path(), tmp_path / "out", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_to_give_in_place_of_spectra(tmp_path):
+    """Those of specutils cannot be sent to other processes."""
+    (star,) = rvsemu.read_rvs(example_path("kepler-93"))
+    for given in (star, [star, star]):
+        for more in ({}, {"dask": "tcp://127.0.0.1:9"}):
+            with pytest.raises(SpectrumError, match="give paths; spectra that are in memory are fitted by"):
+                catalog.fit_catalog(given, tmp_path / "out", **more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_prior_function_of_a_module_is_sent(tmp_path, kept_workers):
+    """By its name; a flat one changes nothing."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    write_stars(tmp_path / "a.csv.gz", 2)
+    catalog.fit_catalog(tmp_path / "a.csv.gz", one, priors={"mh": flat}, **MADE)
+    catalog.fit_catalog(tmp_path / "a.csv.gz", other, priors={}, **MADE)
+    labels = [catalog.read_catalog(folder)["teff"].value for folder in (one, other)]
+    np.testing.assert_allclose(*labels, rtol=1e-3)
 
 
 def test_what_is_no_catalogue(tmp_path, made):

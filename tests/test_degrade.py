@@ -6,9 +6,9 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty, VarianceUncertainty
 from astropy.table import Table
 from fit_fixtures import SUN, exact_emulator, fit
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SpectrumError
 from rvsemu.physics.wavelengths import vacuum_to_air
 from rvsemu.spectra import write_spectrum

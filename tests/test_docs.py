@@ -24,7 +24,8 @@ def committed(name):
 
 
 @pytest.fixture(scope="module")
-def tables():
+def tables(library_folder):
+    """Of the installed package and of the whole library."""
     return figures.tables()
 
 

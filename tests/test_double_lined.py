@@ -5,9 +5,9 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from fit_fixtures import RVS
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.fitting import fit_many
 from rvsemu.observing import RVS_NOISE_CORRELATION
 from rvsemu.observing.flags import DOUBLE_LINED, to_bits

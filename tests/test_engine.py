@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 from training_fixtures import TINY
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.library import Library
 from rvsemu.library.synthesis import Settings, Workspace, build, synthesize
 from rvsemu.library.synthesis.lines import NITROGEN_SPINS

@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 from browser_fixtures import Browser, find_browser, needs_browser
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.observing.flags import FLAGS
 from rvsemu.physics.wavelengths import convert_medium
 from rvsemu.spectra import write_spectrum

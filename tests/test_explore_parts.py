@@ -18,9 +18,9 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from rvs_fixtures import WRITERS
 from scipy.interpolate import CubicSpline
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.explorer.jobs import Job
 from rvsemu.explorer.labels import SUN, beyond, in_words, nice_step

@@ -13,9 +13,9 @@ import pytest
 from browser_fixtures import needs_browser
 from emulator_fixtures import layers, small_emulator
 from explorer_fixtures import CANVAS, READY, arrays
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import ALPHA, DenseNetwork, LabelSpace
 from rvsemu.emulator.regions import Region
 from rvsemu.physics.resampling import interpolation_matrix

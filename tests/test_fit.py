@@ -9,9 +9,9 @@ from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from astropy.table import QTable, vstack
 from fit_fixtures import RVS, SUN, fit, observe, replace, values
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.emulator.network import DenseNetwork, Layer
 
 STARS = {

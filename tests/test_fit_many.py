@@ -8,9 +8,9 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import vstack
 from fit_fixtures import RVS, observe, replace, values, with_error
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.fitting import FitFailure, FitResult, fit_many, fit_stream, problem
 from rvsemu.observing import Observation

@@ -5,9 +5,9 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty, UnknownUncertainty
 from fit_fixtures import RVS, SUN, fit, observe, replace
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import Emulator
 from rvsemu.emulator.network import DenseNetwork, Layer
 from rvsemu.errors import LabelError, SettingsError, SpectrumError
@@ -159,6 +159,7 @@ BAD_ARGUMENTS = [
     ({"errors": "wide"}, SettingsError, "use 'gaussian' or 'sampled'"),
     ({"seed": -1}, SettingsError, "seed=-1: give a whole number from 0"),
     ({"seed": "a"}, SettingsError, "seed='a': give a whole number"),
+    ({"seed": np.random.RandomState(1)}, SettingsError, "seed=RandomState.*: give a whole number"),
     ({"jitter": -1}, SettingsError, "jitter=-1: give"),
     ({"jitter": "some"}, SettingsError, "or 'free'"),
     ({"jitter": "free"}, SettingsError, "least squares cannot find it"),

@@ -8,9 +8,9 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from scipy.special import ndtr
 from scipy.stats import multivariate_normal
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import RvsemuError, SettingsError
 from rvsemu.fitting import DEFAULT_PRIORS, Uniform, fit_many, prepare
 from rvsemu.fitting.importance import Draws, weighted_draws

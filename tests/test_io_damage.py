@@ -22,8 +22,8 @@ from rvs_fixtures import (
     write_fits,
     zip_of_two,
 )
+from specutils import Spectrum
 
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SpectrumError, SpectrumWarning
 from rvsemu.spectra import FORMAT, example_path, read_rvs
 

@@ -29,9 +29,8 @@ from rvs_fixtures import (
     write_votable,
     zip_of_two,
 )
-from specutils import SpectrumList
+from specutils import Spectrum, SpectrumList
 
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SpectrumError
 from rvsemu.spectra import FORMAT, example_path, read_rvs
 

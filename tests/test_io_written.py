@@ -9,10 +9,9 @@ from astropy.io import fits
 from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
 from astropy.table import QTable, Table
 from rvs_fixtures import zip_members
-from specutils import SpectrumList
+from specutils import Spectrum, SpectrumList
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError, SpectrumWarning
 from rvsemu.spectra import example_path, read_rvs, write_spectrum, write_table

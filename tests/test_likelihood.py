@@ -10,9 +10,9 @@ from astropy.nddata import StdDevUncertainty
 from emulator_fixtures import in_double_precision
 from scipy.integrate import dblquad, quad
 from scipy.stats import multivariate_normal
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import LabelError, SpectrumError
 from rvsemu.fitting import Function, Likelihood, Normal, Settings, TruncatedNormal, Uniform, prepare
 from rvsemu.fitting.problem import Problem

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.fitting import Settings, fit_many
 from rvsemu.observing import NOISES, smoothed_sigma

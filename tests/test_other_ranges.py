@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 from training_fixtures import TINY
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.cli import main
 from rvsemu.emulator.labels import LabelSpace
 from rvsemu.errors import SynthesisError, TrainingError

@@ -11,13 +11,12 @@ from rvsemu.training.draws import PAPER_WAVELENGTH, make_test_set, split_library
 
 DATA = Path(rvsemu.__file__).parent / "data"
 EMULATORS, INVERSIONS = DATA / "emulators", DATA / "inversions"
-FOLDER = Path(__file__).parents[1] / "library"
 
 
 @pytest.fixture(scope="module")
-def libraries():
+def libraries(library_folder):
     """Those that were trained on, by their fingerprint: that of the paper's box, and with it that of the wide one."""
-    found = [open_library(FOLDER / name) for name in ("rvs_library.h5", "default.txt")]
+    found = [open_library(library_folder / name) for name in ("rvs_library.h5", "default.txt")]
     return {library.fingerprint(): library for library in found}
 
 

@@ -7,9 +7,9 @@ from astropy.nddata import StdDevUncertainty
 from fit_fixtures import SUN
 from numpy.polynomial import chebyshev
 from scipy import stats
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.observing import RVS_NOISE_CORRELATION
 from rvsemu.physics.wavelengths import doppler, vacuum_to_air

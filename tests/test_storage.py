@@ -5,18 +5,37 @@ import threading
 from pathlib import Path
 
 import pytest
+from astropy.table import QTable
+from emulator_fixtures import small_emulator
 
-from rvsemu._storage import cache_folder, check_folder, replacing
-from rvsemu.errors import SpectrumError
+from rvsemu.emulator import Emulator
+from rvsemu.errors import EmulatorFileError, SpectrumError, SynthesisError
+from rvsemu.library.synthesis import Workspace
+from rvsemu.spectra import write_table
+
+
+class Watched(QTable):
+    """A table that calls a function with the file that it is to be written to."""
+
+    def __init__(self, write):
+        super().__init__({"teff": [5777.0]})
+        self.meta["write"] = write
+
+    def write(self, path, **options):
+        self.meta["write"](path)
 
 
 @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
 def test_what_ends_early_leaves_nothing(tmp_path, kind):
     path = tmp_path / "table.fits"
     path.write_text("old")
-    with pytest.raises(kind), replacing(path) as temporary:
-        temporary.write_text("half")
+
+    def half(temporary):
+        Path(temporary).write_text("half")
         raise kind
+
+    with pytest.raises(kind):
+        write_table(Watched(half), path, overwrite=True)
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["table.fits"]
 
 
@@ -25,53 +44,71 @@ def test_what_is_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkey
     sync, rename = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda number: (done.append("sync"), sync(number)))
     monkeypatch.setattr(os, "replace", lambda *names: (done.append("rename"), rename(*names)))
-    with replacing(path) as temporary:
-        temporary.write_text("new")
+
+    def new(temporary):
+        Path(temporary).write_text("new")
         assert not path.exists()
+
+    write_table(Watched(new), path)
     assert done == ["sync", "rename"] and path.read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["table.fits"]
 
 
 def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
-    for path in (tmp_path / "nowhere" / "table.fits", tmp_path):
-        with pytest.raises(OSError) as e, replacing(path) as temporary:
-            temporary.write_text("new")
-        assert e.value.filename == str(path) and "tmp," not in str(e.value) and ".tmp" not in str(e.value)
-        assert not list(tmp_path.parent.glob(f".{tmp_path.name}.*"))
+    """Also where the system's own error, of the file that is not there, names the temporary one."""
+    path = tmp_path / "table.fits"
+    for write in (lambda temporary: None, lambda temporary: open(temporary, "rb")):
+        with pytest.raises(SpectrumError) as e:
+            write_table(Watched(write), path)
+        assert e.value.__cause__.filename == str(path)
+        assert str(e.value).startswith(f"{path}: ") and ".tmp" not in str(e.value) + str(e.value.__cause__)
+        assert not list(tmp_path.iterdir())
 
 
 def test_threads_do_not_share_a_temporary_file(tmp_path):
     names, together = [], threading.Barrier(4)
 
-    def write(i):
-        with replacing(tmp_path / "table.fits") as temporary:
+    def written(text):
+        def write(temporary):
             names.append(temporary)
             together.wait(10)
-            temporary.write_text(str(i))
+            Path(temporary).write_text(text)
             together.wait(10)
 
-    threads = [threading.Thread(target=write, args=(i,)) for i in range(4)]
+        return write
+
+    tables = [Watched(written(str(i))) for i in range(4)]
+    given = {"overwrite": True}
+    threads = [threading.Thread(target=write_table, args=(one, tmp_path / "a.fits"), kwargs=given) for one in tables]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(set(names)) == 4 and (tmp_path / "table.fits").read_text() in "0123"
-    assert [p.name for p in tmp_path.iterdir()] == ["table.fits"]
+    assert len(set(names)) == 4 and (tmp_path / "a.fits").read_text() in "0123"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.fits"]
 
 
-def test_folders_that_are_there(tmp_path):
-    assert check_folder(str(tmp_path / "a"), SpectrumError) == tmp_path / "a"
-    assert check_folder("a", SpectrumError) == Path("a")
-    with pytest.raises(SpectrumError, match=r"b/a: the folder .*b does not exist; make it first"):
-        check_folder(tmp_path / "b" / "a", SpectrumError)
+def test_folders_that_are_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    emulator = small_emulator()
+    for path in (str(tmp_path / "a.h5"), "b.h5"):
+        emulator.save(path, dtype="float32")
+        assert Emulator.load(tmp_path / Path(path).name) == emulator
+    with pytest.raises(EmulatorFileError, match=r"b/a.h5: the folder .*b does not exist; make it first"):
+        emulator.save(tmp_path / "b" / "a.h5")
 
 
 def test_cache_folder(monkeypatch, tmp_path):
+    def folder():
+        with pytest.raises(SynthesisError, match="is not set up: run 'rvsemu synthesize setup' first") as e:
+            Workspace.open()
+        return Path(str(e.value).partition(" is not set up")[0]).parent
+
     monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "own"))
-    assert cache_folder() == tmp_path / "own"
+    assert folder() == tmp_path / "own"
     monkeypatch.delenv("RVSEMU_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / "rvsemu"
+    assert folder() == tmp_path / "rvsemu"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_folder() == tmp_path / ".cache" / "rvsemu"
+    assert folder() == tmp_path / ".cache" / "rvsemu"

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import vstack
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.errors import RvsemuError
 from rvsemu.fitting import fit_many
 

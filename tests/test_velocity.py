@@ -7,9 +7,9 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from fit_fixtures import RVS, SUN, observe, replace, values
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.fitting import fit_many, start
 from rvsemu.fitting.templates import Templates
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from results import rst
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.fitting import DEFAULT_PRIORS, Uniform, fit_many
 from rvsemu.library import Library
 from rvsemu.library.merging import open_library

@@ -19,11 +19,11 @@ from astropy import units as u
 from astropy.table import Table
 from comparison import draw
 from results import rst
+from specutils import Spectrum
 from tqdm import tqdm
 from varied_lines import CENTRES, Lines, Runs, expected, seen
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.calibration import Calibration, calibrate
 from rvsemu.emulator import ALPHA, Emulator
 from rvsemu.library.synthesis import Workspace

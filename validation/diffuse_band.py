@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from results import rst
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.fitting import fit_many
 from rvsemu.physics.lines import DIFFUSE_BAND_AT
 

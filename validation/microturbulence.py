@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import maximum_filter1d
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import DenseNetwork, Emulator, Layer
 from rvsemu.fitting import DEFAULT_PRIORS, FitResult, Microturbulence
 from rvsemu.observing import MODEL_ERRORS, ModelError

@@ -9,8 +9,8 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from scipy.linalg import cholesky_banded
 from scipy.stats import truncnorm
+from specutils import Spectrum
 
-from rvsemu._compat import Spectrum
 from rvsemu.emulator import ALPHA, Emulator
 from rvsemu.fitting import DEFAULT_PRIORS, Microturbulence
 from rvsemu.observing import MODEL_ERRORS, RVS_NOISE_CORRELATION

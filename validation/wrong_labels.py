@@ -21,9 +21,9 @@ import numpy as np
 from astropy import units as u
 from results import rst
 from simulated import with_model_error
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.fitting import fit_many
 from rvsemu.physics.lines import CALCIUM_TRIPLET
 from rvsemu.physics.microturbulence import microturbulence

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..comparison.reference import LABELS, labels_of, recognised
 from ..comparison.tables import Columns, floats_of, identifiers_of, opened_table, texts_of
 from ..emulator import LabelSpace

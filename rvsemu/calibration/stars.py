@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import make_interp_spline
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..emulator import Emulator
 from ..fitting.levenberg_marquardt import minimise
 from ..fitting.parameters import default_priors

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from astropy.table import Table
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..emulator import resolve
 from ..errors import CalibrationError, SettingsError, check_whole
 from ..fitting.settings import takes_settings

@@ -153,4 +153,7 @@ def _plain(name: str, value: Any) -> Any:
     try:
         return f"{type(value).__name__} {hashlib.sha256(pickle.dumps(value)).hexdigest()[:12]}"
     except Exception as error:  # whatever objects raise that cannot be pickled
-        raise SettingsError(f"{name}={value!r} cannot be sent to other processes ({error}): use another.") from None
+        raise SettingsError(
+            f"{name}={value!r} cannot be sent to other processes ({error}): give numbers, a frozen distribution of "
+            "scipy.stats, or, in place of a lambda, a function that a module defines by its name."
+        ) from None

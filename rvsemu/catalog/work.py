@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from .._compat import Spectrum
+from specutils import Spectrum
+
 from ..emulator import Emulator
 from ..errors import RvsemuError, SpectrumError
 from ..fitting import FitFailure, FitResult, Settings, fit_many, fit_transits
@@ -27,6 +27,7 @@ EMULATOR = "_emulator.h5"
 """Name of the copy of the emulator in the folder of a catalogue."""
 
 _AT_ONCE = 64
+_last: list[Emulator] = []  # that of the tasks before
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Task:
 def work(task: Task) -> None:
     """Make the partitions of a task."""
     folder = Path(task.folder)
-    settings = {**task.settings, "emulator": emulator_of(folder / EMULATOR, task.run["emulator"]["fingerprint"])}
+    settings = {**task.settings, "emulator": emulator_of(folder / EMULATOR)}
     columns = columns_of(Settings(**settings), task.joint)
     stream = Stream((file, entry) for file in task.files for entry in entries(file))
     for number in count():
@@ -120,10 +121,12 @@ class Stream(Iterator):
         return self._ahead[number]
 
 
-@lru_cache(maxsize=1)
-def emulator_of(path: Path, fingerprint: str) -> Emulator:
-    """Emulator of a run, read once a process."""
-    return Emulator.load(path)
+def emulator_of(path: Path) -> Emulator:
+    """Emulator of a run; like the one before, it is that one, which has been searched for starts of fits already."""
+    found = Emulator.load(path)
+    if not _last or _last[0] != found:
+        _last[:] = [found]
+    return _last[0]
 
 
 def _fitted(some: Iterable[tuple[str, Entry]], settings: Mapping[str, Any]) -> tuple[list[dict], list[Rejected]]:

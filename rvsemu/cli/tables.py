@@ -13,8 +13,8 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable, vstack
 from astropy.utils.masked import Masked
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import RvsemuError, SpectrumError
 from ..fitting import FitFailure
 from ..observing.results import identity_of, name_of

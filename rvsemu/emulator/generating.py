@@ -6,8 +6,8 @@ from os import PathLike
 
 from astropy import units as u
 from numpy.typing import ArrayLike
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import LabelError
 from .choosing import resolve
 from .model import Emulator

@@ -14,8 +14,8 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from .._display import labels_card
 from .._frozen import frozen
 from .._storage import check_output, opened, replacing

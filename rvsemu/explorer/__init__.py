@@ -18,7 +18,8 @@ from ..errors import SettingsError, check_whole
 from .observed import given
 
 if TYPE_CHECKING:
-    from .._compat import Spectrum
+    from specutils import Spectrum
+
     from .app.server import Explorer
 
 __all__ = ["explore"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..emulator import Emulator
 from ..errors import SpectrumError, SpectrumWarning
 from ..observing import Observation

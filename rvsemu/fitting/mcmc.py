@@ -9,13 +9,12 @@ from numbers import Real
 
 import numpy as np
 
-from ..errors import PosteriorFileError, SettingsError
+from ..errors import PosteriorFileError, SettingsError, check_whole
 from .chain_file import Chain, ChainFile
 from .convergence import ADAPT, BLOCK, Convergence
 from .importance import Draws
 from .posterior import Posterior, make_posterior
 from .proposals import first_ensemble, moves
-from .settings import check_whole
 
 __all__ = ["Sampler", "run"]
 
@@ -51,9 +50,9 @@ class Sampler:
 
     def __post_init__(self):
         if not isinstance(self.seed, np.random.Generator):
-            check_whole("seed", self.seed, 0, 2**63 - 1)
-        check_whole("walkers", self.walkers, 2, 10_000)
-        check_whole("steps", self.steps, 1, 10_000_000)
+            check_whole(SettingsError, "seed", self.seed, 0, 2**63 - 1)
+        check_whole(SettingsError, "walkers", self.walkers, 2, 10_000)
+        check_whole(SettingsError, "steps", self.steps, 1, 10_000_000)
         if self.walkers % 2:
             raise SettingsError(f"walkers={self.walkers}: give an even number, at least twice the free labels.")
         if self.stop is not None and not (isinstance(self.stop, Real) and 0 < self.stop < np.inf):

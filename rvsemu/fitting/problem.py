@@ -7,8 +7,8 @@ from functools import cached_property
 from zlib import crc32
 
 import numpy as np
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..emulator import ALPHA
 from ..emulator.model import Emulator
 from ..observing.forward import ForwardModel

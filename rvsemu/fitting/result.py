@@ -11,8 +11,8 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
 from scipy.special import ndtr, ndtri
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import RvsemuError
 from ..observing.flags import FAILED, FEW_DRAWS, to_bits
 from ..observing.result_table import ResultTable

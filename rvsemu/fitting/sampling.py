@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..emulator.labels import LabelSpace
 from ..emulator.regions import to_json
 from ..observing.flags import NOT_CONVERGED

@@ -12,19 +12,19 @@ from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 from astropy import units as u
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..emulator.choosing import resolve
 from ..emulator.labels import ALPHA
 from ..emulator.model import Emulator
-from ..errors import SettingsError
+from ..errors import SettingsError, check_whole
 from ..observing.masks import DEFAULT_MASK, parse_mask
 from ..observing.memory import remembered
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import Observation
 from .parameters import Parameters
 
-__all__ = ["Settings", "check_whole", "described", "takes_settings"]
+__all__ = ["Settings", "described", "takes_settings"]
 
 NEAR_REST = (-100.0, 100.0)
 """Radial velocities, km/s, that spectra in the rest frame of the star may have: some are wrong, or not single."""
@@ -136,14 +136,14 @@ class Settings:
     def __post_init__(self) -> None:
         object.__setattr__(self, "emulator", resolve(self.emulator))
         object.__setattr__(self, "model_error", model_error_for(self.model_error, self.loaded_emulator.info))
-        check_whole("continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
+        check_whole(SettingsError, "continuum_degree", self.continuum_degree, 0, _MOST_DEGREE)
         _check_choice("errors", self.errors, ("gaussian", "sampled"))
         for name in ("robust", "scale_errors", "extrapolate", "smooth_sigma"):
             value = getattr(self, name)
             if not isinstance(value, bool | np.bool_) and not (name == "smooth_sigma" and value is None):
                 raise SettingsError(f"{name}={getattr(self, name)!r}: give True or False.")
         if not isinstance(self.seed, np.random.Generator):
-            check_whole("seed", self.seed, 0, 2**63 - 1)
+            check_whole(SettingsError, "seed", self.seed, 0, 2**63 - 1)
         parse_mask(self.mask, self.extra_mask)
         if not self.free_jitter and not (_is_number(self.jitter) and 0 <= self.jitter < np.inf):
             raise SettingsError(f"jitter={self.jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
@@ -196,11 +196,6 @@ class Settings:
     def generator(self, *numbers: int) -> np.random.Generator:
         """Random numbers: the user's Generator, or one of the seed and other whole `numbers`."""
         return self.seed if isinstance(self.seed, np.random.Generator) else np.random.default_rng([self.seed, *numbers])
-
-
-def check_whole(name: str, value: object, lowest: int, highest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not lowest <= value <= highest:
-        raise SettingsError(f"{name}={value!r}: give a whole number from {lowest} to {highest}.")
 
 
 def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:

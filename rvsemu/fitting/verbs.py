@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.observation import Observation
 from ..spectra.stream import check_normalised

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from numpy.typing import ArrayLike
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from .._storage import is_path, shipped_files
-from ..errors import InversionFileError, SpectrumError
+from ..errors import InversionFileError, SpectrumError, check_whole
 from ..observing.flags import AT_BOUND, LABELS_CONTRADICT
 from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
@@ -160,8 +160,7 @@ def invert(
             model_error=model_error != "gaia-rvs",
         )
         return _invert_fluxes(inversion, spectrum, sigma)
-    if not (isinstance(continuum_degree, int | np.integer) and 0 <= continuum_degree <= _MOST_DEGREE):
-        raise SpectrumError(f"continuum_degree={continuum_degree!r}: give a whole number from 0 to {_MOST_DEGREE}.")
+    check_whole(SpectrumError, "continuum_degree", continuum_degree, 0, _MOST_DEGREE)
     low, high = limits = _velocities(radial_velocity, spectrum)
     model_error = model_error_for(model_error)
     pixels = {"medium": medium, "sigma": sigma, "mask": mask}

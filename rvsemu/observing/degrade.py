@@ -6,8 +6,8 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from scipy.sparse import csr_array
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError
 from ..physics.broadening import lsf_sigma
 from ..physics.wavelengths import SPEED_OF_LIGHT, convert_medium

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy import units as u
 from numpy.typing import ArrayLike
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError
 from ..physics.wavelengths import convert_medium, doppler
 from .arrays import MIN_PIXELS, taken_apart

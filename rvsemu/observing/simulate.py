@@ -10,8 +10,8 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from scipy.interpolate import make_interp_spline
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SettingsError, SpectrumError, check_whole
 from ..physics.continuum import chebyshev_basis
 from ..physics.wavelengths import SPEED_OF_LIGHT, convert_medium, doppler

@@ -17,8 +17,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError, SpectrumWarning
 from .archive_cache import folder_of, store, stored
 from .reading import read_records

@@ -11,10 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from specutils import SpectrumList
+from specutils import Spectrum, SpectrumList
 from specutils.io.registers import data_loader
 
-from .._compat import Spectrum
 from ..errors import SpectrumError
 from .identify import identify_rvs, identify_written
 from .reading import read_records, select

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError
 from .cells import as_floats, as_scalar
 from .tables import GRID_STEPS, NotRVSError, SpectrumTable

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError, check_whole
 from .bulk import Entry, entries
 from .records import PlainSpectrum

@@ -18,8 +18,8 @@ from astropy.io.votable import from_table
 from astropy.io.votable.tree import Param
 from astropy.table import Column, Table
 from astropy.units import UnitsWarning
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from .._storage import replacing
 from ..errors import SpectrumError, SpectrumWarning
 from .tables import WRITTEN

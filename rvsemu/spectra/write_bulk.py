@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from astropy import units as u
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from .._storage import check_output, replacing
 from ..errors import SpectrumError
 from .records import PlainSpectrum

@@ -15,8 +15,8 @@ from pathlib import PurePath
 import numpy as np
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError
 from .cells import as_floats
 from .tables import WRITTEN, SpectrumTable

@@ -8,9 +8,9 @@ from typing import cast
 import numpy as np
 from astropy import units as u
 from scipy.spatial import cKDTree
+from specutils import Spectrum
 from tqdm import tqdm
 
-from .._compat import Spectrum
 from .._storage import replacing
 from ..errors import SpectrumError, TrainingError
 from ..inversion import Inversion, fit_coefficients
