@@ -168,23 +168,79 @@ def test_what_is_learned_states_its_domain_and_what_it_leaves(learned):
     held_out = report["held_out"]
     assert held_out["after"]["rms_less_noise"] < 0.7 * held_out["before"]["rms_less_noise"]
     assert f"{held_out['after']['rms']:.4f}" in text and "the emulator is the mean spectrum and" in text
-    assert "errors of fits with it are too small" in text
+    off, added = held_out["labels"], np.sqrt(np.diag(learned.emulator.error.label_covariance))
+    np.testing.assert_allclose([off[name]["added"] for name in learned.emulator.labels.names], added)
+    assert "what is added to errors of fits" in text and f"{off['teff']['added']:.2g} K" in text
 
 
 @pytest.fixture(scope="module")
 def fitted(learned, tmp_path_factory):
-    """Deviations (n, 2) of Teff and [M/H] of stars that the emulator, read from its file, has not seen."""
+    """Deviations (n, 3) of labels of stars that the emulator, read from its file, has not seen, and their errors."""
     path = tmp_path_factory.mktemp("learned") / "learned.h5"
     learned.emulator.save(path)
-    labels, emulator, names = some_labels(12, seed=8), Emulator.load(path), rvsemu.shipped().labels.names
-    results = [rvsemu.fit(spectrum, emulator=emulator, mask="edges") for spectrum in observed(labels)]
-    true = labels[:, [names.index(name) for name in ("teff", "mh")]]
-    found = np.array([[one.labels[name].value for name in ("teff", "mh")] for one in results])
-    return found - true
+    labels, emulator, names = some_labels(200, seed=8), Emulator.load(path), rvsemu.shipped().labels.names
+    results = rvsemu.fit_many(observed(labels), emulator=emulator)
+    true = labels[:, [names.index(name) for name in ERRORS]]
+    found = np.array([[one.labels[name].value for name in ERRORS] for one in results])
+    return found - true, np.array([[one.errors[name].value for name in ERRORS] for one in results])
 
 
 def test_fits_with_an_emulator_of_observed_spectra(fitted):
-    assert (np.median(np.abs(fitted), axis=0) < (250.0, 0.15)).all()  # of ranges of 2300 K and 1.2 dex
+    """Errors are those that labels have: known labels of others, with errors of their own, differ by as much."""
+    deviation, error = fitted
+    assert (np.median(np.abs(deviation), axis=0) < (250.0, 0.4, 0.15)).all()  # of ranges of 2300 K, 2.2 and 1.2 dex
+    own = np.array(list(ERRORS.values()))
+    known = deviation + own * np.random.default_rng(1).normal(size=deviation.shape)
+    pulls = known / np.hypot(error, own)
+    scatter = 1.4826 * np.median(np.abs(pulls - np.median(pulls, axis=0)), axis=0)
+    assert ((0.8 < scatter) & (scatter < 1.25)).all()
+
+
+def test_what_is_added_to_errors_of_labels_is_in_all_that_fits_give(learned):
+    """Draws, chains and all transits together have it once, whatever the number of spectra."""
+    (star,), emulator = observed(some_labels(1, seed=9)), learned.emulator
+    added = emulator.error.label_covariance
+    bare = replace(emulator, error=replace(emulator.error, label_covariance=np.zeros((0, 0))))
+    one, without = (rvsemu.fit(star, emulator=which) for which in (emulator, bare))
+    np.testing.assert_allclose((one.covariance - without.covariance)[:3, :3], added)
+    assert one.labels == without.labels
+    both, alone = (rvsemu.fit_transits([star, star], emulator=which) for which in (emulator, bare))
+    np.testing.assert_allclose((both.covariance - alone.covariance)[:3, :3], added)
+    drawn, plain = (rvsemu.fit(star, emulator=which, errors="sampled") for which in (emulator, bare))
+    chain, few = (rvsemu.sample(star, emulator=which, steps=400, progress=False) for which in (emulator, bare))
+    for more, less in ((drawn, plain), (chain, few)):
+        for i, name in enumerate(emulator.labels.names):
+            expected = np.hypot(less.errors[name].value, np.sqrt(added[i, i]))
+            assert more.errors[name].value == pytest.approx(expected, rel=0.2)
+
+
+def test_a_covariance_of_labels_that_does_not_fit(learned):
+    error = learned.emulator.error
+    with pytest.raises(ValueError, match="not square"):
+        replace(error, label_covariance=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="does not fit the labels"):
+        replace(learned.emulator, error=replace(error, label_covariance=np.eye(2)))
+
+
+def test_the_command_from_scratch(learned, tmp_path, capsys):
+    """As from Python; with too few stars one line says so, and nothing is written."""
+    labels = some_labels(64, seed=1)
+    table_of(labels).write(tmp_path / "labels.ecsv")
+    files = [str(tmp_path / f"{number}.fits") for number in range(len(labels))]
+    for path, spectrum in zip(files, observed(labels), strict=True):
+        write_spectrum(spectrum, path)
+    part().save(tmp_path / "part.h5", dtype="float32")
+    command = ["calibrate", "--from-scratch", "--labels", str(tmp_path / "labels.ecsv"), "--quiet"]
+    command += ["--emulator", str(tmp_path / "part.h5"), "-o", str(tmp_path / "out.h5")]
+    assert main([*command, "--spectra", *files[:30]]) == 2
+    wanted = f"stars with labels that can be used: 30; from scratch at least {LEAST_FROM_SCRATCH} are needed"
+    assert wanted in capsys.readouterr().err and not (tmp_path / "out.h5").exists()
+    assert main([*command, "--spectra", *files]) == 0
+    assert "64 stars, 64 spectra, 0 left out" in capsys.readouterr().out
+    made = Emulator.load(tmp_path / "out.h5")
+    np.testing.assert_allclose(made.error.label_covariance, learned.emulator.error.label_covariance, rtol=0.05)
+    assert main(["info", str(tmp_path / "out.h5")]) == 0
+    assert "made from scratch of 64 stars of labels.ecsv" in capsys.readouterr().out
 
 
 def test_too_few_or_unsuitable_stars_from_scratch():
