@@ -1,7 +1,10 @@
 """Calibration on observed stars: what it recovers, when it refuses, what the file says, and what it is made of."""
 
-from dataclasses import replace
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from functools import cache
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import rvsemu
 from rvsemu.calibration import LEAST_FROM_SCRATCH, LEAST_STARS, calibrate
 from rvsemu.calibration.coordinates import Coordinates
 from rvsemu.calibration.correction import Linear, Prior, solve
+from rvsemu.calibration.labels import LabelTable, Wanted, matched
 from rvsemu.calibration.selection import folds_of, surely_less
 from rvsemu.cli import main
 from rvsemu.emulator import DenseNetwork, Emulator
@@ -125,12 +129,53 @@ def test_tables_that_do_not_do():
     refused(CalibrationError, r"none of 5 spectra has labels .*not in the table.*--column source_id=NAME", table=table)
 
 
+@pytest.mark.parametrize(
+    ("names", "good"),
+    [
+        (("GAIAEDR3_SOURCE_ID", "TEFF", "TEFF_ERR", "LOGG", "LOGG_ERR", "M_H", "M_H_ERR"), "ASPCAPFLAG == 0"),
+        (("gaiadr3_source_id", "teff", "e_teff", "logg", "e_logg", "fe_h", "e_fe_h"), "flag_sp == 0"),
+        (("gaia_source_id", "teff", "teff_err", "logg", "logg_err", "feh", "feh_err"), "snrz > 30"),
+    ],
+    ids=["APOGEE", "GALAH", "LAMOST"],
+)
+def test_tables_of_surveys(names, good):
+    """Rows are found by the source_id of the spectra, and those that meet no cut are left out, which is said."""
+    table = table_of(some_labels(5, seed=11))
+    table.rename_columns(table.colnames, names)
+    if names[0] == "gaia_source_id":
+        table[names[0]] = [str(number) for number in table[names[0]]]  # as LAMOST has it
+    column = good.split()[0]
+    table[column] = [50] * 5 if ">" in good else [0] * 5
+    table[column][1] = 8
+    made = LabelTable.read(table, Wanted(part().labels, cuts=[good]))
+    stars, left_out = matched(made, few())
+    assert left_out == [(str(BEGIN + 1), "does not meet the cuts")]
+    assert stars[2].labels["mh"] == (table[names[5]][3], 0.05) and len(stars) == 4
+    refused(SettingsError, "is one text: give a list", cuts=good)
+
+
 # ---------------------------------------------------------------- from nothing
+@dataclass(frozen=True)
+class Learned:
+    """What the command makes of 64 stars of a sky without any synthetic spectrum: a file, and what it prints."""
+
+    path: Path
+    emulator: Emulator
+    text: str
+
+
 @pytest.fixture(scope="module")
-def learned():
-    """What 64 stars of a sky teach without any synthetic spectrum."""
-    labels = some_labels(64, seed=1)
-    return calibrate(observed(labels), table_of(labels), emulator=part(), from_scratch=True, progress=False)
+def learned(tmp_path_factory):
+    labels, folder = some_labels(64, seed=1), tmp_path_factory.mktemp("learned")
+    table_of(labels).write(folder / "labels.ecsv")
+    files = [str(folder / f"{number}.fits") for number in range(len(labels))]
+    for path, spectrum in zip(files, observed(labels), strict=True):
+        write_spectrum(spectrum, path)
+    part().save(folder / "part.h5")
+    command = ["calibrate", "--from-scratch", "--labels", str(folder / "labels.ecsv"), "--quiet", "--spectra", *files]
+    with redirect_stdout(StringIO()) as said:
+        assert main([*command, "--emulator", str(folder / "part.h5"), "-o", str(folder / "out.h5")]) == 0
+    return Learned(folder / "out.h5", Emulator.load(folder / "out.h5"), said.getvalue())
 
 
 def left_of_sky(predicted, labels, grid):
@@ -146,7 +191,7 @@ def left_of_sky(predicted, labels, grid):
 def test_an_emulator_of_observed_spectra_alone(learned):
     """Better than the mean spectrum of other stars, and than the synthetic emulator, whose lines are wrong."""
     emulator, names = learned.emulator, rvsemu.shipped().labels.names
-    assert learned.improved and emulator.labels.names == ("teff", "logg", "mh")
+    assert emulator.labels.names == ("teff", "logg", "mh")
     others = some_labels(300, seed=2)
     known = others[:, [names.index(name) for name in emulator.labels.names]]
     inside = np.all((known >= emulator.labels.lower) & (known <= emulator.labels.upper), axis=1)
@@ -159,11 +204,14 @@ def test_an_emulator_of_observed_spectra_alone(learned):
     assert left < 0.6 * left_of_sky(shipped.flux(others).astype(float), others, shipped.wavelength)
 
 
-def test_what_is_learned_states_its_domain_and_what_it_leaves(learned):
+def test_what_is_learned_states_its_domain_and_what_it_leaves(learned, capsys):
     table = table_of(some_labels(64, seed=1))
     for label in learned.emulator.labels.labels:
         assert (label.lower, label.upper) == (table[label.name].min(), table[label.name].max())
-    report, text = learned.report, str(learned)
+    report, text = learned.emulator.info["calibration"], learned.text
+    assert "64 stars, 64 spectra, 0 left out" in text and f"wrote {learned.path}" in text
+    assert main(["info", str(learned.path)]) == 0
+    assert "made from scratch of 64 stars of labels.ecsv" in capsys.readouterr().out
     assert report["from_scratch"] and report["stars"] == 64
     held_out = report["held_out"]
     assert held_out["after"]["rms_less_noise"] < 0.7 * held_out["before"]["rms_less_noise"]
@@ -174,11 +222,9 @@ def test_what_is_learned_states_its_domain_and_what_it_leaves(learned):
 
 
 @pytest.fixture(scope="module")
-def fitted(learned, tmp_path_factory):
-    """Deviations (n, 3) of labels of stars that the emulator, read from its file, has not seen, and their errors."""
-    path = tmp_path_factory.mktemp("learned") / "learned.h5"
-    learned.emulator.save(path)
-    labels, emulator, names = some_labels(200, seed=8), Emulator.load(path), rvsemu.shipped().labels.names
+def fitted(learned):
+    """Deviations (n, 3) of labels of stars that the emulator has not seen, and their errors."""
+    labels, emulator, names = some_labels(200, seed=8), learned.emulator, rvsemu.shipped().labels.names
     results = rvsemu.fit_many(observed(labels), emulator=emulator)
     true = labels[:, [names.index(name) for name in ERRORS]]
     found = np.array([[one.labels[name].value for name in ERRORS] for one in results])
@@ -220,27 +266,6 @@ def test_a_covariance_of_labels_that_does_not_fit(learned):
         replace(error, label_covariance=np.zeros((2, 3)))
     with pytest.raises(ValueError, match="does not fit the labels"):
         replace(learned.emulator, error=replace(error, label_covariance=np.eye(2)))
-
-
-def test_the_command_from_scratch(learned, tmp_path, capsys):
-    """As from Python; with too few stars one line says so, and nothing is written."""
-    labels = some_labels(64, seed=1)
-    table_of(labels).write(tmp_path / "labels.ecsv")
-    files = [str(tmp_path / f"{number}.fits") for number in range(len(labels))]
-    for path, spectrum in zip(files, observed(labels), strict=True):
-        write_spectrum(spectrum, path)
-    part().save(tmp_path / "part.h5", dtype="float32")
-    command = ["calibrate", "--from-scratch", "--labels", str(tmp_path / "labels.ecsv"), "--quiet"]
-    command += ["--emulator", str(tmp_path / "part.h5"), "-o", str(tmp_path / "out.h5")]
-    assert main([*command, "--spectra", *files[:30]]) == 2
-    wanted = f"stars with labels that can be used: 30; from scratch at least {LEAST_FROM_SCRATCH} are needed"
-    assert wanted in capsys.readouterr().err and not (tmp_path / "out.h5").exists()
-    assert main([*command, "--spectra", *files]) == 0
-    assert "64 stars, 64 spectra, 0 left out" in capsys.readouterr().out
-    made = Emulator.load(tmp_path / "out.h5")
-    np.testing.assert_allclose(made.error.label_covariance, learned.emulator.error.label_covariance, rtol=0.05)
-    assert main(["info", str(tmp_path / "out.h5")]) == 0
-    assert "made from scratch of 64 stars of labels.ecsv" in capsys.readouterr().out
 
 
 def test_too_few_or_unsuitable_stars_from_scratch():
