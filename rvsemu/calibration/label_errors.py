@@ -82,7 +82,7 @@ def deviations(
     names = next(iter(emulators.values())).labels.names
     values, covariance = [], []
     for fold, emulator in emulators.items():
-        some = [stars[i] for i in np.flatnonzero(folds == fold)]
+        some = [stars[i] for i in np.flatnonzero(folds == fold).tolist()]
         results = fit_many([star.spectrum for star in some], emulator=emulator, on_error="skip", **settings)
         for star, result in zip(some, results, strict=True):
             if isinstance(result, FitResult):

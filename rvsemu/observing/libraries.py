@@ -38,13 +38,13 @@ _FRAMES = {"BARYCENT": "barycentric", "HELIOCEN": "barycentric"}
 
 @dataclass(frozen=True)
 class _Content:
-    """Arrays (n,) of a file: wavelength in Angstrom, flux, error; what is bad; and what its header says."""
+    """Resolution, arrays (n,) of a file (wavelength in Angstrom, flux, error, what is bad), and what is known of them."""
 
+    resolution: float
     wavelength: np.ndarray
     flux: np.ndarray
     error: np.ndarray
     bad: np.ndarray | bool = False
-    resolution: float | None = None
     medium: str | None = None
     frame: str | None = None
 
@@ -52,7 +52,7 @@ class _Content:
 def _eso(hdus: fits.HDUList) -> _Content:
     """Columns by their utypes: of several fluxes the one that is not ESO's own second; a UCD that says air."""
     table, header = hdus[1].data, hdus[1].header
-    names = {}
+    names: dict[str, tuple[str, int]] = {}
     for number, column in enumerate(hdus[1].columns, start=1):
         utype = str(header.get(f"TUTYP{number}", "")).lower()
         if not utype.startswith("eso:"):
@@ -65,30 +65,23 @@ def _eso(hdus: fits.HDUList) -> _Content:
     first = hdus[0].header
     frame = _FRAMES.get(str(first.get("SPECSYS", header.get("SPECSYS", ""))).strip(), "unknown")
     axis = (np.asarray(table[wave][0], dtype=float) * unit).to_value(u.AA)
-    return _Content(axis, table[flux][0], table[error][0], bad, float(first["SPEC_RES"]), medium, frame)
+    return _Content(float(first["SPEC_RES"]), axis, table[flux][0], table[error][0], bad, medium, frame)
 
 
 def _pepsi(hdus: fits.HDUList) -> _Content:
     """The first three columns. The fourth, a mask, is not read: the page does not say what its values mean."""
     wavelength, flux, variance = (hdus[1].data.field(i) for i in range(3))
-    return _Content(wavelength, flux, np.sqrt(np.maximum(variance, 0.0)))
+    return _Content(220_000.0, wavelength, flux, np.sqrt(np.maximum(variance, 0.0)), frame="rest")
 
 
 def _s4n(hdus: fits.HDUList) -> _Content:
     data = hdus[0].data
     rows = data if len(data) == 3 else data.T
     wavelength, flux, error = rows
-    return _Content(wavelength, flux, error)
+    return _Content(50_000.0, wavelength, flux, error)
 
 
-@dataclass(frozen=True)
-class _Library:
-    read: Callable[[fits.HDUList], _Content]
-    resolution: float | None = None
-    frame: str | None = None
-
-
-_KNOWN = {"eso": _Library(_eso), "pepsi": _Library(_pepsi, 220_000.0, "rest"), "s4n": _Library(_s4n, 50_000.0)}
+_KNOWN: dict[str, Callable[[fits.HDUList], _Content]] = {"eso": _eso, "pepsi": _pepsi, "s4n": _s4n}
 LIBRARIES = tuple(_KNOWN)
 """Names of libraries that `read_library` knows."""
 
@@ -140,12 +133,12 @@ def read_library(
     """
     if library not in _KNOWN:
         raise SpectrumError(f"library={library!r}: use {', '.join(map(repr, LIBRARIES))}, or rvsemu.as_rvs.")
-    known, content = _KNOWN[library], _opened(path, library)
-    meta = {
+    content = _opened(path, library)
+    meta: dict[str, Any] = {
         "file": str(path),
         "library": library,
         "medium": _said("medium", medium, content.medium, ("air", "vacuum"), path),
-        "frame": _said("frame", frame, content.frame or known.frame, ("rest", "barycentric"), path),
+        "frame": _said("frame", frame, content.frame, ("rest", "barycentric"), path),
     }
     if source_id is not None:
         meta["source_id"] = source_id
@@ -158,13 +151,13 @@ def read_library(
         mask=bad,
         meta=meta,
     )
-    return as_rvs(spectrum, content.resolution or known.resolution, **options)
+    return as_rvs(spectrum, content.resolution, **options)
 
 
 def _opened(path: str | os.PathLike, library: str) -> _Content:
     try:
         with fits.open(Path(path), memmap=False) as hdus:
-            return _KNOWN[library].read(hdus)
+            return _KNOWN[library](hdus)
     except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise SpectrumError(
             f"{path}: not a file of the library {library!r} as it is documented ({type(error).__name__}: {error}); "
