@@ -38,7 +38,7 @@ _FRAMES = {"BARYCENT": "barycentric", "HELIOCEN": "barycentric"}
 
 @dataclass(frozen=True)
 class _Content:
-    """Resolution, arrays (n,) of a file (wavelength in Angstrom, flux, error, what is bad), and what is known of them."""
+    """Resolution, arrays (n,) of a file (wavelength in Angstrom, flux, error, bad pixels), and what is known of it."""
 
     resolution: float
     wavelength: np.ndarray
