@@ -5,9 +5,9 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import Table
+from specutils import Spectrum
 
 import rvsemu
-from rvsemu._compat import Spectrum
 from rvsemu.calibration import calibrate
 from rvsemu.errors import SpectrumError
 from rvsemu.observing import LIBRARIES, read_library

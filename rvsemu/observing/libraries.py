@@ -26,8 +26,8 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.nddata import StdDevUncertainty
+from specutils import Spectrum
 
-from .._compat import Spectrum
 from ..errors import SpectrumError
 from .degrade import as_rvs
 
