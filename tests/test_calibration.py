@@ -1,7 +1,10 @@
 """Calibration on observed stars: what it recovers, when it refuses, what the file says, and what it is made of."""
 
-from dataclasses import replace
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
 from functools import cache
+from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import rvsemu
 from rvsemu.calibration import LEAST_FROM_SCRATCH, LEAST_STARS, calibrate
 from rvsemu.calibration.coordinates import Coordinates
 from rvsemu.calibration.correction import Linear, Prior, solve
+from rvsemu.calibration.labels import LabelTable, Wanted, matched
 from rvsemu.calibration.selection import folds_of, surely_less
 from rvsemu.cli import main
 from rvsemu.emulator import DenseNetwork, Emulator
@@ -125,12 +129,53 @@ def test_tables_that_do_not_do():
     refused(CalibrationError, r"none of 5 spectra has labels .*not in the table.*--column source_id=NAME", table=table)
 
 
+@pytest.mark.parametrize(
+    ("names", "good"),
+    [
+        (("GAIAEDR3_SOURCE_ID", "TEFF", "TEFF_ERR", "LOGG", "LOGG_ERR", "M_H", "M_H_ERR"), "ASPCAPFLAG == 0"),
+        (("gaiadr3_source_id", "teff", "e_teff", "logg", "e_logg", "fe_h", "e_fe_h"), "flag_sp == 0"),
+        (("gaia_source_id", "teff", "teff_err", "logg", "logg_err", "feh", "feh_err"), "snrz > 30"),
+    ],
+    ids=["APOGEE", "GALAH", "LAMOST"],
+)
+def test_tables_of_surveys(names, good):
+    """Rows are found by the source_id of the spectra, and those that meet no cut are left out, which is said."""
+    table = table_of(some_labels(5, seed=11))
+    table.rename_columns(table.colnames, names)
+    if names[0] == "gaia_source_id":
+        table[names[0]] = [str(number) for number in table[names[0]]]  # as LAMOST has it
+    column = good.split()[0]
+    table[column] = [50] * 5 if ">" in good else [0] * 5
+    table[column][1] = 8
+    made = LabelTable.read(table, Wanted(part().labels, cuts=[good]))
+    stars, left_out = matched(made, few())
+    assert left_out == [(str(BEGIN + 1), "does not meet the cuts")]
+    assert stars[2].labels["mh"] == (table[names[5]][3], 0.05) and len(stars) == 4
+    refused(SettingsError, "is one text: give a list", cuts=good)
+
+
 # ---------------------------------------------------------------- from nothing
+@dataclass(frozen=True)
+class Learned:
+    """What the command makes of 64 stars of a sky without any synthetic spectrum: a file, and what it prints."""
+
+    path: Path
+    emulator: Emulator
+    text: str
+
+
 @pytest.fixture(scope="module")
-def learned():
-    """What 64 stars of a sky teach without any synthetic spectrum."""
-    labels = some_labels(64, seed=1)
-    return calibrate(observed(labels), table_of(labels), emulator=part(), from_scratch=True, progress=False)
+def learned(tmp_path_factory):
+    labels, folder = some_labels(64, seed=1), tmp_path_factory.mktemp("learned")
+    table_of(labels).write(folder / "labels.ecsv")
+    files = [str(folder / f"{number}.fits") for number in range(len(labels))]
+    for path, spectrum in zip(files, observed(labels), strict=True):
+        write_spectrum(spectrum, path)
+    part().save(folder / "part.h5")
+    command = ["calibrate", "--from-scratch", "--labels", str(folder / "labels.ecsv"), "--quiet", "--spectra", *files]
+    with redirect_stdout(StringIO()) as said:
+        assert main([*command, "--emulator", str(folder / "part.h5"), "-o", str(folder / "out.h5")]) == 0
+    return Learned(folder / "out.h5", Emulator.load(folder / "out.h5"), said.getvalue())
 
 
 def left_of_sky(predicted, labels, grid):
@@ -146,7 +191,7 @@ def left_of_sky(predicted, labels, grid):
 def test_an_emulator_of_observed_spectra_alone(learned):
     """Better than the mean spectrum of other stars, and than the synthetic emulator, whose lines are wrong."""
     emulator, names = learned.emulator, rvsemu.shipped().labels.names
-    assert learned.improved and emulator.labels.names == ("teff", "logg", "mh")
+    assert emulator.labels.names == ("teff", "logg", "mh")
     others = some_labels(300, seed=2)
     known = others[:, [names.index(name) for name in emulator.labels.names]]
     inside = np.all((known >= emulator.labels.lower) & (known <= emulator.labels.upper), axis=1)
@@ -159,32 +204,68 @@ def test_an_emulator_of_observed_spectra_alone(learned):
     assert left < 0.6 * left_of_sky(shipped.flux(others).astype(float), others, shipped.wavelength)
 
 
-def test_what_is_learned_states_its_domain_and_what_it_leaves(learned):
+def test_what_is_learned_states_its_domain_and_what_it_leaves(learned, capsys):
     table = table_of(some_labels(64, seed=1))
     for label in learned.emulator.labels.labels:
         assert (label.lower, label.upper) == (table[label.name].min(), table[label.name].max())
-    report, text = learned.report, str(learned)
+    report, text = learned.emulator.info["calibration"], learned.text
+    assert "64 stars, 64 spectra, 0 left out" in text and f"wrote {learned.path}" in text
+    assert main(["info", str(learned.path)]) == 0
+    assert "made from scratch of 64 stars of labels.ecsv" in capsys.readouterr().out
     assert report["from_scratch"] and report["stars"] == 64
     held_out = report["held_out"]
     assert held_out["after"]["rms_less_noise"] < 0.7 * held_out["before"]["rms_less_noise"]
     assert f"{held_out['after']['rms']:.4f}" in text and "the emulator is the mean spectrum and" in text
-    assert "errors of fits with it are too small" in text
+    off, added = held_out["labels"], np.sqrt(np.diag(learned.emulator.error.label_covariance))
+    np.testing.assert_allclose([off[name]["added"] for name in learned.emulator.labels.names], added)
+    assert "what is added to errors of fits" in text and f"{off['teff']['added']:.2g} K" in text
 
 
 @pytest.fixture(scope="module")
-def fitted(learned, tmp_path_factory):
-    """Deviations (n, 2) of Teff and [M/H] of stars that the emulator, read from its file, has not seen."""
-    path = tmp_path_factory.mktemp("learned") / "learned.h5"
-    learned.emulator.save(path)
-    labels, emulator, names = some_labels(12, seed=8), Emulator.load(path), rvsemu.shipped().labels.names
-    results = [rvsemu.fit(spectrum, emulator=emulator, mask="edges") for spectrum in observed(labels)]
-    true = labels[:, [names.index(name) for name in ("teff", "mh")]]
-    found = np.array([[one.labels[name].value for name in ("teff", "mh")] for one in results])
-    return found - true
+def fitted(learned):
+    """Deviations (n, 3) of labels of stars that the emulator has not seen, and their errors."""
+    labels, emulator, names = some_labels(200, seed=8), learned.emulator, rvsemu.shipped().labels.names
+    results = rvsemu.fit_many(observed(labels), emulator=emulator)
+    true = labels[:, [names.index(name) for name in ERRORS]]
+    found = np.array([[one.labels[name].value for name in ERRORS] for one in results])
+    return found - true, np.array([[one.errors[name].value for name in ERRORS] for one in results])
 
 
 def test_fits_with_an_emulator_of_observed_spectra(fitted):
-    assert (np.median(np.abs(fitted), axis=0) < (250.0, 0.15)).all()  # of ranges of 2300 K and 1.2 dex
+    """Errors are those that labels have: known labels of others, with errors of their own, differ by as much."""
+    deviation, error = fitted
+    assert (np.median(np.abs(deviation), axis=0) < (250.0, 0.4, 0.15)).all()  # of ranges of 2300 K, 2.2 and 1.2 dex
+    own = np.array(list(ERRORS.values()))
+    known = deviation + own * np.random.default_rng(1).normal(size=deviation.shape)
+    pulls = known / np.hypot(error, own)
+    scatter = 1.4826 * np.median(np.abs(pulls - np.median(pulls, axis=0)), axis=0)
+    assert ((0.8 < scatter) & (scatter < 1.25)).all()
+
+
+def test_what_is_added_to_errors_of_labels_is_in_all_that_fits_give(learned):
+    """Draws, chains and all transits together have it once, whatever the number of spectra."""
+    (star,), emulator = observed(some_labels(1, seed=9)), learned.emulator
+    added = emulator.error.label_covariance
+    bare = replace(emulator, error=replace(emulator.error, label_covariance=np.zeros((0, 0))))
+    one, without = (rvsemu.fit(star, emulator=which) for which in (emulator, bare))
+    np.testing.assert_allclose((one.covariance - without.covariance)[:3, :3], added)
+    assert one.labels == without.labels
+    both, alone = (rvsemu.fit_transits([star, star], emulator=which) for which in (emulator, bare))
+    np.testing.assert_allclose((both.covariance - alone.covariance)[:3, :3], added)
+    drawn, plain = (rvsemu.fit(star, emulator=which, errors="sampled") for which in (emulator, bare))
+    chain, few = (rvsemu.sample(star, emulator=which, steps=400, progress=False) for which in (emulator, bare))
+    for more, less in ((drawn, plain), (chain, few)):
+        for i, name in enumerate(emulator.labels.names):
+            expected = np.hypot(less.errors[name].value, np.sqrt(added[i, i]))
+            assert more.errors[name].value == pytest.approx(expected, rel=0.2)
+
+
+def test_a_covariance_of_labels_that_does_not_fit(learned):
+    error = learned.emulator.error
+    with pytest.raises(ValueError, match="not square"):
+        replace(error, label_covariance=np.zeros((2, 3)))
+    with pytest.raises(ValueError, match="does not fit the labels"):
+        replace(learned.emulator, error=replace(error, label_covariance=np.eye(2)))
 
 
 def test_too_few_or_unsuitable_stars_from_scratch():

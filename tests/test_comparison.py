@@ -157,6 +157,12 @@ def test_flags_as_bits_and_no_flags():
     assert (result.flagged, result.matched) == (2, 4)
 
 
+def test_metal_poor_stars_are_compared_whose_alpha_was_assumed():
+    ours = fits_table(flags=["alpha-assumed", "alpha-assumed,poor-fit", "none", "none", "none", "none"])
+    result = comparison.compare(ours, reference_table())
+    assert (result.flagged, result.matched) == (1, 5)
+
+
 def test_repeated_stars():
     ours = fits_table()
     ours["source_id"][1] = BIG

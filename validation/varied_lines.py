@@ -120,7 +120,7 @@ class Runs:
     """Spectra by SYNSPEC, in bins of `SETTINGS`; each is a file of `folder`, and not computed again."""
 
     def __init__(self, folder: Path, workspace: Workspace, jobs: int = 1):
-        self.folder, self.workspace, self.jobs = folder, workspace, jobs
+        self.folder, self.workspace, self.jobs = folder.resolve(), workspace, jobs
         folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, wanted: list[tuple]) -> np.ndarray:
@@ -136,7 +136,8 @@ class Runs:
             atomic, molecules = self.folder / f"{key}.atoms", self.folder / f"{key}.cn"
             atomic.write_text(atoms)
             molecules.write_text(strengthened_molecules(self.workspace.molecule("CN"), cyanogen))
-            variant = Variant(self.workspace.folder, self.workspace.executable, atomic, molecules, abundances)
+            lists = {"atomic": atomic, "cyanogen": molecules, "abundances": abundances}
+            variant = Variant(self.workspace.folder, self.workspace.executable, **lists)
             np.save(self.folder / f"{key}.part.npy", synthesize(labels, SETTINGS, variant).flux)
             (self.folder / f"{key}.part.npy").replace(path)
             atomic.unlink()

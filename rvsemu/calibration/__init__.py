@@ -34,7 +34,9 @@ a correction ``of``.
 With ``from_scratch`` an emulator is learned from at least 60 observed stars alone, by the same linear problem: what is
 corrected is their mean spectrum, which then is ``before``. Labels are held as they are given. Coordinates are
 polynomials of the labels, and their rows have a prior as large as the residuals about the mean, times a strength that
-cross-validation chooses (`rvsemu.calibration.scratch`).
+cross-validation chooses (`rvsemu.calibration.scratch`). Held-out stars are fitted, and what their labels differ by from
+the given ones, beyond the errors of both, is the ``label_covariance`` of the `rvsemu.emulator.ErrorModel`, which fits
+add to their errors; ``held_out`` has median and scatter of the differences, and what is ``added``, under ``labels``.
 """
 
 from .result import Calibration

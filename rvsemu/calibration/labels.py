@@ -11,6 +11,7 @@ import numpy as np
 from astropy.table import Table
 from specutils import Spectrum
 
+from ..comparison.cuts import Cut
 from ..comparison.reference import LABELS, labels_of, recognised
 from ..comparison.tables import Columns, floats_of, identifiers_of, opened_table, texts_of
 from ..emulator import LabelSpace
@@ -34,6 +35,8 @@ class Wanted:
         Names of columns by what they are: ``source_id``, ``file``, a label, or a label with ``_error``.
     errors : mapping of str to float
         Errors of labels where the table has none.
+    cuts : sequence of str
+        Conditions that a row must meet, such as ``"flag_sp == 0"``.
 
     Raises
     ------
@@ -44,8 +47,11 @@ class Wanted:
     space: LabelSpace
     columns: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
+    cuts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        if isinstance(self.cuts, str):
+            raise SettingsError(f"cuts={self.cuts!r} is one text: give a list of them.")
         names = self.space.names
         roles = ("source_id", "file", *names, *(f"{name}_error" for name in names))
         if unknown := sorted(set(self.columns) - set(roles)):
@@ -68,6 +74,8 @@ class LabelTable:
         Row of each source_id, and of each file name with and without its ending.
     values, errors : mapping of str to ndarray, shape (n,)
         In the units of the emulator's labels; NaN where there is none.
+    good : ndarray of bool, shape (n,)
+        Rows that meet the cuts.
     columns : mapping of str to str
         What was read: names of columns, by what they are.
     """
@@ -76,6 +84,7 @@ class LabelTable:
     rows: Mapping[int | str, int]
     values: Mapping[str, np.ndarray]
     errors: Mapping[str, np.ndarray]
+    good: np.ndarray
     columns: Mapping[str, str]
 
     @classmethod
@@ -91,7 +100,10 @@ class LabelTable:
         """
         table = opened_table(given)
         columns = _columns(table, wanted)
-        data = table.read(dict.fromkeys(columns.values()), as_text=[columns[r] for r in _KEYS if r in columns])
+        cuts = [Cut.parse(text).of(table) for text in wanted.cuts]
+        names = dict.fromkeys([*columns.values(), *(cut.column for cut in cuts)])
+        data = table.read(names, as_text=[columns[r] for r in _KEYS if r in columns])
+        good = np.all([np.full(len(data), True), *(cut.met(data[cut.column]) for cut in cuts)], axis=0)
         values, errors = labels_of(table, data, columns)
         for name in set(wanted.space.names) - set(LABELS):
             for kind, into in ((name, values), (f"{name}_error", errors)):
@@ -107,7 +119,7 @@ class LabelTable:
                     f"{table.name}: {name} has no errors: name their column (--column {name}_error=NAME), or state one "
                     f"for all stars (--label-error {name}=VALUE)."
                 )
-        return cls(table.name, _rows(table, data, columns), values, errors, columns)
+        return cls(table.name, _rows(table, data, columns, good), values, errors, good, columns)
 
     def labels_for(self, spectrum: Spectrum) -> dict[str, tuple[float, float]] | str:
         """Labels with errors of the star of a spectrum, or why there are none."""
@@ -115,6 +127,8 @@ class LabelTable:
         row = next((self.rows[key] for key in keys if key in self.rows), None)
         if row is None:
             return "not in the table"
+        if not self.good[row]:
+            return "does not meet the cuts"
         pairs = {name: (float(self.values[name][row]), float(self.errors[name][row])) for name in self.values}
         if missing := [name for name, pair in pairs.items() if not np.isfinite(pair).all()]:
             return f"no {missing[0]}, or no error of it, in the table"
@@ -170,17 +184,20 @@ def _columns(table: Columns, wanted: Wanted) -> dict[str, str]:
     return out
 
 
-def _rows(table: Columns, data: Table, columns: Mapping[str, str]) -> dict[int | str, int]:
-    """Row of each source_id and file name; of several with the same, the first."""
+def _rows(table: Columns, data: Table, columns: Mapping[str, str], good: np.ndarray) -> dict[int | str, int]:
+    """Row of each source_id and file name; of several with the same, the first good one, or else the first."""
     out: dict[int | str, int] = {}
+    order = np.argsort(~good, kind="stable").tolist()
     if "source_id" in columns:
         where = f"{table.name}: column {columns['source_id']}"
-        for row, number in enumerate(identifiers_of(data[columns["source_id"]], where).tolist()):
-            if number > 0:
-                out.setdefault(number, row)
+        numbers = identifiers_of(data[columns["source_id"]], where).tolist()
+        for row in order:
+            if numbers[row] > 0:
+                out.setdefault(numbers[row], row)
     if "file" in columns:
-        for row, text in enumerate(texts_of(data[columns["file"]])):
-            for name in _names(text):
+        texts = texts_of(data[columns["file"]])
+        for row in order:
+            for name in _names(texts[row]):
                 out.setdefault(name, row)
     return out
 

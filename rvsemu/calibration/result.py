@@ -10,11 +10,8 @@ from ..emulator import Emulator
 
 __all__ = ["Calibration"]
 
+_HELD_OUT = "fitted less given labels of stars that it was not made from; what is added to errors of fits with it:"
 _OF_A_CORRECTION = "an offset", "usual model error"
-_TOO_SMALL = (
-    "errors of fits with it are too small, about half of what they are in simulations: they do not have what",
-    "labels that are not in the table, such as rotation and microturbulence, do to the stars",
-)
 
 
 @dataclass(frozen=True)
@@ -73,8 +70,17 @@ class Calibration:
             f"the {self._made} is {mean}{more}",
             f"its prior has {self.report['strength']:g} times the {size}",
             f"model error left: base {error['base']:.4f}, depth {error['depth']:.3f}",
-            *(_TOO_SMALL if self.report["from_scratch"] else ()),
+            *self._labels_off(),
         ]
+
+    def _labels_off(self) -> list[str]:
+        """Of held-out stars, if they were fitted."""
+        off, units = self.report["held_out"].get("labels", {}), {x.name: x.unit for x in self.emulator.labels.labels}
+        lines = [
+            f"  {name:<10} {one['median']:+.2g}, scatter {one['scatter']:.2g}; {one['added']:.2g} {units[name]}"
+            for name, one in off.items()
+        ]
+        return [_HELD_OUT, *lines] if lines else []
 
     def _poor(self) -> list[str]:
         left = "there is no emulator" if self.report["from_scratch"] else "the emulator is left as it is"

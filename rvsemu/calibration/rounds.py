@@ -17,6 +17,7 @@ from .accuracy import error_model
 from .coordinates import Coordinates
 from .correction import Linear, Prior, solve
 from .held_out import MOST_FOR_MODEL_ERROR, Left, left_of, model_error_of
+from .label_errors import deviations
 from .selection import COUNTS, Choice, choose, folds_of, surely_less
 from .stars import Located, Star, linear, locate
 
@@ -203,7 +204,8 @@ def calibrated(work: Work, first: Round) -> tuple[Emulator | None, dict[str, Any
     correction = fit.correction(every)
     again = work.again(first, fit.emulator(every))
     fit = _fitted(work, again, folds, (fit, correction))
-    left, some = _held_out(work, again, fit, folds)
+    emulators = {int(fold): fit.emulator(folds != fold) for fold in np.unique(folds)}
+    left, some = _held_out(work, again, folds, emulators)
     report = _report(work, again, first.left, left)
     if not surely_less(_by_star(first.names, left.misfit), _by_star(first.names, first.left.misfit)):
         return None, report
@@ -211,12 +213,19 @@ def calibrated(work: Work, first: Round) -> tuple[Emulator | None, dict[str, Any
     report |= {"coordinates": fit.choice.count, "strength": fit.choice.strength, "model_error": dict(vars(error))}
     emulator = fit.emulator(every)
     errors = error_model(emulator, left, work.labels(again.theta), (work.model_error, error), work.seed)
+    if work.from_scratch:
+        others = {fold: replace(one, error=errors, info={"calibration": report}) for fold, one in emulators.items()}
+        fitted_with = {name: value for name, value in work.settings.items() if name != "mask"}  # as by others
+        found = deviations(again.stars, folds, others, fitted_with)
+        report["held_out"]["labels"] = found.report()
+        errors = replace(errors, label_covariance=found.excess)
     return replace(emulator, error=errors), report
 
 
-def _held_out(work: Work, found: Round, fit: _Fit, folds: np.ndarray) -> tuple[Left, list[Located]]:
+def _held_out(
+    work: Work, found: Round, folds: np.ndarray, emulators: Mapping[int, Emulator]
+) -> tuple[Left, list[Located]]:
     """What is left of the stars of each fold with the emulator that the others correct; and some of them."""
-    emulators = {fold: fit.emulator(folds != fold) for fold in np.unique(folds)}
     left, some, step = [], [], max(1, len(folds) // MOST_FOR_MODEL_ERROR)
     stars = zip(found.stars, found.theta, folds, strict=True)
     for number, (star, theta, fold) in enumerate(work.each(list(stars), "held out")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def calibrate(
     *,
     columns: Mapping[str, str] | None = None,
     label_errors: Mapping[str, float] | None = None,
+    cuts: Sequence[str] = (),
     from_scratch: bool = False,
     progress: bool = True,
     **settings: Any,
@@ -51,6 +52,8 @@ def calibrate(
         ``file``, any label and its error.
     label_errors : mapping of str to float, optional
         Errors of labels, in their units, where the table has none.
+    cuts : sequence of str
+        Conditions that rows of the table must meet, such as ``"flag_sp == 0"``; see `rvsemu.comparison.compare`.
     from_scratch : bool
         Learn an emulator from the observed spectra alone: of the one that is given, only labels and wavelengths are
         taken. At least 60 stars in their rest frames are needed; see Notes.
@@ -102,7 +105,7 @@ def calibrate(
     seed = check_whole(SettingsError, "seed", settings.get("seed", 1), 0, 2**32 - 1)
     if "calibration" in emulator.info:
         raise CalibrationError("this emulator was calibrated before: give the synthetic one that it was made from.")
-    table = LabelTable.read(labels, Wanted(emulator.labels, dict(columns or {}), dict(label_errors or {})))
+    table = LabelTable.read(labels, Wanted(emulator.labels, columns or {}, label_errors or {}, cuts))
     stars, unknown = matched(table, _read(spectra))
     work = Work(emulator, {"mask": "edges", **settings} if from_scratch else settings, seed, progress)
     if from_scratch:

@@ -30,6 +30,8 @@ def add_calibrate(commands: Any) -> None:
     add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
     text = "error of a label where TABLE has none, e.g. teff=80; may be repeated"
     add("--label-error", action="append", type=label_is(real(0, 1e6)), default=[], metavar="LABEL=X", help=text)
+    text = 'condition that rows of TABLE must meet, e.g. "flag_sp == 0"; may be repeated'
+    add("--cut", action="append", default=[], metavar="CONDITION", help=text)
     text = "a shipped one, or an emulator file, to begin with: one of synthetic spectra (default: default)"
     add("--emulator", metavar="NAME|FILE", help=text)
     text = "learn from these spectra alone, of 60 stars or more; of the emulator only labels and wavelengths are taken"
@@ -50,6 +52,7 @@ def _calibrate(options: argparse.Namespace) -> int:
         options.labels,
         columns=dict(options.column),
         label_errors=dict(options.label_error),
+        cuts=options.cut,
         from_scratch=options.from_scratch,
         progress=not options.quiet,
         **settings_of(options),

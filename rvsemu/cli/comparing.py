@@ -36,7 +36,7 @@ def add_compare(commands: Any) -> None:
     text = 'condition that rows of the reference must meet, e.g. "flag_sp == 0"; may be repeated'
     add("--cut", action="append", default=[], metavar="CONDITION", help=text)
     _add_gspspec(parser)
-    text = "fits that have a flag: leave them out, or compare them too (default: drop)"
+    text = "fits that have a flag, but for alpha-assumed: leave them out, or compare them too (default: drop)"
     add("--flagged", choices=("drop", "keep"), default="drop", help=text)
     add("--rejects", metavar="TABLE", help="write source_id and reason of each fit that was not compared")
     add("--quiet", action="store_true", help="no progress bar")

@@ -44,6 +44,8 @@ def _print_calibration(report):
         print("    {:<11}{:.5g} to {:.5g}".format(name, *report["ranges"][name]))
     before, after = (report["held_out"][when]["rms_less_noise"] for when in ("before", "after"))
     print(f"    RMS left of other stars, less the noise: {before:.4f} before, {after:.4f} after")
+    if off := report["held_out"].get("labels"):
+        print("    added to errors of labels: " + ", ".join(f"{n} {one['added']:.2g}" for n, one in off.items()))
 
 
 def _model(given):

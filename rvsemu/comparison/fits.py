@@ -11,7 +11,7 @@ import numpy as np
 from astropy.table import Table
 
 from ..errors import ComparisonError
-from ..observing.flags import FAILED, from_bits
+from ..observing.flags import ALPHA_ASSUMED, FAILED, from_bits
 from .reference import LABELS, label_values
 from .tables import Columns, floats_of, identifiers_of, opened_table, texts_of
 
@@ -49,8 +49,9 @@ class Fits:
 
     @property
     def flagged(self) -> np.ndarray:
-        """Where a fit has any flag, shape (n,)."""
-        return np.array([bool(text) for text in self.flags], dtype=bool)
+        """Where a fit has any flag but that [alpha/M] was assumed, which nearly all metal-poor stars have, shape (n,):
+        to leave them out by our [M/H] would make a trend of the errors of [M/H] alone."""
+        return np.array([bool(set(text.split(",")) - {"", ALPHA_ASSUMED}) for text in self.flags], dtype=bool)
 
 
 def read_fits(given: str | os.PathLike | Table) -> Fits:

@@ -65,7 +65,8 @@ def compare(
         Highest value that the first 13 characters of ``flags_gspspec`` may have, from 0, the best stars, to 9, all.
         Default: 0 if the reference has such a column.
     flagged : {'drop', 'keep'}
-        What to do with fits that have a flag of any kind. Fits that failed are never compared.
+        What to do with fits that have a flag other than ``alpha-assumed``, which nearly all metal-poor stars have. Fits
+        that failed are never compared.
     cache, progress, server
         Of `fetch_gspspec`.
 

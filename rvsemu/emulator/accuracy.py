@@ -32,6 +32,9 @@ class ErrorModel:
     factors : dict of ndarray, shape (2, l), optional
         By name of a label: its nodes, increasing, and factors of the error there, which are interpolated between them
         and held outside. The error has the product of those of all labels.
+    label_covariance : ndarray, shape (l, l), optional
+        Errors of labels that no spectrum shows, in the units of all l labels of the emulator: the errors of fits have
+        them besides. Without it there are none, l = 0.
 
     Raises
     ------
@@ -59,6 +62,7 @@ class ErrorModel:
     sigma: np.ndarray
     components: np.ndarray = None  # type: ignore[assignment]  # arrays when it is made
     factors: dict[str, np.ndarray] = field(default_factory=dict)
+    label_covariance: np.ndarray = field(default_factory=lambda: read_only(np.zeros((0, 0))))
 
     def __post_init__(self):
         if self.components is None:
@@ -73,7 +77,9 @@ class ErrorModel:
         for name, table in self.factors.items():
             if table.ndim != 2 or len(table) != 2 or not table.size or not np.all(np.diff(table[0]) > 0):
                 raise ValueError(f"the nodes of the error model in {name} do not increase, or have no factors")
-        arrays = [self.teff, self.sigma, self.components, *self.factors.values()]
+        if self.label_covariance.ndim != 2 or len(set(self.label_covariance.shape)) != 1:
+            raise ValueError("the covariance of labels of the error model is not square")
+        arrays = [self.teff, self.sigma, self.components, self.label_covariance, *self.factors.values()]
         if not all(np.isfinite(x).all() for x in arrays):
             raise ValueError("the error model is not finite")
 

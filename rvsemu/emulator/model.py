@@ -92,6 +92,8 @@ class Emulator:
         first, last = self._network.layers[0], self._network.layers[-1]
         if (len(first.weights), len(last.bias)) != (len(self.labels), len(self.wavelength)):
             raise ValueError("the networks do not fit the labels and wavelengths")
+        if len(self.error.label_covariance) not in (0, len(self.labels)):
+            raise ValueError("the error model does not fit the labels")
 
     @cached_property
     def _network(self) -> DenseNetwork:
@@ -269,6 +271,8 @@ class Emulator:
             file["error/teff"] = self.error.teff
             for name, table in self.error.factors.items():
                 file[f"error/factors/{name}"] = table
+            if len(self.error.label_covariance):
+                file["error/label_covariance"] = self.error.label_covariance
             for name in ("sigma", "components"):
                 data = getattr(self.error, name).astype("f4")
                 file.create_dataset(
@@ -286,12 +290,12 @@ class Emulator:
         """
         with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
             error = file["error"]
-            components = {"components": error["components"][:]} if "components" in error else {}
+            more = {name: error[name][:] for name in ("components", "label_covariance") if name in error}
             return cls(
                 **read_common(file),
                 label_network=read_network(file["label_network"]),
                 decoder=read_network(file["decoder"]),
-                error=ErrorModel(error["teff"][:], error["sigma"][:], **components, factors=_factors(error)),
+                error=ErrorModel(error["teff"][:], error["sigma"][:], **more, factors=_factors(error)),
             )
 
 

@@ -96,7 +96,8 @@ class _Found:
         """Covariance of the free parameters and factor of the noise in it, for each."""
         scale = [scale_of(self.problem.settings, self.chi2[i] / self.freedom(i)) for i in range(len(self.rows))]
         x, hessian = self.minima.found.x[self.rows], self.minima.found.hessian[self.rows]
-        return list(zip(covariance_of(self.problem.parameters, x, hessian, scale), scale, strict=True))
+        covariance = covariance_of(self.problem.parameters, x, hessian, scale) + self.problem.label_errors
+        return list(zip(covariance, scale, strict=True))
 
 
 def _result(found, i, second_minimum, spread, double) -> FitResult:

@@ -114,7 +114,7 @@ def run(
         _extend(chain, likelihood, sampler, file)
         posterior = make_posterior(chain)
         if arrays is not None and (len(chain) > before or not chain.arrays):
-            chain.arrays = arrays(posterior.values)
+            chain.arrays = arrays(posterior.visited)
             posterior.spectrum.update(chain.arrays)
         if file is not None:
             file.write(chain)

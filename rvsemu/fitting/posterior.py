@@ -17,6 +17,7 @@ from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
 from ..observing.results import LIMITED, Result, tails
 from .chain_file import Chain, read_chain
 from .convergence import Convergence
+from .label_errors import broadened
 from .limits import piled_up
 
 if TYPE_CHECKING:
@@ -128,8 +129,19 @@ class Posterior(Result):
 
     @property
     def values(self) -> np.ndarray:
-        """Plain samples (n, m), after burn-in and thinning."""
+        """Plain samples (n, m), after burn-in and thinning, with what the emulator adds to errors of labels."""
+        return self._broadened(self.visited)
+
+    @property
+    def visited(self) -> np.ndarray:
+        """The same without that, as they are in the `chain`."""
         return self.chain[self.burn_in :: self.thin].reshape(-1, len(self.names))
+
+    def _broadened(self, x: np.ndarray) -> np.ndarray:
+        if not np.any(self.meta.get("label_errors", 0.0)):
+            return x
+        limits = np.transpose([self.meta["ranges"].get(name, (0.0, 1.0)) for name in self.names])
+        return broadened(x, np.array(self.meta["label_errors"]), *limits)
 
     @property
     def samples(self) -> QTable:
@@ -245,7 +257,8 @@ class Posterior(Result):
                 import arviz
         except ImportError:
             raise ImportError('to_arviz needs arviz: pip install "rvsemu[arviz]"') from None
-        kept = np.swapaxes(self.chain[self.burn_in :], 0, 1)
+        chain = self.chain[self.burn_in :]
+        kept = np.swapaxes(self._broadened(chain.reshape(-1, len(self.names))).reshape(chain.shape), 0, 1)
         return arviz.from_dict(
             posterior={name: kept[..., i] for i, name in enumerate(self.names)},
             sample_stats={"lp": self.log_probability[self.burn_in :].T},

@@ -10,7 +10,6 @@ import numpy as np
 from astropy import units as u
 from specutils import Spectrum
 
-from ..emulator.labels import LabelSpace
 from ..emulator.regions import to_json
 from ..observing.flags import NOT_CONVERGED
 from ..observing.results import IDENTITY, name_of
@@ -101,19 +100,21 @@ def sample(
         problem.draws(minima, likelihood),
         sampler,
         file=kept,
-        info={"name": name_of(spectrum.meta), **_info(result, checked.loaded_emulator.labels)},
+        info={"name": name_of(spectrum.meta), **_info(result, problem)},
         arrays=lambda values: _prediction(likelihood, values),
     )
 
 
-def _info(result: FitResult, space: LabelSpace) -> dict[str, Any]:
+def _info(result: FitResult, problem: Problem) -> dict[str, Any]:
     """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
+    space = problem.parameters.space
     flags = [flag for flag in result.flags if flag != NOT_CONVERGED]  # of the steps to the best fit; chains have theirs
     return {
         **{key: _plain(key, value) for key, value in result.meta.items()},
         "units": {name: str(value.unit) for name, value in result.labels.items()},
         "fixed": {name: float(q.value) for name, q in result.labels.items() if name not in result.free_names},
         "ranges": {name: list(limits) for name, limits in result.ranges.items()},
+        "label_errors": problem.label_errors.tolist(),
         "domain": {label.name: [label.lower, label.upper] for label in space.labels},
         "lowest_logg": [list(node) for node in space.lowest_logg],
         "regions": to_json(space.regions),

@@ -195,6 +195,7 @@ class Transits(Search):
         freedom = _kept(fits) - moves.spent(len(problem.stack.basis), len(self.observations))
         scale = scale_of(self.settings, sum(2.0 * np.sum(one.found.cost) for one in fits) / max(1, freedom))
         covariance = moves.of_mean(covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0])
+        covariance = covariance + problem.label_errors
         second = self.second_minimum(minima, 0)
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,7 @@ from specutils import Spectrum
 from ..errors import RvsemuError, SettingsError, SpectrumError
 from ..observing.observation import Observation
 from ..spectra.stream import check_normalised
+from .label_errors import broadened
 from .likelihood import Likelihood
 from .problem import Problem, alike
 from .result import FitFailure, FitResult
@@ -332,5 +334,6 @@ def _fit_together(observations: Sequence[Observation], settings: Settings) -> li
     for star, result in enumerate(results):
         scale = result.meta["errors_scaled_by"]
         draws = problem.draws(minima, problem.likelihood(minima, star), star, scale)
-        out.append(result.sampled(draws, problem.parameters.space.lowest_logg))
+        x = broadened(draws.x, problem.label_errors, *np.transpose(list(result.ranges.values())))
+        out.append(result.sampled(replace(draws, x=x), problem.parameters.space.lowest_logg))
     return out
