@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -26,6 +26,9 @@ from .accuracy import ErrorModel
 from .files import check_grid, read_common, read_network, write_common, write_network
 from .labels import LabelSpace
 from .network import DenseNetwork, Layer
+
+if TYPE_CHECKING:
+    from .._compat import Spectrum
 
 __all__ = ["Emulator"]
 
@@ -195,6 +198,8 @@ class Emulator:
         **labels: ArrayLike | u.Quantity,
     ) -> Spectrum:
         """Spectrum for labels given as floats or Quantities; see `rvsemu.generate` for the arguments."""
+        from .._compat import Spectrum  # specutils: plain fluxes do without it
+
         values = self.labels.values(extrapolate=extrapolate, **labels)
         rows = values.reshape(-1, len(self.labels))
         medium = check_medium(self.medium if medium is None else medium)
