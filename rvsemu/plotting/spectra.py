@@ -181,7 +181,7 @@ def frame(ax, wave, medium, unit):
 
 
 def limits(ax, low, high, rows=3):
-    """Range of fluxes from `low` to `high`, with room for a legend of some rows below them, however low the axes are."""
+    """Range of fluxes from `low` to `high`, with room below them for a legend of some rows in axes of any height."""
     height = 72 * ax.figure.get_figheight() * ax.get_position().height  # points
     room = min((2.0 + 1.5 * rows) * SMALL / height, 0.6) if rows else 0.06
     ax.set_ylim(high - (high - low) / (1 - room) - 1e-3, high + 0.08 * (high - low) + 1e-3)
