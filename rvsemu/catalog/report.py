@@ -79,7 +79,7 @@ def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwri
     >>> with TemporaryDirectory() as folder:
     ...     summary = fit_catalog(rvsemu.example_path("kepler-93"), f"{folder}/labels", jobs=1, progress=False)
     ...     write_report(f"{folder}/labels", f"{folder}/labels.html")
-    ...     "Kiel" in Path(f"{folder}/labels.html").read_text(encoding="utf-8")
+    ...     "Catalogue labels" in Path(f"{folder}/labels.html").read_text(encoding="utf-8")
     True
     """
     folder, path = Path(catalog), check_output(path, SpectrumError, overwrite)
