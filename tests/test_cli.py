@@ -142,10 +142,10 @@ def test_ctrl_c_from_the_start_is_one_line():
                 raise KeyboardInterrupt
             return original(*args, **kwargs)
         builtins.__import__ = counted
-        sys.exit(main(["fit", "missing.csv"]))
+        sys.exit(main(["fit", sys.argv[2]]))
     """
     for imports in (1, 100, 3000):
-        done = subprocess.run([sys.executable, "-c", code, str(imports)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code, str(imports), KEPLER], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "rvsemu fit: interrupted\n")
 
 
