@@ -14,7 +14,7 @@ from .choosing import resolve
 from .model import Emulator
 
 if TYPE_CHECKING:
-    from .._compat import Spectrum
+    from specutils import Spectrum
 
 __all__ = ["generate"]
 

@@ -28,7 +28,7 @@ from .labels import LabelSpace
 from .network import DenseNetwork, Layer
 
 if TYPE_CHECKING:
-    from .._compat import Spectrum
+    from specutils import Spectrum
 
 __all__ = ["Emulator"]
 
@@ -198,7 +198,7 @@ class Emulator:
         **labels: ArrayLike | u.Quantity,
     ) -> Spectrum:
         """Spectrum for labels given as floats or Quantities; see `rvsemu.generate` for the arguments."""
-        from .._compat import Spectrum  # specutils: plain fluxes do without it
+        from specutils import Spectrum  # not above: plain fluxes do without it
 
         values = self.labels.values(extrapolate=extrapolate, **labels)
         rows = values.reshape(-1, len(self.labels))
