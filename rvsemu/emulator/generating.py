@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from astropy import units as u
 from numpy.typing import ArrayLike
-from specutils import Spectrum
 
 from ..errors import LabelError
 from .choosing import resolve

@@ -14,7 +14,6 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array
-from specutils import Spectrum
 
 from .._display import labels_card
 from .._frozen import frozen
