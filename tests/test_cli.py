@@ -18,6 +18,7 @@ from rvsemu.emulator import LabelSpace
 from rvsemu.library import Library
 from rvsemu.spectra import example_path
 
+KEPLER = str(example_path("kepler-93"))
 SUN = ["--teff", "5777", "--logg", "4.44", "--vsini", "2", "--mh", "0", "--vmic", "1", "--resolution", "11500"]
 
 
@@ -61,6 +62,7 @@ def test_a_label_that_the_command_does_not_know_is_said_to_be_missing(tmp_path, 
         (["generate", "--teff", "500", "--logg", "4", "-o", "x.fits"], ["teff=500 K", "3500 to 15000", "extrapolat"]),
         (["generate", "--teff", "nan", "--logg", "4", "-o", "x.fits"], ["teff=nan", "not finite", "3500 to 15000"]),
         (["generate", "--teff", "hot", "--logg", "4", "-o", "x.fits"], ["--teff", "'hot'", "--help"]),
+        (["generate", "--teff", "5777K", "--logg", "4", "-o", "x.fits"], ["--teff", "'5777K'", "leave out 'K'"]),
         (["generate", "--logg", "4", "-o", "x.fits"], ["--teff", "required"]),
         (["generate", "--teff", "5000", "--logg", "4"], ["-o FILE", "--plot"]),
         (["generate", "--teff", "5000", "--logg", "4", "-o", "x.doc"], ["x.doc", ".fits"]),
@@ -69,6 +71,9 @@ def test_a_label_that_the_command_does_not_know_is_said_to_be_missing(tmp_path, 
         (["generate", "--teff", "5000", "--logg", "4", "-o", "x.fits", "--emulator", "best"], ["'best'", "default"]),
         (["generate", "--teff", "5000", "--logg", "4", "-o", "x.fits", "--emulator", "e.h5"], ["e.h5", "not exist"]),
         (["fit", "missing.csv"], ["missing.csv", "no such file"]),
+        (["fit", "missing.csv", "-o", "t.ecsv"], ["missing.csv", "no such file", "Nothing was done"]),
+        (["fit", KEPLER, "missing.csv", "lost.csv", "-o", "t.ecsv"], ["missing.csv, lost.csv", "no such file"]),
+        (["fit", KEPLER, "--fix", "vsini=2 km/s"], ["--fix", "'2 km/s'", "leave out 'km/s'"]),
         (["fit", "missing.csv", "--fix", "vmic"], ["--fix", "vmic", "LABEL=VALUE"]),
         (["fit", "missing.csv", "--fix", "vmic=low"], ["--fix", "'low'", "not a number"]),
         (["fit", "missing.csv", "--prior", "vmic=1"], ["--prior", "two numbers"]),
@@ -137,10 +142,10 @@ def test_ctrl_c_from_the_start_is_one_line():
                 raise KeyboardInterrupt
             return original(*args, **kwargs)
         builtins.__import__ = counted
-        sys.exit(main(["fit", "missing.csv"]))
+        sys.exit(main(["fit", sys.argv[2]]))
     """
     for imports in (1, 100, 3000):
-        done = subprocess.run([sys.executable, "-c", code, str(imports)], capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", code, str(imports), KEPLER], capture_output=True, text=True)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "rvsemu fit: interrupted\n")
 
 

@@ -89,6 +89,22 @@ print(Spectrum.read(path).meta["source_id"], len(SpectrumList.read(path)))
     assert python("-c", f"{imports}\n{read}").stdout.split() == ["2052747119115620352", "1"]
 
 
+PLAIN = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "specutils":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+import rvsemu
+print(rvsemu.shipped().jacobian([[5777, 4.44, 2, 0, 1, 11500, 0]])[1].shape)
+"""
+
+
+def test_plain_fluxes_need_no_specutils():
+    assert python("-c", PLAIN).stdout.split() == ["(1,", "7,", "4000)"]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
 def test_help_needs_no_slow_library(arguments):
     """Nothing slow is imported, so that help is there in a fraction of a second."""

@@ -193,8 +193,9 @@ def test_command_errors(file, arguments, words, capsys):
 
 
 def test_command_goes_on_after_a_bad_file(file, tmp_path, capsys):
-    table = tmp_path / "t.ecsv"
-    arguments = ["invert", "missing.csv", str(rvsemu.example_path("hd176650")), "--inversion", file, "-o", str(table)]
+    table, bad = tmp_path / "t.ecsv", tmp_path / "bad.csv"
+    bad.write_text("source_id,flux\n1,2\n")
+    arguments = ["invert", str(bad), str(rvsemu.example_path("hd176650")), "--inversion", file, "-o", str(table)]
     assert main(arguments) == 2
-    assert "missing.csv" in capsys.readouterr().err
+    assert "bad.csv" in capsys.readouterr().err
     assert QTable.read(table)["flags"][0] == "failed" and len(QTable.read(table)) == 2

@@ -106,6 +106,29 @@ def test_plot_fit_names_lines_at_the_stars_velocity(result):
     assert line.get_xdata()[0] == pytest.approx(expected, abs=0.02)
 
 
+def test_bands_of_plot_fit_are_noise_and_all_errors(result):
+    below = result.plot().figure.axes[-1]
+    bands = dict(zip([text.get_text() for text in below.get_legend().get_texts()], below.collections, strict=True))
+    core = np.argmin(np.abs(result.spectral_axis.value - 8664.5))
+    pixel = result.spectral_axis.value[core]
+    depth = 1 - result.model_flux[core] / result.continuum[core]
+    parts = [1 / 200, result.model_sigma[core], 0.0079, 0.059 * depth]  # noise, emulator, base and depth of "gaia-rvs"
+    expected = {"1 sigma, noise": parts[0], "1 sigma, all errors": np.linalg.norm(parts)}
+    for name, sigma in expected.items():
+        edge = bands[name].get_paths()[0].vertices
+        highest = edge[np.abs(edge[:, 0] - pixel) < 0.01, 1].max()
+        assert highest == pytest.approx(sigma / result.continuum[core], rel=0.02), name
+
+
+@pytest.mark.parametrize("height", [5.6, 4.0])
+def test_legend_of_plot_fit_is_below_the_data(result, height):
+    ax = plot_fit(result, ax=plt.figure(figsize=(7, height), layout="constrained").add_subplot())
+    ax.figure.canvas.draw()
+    top = ax.get_legend().get_window_extent().y1
+    lowest = np.nanmin(np.where(result.used, result.flux, np.nan))
+    assert top < ax.transData.transform((8600, lowest))[1]
+
+
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_plot_fit_stays_in_the_place_it_is_given(result, by_hand):
     figure = plt.figure(figsize=(9, 8))

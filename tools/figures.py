@@ -47,8 +47,8 @@ def tables() -> dict[str, str]:
 
 def readme_figure(plt, results):
     """Generated spectra along the main sequence and of giants, above the fit of Kepler-93."""
-    fig = plt.figure(figsize=(8, 9.6), layout="constrained")
-    grid = fig.add_gridspec(2, 1, height_ratios=[1.12, 1])
+    fig = plt.figure(figsize=(6.6, 9.6), layout="constrained")  # narrow: legible on a telephone
+    grid = fig.add_gridspec(2, 1, height_ratios=[1, 1])
     ax = fig.add_subplot(grid[0])
     stars = [  # Teff, logg, vsini, [M/H], what
         (13500, 4.1, 20, 0.0, "B"),
@@ -67,8 +67,8 @@ def readme_figure(plt, results):
     for i, (flux, star) in enumerate(zip(spectra.flux.value, stars, strict=True)):
         offset = 0.62 * (len(stars) - 1 - i)
         ax.plot(wave, flux + offset, lw=0.9, color=colors[i])
-        text = f"{star[4]}   {star[0]} K, log g {star[1]:g}" + (f", [M/H] {star[3]:g}" if star[3] else "")
-        ax.text(8806, 1 + offset, text.replace("   ", "\n"), fontsize=10, va="center", color=colors[i])
+        text = f"{star[4]}\n{star[0]} K, log g {star[1]:g}" + (f"\n[M/H] {star[3]:g}" if star[3] else "")
+        ax.text(8806, 1 + offset, text, fontsize=10, va="center", color=colors[i], linespacing=1.0)
     ax.set(
         xlim=(8400, 8800),
         ylabel="flux + offset",

@@ -22,6 +22,7 @@ UNDONE = {
     "and outliers as good as others": {"robust": False},
     "and errors as given": {"smooth_sigma": False},
 }
+WITH_ERROR = "{}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{}"  # stays on one line
 LITERATURE = {"kepler-93": {"teff": (5669, 75), "logg": (4.468, 0.032), "mh": (-0.18, "0.10")}}  # Huber et al. 2013
 
 
@@ -41,7 +42,7 @@ def stars_tables(results) -> str:
         for key, result in results.items():
             row.append(_with_error(result.labels[name].value, result.errors[name].value))
             if key in LITERATURE:
-                row.append("{} ± {}".format(*LITERATURE[key][name]) if name in LITERATURE[key] else "")
+                row.append(WITH_ERROR.format(*LITERATURE[key][name]) if name in LITERATURE[key] else "")
         rows.append(row)
     quality = {
         "reduced chi2": lambda r: f"{r.reduced_chi2:.2f}",
@@ -81,7 +82,7 @@ def posterior_table(posterior, result) -> str:
         name, unit = row["name"], f" ({row['unit']})" if row["unit"] else ""
         digits = max(0, 1 - int(np.floor(np.log10(min(row["minus"], row["plus"])))))
         median, plus, minus = (f"{row[key]:.{digits}f}" for key in ("median", "plus", "minus"))
-        literature = "{} ± {}".format(*LITERATURE["kepler-93"][name]) if name in LITERATURE["kepler-93"] else ""
+        literature = WITH_ERROR.format(*LITERATURE["kepler-93"][name]) if name in LITERATURE["kepler-93"] else ""
         fitted = _with_error(result.labels[name].value, result.errors[name].value)
         rows.append((f"``{name}``{unit}", f"{median} +{plus} -{minus}", fitted, literature))
     steps, walkers, _ = posterior.chain.shape
@@ -97,7 +98,7 @@ def _with_error(value, error) -> str:
     if not error > 0:
         return f"{value:g} (fixed)"
     digits = max(0, 1 - int(np.floor(np.log10(error))))
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+    return WITH_ERROR.format(f"{value:.{digits}f}", f"{error:.{digits}f}")
 
 
 def _noise(result) -> float:

@@ -2,9 +2,9 @@
 Read and fit a Gaia star
 ========================
 
-From a file of the Gaia archive to labels with errors: Kepler-93, a star like the Sun
-with a planet in transit, whose spectrum comes with the package. The result is then held
-against the literature.
+This tutorial goes from a file of the Gaia archive to labels with errors. The star is
+Kepler-93, which is similar to the Sun and has a transiting planet. Its spectrum comes with
+the package. At the end the result is compared with the literature.
 """
 
 # %%
@@ -70,10 +70,11 @@ print(f"v sin i below {result.upper_limits()['vsini']:.1f} (95 %)")
 # Look at the fit
 # ---------------
 #
-# The upper panel has the data and the model, the lower one their difference and the
-# noise that the fit believes in. Shaded pixels were not used: the cores of the calcium
-# lines, which the chromosphere fills in and which the models do not describe, the
-# interstellar band at 862 nm, and the ends.
+# The upper panel shows the data and the model, the lower one their difference. The dark
+# band is the noise, and the light one includes the errors of the emulator and of the
+# models. Shaded pixels were not used. They are the cores of the calcium lines, which a
+# chromosphere can fill and which the models do not describe, the interstellar band at
+# 862 nm, and the ends of the spectrum.
 
 # sphinx_gallery_thumbnail_number = 2
 result.plot()

@@ -40,6 +40,8 @@ __all__ = [
     "write_rejects",
 ]
 
+__doctest_requires__ = {"read_catalog": ["pyarrow"]}
+
 _PART = "rvsemu.part"
 _AT_ONCE = 10_000_000  # sources that are compared with each other: 80 MB
 _KINDS = {"int64": "i8", "int32": "i4", "double": "f8", "float": "f4", "bool": "?", "string": "U8"}
@@ -213,8 +215,14 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
 
     Examples
     --------
-    >>> from rvsemu.catalog import read_catalog
-    >>> read_catalog("labels")["source_id", "teff", "teff_error"]  # doctest: +SKIP
+    >>> from tempfile import TemporaryDirectory
+    >>> import rvsemu
+    >>> from rvsemu.catalog import fit_catalog, read_catalog
+    >>> with TemporaryDirectory() as folder:
+    ...     summary = fit_catalog(rvsemu.example_path("kepler-93"), f"{folder}/labels", jobs=1, progress=False)
+    ...     table = read_catalog(f"{folder}/labels", columns=["source_id", "teff", "teff_error"])
+    >>> print(table["source_id"][0], table["teff"].unit)
+    2052747119115620352 K
     """
     import pyarrow as pa
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
+__doctest_requires__ = {"write_report": ["pyarrow"]}
+
 _MOST = 100_000  # stars in a plot
 _WORST = 4
 _LABELS = {"teff": "K", "logg": "dex", "mh": "dex", "vsini": "km/s", "radial_velocity": "km/s"}
@@ -70,8 +72,15 @@ def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwri
 
     Examples
     --------
-    >>> from rvsemu.catalog import write_report
-    >>> write_report("labels", "labels.html")  # doctest: +SKIP
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import rvsemu
+    >>> from rvsemu.catalog import fit_catalog, write_report
+    >>> with TemporaryDirectory() as folder:
+    ...     summary = fit_catalog(rvsemu.example_path("kepler-93"), f"{folder}/labels", jobs=1, progress=False)
+    ...     write_report(f"{folder}/labels", f"{folder}/labels.html")
+    ...     "Catalogue labels" in Path(f"{folder}/labels.html").read_text(encoding="utf-8")
+    True
     """
     folder, path = Path(catalog), check_output(path, SpectrumError, overwrite)
     parts = parts_of(folder) if folder.is_dir() else []

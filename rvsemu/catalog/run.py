@@ -28,6 +28,8 @@ from .work import EMULATOR, Task, work
 
 __all__ = ["Summary", "fit_catalog"]
 
+__doctest_requires__ = {"fit_catalog": ["pyarrow"]}
+
 _TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # of which there are folders
 _WITHOUT_ARRAYS = (".csv", ".json")
 _MOST_ROWS = 100_000
@@ -140,9 +142,16 @@ def fit_catalog(
 
     Examples
     --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import rvsemu
     >>> from rvsemu.catalog import fit_catalog, read_catalog
-    >>> summary = fit_catalog("spectra/", "labels", jobs=4)  # doctest: +SKIP
-    >>> read_catalog("labels")["source_id", "teff", "teff_error"]  # doctest: +SKIP
+    >>> with TemporaryDirectory() as folder:
+    ...     summary = fit_catalog(rvsemu.example_path("kepler-93"), f"{folder}/labels", jobs=1, progress=False)
+    ...     table = read_catalog(f"{folder}/labels")
+    >>> summary.spectra, summary.rejected
+    (1, 0)
+    >>> table["teff"].round(-2)
+    <Quantity [5700.] K>
     """
     arrow()
     checked, emulator = Settings(**settings), resolve(settings.get("emulator"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import LabelError, SpectrumError
 from .common import add_emulator_option, check_figure, command, headless, save_figure
+from .options import number
 
 if TYPE_CHECKING:
     from ..emulator.labels import LabelSpace
@@ -27,7 +28,7 @@ def add_generate(commands: Any) -> None:
         default = _DEFAULTS.get(label.name)
         parser.add_argument(
             f"--{label.name}",
-            type=float,
+            type=number,
             required=default is None,
             metavar="X",
             help=f"{label.description} ({unit}{label.lower:g} to {label.upper:g}"

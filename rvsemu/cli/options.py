@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["interrupted", "label_is", "limits", "named", "one_or_two", "pair", "real", "seed", "whole"]
+__all__ = ["interrupted", "label_is", "limits", "named", "number", "one_or_two", "pair", "real", "seed", "whole"]
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:
@@ -83,11 +84,18 @@ def named(text: str) -> tuple[str, str]:
     return what, name
 
 
-def _number(text) -> float:
+def number(text: str) -> float:
+    """Type of a number without a unit."""
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+        unit = re.fullmatch(r"[-+]?[\d.]+ ?([a-zA-Z][\w/ ]*)", text.strip())
+        remedy = f": leave out '{unit[1]}', the help of the command says what the unit is" if unit else ""
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number{remedy}") from None
+
+
+def _number(text) -> float:
+    value = number(text)
     if value != value or value in (float("inf"), -float("inf")):
         raise argparse.ArgumentTypeError(f"'{text}' is not finite")
     return value

@@ -175,7 +175,15 @@ def _key(row) -> tuple:
 
 
 def spectra_in(options: Namespace, table: ResultsTable) -> Iterator[Spectrum]:
-    """Spectra of all files that `table` does not have; a file that cannot be read fails, and the others go on."""
+    """Spectra of all files that `table` does not have; a file that cannot be read fails, and the others go on.
+
+    Raises
+    ------
+    SpectrumError
+        There is no file of a name, which is a typing error: nothing is read or written.
+    """
+    if missing := [str(path) for path in options.files if not Path(path).exists()]:
+        raise SpectrumError(f"{', '.join(missing)}: there is no such file; check the path. Nothing was done.")
     for path in options.files:
         try:
             spectra = read_rvs(path, options.source_id)

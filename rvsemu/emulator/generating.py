@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from os import PathLike
+from typing import TYPE_CHECKING
 
 from astropy import units as u
 from numpy.typing import ArrayLike
-from specutils import Spectrum
 
 from ..errors import LabelError
 from .choosing import resolve
 from .model import Emulator
+
+if TYPE_CHECKING:
+    from specutils import Spectrum
 
 __all__ = ["generate"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field, replace
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -14,7 +14,6 @@ from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse import csr_array
-from specutils import Spectrum
 
 from .._display import labels_card
 from .._frozen import frozen
@@ -26,6 +25,9 @@ from .accuracy import ErrorModel
 from .files import check_grid, read_common, read_network, write_common, write_network
 from .labels import LabelSpace
 from .network import DenseNetwork, Layer
+
+if TYPE_CHECKING:
+    from specutils import Spectrum
 
 __all__ = ["Emulator"]
 
@@ -197,6 +199,8 @@ class Emulator:
         **labels: ArrayLike | u.Quantity,
     ) -> Spectrum:
         """Spectrum for labels given as floats or Quantities; see `rvsemu.generate` for the arguments."""
+        from specutils import Spectrum  # not above: plain fluxes do without it
+
         values = self.labels.values(extrapolate=extrapolate, **labels)
         rows = values.reshape(-1, len(self.labels))
         medium = check_medium(self.medium if medium is None else medium)

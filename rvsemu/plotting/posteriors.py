@@ -12,6 +12,7 @@ from astropy import units as u
 from ..physics.lines import MAIN_LINES
 from .spectra import (
     DATA,
+    FIT_SIZE,
     MODEL,
     NOISE,
     SMALL,
@@ -68,7 +69,7 @@ def plot_predictive(
     'residual'
     >>> plt.close(ax.figure)
     """
-    ax = new_axes(ax, (8, 5.6))
+    ax = new_axes(ax, FIT_SIZE)
     below = panel_below(ax)
     wave, flux, sigma, good = (posterior.spectrum[key] for key in ("wavelength", "flux", "sigma", "used"))
     outer, inner, median = _bands(posterior.spectrum["predicted"])
@@ -90,9 +91,10 @@ def plot_predictive(
     ax.tick_params(labelbottom=False)
     below.set_ylabel("residual")
     limit = 1.15 * np.nanpercentile(np.abs(flux - median)[good], 99.7)
-    below.set_ylim(-limit, 1.6 * limit)
+    below.set_ylim(-limit, 2 * limit)  # the legend goes above
     below.legend(**legend_style() | {"loc": "upper left", "ncols": 3})
-    limits(ax, flux[good], median, outer)
+    highest = max(np.nanpercentile(flux[good], 99.9), np.nanmax(outer))
+    limits(ax, min(flux[good].min(), np.nanmin(median)), highest)
     ax.legend(**legend_style())
     teff = medians["teff"].value if "teff" in medians else np.inf
     velocity = medians["radial_velocity"].value if "radial_velocity" in medians else 0.0

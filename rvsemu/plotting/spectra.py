@@ -23,6 +23,7 @@ __all__ = ["plot_fit", "plot_spectrum", "spread_apart"]
 
 DATA, MODEL, _SHADE, NOISE, OUTLIER = "0.1", "#D55E00", "0.9", "#56B4E9", "#0072B2"  # of Okabe & Ito (2008)
 _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
+FIT_SIZE = (7, 5.6)  # inches
 SMALL = 10  # points: legible where a page shows the figure 400 pixels wide
 
 
@@ -63,7 +64,7 @@ def plot_spectrum(
     '...'
     >>> plt.close(ax.figure)
     """
-    ax = new_axes(ax, (8, 3.8))
+    ax = new_axes(ax, (7, 3.6))
     wave = _angstrom(spectrum)
     flux = np.atleast_2d(spectrum.flux.value)
     stated = spectrum.meta.get("labels", {})
@@ -73,8 +74,7 @@ def plot_spectrum(
     for i, row in enumerate(flux):
         ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
     frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
-    low, high = np.nanmin(flux), np.nanmax(flux)
-    ax.set_ylim(low - 0.06 * (high - low) - 1e-3, high + 0.06 * (high - low) + 1e-3)
+    limits(ax, np.nanmin(flux), np.nanmax(flux), rows=len(label.splitlines()) if label else 0)
     if label:
         ax.legend(**legend_style())
     hottest = np.max(u.Quantity(stated["teff"]).value) if "teff" in stated else np.inf
@@ -84,6 +84,9 @@ def plot_spectrum(
 
 def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple[str, float]] = MAIN_LINES) -> Axes:
     """Plot data, model and residual of a fit; pixels left out are shaded.
+
+    The bands behind the residual are one standard deviation of a pixel: of its noise alone, and of all that the fit
+    allows for, the errors of the emulator and of the models included.
 
     Parameters
     ----------
@@ -109,17 +112,18 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     'residual'
     >>> plt.close(ax.figure)
     """
-    ax = new_axes(ax, (8, 5.6))
+    ax = new_axes(ax, FIT_SIZE)
     below = panel_below(ax)
     wave, observed = result.spectral_axis.to_value(u.AA), result.flux
     model, continuum, good = result.model_flux, result.continuum, result.used
     residual = (observed - model) / continuum
-    sigma = result.flux_sigma / continuum
+    noise, total = _errors(result)
 
     ax.plot(wave, observed, color=DATA, lw=0.7, zorder=3, label=source_name(result))
     ax.plot(wave, model, color=MODEL, lw=1.6, label=describe(result.labels, result.errors))
     ax.plot(wave, continuum, color=MODEL, lw=0.7, ls=":")
-    below.fill_between(wave, -sigma, sigma, color=NOISE, alpha=0.5, lw=0, label="noise, 1 sigma")
+    below.fill_between(wave, -total, total, color=NOISE, alpha=0.3, lw=0, label="1 sigma, all errors")
+    below.fill_between(wave, -noise, noise, color=NOISE, alpha=0.7, lw=0, label="1 sigma, noise")
     below.plot(wave, residual, color=DATA, lw=0.7)
     if result.n_outliers:
         doubted = np.where(result.doubted, residual, np.nan)
@@ -134,8 +138,10 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     ax.tick_params(labelbottom=False)
     below.set_ylabel("residual")
     limit = 1.15 * max(4 * result.residual_rms, np.nanpercentile(np.abs(residual[good]), 99.7))
-    below.set_ylim(-limit, 1.6 * limit)
-    limits(ax, observed[good], model, continuum)
+    below.set_ylim(-1.7 * limit, 1.7 * limit)  # the text goes above, the legend below
+    below.legend(**legend_style() | {"ncols": 3})
+    highest = max(np.nanpercentile(observed[good], 99.9), np.nanmax(continuum))
+    limits(ax, min(observed[good].min(), np.nanmin(model)), highest)
     ax.legend(**legend_style())
     text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
     text += f"   {result.n_outliers} outliers" if result.n_outliers else ""
@@ -145,6 +151,14 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     velocity = result.labels["radial_velocity"].value
     name_lines(ax, visible(lines, teff), result.meta["medium"], velocity, wave)
     return ax
+
+
+def _errors(result: FitResult) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations of the pixels in units of the continuum: of the noise, and of all in the covariance."""
+    noise, emulator = result.flux_sigma / result.continuum, result.model_sigma / result.continuum
+    model_error = result.meta["model_error"]
+    models = 0.0 if model_error is None else model_error.sigma(result.model_flux / result.continuum)
+    return noise, np.sqrt(noise**2 + emulator**2 + models**2 + result.meta["jitter"] ** 2)
 
 
 def new_axes(ax, size):
@@ -166,10 +180,11 @@ def frame(ax, wave, medium, unit):
     ax.minorticks_on()
 
 
-def limits(ax, observed, model, continuum):
-    low = min(np.nanmin(observed), np.nanmin(model))
-    high = max(np.nanpercentile(observed, 99.9), np.nanmax(continuum))
-    ax.set_ylim(low - 0.5 * (high - low), high + 0.08 * (high - low))  # the legend goes below
+def limits(ax, low, high, rows=3):
+    """Range of fluxes from `low` to `high`, with room below them for a legend of some rows in axes of any height."""
+    height = 72 * ax.figure.get_figheight() * ax.get_position().height  # points
+    room = min((2.0 + 1.5 * rows) * SMALL / height, 0.6) if rows else 0.06
+    ax.set_ylim(high - (high - low) / (1 - room) - 1e-3, high + 0.08 * (high - low) + 1e-3)
 
 
 def legend_style() -> dict:
@@ -183,7 +198,7 @@ def panel_below(ax):
         box = ax.get_position()
         ax.set_position([box.x0, box.y0 + 0.3 * box.height, box.width, 0.7 * box.height])
         return ax.figure.add_axes([box.x0, box.y0, box.width, 0.27 * box.height], sharex=ax)
-    upper, lower = spec.subgridspec(2, 1, height_ratios=[3, 1.25], hspace=0.04)
+    upper, lower = spec.subgridspec(2, 1, height_ratios=[3, 1.7], hspace=0.04)
     ax.set_subplotspec(upper)
     return ax.figure.add_subplot(lower, sharex=ax)
 

@@ -61,9 +61,7 @@ class Inference:
         self._held = CheckboxGroup(labels=titles, active=held, inline=True, name="held", **look)
         self._fit = button("Fit", self._start_fit, button_type="primary", width=80, name="fit-button")
         self._sample = button("Posterior", self._start_sampling, width=100, name="posterior-button")
-        self._steps = Select(
-            title="Most steps of the posterior", value="1000", options=list(_STEPS), name="steps", **look
-        )
+        self._steps = Select(title="Maximum number of steps", value="1000", options=list(_STEPS), name="steps", **look)
         self._cancel = button("Cancel", self._cancelled, width=80, visible=False, name="cancel")
         self._bar = Progress(visible=False, name="progress", margin=(3, 3, 3, 3), sizing_mode="stretch_width")
         self._told = Div(name="doing", **look)
