@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 __all__ = ["smoothed_sigma"]
 
@@ -52,8 +52,8 @@ def smoothed_sigma(sigma: np.ndarray, good: np.ndarray, spectra: int | None = No
     level = _running_median(out[places])
     if spectra is not None and spectra > 1:
         free = spectra - 1
-        level = level / np.sqrt(chi2.median(free) / free)
-        level = np.where(out[places] > level * np.sqrt(chi2.isf(_CHANCE, free) / free), out[places], level)
+        level = level / np.sqrt(chdtri(free, 0.5) / free)
+        level = np.where(out[places] > level * np.sqrt(chdtri(free, _CHANCE) / free), out[places], level)
     out[places] = level
     return out
 
@@ -67,5 +67,7 @@ def _running_median(values) -> np.ndarray:
     padded = np.pad(values, most, constant_values=np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[places]
     inside = np.abs(np.arange(_WINDOW) - most) <= half[:, None]
-    medians = np.nanmedian(np.where(inside, windows, np.nan), axis=1)
+    ordered = np.sort(np.where(inside, windows, np.nan), axis=1)  # NaN last
+    count, row = np.sum(~np.isnan(ordered), axis=1), np.arange(len(places))
+    medians = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
     return np.interp(np.arange(n), places, medians)
