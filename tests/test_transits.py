@@ -49,7 +49,8 @@ def test_a_transit_alone_has_the_result_of_fit(settings):
         assert (together.labels[name], together.errors[name]) == (value, single.errors[name])
     np.testing.assert_allclose(together.covariance, single.covariance, rtol=1e-12)
     for name in ("chi2", "reduced_chi2", "noise_chi2", "n_pixels", "n_outliers", "residual_rms"):
-        assert getattr(together, name) == pytest.approx(getattr(single, name), rel=1e-9), name
+        # The variance of a doubtful pixel is from fluxes in single precision, whose last digit depends on the batch.
+        assert getattr(together, name) == pytest.approx(getattr(single, name), rel=1e-7), name
     assert (together.flags, together.ranges) == (single.flags, single.ranges)
     assert together.velocities[0] == single.radial_velocity
     assert together.velocity_errors[0] == single.errors["radial_velocity"]
