@@ -58,6 +58,14 @@ def s4n(path, flux):
     return path
 
 
+def melchiors(path, flux):
+    """A table of wavelengths in air and two fluxes, without errors."""
+    parts = {"wave": AXIS, "flux_norm": flux, "flux_tac": 7e3 * flux}
+    columns = [fits.Column(name, "D", array=x) for name, x in parts.items()]
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)]).writeto(path)
+    return path
+
+
 def same_as_rvs(found, flux, from_resolution):
     """Whether a spectrum is that which as_rvs makes of the same arrays."""
     meta = {"medium": "air", "frame": "rest"}
@@ -90,6 +98,18 @@ def test_pepsi_and_s4n(star, tmp_path):
     same_as_rvs(one, star, 220_000.0)
     assert one.meta["frame"] == "rest"
     same_as_rvs(read_library(s4n(tmp_path / "HIP1.fits", star), "s4n", medium="air", frame="rest"), star, 50_000.0)
+
+
+def test_melchiors_has_no_errors(star, tmp_path):
+    path = melchiors(tmp_path / "1_melchiors_spectrum.fits.gz", star)
+    for sigma in (ERROR, np.full(len(star), ERROR)):
+        same_as_rvs(read_library(path, "melchiors", frame="barycentric", sigma=sigma), star, 85_000.0)
+    with pytest.raises(SpectrumError, match="no errors: give sigma="):
+        read_library(path, "melchiors", frame="barycentric")
+    with pytest.raises(SpectrumError, match="sigma has the shape .2,.: give one number, or 7200"):
+        read_library(path, "melchiors", frame="barycentric", sigma=[0.1, 0.1])
+    with pytest.raises(SpectrumError, match="errors of its own: leave out sigma"):
+        read_library(s4n(tmp_path / "HIP1.fits", star), "s4n", medium="air", frame="rest", sigma=0.1)
 
 
 def test_they_are_fitted_like_other_spectra(star, tmp_path):

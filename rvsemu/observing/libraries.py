@@ -2,16 +2,18 @@
 
 Formats are those of their documentation; what it does not say, the user must:
 
-========  =====================================================================  ==========  =========  ===========
-Library   File                                                                   Resolution  Medium     Frame
-========  =====================================================================  ==========  =========  ===========
-eso       One-row table of the ESO Science Data Products Standard: Gaia-ESO      in header   in header  in header
-          HR21, FEROS, UVES, X-shooter
-pepsi     Table of wavelength, normalised flux, variance (pepsi.aip.de,          220,000     not said   rest
-          Strassmeier et al. 2018, A&A 612, A45)
-s4n       3 x n image of wavelength, normalised flux, error, ``HIP*.fits``       50,000      not said   not said
-          (Allende Prieto et al. 2004, A&A 420, 183)
-========  =====================================================================  ==========  =========  ===========
+=========  ====================================================================  ==========  =========  ===========
+Library    File                                                                  Resolution  Medium     Frame
+=========  ====================================================================  ==========  =========  ===========
+eso        One-row table of the ESO Science Data Products Standard: Gaia-ESO     in header   in header  in header
+           HR21, FEROS, UVES, X-shooter
+melchiors  Table with columns wave and flux_norm, without errors,                85,000      air        not said
+           ``*_melchiors_spectrum.fits.gz`` (Royer et al., :arxiv:`2311.02705`)
+pepsi      Table of wavelength, normalised flux, variance (pepsi.aip.de,         220,000     not said   rest
+           Strassmeier et al. 2018, A&A 612, A45)
+s4n        3 x n image of wavelength, normalised flux, error, ``HIP*.fits``      50,000      not said   not said
+           (Allende Prieto et al. 2004, A&A 420, 183)
+=========  ====================================================================  ==========  =========  ===========
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class _Content:
     resolution: float
     wavelength: np.ndarray
     flux: np.ndarray
-    error: np.ndarray
+    error: np.ndarray | None
     bad: np.ndarray | bool = False
     medium: str | None = None
     frame: str | None = None
@@ -68,6 +70,11 @@ def _eso(hdus: fits.HDUList) -> _Content:
     return _Content(float(first["SPEC_RES"]), axis, table[flux][0], table[error][0], bad, medium, frame)
 
 
+def _melchiors(hdus: fits.HDUList) -> _Content:
+    table = hdus[1].data
+    return _Content(85_000.0, table["wave"], table["flux_norm"], None, medium="air")
+
+
 def _pepsi(hdus: fits.HDUList) -> _Content:
     """The first three columns. The fourth, a mask, is not read: the page does not say what its values mean."""
     wavelength, flux, variance = (hdus[1].data.field(i) for i in range(3))
@@ -81,7 +88,12 @@ def _s4n(hdus: fits.HDUList) -> _Content:
     return _Content(50_000.0, wavelength, flux, error)
 
 
-_KNOWN: dict[str, Callable[[fits.HDUList], _Content]] = {"eso": _eso, "pepsi": _pepsi, "s4n": _s4n}
+_KNOWN: dict[str, Callable[[fits.HDUList], _Content]] = {
+    "eso": _eso,
+    "melchiors": _melchiors,
+    "pepsi": _pepsi,
+    "s4n": _s4n,
+}
 LIBRARIES = tuple(_KNOWN)
 """Names of libraries that `read_library` knows."""
 
@@ -92,6 +104,7 @@ def read_library(
     *,
     medium: str | None = None,
     frame: str | None = None,
+    sigma: float | u.Quantity | None = None,
     source_id: int | None = None,
     **options: Any,
 ) -> Spectrum:
@@ -100,13 +113,15 @@ def read_library(
     Parameters
     ----------
     path : path
-    library : {'eso', 'pepsi', 's4n'}
+    library : {'eso', 'melchiors', 'pepsi', 's4n'}
         See `rvsemu.observing.libraries` for formats, resolutions and sources.
     medium : {'air', 'vacuum'}, optional
         Of the wavelengths, where neither file nor documentation says it. The calcium lines tell: in the star's rest
         frame they are at 8498.02, 8542.09 and 8662.14 Angstrom in air, 2.3 to 2.4 more in vacuum.
     frame : {'rest', 'barycentric'}, optional
         Of the wavelengths, likewise.
+    sigma : float, array or Quantity, optional
+        Standard deviation of the flux in each pixel, where the file has none.
     source_id : int, optional
         Of the star in Gaia, for tables of labels.
     **options
@@ -120,7 +135,8 @@ def read_library(
     Raises
     ------
     SpectrumError
-        The library is unknown, the file is not of its format, medium or frame are not known or contradict the file, or
+        The library is unknown, the file is not of its format, medium, frame or errors are not known or contradict the
+        file, or
         `rvsemu.as_rvs` cannot use the spectrum: that of RAVE, for instance, has a lower resolution than the RVS.
 
     Examples
@@ -129,7 +145,7 @@ def read_library(
     >>> star = read_library("HIP171.fits", "s4n", medium="air", frame="barycentric")  # doctest: +SKIP
     >>> from rvsemu.observing import LIBRARIES
     >>> LIBRARIES
-    ('eso', 'pepsi', 's4n')
+    ('eso', 'melchiors', 'pepsi', 's4n')
     """
     if library not in _KNOWN:
         raise SpectrumError(f"library={library!r}: use {', '.join(map(repr, LIBRARIES))}, or rvsemu.as_rvs.")
@@ -142,7 +158,7 @@ def read_library(
     }
     if source_id is not None:
         meta["source_id"] = source_id
-    flux, error = np.asarray(content.flux, dtype=float), np.asarray(content.error, dtype=float)
+    flux, error = np.asarray(content.flux, dtype=float), _error(content, sigma, path)
     bad = np.asarray(content.bad) | ~(np.isfinite(flux) & (error > 0) & np.isfinite(error))
     spectrum = Spectrum(
         spectral_axis=np.asarray(content.wavelength, dtype=float) * u.AA,
@@ -162,6 +178,23 @@ def _opened(path: str | os.PathLike, library: str) -> _Content:
         raise SpectrumError(
             f"{path}: not a file of the library {library!r} as it is documented ({type(error).__name__}: {error}); "
             "read it otherwise, and give rvsemu.as_rvs the spectrum."
+        ) from None
+
+
+def _error(content: _Content, sigma: Any, path: Any) -> np.ndarray:
+    """Standard deviation (n,) of the flux, of the file or as given."""
+    if content.error is not None:
+        if sigma is not None:
+            raise SpectrumError(f"{path}: the file has errors of its own: leave out sigma.")
+        return np.asarray(content.error, dtype=float)
+    if sigma is None:
+        raise SpectrumError(f"{path}: the file has no errors: give sigma=, that of a pixel.")
+    given = u.Quantity(sigma, u.one).value
+    try:
+        return np.broadcast_to(given, np.shape(content.flux))
+    except ValueError:
+        raise SpectrumError(
+            f"sigma has the shape {np.shape(given)}: give one number, or {np.size(content.flux)}."
         ) from None
 
 
