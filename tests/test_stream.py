@@ -208,7 +208,7 @@ def test_archives_and_folders(tmp_path):
 
 @pytest.mark.parametrize("size", [0, 1.5, "2", 100_001])
 def test_the_size_of_a_block_is_checked(size):
-    with pytest.raises(SpectrumError, match=f"block={size}: give a whole number from 1 to 100000"):
+    with pytest.raises(SpectrumError, match=f"block={size!r}: give a whole number from 1 to 100000"):
         rvsemu.iter_rvs(example_path(), block=size)
 
 

@@ -146,7 +146,7 @@ def test_library_that_is_none(keras, tmp_path, library, message):
         ({"folder": "file"}, "cannot be made"),
         ({"draws": 20}, "draws=20: give a whole number from 100"),
         ({"draws": 0}, "draws=0: give a whole number from 100"),
-        ({"draws": "many"}, "draws=many: give a whole number"),
+        ({"draws": "many"}, "draws='many': give a whole number"),
         ({"draws": 1e6}, "draws=1000000.0: give a whole number"),
         ({"epochs": 0}, "epochs=0: give a whole number from 1"),
         ({"epochs": 1.5}, "epochs=1.5: give a whole number"),

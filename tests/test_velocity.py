@@ -10,8 +10,10 @@ from fit_fixtures import RVS, SUN, observe, replace, values
 from specutils import Spectrum
 
 import rvsemu
-from rvsemu.fitting import fit_many, start
-from rvsemu.fitting.templates import Templates
+from rvsemu.fitting import Settings, fit_many, start
+from rvsemu.fitting.bins import Binned
+from rvsemu.fitting.problem import Problem
+from rvsemu.fitting.templates import Normalised, Templates
 
 SPEED_OF_LIGHT = 299792.458
 SETTINGS = {"noise_correlation": (), "model_error": None}
@@ -158,3 +160,23 @@ def test_the_search_belongs_to_the_emulator(emulator, monkeypatch):
         spectrum = star(first + 0.1 * np.arange(2300), 100.0, 50)
         rvsemu.fit(spectrum, emulator=fresh, radial_velocity=velocities, **SETTINGS)
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("first", [8480.0, 8540.0, 8640.0])
+def test_the_best_templates_are_no_artefacts_of_their_compression(first):
+    """Part of the range, where templates of the deepest lines seemed to fit everything: the best are exact."""
+    spectrum = star(first + 0.1 * np.arange(400), 0.0, 80)
+    settings = Settings(**SETTINGS, continuum_degree=2)
+    problem = Problem([Problem.observe(spectrum, settings)], settings)
+    grid = start.Grid.of(settings.loaded_emulator, problem.parameters)
+    shifts = grid.model.bins.shifts(problem.parameters.velocities)
+    usable = np.array([one.usable[problem.stack.pixels] for one in problem.stack.observations])
+    binned = Binned.of(problem.stack, grid.model.bins, usable, problem.inflation, shifts)
+    sums = Normalised.of(binned, 0).sums(2)
+    templates = Templates(grid.model.flux(grid.theta), slice(None, None, 32))
+    exact = templates.near(sums, np.array([0]), np.arange(len(grid.theta)))[:, 0]
+    found = templates.look(sums, 0, 20)
+    best = np.argsort(found)[:20]
+    np.testing.assert_allclose(found[best], exact[best], atol=0.05)  # sums in single precision
+    assert found.min() < 1.5 * exact.min() + 20
+    assert abs(rvsemu.fit(spectrum, **SETTINGS, continuum_degree=2).radial_velocity.value) < 10

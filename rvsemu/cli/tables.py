@@ -19,6 +19,7 @@ from ..errors import RvsemuError, SpectrumError
 from ..fitting import FitFailure
 from ..observing.results import identity_of, name_of
 from ..spectra import read_rvs
+from ..spectra.unpacking import why_missing
 from ..spectra.write import TABLE_ENDINGS, check_format, check_writable, write_table
 
 __all__ = ["Lines", "ResultsTable", "add_table_options", "spectra_in"]
@@ -183,7 +184,7 @@ def spectra_in(options: Namespace, table: ResultsTable) -> Iterator[Spectrum]:
         There is no file of a name, which is a typing error: nothing is read or written.
     """
     if missing := [str(path) for path in options.files if not Path(path).exists()]:
-        raise SpectrumError(f"{', '.join(missing)}: there is no such file; check the path. Nothing was done.")
+        raise SpectrumError(f"{', '.join(missing)}: {why_missing(missing[0])}. Nothing was done.")
     for path in options.files:
         try:
             spectra = read_rvs(path, options.source_id)

@@ -80,7 +80,7 @@ class Grid:
         rows, moved = [], []
         for number, peak in enumerate(peaks):
             count = len(range(number, STARTS, len(peaks)))
-            rows.append(self._different(self._templates.look(sums, peak), count))
+            rows.append(self._different(self._templates.look(sums, peak, _CANDIDATES), count))
             moved.append(self._refined(sums, rows[-1], peak, shifts))
         return np.concatenate(rows), np.concatenate(moved), np.repeat(peaks, [len(one) for one in rows])
 
@@ -103,7 +103,8 @@ class Grid:
         best = np.argmin(sum(chi2.min(axis=1) for chi2 in found))
         peaks = [limits[0] + int(np.argmin(chi2[best])) for chi2, limits in zip(found, shifts, strict=True)]
         sums = [one.sums(_DEGREE) for one in spectra]
-        rows = self._different(reduce(np.add, map(self._templates.look, sums, peaks)), STARTS)
+        looks = [self._templates.look(one, peak, _CANDIDATES) for one, peak in zip(sums, peaks, strict=True)]
+        rows = self._different(reduce(np.add, looks), STARTS)
         near = zip(sums, peaks, shifts, strict=True)
         moved = [self._refined(one, rows, peak, limits) for one, peak, limits in near]
         return rows, np.column_stack(moved), peaks
@@ -111,7 +112,7 @@ class Grid:
     def _compared(self, sums: Sums, shifts: np.ndarray) -> list[int]:
         """Of `shifts`, those to follow: that of the lowest chi2, and others as good that are far from it."""
         part = slice(None, None, max(1, len(self.theta) // _SOME))
-        chi2 = np.array([self._templates.look(sums, shift, part).min() for shift in shifts])
+        chi2 = np.array([self._templates.look(sums, shift, 1, part).min() for shift in shifts])
         chosen: list[int] = []
         for i in np.argsort(chi2, kind="stable"):
             near = chi2[i] < chi2.min() + 2 * _CLOSE

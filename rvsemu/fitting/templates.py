@@ -115,11 +115,23 @@ class Templates:
         self._all = [_Compressed(part, some, _COMPONENTS) for part in (self._squares, self._lines)]
         self._few = [_Compressed(part[few], slice(None), _FEW_COMPONENTS) for part in (self._squares, self._lines)]
 
-    def look(self, sums, shift, rows=slice(None)) -> np.ndarray:
-        """chi2 (k,) of the templates `rows` at a whole shift."""
+    def look(self, sums, shift, sure, rows=slice(None)) -> np.ndarray:
+        """chi2 (k,) of the templates `rows` at a whole shift, exact for the lowest `sure` of them.
+
+        Lines and their squares are compressed apart. Where that is poor, as of the deepest lines, they contradict each
+        other, and chi2 may seem to be as low as 0.
+        """
         start = sums.first - shift
         squares, lines = self._all
-        return sums.chi2(squares.products(sums.squares, start, rows), lines.products(sums.lines, start, rows))
+        out = sums.chi2(squares.products(sums.squares, start, rows), lines.products(sums.lines, start, rows))
+        numbers, exact = np.arange(len(self._lines))[rows], np.zeros(len(out), dtype=bool)
+        while True:
+            lowest = np.argsort(out, kind="stable")[:sure]
+            new = lowest[~exact[lowest]]
+            if not len(new):
+                return out
+            out[new] = self.near(sums, np.array([shift]), numbers[new])[:, 0]
+            exact[new] = True
 
     def near(self, sums, shifts, rows) -> np.ndarray:
         """chi2 (k, v) of the templates `rows` (k,) at whole shifts (v,), exact."""

@@ -188,13 +188,13 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     Examples
     --------
     >>> import rvsemu
-    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=0, vmic=1.3, resolution=11900)
+    >>> star = rvsemu.generate(teff=6500, logg=4.2, vsini=12, mh=0, vmic=1.3, resolution=11900)
     >>> given = {"signal_to_noise": 40, "release": "Gaia DR4", "frame": "barycentric"}
     >>> transits = [rvsemu.simulate(star, radial_velocity=v, seed=v, **given) for v in (5, 30, 60)]
     >>> result = rvsemu.fit_transits(transits, model_error=None)
     >>> result.velocities.shape, result.flags
     ((3,), ('variable-velocity',))
-    >>> bool(abs(result.teff.value - 6000) < 3 * result.errors["teff"].value)
+    >>> bool(abs(result.teff.value - 6500) < 3 * result.errors["teff"].value)
     True
     """
     checked = _for_least_squares(settings)

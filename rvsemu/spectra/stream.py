@@ -16,7 +16,7 @@ from specutils import Spectrum
 from ..errors import SpectrumError, check_whole
 from .bulk import Entry, entries
 from .records import PlainSpectrum
-from .unpacking import Skipped
+from .unpacking import Skipped, why_missing
 
 __all__ = ["RVSBlock", "Rejected", "check_normalised", "files_in", "iter_rvs", "usable"]
 
@@ -170,7 +170,7 @@ def files_in(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[str
             )
         path = Path(one)
         if not path.exists():
-            raise SpectrumError(f"{path}: there is no such file; check the path")
+            raise SpectrumError(f"{one}: {why_missing(one)}")
         found = sorted(p for p in path.rglob("*") if _is_input(p, path)) if path.is_dir() else [path]
         if not found:
             raise SpectrumError(f"{path}: no file in this folder has one of the endings {', '.join(_ENDINGS)}")

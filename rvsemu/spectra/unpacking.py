@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from ..errors import SpectrumError, SpectrumWarning
 
-__all__ = ["MAX_ARCHIVE_BYTES", "MAX_FILE_BYTES", "MAX_NESTING", "Skipped", "load", "sniff", "unpacked"]
+__all__ = ["MAX_ARCHIVE_BYTES", "MAX_FILE_BYTES", "MAX_NESTING", "Skipped", "load", "sniff", "unpacked", "why_missing"]
 
 MAX_FILE_BYTES = 2**30
 """Largest file that is read, and largest member of an archive after unpacking: 1 GiB, some 3000 spectra as CSV."""
@@ -40,6 +40,13 @@ class Skipped(list):
             warnings.warn(f"{text}; {remedy}" if remedy else text, SpectrumWarning, stacklevel=4)
 
 
+def why_missing(name: object) -> str:
+    """What to say of a name that is no file's."""
+    if _URL.match(str(name)):
+        return "addresses are not read; download the file first, or use fetch_rvs (rvsemu fetch)"
+    return "there is no such file; check the path"
+
+
 def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
     """Read a path, or a binary file object, which astropy's registry hands over.
 
@@ -60,15 +67,11 @@ def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
     if not isinstance(source, (str, os.PathLike)):
         raise SpectrumError(f"path={source!r} is not the name of a file; give a str or a pathlib.Path, one at a time")
     label = os.fspath(source)
-    if _URL.match(str(label)) and not Path(label).exists():
-        raise SpectrumError(
-            f"{label}: addresses are not read; download the file first, or use fetch_rvs (rvsemu fetch)"
-        )
     try:
         with open(Path(label).expanduser(), "rb") as opened:
             return _limited(opened, str(label)), str(label)
     except FileNotFoundError as error:
-        raise SpectrumError(f"{label}: there is no such file; check the path") from error
+        raise SpectrumError(f"{label}: {why_missing(label)}") from error
     except IsADirectoryError as error:
         raise SpectrumError(f"{label}: cannot be read, it is a folder; give the files in it one by one") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
