@@ -244,7 +244,9 @@ def worth_following(
         kept: list[int] = []
         for i in rows[(above < _HOPELESS) | (falling[rows] > 2 * above)]:
             away = [x[i] - x[j] for j in kept]
-            if all(d @ hessian[j] @ d > _SAME**2 for d, j in zip(away, kept, strict=True)):
+            # The curvature of one may vanish, as along v sin i where that is 0: either tells them apart.
+            apart = [max(d @ hessian[j] @ d, d @ hessian[i] @ d) for d, j in zip(away, kept, strict=True)]
+            if all(distance > _SAME**2 for distance in apart):
                 kept.append(i)
         out.extend(kept)
     return np.array(out)
