@@ -183,7 +183,7 @@ def test_the_best_templates_are_no_artefacts_of_their_compression(first):
 
 
 def test_starts_are_one_only_if_the_curvature_of_both_says_so():
-    """At v sin i = 0 the slope vanishes, and with it the distance to all other v sin i: one there took in the others."""
+    """At v sin i = 0 the slope vanishes, and with it the distance to all other v sin i."""
     x = np.array([[0.0, 0.0], [0.0, 100.0], [0.0, 101.0]])
     hessian = np.array([np.diag([1.0, 0.0]), np.diag([1.0, 0.01]), np.diag([1.0, 0.01])])
     cost, falling = np.array([10.0, 10.1, 10.2]), np.zeros(3)
