@@ -7,8 +7,8 @@ opens the page in Chromium without a window (and without a graphics card) and pr
 label after the other. Two times are measured, of the clock, so nothing else should run on the machine:
 
 * the computation of the spectrum, and the commands that draw it;
-* from the key to the last pixel: also the slider's own work, the wait for the next frame of the screen (at 60 frames per
-  second 8 ms on average, and up to 17 ms), and the filling of the pixels, which is forced by reading one of them.
+* from the key to the last pixel: also the slider's own work, the wait for the next frame of the screen (up to 17 ms at
+  60 frames per second), and the filling of the pixels, which is forced by reading one of them.
 """
 
 import argparse
