@@ -33,9 +33,14 @@ def _info(options):
         print(f"  {label.name:<11}{label.lower:>8g} to {label.upper:<8g}{label.unit:<6}{label.description}")
     for stage, values in model.info.get("metrics", {}).items():
         if isinstance(values, dict):
-            print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))
+            print(f"  {stage}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
     if "calibration" in model.info:
         _print_calibration(model.info["calibration"])
+
+
+def _shown(value):
+    """Three digits, or more where these would be those of a perfect 1."""
+    return f"{value:.3g}" if abs(value - 1) > 0.005 else f"{value:.6f}"
 
 
 def _print_calibration(report):
