@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
-    """What a fit is told besides the spectrum.
+    """Settings of a fit: everything except the spectrum.
 
     The defaults are those for Gaia RVS mean spectra.
 
