@@ -123,7 +123,7 @@ html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_persistent": ["search-button"],
     "show_nav_level": 1,
-    "navigation_depth": 3,
+    "navigation_depth": 4,
     "footer_start": ["copyright"],
     "footer_end": [],
 }

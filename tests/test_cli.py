@@ -222,6 +222,7 @@ def test_info(capsys):
     said = capsys.readouterr().out
     assert "linked" in said
     assert "vsini" in said
+    assert " 1," not in said  # no R2 is that of a perfect emulator
 
 
 def test_the_installed_command():

@@ -87,7 +87,8 @@ def test_every_page_is_in_the_structure():
 def documented() -> list[tuple[str, str]]:
     """Names in the tables of the API, with the modules that they are said to be in."""
     module, out = "", []
-    for line in (DOCS / "api.rst").read_text(encoding="utf-8").splitlines():
+    pages = [page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("reference/*.rst"))]
+    for line in "\n".join(pages).splitlines():
         if line.startswith(".. currentmodule:: "):
             module = line.split()[-1]
         elif re.fullmatch(r"   \w+", line):

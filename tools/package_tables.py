@@ -36,6 +36,7 @@ COMMANDS = (
     "library info",
     "library compact",
     "library merge",
+    "library split",
     "library import",
     "synthesize setup",
     "synthesize run",

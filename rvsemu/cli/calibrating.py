@@ -25,19 +25,19 @@ def add_calibrate(commands: Any) -> None:
     add("--spectra", required=True, nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
     text = "table of known labels with errors, and source_ids or file names: ECSV, CSV, FITS, VOTable or Parquet"
     add("--labels", required=True, metavar="TABLE", help=text)
-    add("-o", "--out", required=True, metavar="FILE", help="the calibrated emulator, FILE.h5")
-    text = "what a column of TABLE is: teff=MYTEFF, teff_error=..., source_id=..., file=...; may be repeated"
+    add("-o", "--out", required=True, metavar="FILE", help="file of the calibrated emulator (.h5)")
+    text = "name of a column of TABLE: teff=MYTEFF, teff_error=..., source_id=..., file=...; may be repeated"
     add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
-    text = "error of a label where TABLE has none, e.g. teff=80; may be repeated"
+    text = "error of a label, if TABLE has none, e.g. teff=80; may be repeated"
     add("--label-error", action="append", type=label_is(real(0, 1e6)), default=[], metavar="LABEL=X", help=text)
-    text = 'condition that rows of TABLE must meet, e.g. "flag_sp == 0"; may be repeated'
+    text = 'condition on the rows of TABLE, e.g. "flag_sp == 0"; may be repeated'
     add("--cut", action="append", default=[], metavar="CONDITION", help=text)
-    text = "a shipped one, or an emulator file, to begin with: one of synthetic spectra (default: default)"
+    text = "emulator of synthetic spectra to correct: name of a shipped emulator, or a file (default: default)"
     add("--emulator", metavar="NAME|FILE", help=text)
-    text = "learn from these spectra alone, of 60 stars or more; of the emulator only labels and wavelengths are taken"
+    text = "use only the observed spectra, of at least 60 stars, and from the emulator only labels and wavelengths"
     add("--from-scratch", action="store_true", help=text)
-    add("--overwrite", action="store_true", help="replace a FILE that is there")
-    add("--quiet", action="store_true", help="no progress bars")
+    add("--overwrite", action="store_true", help="replace an existing FILE")
+    add("--quiet", action="store_true", help="show no progress bars")
     add_settings(parser, only=_SETTINGS)
 
 

@@ -20,28 +20,33 @@ def add_catalog(commands: Any) -> None:
     parser = command(commands, "catalog", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     _add_fit(actions)
-    report = command(actions, "report", _report, "Make a page with plots of a catalogue")
-    report.add_argument("catalog", metavar="DIR", help="what 'rvsemu catalog fit' has made")
-    report.add_argument("-o", "--out", required=True, metavar="PAGE", help="HTML file, complete in itself")
-    report.add_argument("--overwrite", action="store_true", help="replace a PAGE that is there")
+    report = command(actions, "report", _report, "Write a page with plots of a catalogue")
+    report.add_argument("catalog", metavar="DIR", help="folder written by 'rvsemu catalog fit'")
+    report.add_argument("-o", "--out", required=True, metavar="PAGE", help="HTML file, with all plots in it")
+    report.add_argument("--overwrite", action="store_true", help="replace an existing PAGE")
 
 
 def _add_fit(actions: Any) -> None:
-    text = "Fit the labels of all spectra of any number of files; exit status 3 if some of them cannot be used"
+    text = "Fit all spectra in any number of files; the exit status is 3 if some of them cannot be used"
     parser = command(actions, "fit", _fit, text)
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="bulk files, other files of RVS spectra, Parquet, or folders")
-    out = "folder of Parquet files to make, or a table: .fits, .ecsv, .csv or .vot"
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="bulk files, other files of RVS spectra, Parquet files, or folders of these",
+    )
+    out = "folder of Parquet files, or a table: .fits, .ecsv, .csv or .vot"
     add("-o", "--out", required=True, metavar="OUT", help=out)
-    add("--jobs", type=whole(1, 1024), metavar="J", help="processes (default: one for each core)")
+    add("--jobs", type=whole(1, 1024), metavar="J", help="number of processes (default: one per core)")
     add("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
-    add("--resume", action="store_true", help="go on with a run that was interrupted")
+    add("--resume", action="store_true", help="continue an interrupted run")
     rows = whole(10, 100_000)
-    add("--rows", type=rows, default=1000, metavar="N", help="spectra in a Parquet file (default: 1000)")
-    how = "fit each epoch spectrum alone, or all of a star that follow one another in the input together, with one row "
-    how += "a star: a velocity for each, their mean and scatter (default: alone)"
+    add("--rows", type=rows, default=1000, metavar="N", help="number of spectra per Parquet file (default: 1000)")
+    how = "alone: fit each epoch spectrum separately; joint: fit successive epoch spectra of a star together, with one "
+    how += "row per star, which has the velocities, their mean and their scatter (default: alone)"
     add("--transits", choices=("alone", "joint"), default="alone", help=how)
-    add("--quiet", action="store_true", help="no progress bar")
+    add("--quiet", action="store_true", help="show no progress bar")
     add_settings(parser)
 
 

@@ -34,28 +34,28 @@ class Parser(argparse.ArgumentParser):
 COMMANDS = {
     "demo": (
         "generating",
-        "Generate a solar spectrum, fit a real Gaia star that comes with the package, write plots and a table",
+        "Generate a solar spectrum, fit the Gaia spectrum of a real star, and write tables and plots",
     ),
     "generate": ("generating", "Generate a spectrum from stellar labels"),
     "fetch": ("fetching", "Fetch RVS spectra from the Gaia archive (needs rvsemu[gaia])"),
-    "fit": ("fitting", "Fit stellar labels to Gaia RVS spectra"),
-    "catalog": ("cataloging", "Fit the labels of any number of stars into one catalogue (needs rvsemu[catalog])"),
+    "fit": ("fitting", "Fit the labels of stars to their RVS spectra"),
+    "catalog": ("cataloging", "Fit any number of RVS spectra and write a catalogue (needs rvsemu[catalog])"),
     "compare": ("comparing", "Compare fitted labels with GSP-Spec, APOGEE, GALAH, LAMOST or another catalogue"),
-    "sample": ("sampling", "Sample the posterior of the labels of Gaia RVS spectra with emcee"),
-    "invert": ("inverting", "Invert RVS spectra to stellar labels with a neural network"),
-    "explore": ("exploring", "Explore spectra with sliders in the browser, fit and sample (needs rvsemu[explore])"),
-    "info": ("emulators", "Say what an emulator or inversion is and how well it does"),
+    "sample": ("sampling", "Sample the posteriors of labels given RVS spectra, with emcee"),
+    "invert": ("inverting", "Find labels from RVS spectra with a neural network, without a fit"),
+    "explore": ("exploring", "Explore, fit and sample spectra in the browser (needs rvsemu[explore])"),
+    "info": ("emulators", "Print the properties and the accuracy of an emulator or an inversion"),
     "train": ("emulators", "Train an emulator or an inversion on a library of spectra (needs rvsemu[train])"),
-    "calibrate": ("calibrating", "Correct an emulator with observed spectra of stars whose labels are known"),
+    "calibrate": ("calibrating", "Correct an emulator with observed spectra of stars of known labels"),
     "reproduce": (
         "reproducing",
-        "Run the study of Gebran (2024) on a library and write a report (needs rvsemu[train])",
+        "Repeat the study of Gebran (2024) and write a report (needs rvsemu[train])",
     ),
     "library": (
         "libraries",
-        "Look at libraries of synthetic spectra, make compact copies, merge, or import spectra of other origin",
+        "Inspect, compact, merge, split or import libraries of synthetic spectra",
     ),
-    "synthesize": ("synthesis", "Compute a library of spectra with SYNSPEC and ATLAS9"),
+    "synthesize": ("synthesis", "Compute a library of synthetic spectra with SYNSPEC and ATLAS9"),
 }
 """Module and description of each command, in the order of ``rvsemu --help``."""
 
@@ -69,7 +69,9 @@ def command(commands, name, run, text=None, **extra):
 
 
 def add_emulator_option(parser):
-    parser.add_argument("--emulator", metavar="NAME|FILE", help="a shipped one, or an emulator file (default: default)")
+    parser.add_argument(
+        "--emulator", metavar="NAME|FILE", help="name of a shipped emulator, or a file (default: default)"
+    )
 
 
 def check_figure(path, overwrite) -> Path:

@@ -23,30 +23,30 @@ def add_compare(commands: Any) -> None:
     """The command."""
     parser = command(commands, "compare", _compare)
     add = parser.add_argument
-    add("fits", metavar="FITS", help="folder of 'rvsemu catalog fit', or a table of 'rvsemu fit'")
-    text = "gspspec, fetched from the Gaia archive (needs rvsemu[gaia]), or a table with Gaia source_ids and labels"
+    add("fits", metavar="FITS", help="folder written by 'rvsemu catalog fit', or table written by 'rvsemu fit'")
+    text = "gspspec (fetched from the Gaia archive; needs rvsemu[gaia]), or a table with Gaia source_ids and labels"
     add("--with", required=True, dest="reference", metavar="gspspec|FILE", help=text)
-    text = "a page with plots, PAGE.html, or the statistics as a table; may be repeated"
+    text = "page with plots (.html), or table of the statistics; may be repeated"
     add("-o", "--out", action="append", default=[], metavar="FILE", help=text)
-    text = "of what is printed on the terminal (default: text)"
+    text = "format of what is printed on the terminal (default: text)"
     add("--format", choices=("text", "csv", "ecsv", "json"), default="text", help=text)
-    add("--overwrite", action="store_true", help="replace files that are there")
-    text = "what a column of FILE is: teff=MYTEFF, teff_error=..., source_id=...; may be repeated"
+    add("--overwrite", action="store_true", help="replace existing files")
+    text = "name of a column of FILE: teff=MYTEFF, teff_error=..., source_id=...; may be repeated"
     add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
-    text = 'condition that rows of the reference must meet, e.g. "flag_sp == 0"; may be repeated'
+    text = 'condition on the rows of the reference, e.g. "flag_sp == 0"; may be repeated'
     add("--cut", action="append", default=[], metavar="CONDITION", help=text)
     _add_gspspec(parser)
-    text = "fits that have a flag, but for alpha-assumed: leave them out, or compare them too (default: drop)"
+    text = "drop or keep fits that have a flag other than alpha-assumed (default: drop)"
     add("--flagged", choices=("drop", "keep"), default="drop", help=text)
-    add("--rejects", metavar="TABLE", help="write source_id and reason of each fit that was not compared")
-    add("--quiet", action="store_true", help="no progress bar")
+    add("--rejects", metavar="TABLE", help="table of the fits that were not compared, with source_id and reason")
+    add("--quiet", action="store_true", help="show no progress bar")
 
 
 def _add_gspspec(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    text = "apply the published calibrations of GSP-Spec's log g, [M/H] and [alpha/Fe] (default: they are applied)"
+    text = "apply the published calibrations of GSP-Spec's log g, [M/H] and [alpha/Fe] (default: yes)"
     add("--calibrated", action=argparse.BooleanOptionalAction, default=True, help=text)
-    text = "highest value of the first 13 of GSP-Spec's flags, 0 to 9, which allows all (default: 0)"
+    text = "highest value of the first 13 flags of GSP-Spec that is allowed, 0 (default) to 9, which allows all"
     add("--gspspec-flags", type=whole(0, 9), metavar="N", help=text)
 
 

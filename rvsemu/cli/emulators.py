@@ -9,15 +9,17 @@ from .common import command
 from .options import interrupted, limits, seed, whole
 
 _RECIPES = (
-    "for an emulator default or gebran2024, for an inversion inversion or gebran2024-inversion (default: default)"
+    "default or gebran2024 for an emulator, inversion or gebran2024-inversion for an inversion (default: default)"
 )
 _STAGES = ("autoencoder", "label_network", "linked", "components_test", "training", "validation", "test")
 
 
 def add_info(commands):
     parser = command(commands, "info", _info)
-    parser.add_argument("emulator", nargs="?", metavar="NAME|FILE", help="shipped name or file (default: default)")
-    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    parser.add_argument(
+        "emulator", nargs="?", metavar="NAME|FILE", help="name of a shipped emulator, or a file (default: default)"
+    )
+    parser.add_argument("--json", action="store_true", help="print all properties, as JSON")
 
 
 def _info(options):
@@ -31,9 +33,14 @@ def _info(options):
         print(f"  {label.name:<11}{label.lower:>8g} to {label.upper:<8g}{label.unit:<6}{label.description}")
     for stage, values in model.info.get("metrics", {}).items():
         if isinstance(values, dict):
-            print(f"  {stage}: " + ", ".join(f"{k} {v:.3g}" for k, v in values.items()))
+            print(f"  {stage}: " + ", ".join(f"{k} {_shown(v)}" for k, v in values.items()))
     if "calibration" in model.info:
         _print_calibration(model.info["calibration"])
+
+
+def _shown(value):
+    """Three digits, or more where these would be those of a perfect 1."""
+    return f"{value:.3g}" if abs(value - 1) > 0.005 else f"{value:.6f}"
 
 
 def _print_calibration(report):
@@ -60,25 +67,37 @@ def _model(given):
 def add_train(commands):
     parser = command(commands, "train", _train)
     parser.add_argument(
-        "--library", required=True, metavar="FILE", help="unbroadened spectra (HDF5), or list of such files (.txt)"
+        "--library",
+        required=True,
+        metavar="FILE",
+        help="library of unbroadened spectra (HDF5), or a list of such files (.txt)",
     )
     parser.add_argument("--recipe", default="default", metavar="NAME", help=_RECIPES)
-    parser.add_argument("-o", "--out", metavar="FILE", help="(default: emulator.h5 or inversion.h5)")
-    parser.add_argument("--draws", type=whole(100), metavar="N", help="broadened spectra (default: the recipe's)")
     parser.add_argument(
-        "--epochs", type=whole(1), metavar="N", help="largest number in each stage (default: the recipe's)"
+        "-o", "--out", metavar="FILE", help="file of the trained model (default: emulator.h5 or inversion.h5)"
+    )
+    parser.add_argument(
+        "--draws", type=whole(100), metavar="N", help="number of training draws (default: that of the recipe)"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=whole(1),
+        metavar="N",
+        help="maximum number of epochs in each stage (default: that of the recipe)",
     )
     text = "lowest and highest v sin i, km/s (default: 0,300)"
     parser.add_argument("--vsini", type=limits, metavar="LOW,HIGH", help=text)
     text = "lowest and highest resolving power (default: 5000,14500)"
     parser.add_argument("--resolution", type=limits, metavar="LOW,HIGH", help=text)
-    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of everything random (default: 1)")
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="seed of the random numbers (default: 1)")
     parser.add_argument(
-        "--folder", metavar="DIR", help="draws and checkpoints; run again to resume (default: FILE.work)"
+        "--folder",
+        metavar="DIR",
+        help="folder of draws and checkpoints, from which training is resumed (default: FILE.work)",
     )
-    parser.add_argument("--accept-poor", action="store_true", help="write it even if R2 is below 0.9")
-    parser.add_argument("--overwrite", action="store_true", help="replace a FILE of another training")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--accept-poor", action="store_true", help="write the file even if R2 is below 0.9")
+    parser.add_argument("--overwrite", action="store_true", help="replace the FILE of another training")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
 
 
 def _train(options):

@@ -13,13 +13,13 @@ __all__ = ["add_explore"]
 
 def add_explore(commands: Any) -> None:
     """The command."""
-    parser = command(commands, "explore", _explore, epilog="Ctrl-C ends it.")
-    text = "RVS spectra to begin with: DataLink CSV, VOTable, FITS, or zip; the page opens others"
+    parser = command(commands, "explore", _explore, epilog="Ctrl-C stops the server.")
+    text = "RVS spectra to start with: DataLink CSV, VOTable, FITS, or zip; others can be opened in the page"
     parser.add_argument("file", nargs="?", metavar="FILE", help=text)
     add_emulator_option(parser)
-    text = "of the server, which only this machine can reach (default: 0, any that is free)"
+    text = "port of the server, which only this machine can reach (default: 0, any free port)"
     parser.add_argument("--port", type=whole(0, 65535), default=0, metavar="N", help=text)
-    parser.add_argument("--no-browser", action="store_true", help="print the address, and open no browser")
+    parser.add_argument("--no-browser", action="store_true", help="print the address without opening a browser")
 
 
 def _explore(options: argparse.Namespace) -> None:

@@ -11,14 +11,18 @@ from .common import command
 
 def add_fetch(commands):
     parser = command(commands, "fetch", _fetch)
-    parser.add_argument("source_ids", nargs="*", metavar="ID", help="Gaia source_id")
-    parser.add_argument("--list", metavar="FILE", help="a text file with one source_id per line")
+    parser.add_argument("source_ids", nargs="*", metavar="ID", help="source_id of a Gaia source")
+    parser.add_argument("--list", metavar="FILE", help="text file with one source_id per line")
     parser.add_argument(
-        "-o", "--out", default=".", metavar="DIR", help="folder for one file per source; those there are kept"
+        "-o",
+        "--out",
+        default=".",
+        metavar="DIR",
+        help="folder of the spectra, one file per source; existing files are kept (default: .)",
     )
-    what = "mean spectra, or epoch spectra, one a transit, which come with Gaia DR4 (default: mean)"
+    what = "mean spectra, or epoch spectra (one per transit, from Gaia DR4) (default: mean)"
     parser.add_argument("--product", choices=("mean", "epoch"), default="mean", help=what)
-    release = "(default: Gaia DR3, for epoch spectra Gaia DR4)"
+    release = "Gaia release (default: Gaia DR3, for epoch spectra Gaia DR4)"
     parser.add_argument("--release", metavar="NAME", help=release)
 
 

@@ -16,9 +16,9 @@ def add_fit(commands):
     parser = command(commands, "fit", _fit)
     parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
     add_table_options(parser)
-    parser.add_argument("--plot", metavar="DIR", help="write a plot of each fit into this folder")
-    parser.add_argument("--verbose", action="store_true", help="print all about each fit, not only a line")
-    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="take this source only")
+    parser.add_argument("--plot", metavar="DIR", help="folder of the plots, one for each fit")
+    parser.add_argument("--verbose", action="store_true", help="print the full result of each fit instead of one line")
+    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="use only the spectra of this source")
     add_settings(parser)
 
 

@@ -34,12 +34,14 @@ def add_generate(commands: Any) -> None:
             help=f"{label.description} ({unit}{label.lower:g} to {label.upper:g}"
             + (")" if default is None else f"; default {default:g})"),
         )
-    parser.add_argument("--medium", choices=("air", "vacuum"), default="air", help="of the wavelengths (default: air)")
+    parser.add_argument(
+        "--medium", choices=("air", "vacuum"), default="air", help="medium of the wavelengths (default: air)"
+    )
     parser.add_argument("--extrapolate", action="store_true", help="allow labels outside the training domain")
     add_emulator_option(parser)
-    parser.add_argument("-o", "--out", metavar="FILE", help="write the spectrum: .fits, .ecsv, .csv or .vot")
-    parser.add_argument("--plot", metavar="FILE", help="write a plot: .png, .pdf or .svg")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("-o", "--out", metavar="FILE", help="file of the spectrum: .fits, .ecsv, .csv or .vot")
+    parser.add_argument("--plot", metavar="FILE", help="file of a plot: .png, .pdf or .svg")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def _generate(options: Namespace) -> None:
@@ -82,7 +84,7 @@ def _labels(options: Namespace, space: LabelSpace) -> dict[str, float]:
 def add_demo(commands: Any) -> None:
     parser = command(commands, "demo", _demo)
     parser.add_argument(
-        "-o", "--out", metavar="DIR", default="rvsemu-demo", help="folder for what it writes (default: rvsemu-demo)"
+        "-o", "--out", metavar="DIR", default="rvsemu-demo", help="folder of the results (default: rvsemu-demo)"
     )
 
 

@@ -16,9 +16,11 @@ def add_invert(commands):
     parser = command(commands, "invert", _invert)
     parser.add_argument("files", nargs="+", metavar="FILE", help="RVS spectra: DataLink CSV, VOTable, FITS, or zip")
     add_table_options(parser)
-    parser.add_argument("--inversion", metavar="NAME|FILE", help="a shipped one, or an inversion file")
-    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="take this source only")
-    parser.add_argument("--radial-velocity", type=real(-3000, 3000), metavar="V", help="km/s (default: it is found)")
+    parser.add_argument("--inversion", metavar="NAME|FILE", help="name of a shipped inversion, or a file")
+    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="use only the spectra of this source")
+    parser.add_argument(
+        "--radial-velocity", type=real(-3000, 3000), metavar="V", help="radial velocity, km/s (default: it is found)"
+    )
     add_settings(parser, only=_SHARED)
 
 

@@ -14,53 +14,92 @@ _LONG = 300  # characters of provenance printed
 def add_library(commands):
     parser = command(commands, "library", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
-    info = command(actions, "info", _library_info, "Say what a library holds")
-    info.add_argument("file", metavar="FILE")
-    compact = command(actions, "compact", _library_compact, "Smooth to R = 30000 and sample every 0.1 A")
-    compact.add_argument("file", metavar="FILE")
-    _add_out(compact)
-    text = (
-        "Put libraries on the same grid together, compact if one of them is; of the same stars, the first file's stay"
+    info = command(actions, "info", _library_info, "Print the properties of a library")
+    info.add_argument("file", metavar="FILE", help="library (HDF5)")
+    compact = command(
+        actions,
+        "compact",
+        _library_compact,
+        "Write a compact copy of a library, smoothed to R = 30000 and sampled every 0.1 A",
     )
+    compact.add_argument("file", metavar="FILE", help="library at full resolution (HDF5)")
+    _add_out(compact)
+    text = "Merge libraries with the same grid; the result is compact if one of them is. If several files have "
+    text += "the same star, the spectrum of the first file is kept"
     merge = command(actions, "merge", _library_merge, text)
-    merge.add_argument("files", nargs="+", metavar="FILE")
-    merge.add_argument("--replace", action="store_true", help="of the same stars, the last file's stay")
+    merge.add_argument("files", nargs="+", metavar="FILE", help="libraries (HDF5)")
+    merge.add_argument("--replace", action="store_true", help="keep the spectrum of the last file instead of the first")
     merge.add_argument("--drop-weak-cn", action="store_true", help="leave out spectra whose CN is three times too weak")
     _add_out(merge)
-    split = command(actions, "split", _library_split, "Write what is in no part yet as new parts of at most 10 MB")
-    split.add_argument("file", metavar="FILE")
+    split = command(
+        actions, "split", _library_split, "Write spectra that are in no part yet to new parts of at most 10 MB"
+    )
+    split.add_argument("file", metavar="FILE", help="library (HDF5)")
     split.add_argument("-o", "--out", required=True, metavar="DIR", help="folder of the parts: 000.h5, 001.h5 ...")
     _add_import(actions)
 
 
 def _add_out(parser):
-    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="the library (HDF5)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a FILE that is there")
+    parser.add_argument("-o", "--out", required=True, metavar="FILE", help="library to write (HDF5)")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing FILE")
 
 
 def _add_import(actions):
-    text = "Read synthetic spectra of other origin: normalised, in air, on a uniform grid"
+    text = "Import synthetic spectra of other codes and libraries: normalised, in air, on a uniform grid"
     parser = command(actions, "import", _library_import, text)
     add = parser.add_argument
-    add("paths", nargs="+", metavar="PATH", help="files, or folders that are searched through")
-    add("--format", required=True, metavar="NAME", help="what the files are: see --list-formats")
-    add("--list-formats", action=_ListFormats, help="print the formats and what each assumes")
+    add("paths", nargs="+", metavar="PATH", help="files, or folders, which are searched with all their subfolders")
+    add("--format", required=True, metavar="NAME", help="format of the files: see --list-formats")
+    add("--list-formats", action=_ListFormats, help="print the formats and their assumptions")
     _add_out(parser)
-    add("--medium", choices=("air", "vacuum"), help="of the files' wavelengths (default: the format's)")
-    add("--unit", choices=("Angstrom", "nm", "um"), help="of the files' wavelengths (default: the format's)")
+    add("--medium", choices=("air", "vacuum"), help="medium of the wavelengths (default: that of the format)")
+    add("--unit", choices=("Angstrom", "nm", "um"), help="unit of the wavelengths (default: that of the format)")
     add("--labels", metavar="FILE", help="table with the columns file, teff, logg, mh, vmic: CSV, ECSV, FITS, VOTable")
     value, some = label_is(real(-1e6, 1e6)), {"action": "append", "default": []}
-    add("--set", type=value, **some, metavar="LABEL=X", help="a label of all spectra, e.g. vmic=2")
-    add("--alpha", type=real(-5, 5), metavar="X", help="take spectra with this [alpha/M], oxygen like it (default: 0)")
-    add("--abundance", type=value, **some, metavar="NAME=X", help="take spectra with this, e.g. carbon=0.25")
-    add("--within", type=label_is(limits), **some, metavar="LABEL=LOW,HIGH", help="take these, e.g. teff=4000,8000")
+    add("--set", type=value, **some, metavar="LABEL=X", help="label that is the same for all spectra, e.g. vmic=2")
+    add(
+        "--alpha",
+        type=real(-5, 5),
+        metavar="X",
+        help="use only spectra with this [alpha/M], oxygen included (default: 0)",
+    )
+    add(
+        "--abundance",
+        type=value,
+        **some,
+        metavar="NAME=X",
+        help="use only spectra with this abundance, e.g. carbon=0.25",
+    )
+    add(
+        "--within",
+        type=label_is(limits),
+        **some,
+        metavar="LABEL=LOW,HIGH",
+        help="use only spectra in this range, e.g. teff=4000,8000",
+    )
     resolution = real(1000, 1e7)
-    add("--resolution", type=resolution, metavar="R", help="of a Gaussian LSF in the spectra (default: the format's)")
+    add(
+        "--resolution",
+        type=resolution,
+        metavar="R",
+        help="resolution of the spectra, as of a Gaussian LSF (default: that of the format)",
+    )
     degree = whole(0, 6)
-    add("--pseudo-continuum", type=degree, metavar="DEGREE", help="divide by a polynomial: files without a continuum")
+    add(
+        "--pseudo-continuum",
+        type=degree,
+        metavar="DEGREE",
+        help="degree of a polynomial by which spectra without a continuum are divided",
+    )
     low_high = {"type": limits, "default": (8380.0, 8818.0), "metavar": "LOW,HIGH"}
-    add("--range", **low_high, help="of the library, A in air (default: 8380,8818)")
-    add("--step", type=real(0.001, 0.2), default=0.04, metavar="A", help="width of its bins (default: 0.04)")
+    add("--range", **low_high, help="wavelengths of the library, A in air (default: 8380,8818)")
+    add(
+        "--step",
+        type=real(0.001, 0.2),
+        default=0.04,
+        metavar="A",
+        help="width of the bins of the library, A (default: 0.04)",
+    )
     add("--strict", action="store_true", help="stop at the first spectrum that cannot be used")
 
 

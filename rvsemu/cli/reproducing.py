@@ -15,18 +15,20 @@ def add_reproduce(commands):
         "--out",
         default="rvsemu-reproduction",
         metavar="DIR",
-        help="models and report; run again to resume (default: rvsemu-reproduction)",
+        help="folder of models and report, from which a run is resumed (default: rvsemu-reproduction)",
     )
-    parser.add_argument("--quick", action="store_true", help="minutes instead of hours, to see that it works")
-    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="of everything random (default: 1)")
+    parser.add_argument(
+        "--quick", action="store_true", help="short run of minutes instead of hours, to test that it works"
+    )
+    parser.add_argument("--seed", type=seed, default=1, metavar="S", help="seed of the random numbers (default: 1)")
     parser.add_argument(
         "--epochs",
         type=whole(1),
         metavar="N",
-        help="largest number in each stage (default: 60; quick: 2)",
+        help="maximum number of epochs in each stage (default: 60, with --quick 2)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the report of another study in DIR")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
 
 
 def _reproduce(options):

@@ -22,18 +22,22 @@ def add_sample(commands):
         "--out",
         default="posteriors",
         metavar="DIR",
-        help="folder of the chains, one HDF5 file a star; what is in it is resumed (default: posteriors)",
+        help="folder of the chains, one HDF5 file per star; existing chains are resumed (default: posteriors)",
     )
     add_table_options(parser, ("--table",))
-    parser.add_argument("--plot", metavar="DIR", help="write corner and predictive plots into this folder")
+    parser.add_argument("--plot", metavar="DIR", help="folder of the corner and predictive plots")
     parser.add_argument("--walkers", type=whole(2), default=32, metavar="N", help="number of walkers (default: 32)")
-    parser.add_argument("--steps", type=whole(1), default=3000, metavar="N", help="maximum number (default: 3000)")
     parser.add_argument(
-        "--all-steps", action="store_true", help="do not stop when the autocorrelation times say that it is enough"
+        "--steps", type=whole(1), default=3000, metavar="N", help="maximum number of steps (default: 3000)"
     )
-    parser.add_argument("--restart", action="store_true", help="begin anew where there is a chain of the star")
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
-    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="take this source only")
+    parser.add_argument(
+        "--all-steps",
+        action="store_true",
+        help="do not stop early, when the chain is long enough by its autocorrelation times",
+    )
+    parser.add_argument("--restart", action="store_true", help="replace existing chains instead of resuming them")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bars")
+    parser.add_argument("--source-id", type=whole(0), metavar="ID", help="use only the spectra of this source")
     add_settings(parser, without=("errors", "scale_errors"))
 
 

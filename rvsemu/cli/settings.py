@@ -62,14 +62,16 @@ def add_settings(
 ) -> None:
     """Add an option for each setting in `only` but those in `without`, and ``--no-priors``."""
     texts = described()
+    group = parser.add_argument_group("settings")
     for field in fields(Settings):
         if field.name in only and field.name not in without:
             option, how = _OPTIONS[field.name]
-            parser.add_argument(
-                option, dest=field.name, **{"default": None, **how}, help=_help(texts[field.name], field.default)
+            text = _help(texts[field.name], field.default) + (
+                "; may be repeated" if how.items() >= _REPEATED.items() else ""
             )
+            group.add_argument(option, dest=field.name, **{"default": None, **how}, help=text)
     if "priors" in only and "priors" not in without:
-        parser.add_argument("--no-priors", action="store_true", help="leave out the default priors")
+        group.add_argument("--no-priors", action="store_true", help="use no priors, not even the default ones")
 
 
 def settings_of(options: argparse.Namespace) -> dict:
@@ -108,8 +110,10 @@ def _help(text, default) -> str:
     sentence = re.sub(r" \(`[^`]+`\)", "", sentence.replace("``", ""))  # a terminal has no links
     plain = re.sub(r"`(?:~?[\w.]+\.)?(\w+)`", r"\1", sentence).replace("%", "%%")
     plain = plain[0].lower() + plain[1:]
-    if default is None or default in ((), False, True):
+    if default is None or default in ((), False):
         return plain
+    if default is True:
+        return f"{plain} (default: yes)"
     if isinstance(default, tuple):
         joint, kind = (" and ", "{}") if isinstance(default[0], str) else (",", "{:g}")
         default = joint.join(map(kind.format, default))

@@ -22,36 +22,49 @@ def add_synthesize(commands):
 
 
 def _add_workspace_options(parser):
-    parser.add_argument("--cache", metavar="DIR", help="(default: $RVSEMU_CACHE, or rvsemu in the user's cache folder)")
-    parser.add_argument("--engine", metavar="PATH", help="your own SYNSPEC 54 executable instead of the compiled one")
+    parser.add_argument(
+        "--cache", metavar="DIR", help="folder of the setup (default: $RVSEMU_CACHE, or rvsemu in the user's cache)"
+    )
+    parser.add_argument("--engine", metavar="PATH", help="executable of SYNSPEC 54 to use instead of the compiled one")
 
 
 def _add_setup(actions):
-    text = "Download the pinned sources (130 MB), write line lists and structures, compile SYNSPEC with gfortran"
+    text = "Download the pinned sources (130 MB), write line lists and structures, and compile SYNSPEC with gfortran"
     parser = command(actions, "setup", _setup, text)
     _add_workspace_options(parser)
-    parser.add_argument("--archives", metavar="DIR", help="folder with the sources' archives: nothing is downloaded")
+    parser.add_argument(
+        "--archives", metavar="DIR", help="folder with the archives of the sources, so that nothing is downloaded"
+    )
 
 
 def _add_run(actions):
-    parser = command(actions, "run", _run, "Compute spectra for labels drawn from a Sobol sequence; resumes")
+    parser = command(
+        actions, "run", _run, "Compute spectra of labels drawn from a Sobol sequence; an interrupted run is resumed"
+    )
     parser.add_argument("--n", type=whole(1), required=True, metavar="N", help="length of the sequence of labels")
-    parser.add_argument("--out", "-o", required=True, metavar="FILE", help="library to make or to grow (HDF5)")
-    parser.add_argument("--seed", type=seed, metavar="S", help="of the sequence (default: the library's, or 1)")
+    parser.add_argument("--out", "-o", required=True, metavar="FILE", help="library to make or to extend (HDF5)")
+    parser.add_argument(
+        "--seed", type=seed, metavar="S", help="seed of the sequence (default: that of the library, or 1)"
+    )
     boxes = _boxes()
-    text = "settings to begin with: the paper's, or a larger box with [alpha/M] (default: the library's, or paper)"
+    text = "box of labels: that of the paper, or a wider one with [alpha/M] (default: that of the library, or paper)"
     parser.add_argument("--box", choices=sorted(boxes), help=text)
     for name, unit in _BOX.items():
         found = getattr(boxes["paper"], name)
         default = f"{found[0]:g},{found[1]:g}" if found else "no such label"
-        parser.add_argument(f"--{name}", type=limits, metavar="LOW,HIGH", help=f"the box ({unit}; default: {default})")
-    default = "default: 8380,8818, for spectra from 8400 to 8800"
+        parser.add_argument(
+            f"--{name}", type=limits, metavar="LOW,HIGH", help=f"limits of the box ({unit}; default: {default})"
+        )
+    default = "default: 8380,8818, for an emulator of 8400 to 8800"
     parser.add_argument("--range", type=limits, metavar="LOW,HIGH", help=f"wavelengths, Angstrom in air ({default})")
-    parser.add_argument("--bin", type=real(1e-4, 0.5), metavar="W", help="of which fluxes are means, A (default: 0.04)")
+    parser.add_argument("--bin", type=real(1e-4, 0.5), metavar="W", help="width of the bins, A (default: 0.04)")
     parser.add_argument(
-        "--cool-fraction", type=real(0, 1), metavar="X", help="share of draws log-uniform below 8500 K (default: 0.4)"
+        "--cool-fraction",
+        type=real(0, 1),
+        metavar="X",
+        help="share of draws that are log-uniform in Teff below 8500 K (default: 0.4)",
     )
-    parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="spectra at a time (default: one per core)")
+    parser.add_argument("--jobs", type=whole(1, 4096), metavar="J", help="number of processes (default: one per core)")
     parser.add_argument("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")
     parser.add_argument(
         "--within",
@@ -59,22 +72,24 @@ def _add_run(actions):
         action="append",
         default=[],
         metavar="LABEL=LOW,HIGH",
-        help="only those of the sequence inside, e.g. teff=3600,5000",
+        help="compute only labels of the sequence in this range, e.g. teff=3600,5000",
     )
-    text = "leave out what these libraries have: of a sequence in pieces, what is missing"
+    text = "leave out spectra that these libraries have"
     parser.add_argument("--without", nargs="+", default=[], metavar="FILE", help=text)
-    text = "of what is left, only some: where interpolation in this library is expected to be worst"
+    text = "compute only spectra at which the interpolation in this library is expected to be worst"
     parser.add_argument("--improve", metavar="LIBRARY", help=text)
-    parser.add_argument("--most", type=whole(1), default=500, metavar="M", help="spectra with --improve (default: 500)")
-    parser.add_argument("--retry", action="store_true", help="try failed spectra again")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument(
+        "--most", type=whole(1), default=500, metavar="M", help="number of spectra with --improve (default: 500)"
+    )
+    parser.add_argument("--retry", action="store_true", help="compute failed spectra again")
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
     _add_workspace_options(parser)
 
 
 def _add_status(actions):
-    parser = command(actions, "status", _status, "Say what a library holds, finished or not")
-    parser.add_argument("file", metavar="FILE", help="the --out of a run")
-    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    parser = command(actions, "status", _status, "Print the state of a library, finished or not")
+    parser.add_argument("file", metavar="FILE", help="library given as --out to a run")
+    parser.add_argument("--json", action="store_true", help="print all properties, as JSON")
 
 
 def _boxes():

@@ -31,13 +31,13 @@ _NAMES = ("file", "source_id", "transit_id", "obs_time_rv")
 
 def add_table_options(parser, option=("-o", "--out")) -> None:
     """Options of commands that write a table of results."""
-    text = f"write a table of results: {', '.join(TABLE_ENDINGS)}; - is the terminal, or what follows in a pipe"
+    text = f"table of results: {', '.join(TABLE_ENDINGS)}, or - for the terminal or a pipe"
     parser.add_argument(*option, dest="table", metavar="TABLE", help=text)
     formats = sorted(set(TABLE_ENDINGS.values()))
-    parser.add_argument("--format", choices=formats, help="of TABLE (default: that of its ending, ecsv for -)")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--format", choices=formats, help="format of TABLE (default: from its ending; ecsv for -)")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     parser.add_argument(
-        "--resume", action="store_true", help="keep the rows of a TABLE that is there, and do what is missing"
+        "--resume", action="store_true", help="keep the rows of an existing TABLE and add those that are missing"
     )
 
 

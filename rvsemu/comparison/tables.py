@@ -115,7 +115,7 @@ def opened_table(given: str | os.PathLike | Table) -> Columns:
         raise ComparisonError(f"{given!r} is a {type(given).__name__}: give the path of a file or folder, or a Table.")
     path = Path(given)
     if not path.exists():
-        raise ComparisonError(f"{path} does not exist: give a folder of 'rvsemu catalog fit', or a table file.")
+        raise ComparisonError(f"{path} does not exist: give a table file, or a folder of Parquet files.")
     with _about(str(path)):
         names, load = _OPENERS[_format(path)](path)
     return Columns(str(path), names, load)

@@ -38,19 +38,19 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settings:
-    """What a fit is told besides the spectrum.
+    """Settings of a fit: everything except the spectrum.
 
     The defaults are those for Gaia RVS mean spectra.
 
     Parameters
     ----------
     emulator : Emulator, str or path, optional
-        Emulator to fit with: a shipped one by name, or a file. Default: the one named ``default``.
+        Emulator to fit with: name of a shipped emulator, by default ``default``, or a file.
     fixed : dict, optional
         Labels held at a value. Floats or Quantities by name, e.g. ``{"vmic": 1.0}``; also ``radial_velocity``.
-        An emulator's ``alpha`` is held at 0 unless it is here or has a prior: ``{"alpha": "free"}`` lets it go.
+        The label ``alpha`` is held at 0 unless it is in `fixed` or has a prior; ``{"alpha": "free"}`` frees it.
     priors : dict, optional
-        Priors by label, which replace all of the default ones. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
+        Priors by label, which replace all default priors. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
         sigma; others are names (`rvsemu.fitting.NAMED_PRIORS`: for vmic ``"relation"``, for what other labels let
         expect, or ``"wide"``, for resolution ``"gaia-rvs"``), frozen distributions of scipy.stats,
         `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`, `Function` and `Microturbulence`, and any function from
@@ -58,51 +58,51 @@ class Settings:
         "relation", "resolution": "gaia-rvs"}``, for those of these labels that are neither absent nor fixed. Labels
         without one are uniform in their domain.
     radial_velocity : (float, float) or float or Quantity, optional
-        Bounds of the radial velocity in km/s, or the value to hold it at; by default -100 to 100 for spectra whose
-        ``meta["frame"]`` is ``"rest"``, as that of Gaia's mean spectra is, and -1000 to 1000 for others.
+        Limits of the radial velocity in km/s, or the value at which it is fixed; by default -100 to 100 for spectra
+        whose ``meta["frame"]`` is ``"rest"``, such as Gaia's mean spectra, and -1000 to 1000 for others.
     continuum_degree : int
-        Degree of the polynomial that is the continuum, 0-20.
+        Degree of the polynomial continuum, 0 to 20.
     mask : str, (low, high), sequence of these, or None
-        Pixels to leave out besides bad ones: ``"calcium-cores"``, ``"edges"``, or ranges in the spectrum's own
-        wavelengths, in Angstrom. Or Quantities; `rvsemu.observing.MASKS` says what the names mean. What is given
-        replaces the default masks; None is none.
+        Pixels to leave out in addition to bad ones: the masks ``"calcium-cores"``, ``"diffuse-band"`` and ``"edges"``,
+        or ranges in the wavelengths of the spectrum, in Angstrom. Ranges may be Quantities; `rvsemu.observing.MASKS`
+        has the meaning of the names. The given masks replace the default ones; None leaves out only bad pixels.
     extra_mask : str, (low, high) or sequence of these
-        Pixels to leave out besides those of `mask`.
+        Pixels to leave out in addition to those of `mask`.
     medium : {'air', 'vacuum'}, optional
-        Medium of the spectral axis, where ``meta["medium"]`` does not say it.
+        Medium of the spectral axis, if ``meta["medium"]`` does not state it.
     sigma : float, array or Quantity, optional
         Standard deviation of the noise of each pixel, instead of the spectrum's uncertainty.
     noise_correlation : {'auto', 'gaia-dr3', 'gaia-dr4', 'white'} or sequence of float
-        How the noise of neighbouring pixels is correlated, by their distance: a name (`rvsemu.observing.NOISES`), or
-        numbers at lags of 0, 1, 2, ... pixels. The default is by ``meta["release"]`` or, without it, by whether the
-        wavelengths are those of a release; white for all others.
+        Noise correlation of neighbouring pixels: a name (`rvsemu.observing.NOISES`), or correlations at lags of 0, 1,
+        2, ... pixels. ``'auto'`` depends on ``meta["release"]`` or, without it, on whether the wavelengths are those of
+        a release; it is ``'white'`` for all other spectra.
     smooth_sigma : bool, optional
-        Take a smooth level of the errors (`rvsemu.observing.smoothed_sigma`) instead of each as it is. The default is
-        to do so for Gaia DR3, whose errors are estimates from the scatter of few CCD spectra.
+        Replace the errors of the pixels by a smoothed version (`rvsemu.observing.smoothed_sigma`), by default only for
+        Gaia DR3, whose errors are estimates from the scatter of few CCD spectra.
     model_error : 'gaia-rvs', ModelError or None
-        Error of synthetic spectra, as measured on real RVS spectra. For a calibrated emulator (`rvsemu.calibration`)
-        the name stands for the error that was measured on the stars of its calibration. None is for spectra that come
-        from the same models, or to see how far the noise alone would go.
+        Model error of synthetic spectra, as measured on real RVS spectra. For a calibrated emulator
+        (`rvsemu.calibration`) the name stands for the error that was measured on the stars of its calibration. Use None
+        for spectra that come from the same models, or to find the errors that are due to noise alone.
     jitter : float or 'free'
         Standard deviation of extra white noise, in units of the continuum. ``'free'`` makes its natural logarithm
         another label, ``log_jitter``, for `rvsemu.sample` alone: uniform from -14 to -2 unless it has a prior, and
         ten times slower.
     robust : bool
-        Give pixels that neither the noise nor the errors of emulator and models explain, such as spikes, a larger
-        variance (`rvsemu.observing.outliers`).
+        Give a larger variance to pixels that neither the noise nor the errors of emulator and models explain, such as
+        spikes (`rvsemu.observing.outliers`).
     scale_errors : bool
-        Multiply the noise by sqrt(reduced chi2) in the errors where that is above 1. Then there is more misfit
-        than noise and `model_error` allow for.
+        Multiply the noise by sqrt(reduced chi2) in the errors of the labels if reduced chi2 is above 1. The misfit is
+        then larger than noise and `model_error` allow for.
     errors : {'gaussian', 'sampled'}
-        Errors as if the posterior were Gaussian at the best fit, or from weighted draws. The latter are medians and
-        central intervals of the posterior around all minima that the starts lead to, which takes ten times as long:
-        for spectra of low signal to noise, whose posteriors often have two maxima, and labels near the limits
-        of their range.
+        Errors from the Gaussian that approximates the posterior at the best fit, or from weighted draws. Weighted draws
+        give medians and central intervals of the posterior around all minima that the starts lead to, but take ten
+        times as long. Use them for spectra of low signal to noise, whose posteriors often have two maxima, and for
+        labels near the limits of their range.
     seed : int or numpy.random.Generator
-        Seed of everything random; with the same number the same spectrum gives the same numbers.
+        Seed of the random numbers: the same spectrum with the same seed gives the same result.
     extrapolate : bool
-        Allow fixed labels outside the training domain, and free ones to leave it by 10 % of its width. None is ever
-        below zero where the domain starts there.
+        Allow fixed labels outside the training domain, and free labels to leave it by up to 10 % of its width. A label
+        whose domain starts at zero never becomes negative.
 
     Examples
     --------
