@@ -87,16 +87,16 @@ plt.show()
 # there.
 
 used = result.used
-residual = (result.flux - result.model_flux)[used] / result.flux_sigma[used]
+ratio = (result.flux - result.model_flux)[used] / result.flux_sigma[used]
 fig, ax = plt.subplots()
 bins = np.linspace(-5, 5, 51)
-ax.hist(residual, bins, density=True, color="C5", label="residual / noise")
+ax.hist(ratio, bins, density=True, color="C5", label="pixels of Kepler-93")
 x = np.linspace(-5, 5, 200)
-ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color="k", label="normal distribution")
-ax.set(xlabel="residual / error of the noise", ylabel="density")
+ax.plot(x, np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), color="k", label="noise alone")
+ax.set(xlabel="residual / stated noise", ylabel="density", xlim=(-5, 5))
 fig.legend(loc="outside upper center", ncols=2)
 plt.show()
-print(f"standard deviation {residual.std():.2f}")
+print(f"standard deviation {ratio.std():.2f}")
 print(f"reduced chi2 with all errors {result.reduced_chi2:.2f}")
 
 # %%
@@ -116,7 +116,7 @@ for i, (name, (value, error)) in enumerate(literature.items()):
     print(f"{name:5} rvsemu {ours:18} literature {theirs:18} {difference:+.1f} sigma")
 ax.axvline(0, color="0.7", zorder=0)
 ax.set(yticks=range(3), yticklabels=["Teff", "log g", "[M/H]"], ylim=(-0.6, 2.6), xlim=(-4, 4))
-ax.set_xlabel("rvsemu - literature, in standard deviations")
+ax.set_xlabel("rvsemu - literature, in units of the combined error")
 plt.show()
 
 # %%
