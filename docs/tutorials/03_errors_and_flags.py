@@ -89,7 +89,8 @@ for ccds in (30, 1000):
         [[(r.labels[n].value - truth[n]) / r.errors[n].value for n in names] for r in results]
     )
     shares = ", ".join(
-        f"{n} {s:.0f} %" for n, s in zip(names, 100 * np.mean(abs(pulls[ccds]) < 1, axis=0))
+        f"{n} {s:.0f} %"
+        for n, s in zip(names, 100 * np.mean(abs(pulls[ccds]) < 1, axis=0), strict=True)
     )
     print(f"{ccds:4} CCD spectra, within one standard deviation: {shares}")
 

@@ -73,8 +73,7 @@ posterior.summary()
 # %%
 # The corner plot shows each label on the diagonal and each pair below it. The contours
 # hold 39 and 86 % of the samples, as one and two standard deviations of a Gaussian in
-# two dimensions do. Gravity is cut off at 5, where the range of the emulator ends; the
-# flag ``at-bound:logg`` says so.
+# two dimensions do. Gravity is cut off at 5, where the range of the emulator ends.
 
 # sphinx_gallery_thumbnail_number = 2
 posterior.plot_corner(names=("teff", "logg", "mh", "vmic"))
