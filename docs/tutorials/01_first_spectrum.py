@@ -2,17 +2,17 @@
 A first spectrum, and a grid of them
 ====================================
 
-Labels in, spectrum out: how to generate the spectrum of a star in the range of the Gaia
-RVS, how its lines change with each label, and how to generate thousands of spectra at
-once.
+What does a star of given temperature, gravity and metallicity look like in the range
+of the Gaia RVS? This tutorial generates the spectrum of the Sun, shows what each
+label does to the lines, and ends with a thousand spectra at once.
 """
 
 # %%
 # The Sun
 # -------
 #
-# `rvsemu.generate` takes the labels of a star and returns a `specutils.Spectrum`. The
-# effective temperature and the surface gravity must be given; the other labels have
+# `rvsemu.generate` takes the labels of a star and returns a `specutils.Spectrum`.
+# Effective temperature and surface gravity must be given. The other labels have
 # defaults.
 
 import matplotlib.pyplot as plt
@@ -25,11 +25,15 @@ sun = rvsemu.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11
 print(sun.flux.shape, sun.spectral_axis[[0, -1]])
 
 # %%
-# ``meta`` says what the spectrum is. The wavelengths of the emulator are those in air:
-# the three strong lines of ionised calcium lie at 8498, 8542 and 8662 Å.
+# ``meta`` says what the spectrum is: its labels, the medium and frame of its
+# wavelengths, and the emulator that made it. The wavelengths are those in air, where
+# the three strong lines of Ca II lie at 8498, 8542 and 8662 Å (grey).
 
 for key, value in sun.meta.items():
-    print(f"{key:17} {value}")
+    if key != "labels":
+        print(f"{key:17} {value}")
+for name, value in sun.meta["labels"].items():
+    print(f"{name:17} {value}")
 
 fig, ax = plt.subplots()
 ax.plot(sun.spectral_axis, sun.flux)
@@ -44,9 +48,9 @@ ax.set(
 plt.show()
 
 # %%
-# How well does the emulator know this spectrum? The uncertainty is its RMS error near
-# this temperature, pixel by pixel, measured on SYNSPEC spectra that it was not trained
-# on. It is an error against the synthetic spectra, not against stars.
+# How accurate is this spectrum? Its uncertainty is the RMS error of the emulator for
+# stars of such labels, pixel by pixel, measured on SYNSPEC spectra that were not used
+# in the training. It is the error with respect to synthetic spectra, not to real stars.
 
 sigma = sun.uncertainty.array
 print(
@@ -57,9 +61,9 @@ print(
 # Units are checked
 # -----------------
 #
-# Plain numbers are in K, dex and km/s. A `~astropy.units.Quantity` is converted, and
-# one of the wrong kind is an error that names the label. So is a label outside of the
-# range that the emulator was trained for.
+# Plain numbers are in K, dex and km/s. A `~astropy.units.Quantity` is converted. If its
+# unit is of the wrong kind, or if a label is outside the range that the emulator was
+# trained for, the error message names the label and the remedy.
 
 star = rvsemu.generate(teff=5.777 * u.kK, logg=4.44, vsini=2000 * u.m / u.s)
 print(star.meta["labels"]["teff"], star.meta["labels"]["vsini"])
@@ -74,9 +78,10 @@ for wrong in ({"teff": 5777 * u.m}, {"teff": 20000}):
 # A sequence of temperatures
 # --------------------------
 #
-# Arrays broadcast against each other. Five temperatures give one spectrum with five
-# rows. From the hottest star to the coolest, the broad lines of hydrogen (the Paschen
-# series) give way to those of calcium, and these to molecular bands.
+# Arrays broadcast against each other, so five temperatures give one spectrum with five
+# rows. The hottest star, at the top, has the broad Paschen lines of hydrogen. They fade
+# towards cooler stars, while the calcium lines grow. In the coolest stars the lines of
+# neutral metals are as strong as in no other, such as that of titanium near 8435 Å.
 
 teff = np.array([12000, 9000, 6500, 5000, 3800])
 sequence = rvsemu.generate(teff=teff, logg=4.3, vsini=10, resolution=11500)
@@ -94,11 +99,13 @@ plt.show()
 # What each label does
 # --------------------
 #
-# Six labels describe a spectrum. Here each of four is changed alone, and the pixels
-# near one calcium line and its neighbours are shown. Metallicity and microturbulence
-# both make the weak lines stronger, which is why a fit of a noisy spectrum can hardly
-# tell them apart. Gravity shows in the wings of the strong line, rotation in the shape
-# of all lines.
+# Here one label is changed at a time, and one calcium line with its neighbours is
+# shown. Gravity changes the wings of the calcium line, which are broadest in giants,
+# and metallicity changes all lines. Rotation makes lines broader and shallower, but
+# does not change their area. Microturbulence acts only on lines that are saturated,
+# like those of iron at 8675 and 8689 Å: weak lines and the wings of calcium stay as
+# they are. A higher metallicity deepens these lines, too, which is why noisy spectra do
+# not tell the two labels apart well.
 
 base = {"teff": 5500, "logg": 4.4, "vsini": 3, "mh": 0.0, "vmic": 1.0, "resolution": 11500}
 changes = {
@@ -107,7 +114,12 @@ changes = {
     "mh": [-1.5, -0.5, 0.4],
     "vmic": [0.5, 1.5, 3.0],
 }
-titles = {"logg": "log g", "vsini": "v sin i (km/s)", "mh": "[M/H]", "vmic": "vmic (km/s)"}
+titles = {
+    "logg": "log g",
+    "vsini": "v sin i (km/s)",
+    "mh": "[M/H]",
+    "vmic": "microturbulence (km/s)",
+}
 
 fig, axes = plt.subplots(2, 2, figsize=(7, 6), sharex=True, sharey=True)
 for ax, (name, values) in zip(axes.flat, changes.items(), strict=True):
@@ -136,9 +148,9 @@ plt.show()
 # The pixels of Gaia
 # ------------------
 #
-# ``wavelength=`` takes other wavelengths, and ``medium=`` says what they are: Gaia's
-# are in vacuum. The same line of the same star then stands about 2.35 Å further to the
-# red, which is not a velocity.
+# ``wavelength=`` takes other wavelengths, and ``medium=`` says whether they are in air
+# or vacuum. Gaia's are in vacuum. In vacuum the same line of the same star lies about
+# 2.35 Å further to the red, which is not a velocity.
 
 gaia = np.linspace(846, 870, 2401) * u.nm
 rvs = rvsemu.generate(5777, 4.44, resolution=11500, wavelength=gaia, medium="vacuum")
@@ -148,11 +160,12 @@ for name, spectrum in (("air", sun), ("vacuum", rvs)):
     )
 
 # %%
-# Thousands of spectra
-# --------------------
+# A thousand spectra
+# ------------------
 #
-# For large grids there is `Emulator.flux <rvsemu.Emulator.flux>`: rows of plain labels
-# in, an array of plain fluxes out, without units and without checks of the range.
+# For large grids there is `Emulator.flux <rvsemu.Emulator.flux>`. It takes rows of
+# plain numbers in the order of ``labels.names``, and returns an array of fluxes. It has
+# no units, and does not check the range of the labels.
 
 emulator = rvsemu.shipped("default")
 print(emulator.labels.names)
@@ -172,8 +185,8 @@ flux = emulator.flux(grid)
 print(flux.shape, flux.dtype)
 
 # %%
-# The depth of the strongest calcium line over the grid. It depends on temperature, and
-# on metallicity.
+# The depth of the strongest calcium line over this grid: it is smallest in hot stars,
+# and above 5000 K it depends on metallicity at least as much as on temperature.
 
 pixel = np.argmin(np.abs(emulator.wavelength - 8542.09))
 fig, ax = plt.subplots()
@@ -186,8 +199,8 @@ plt.show()
 # Save it
 # -------
 #
-# `rvsemu.spectra.write_spectrum` writes FITS, ECSV, CSV or VOTable, by the ending of
-# the name; labels, units and medium come back with the flux.
+# `rvsemu.spectra.write_spectrum` writes FITS, ECSV, CSV or VOTable, according to the
+# ending of the file's name. Labels, units and medium are kept.
 
 from tempfile import TemporaryDirectory
 
@@ -201,4 +214,4 @@ with TemporaryDirectory() as folder:
 print(again.meta["labels"]["teff"], again.meta["medium"])
 
 # %%
-# Next: :doc:`02_fit_a_star` turns the arrow round.
+# Next: :doc:`02_fit_a_star` goes the other way, from a spectrum to labels.

@@ -2,23 +2,22 @@
 A posterior by MCMC
 ===================
 
-What does the Gaia DR3 spectrum of Kepler-93 say about the star, and what does it leave
-open? The posterior of all labels is sampled with `emcee`, drawn as a corner plot, and
-checked against the data.
+What does the Gaia DR3 spectrum of Kepler-93 say about the star, and what does it
+leave open? This tutorial samples the posterior of all labels with `emcee`, draws a
+corner plot, derives the mass of the star, and checks the result against the data.
 """
 
 # %%
 # Why sample
 # ----------
 #
-# The Gaussian of `rvsemu.fit` is enough for most stars. Sample where a label is near a
-# limit, where the posterior is curved, or where what you want is a function of labels.
-# `rvsemu.sample` has the same likelihood and priors as the fit.
+# The Gaussian of `rvsemu.fit` is enough for most stars. Sample if a label is near a
+# limit, if the posterior is skewed, or if you want a function of labels.
+# `rvsemu.sample` uses the same likelihood and priors as the fit.
 #
-# Walkers begin at weighted draws from the posterior, so that there is next to no
-# burn-in. By default sampling ends when the chain has converged. To keep this page
-# quick, the number of steps is limited here, and the result says honestly that it has
-# not converged: leave ``steps`` out in your own work.
+# The walkers start at weighted draws from the posterior. Sampling ends when the chain
+# has converged, unless ``steps`` ends it earlier, as here. The result then has the flag
+# ``not-converged``.
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,23 +38,24 @@ print(posterior)
 # A chain that goes on
 # --------------------
 #
-# ``file=`` keeps every step. The same call goes on where the last one ended, whatever
-# ended it, and gives the chain that would have come without a stop. A longer chain is
-# one call away:
+# With ``file=`` every step is kept. The same call continues where the last one ended,
+# and gives the chain that would have come without a stop. Without ``steps``, it now
+# goes on until the chain has converged:
 
-posterior = rvsemu.sample(star, seed=1, steps=420, file=file, progress=False)
-print(posterior.chain.shape, "steps, walkers, labels")
+posterior = rvsemu.sample(star, seed=1, file=file, progress=False)
+print("steps, walkers, labels:", posterior.chain.shape)
+print("flags:", ", ".join(posterior.flags) or "none")
 
 # %%
-# Look at the chain before you look at anything else. Each curve is a walker. A chain
-# that has found its place looks the same at every time; the part before the dashed line
-# is left out of the samples.
+# Look at the chain before anything else. Each curve is a walker. A converged chain
+# looks the same everywhere. The steps to the left of the dashed line are not used.
 
 fig, axes = plt.subplots(3, 1, figsize=(7, 5.5), sharex=True)
+fig.align_ylabels()
 units = {"teff": "Teff (K)", "logg": "log g", "vmic": "vmic (km/s)"}
 for ax, (name, text) in zip(axes, units.items(), strict=True):
     values = posterior.chain[:, :, list(posterior.names).index(name)]
-    ax.plot(values[:, ::4], color="C0", lw=0.4, alpha=0.7)
+    ax.plot(values[:, ::8], color="C0", lw=0.4, alpha=0.7)
     ax.axvline(posterior.burn_in, color="k", ls="--", lw=1)
     ax.set_ylabel(text)
 axes[-1].set(xlabel="step", xlim=(0, len(posterior.chain)))
@@ -65,27 +65,29 @@ plt.show()
 # The labels
 # ----------
 #
-# Medians and intervals are read from the samples. No interval reaches beyond the range
+# Medians and intervals are those of the samples. No interval reaches beyond the range
 # of a label.
 
 posterior.summary()
 
 # %%
-# The corner plot shows each label on the diagonal and each pair below it. Contours hold
-# 39 and 86 % of the samples, as one and two standard deviations of a Gaussian in two
-# dimensions do.
+# The corner plot shows each label on the diagonal and each pair below it. The contours
+# hold 39 and 86 % of the samples, as one and two standard deviations of a Gaussian in
+# two dimensions do. Gravity is cut off at 5, where the range of the emulator ends.
 
 # sphinx_gallery_thumbnail_number = 2
 posterior.plot_corner(names=("teff", "logg", "mh", "vmic"))
 plt.show()
 
 # %%
-# A label near its limit
-# ----------------------
+# A label at its limit
+# --------------------
 #
-# The rotation of the star is slower than the instrument can resolve. The best value of
-# a fit is at or near zero, and its Gaussian error says little. The posterior gives the shape
-# of what is known, an upper limit.
+# The star rotates more slowly than the instrument can resolve. The best fit has no
+# rotation at all, and a Gaussian around it does not mean much. The posterior shows what
+# is known: it is nearly flat at small v sin i, and falls where rotation would broaden
+# the lines too much. Its limit is below that of the fit, which is a cautious
+# approximation.
 
 fit = rvsemu.fit(star)
 vsini = posterior["vsini"].to_value(u.km / u.s)
@@ -96,16 +98,16 @@ ax.axvline(limit.value, color="k", ls="--")
 ax.text(limit.value, ax.get_ylim()[1], " 95 % are below", va="top")
 ax.set(xlabel="v sin i (km/s)", ylabel="posterior density", xlim=(0, None))
 plt.show()
-print(f"fit: {fit.text('vsini')}; posterior: below {limit:.1f} (95 %)")
+print(f"95 %: fit below {fit.upper_limits()['vsini']:.1f}, posterior below {limit:.1f}")
 
 # %%
 # A function of labels
 # --------------------
 #
-# Samples make errors of anything. With the radius of the star, gravity becomes mass.
-# Ballard et al. (2014, ApJ 790, 12) found 0.919 ± 0.011 solar radii by
-# asteroseismology, and a mass of 0.911 ± 0.033 solar masses. Every sample of log g is
-# combined with a random radius; no formula for the propagation of errors is
+# Samples give the error of any function of labels. With the radius of the star, gravity
+# gives the mass. Ballard et al. (2014, ApJ 790, 12) found 0.919 ± 0.011 solar radii by
+# asteroseismology, and a mass of 0.911 ± 0.033 solar masses. Each sample of log g is
+# combined with a random radius, so that no formula for the propagation of errors is
 # needed.
 
 samples = posterior.samples
@@ -115,15 +117,15 @@ low, median, high = np.percentile(mass, (16, 50, 84))
 print(f"mass {median:.2f} +{high - median:.2f} -{median - low:.2f} solar masses")
 
 # %%
-# The spectrum alone is a poor scale: an error of log g of a few tenths of a dex is a
-# large factor in mass. The distribution is skewed besides, which symmetric errors would
-# not have shown.
+# The spectrum alone measures mass poorly: an error of 0.2 dex in log g is a factor of
+# 1.6. The distribution is skewed, and it ends near 3 solar masses because log g ends at
+# 5. The mass from asteroseismology lies on its lower flank.
 
 fig, ax = plt.subplots()
 ax.hist(
     mass, np.linspace(0, 4, 60), density=True, color="C5", label="from this spectrum and the radius"
 )
-ax.axvspan(0.911 - 0.033, 0.911 + 0.033, color="C1", label="Ballard et al. (2014)")
+ax.axvspan(0.911 - 0.033, 0.911 + 0.033, color="C1", alpha=0.7, lw=0, label="Ballard et al. (2014)")
 ax.set(xlabel="mass (solar masses)", ylabel="posterior density", xlim=(0, 4))
 fig.legend(loc="outside upper center", ncols=2)
 plt.show()
@@ -132,16 +134,16 @@ plt.show()
 # Predictive check
 # ----------------
 #
-# Would such labels make such data? ``plot_predictive`` draws the spectrum that the
-# posterior predicts over the data. The bands of the model in the lower panel are
-# narrow, yet many pixels share them.
+# Would such labels give such data? ``plot_predictive`` draws the spectrum that the
+# posterior predicts, together with the data. The bands of the model in the lower panel
+# are narrower than the noise, because many pixels determine them.
 
 posterior.plot_predictive()
 plt.show()
 
 # %%
-# A number says more than an impression: of all pixels used, how many are within what
-# noise alone allows?
+# Numbers say more than an impression: how many of the pixels used are within what noise
+# alone allows?
 
 spectrum = posterior.spectrum
 used = spectrum["used"]
@@ -151,10 +153,10 @@ for limit, expected in ((1, 68.3), (2, 95.4)):
     print(f"within {limit} standard deviations: {share:.0f} %, expected {expected} %")
 
 # %%
-# Shares near the expected ones say that noise is what limits this spectrum. For bright
-# stars they are far lower: the noise is then below the errors of line data and
-# atmospheres. That is why the likelihood has a model error in its covariance
-# (:doc:`../inference`).
+# Fewer pixels than expected are within the noise. The noise of this spectrum has become
+# about as small as the errors of line data and atmospheres, and for brighter stars the
+# shares are lower still. That is why the covariance of the likelihood contains a model
+# error (:doc:`../inference`).
 
 folder.cleanup()
 
@@ -165,5 +167,5 @@ folder.cleanup()
 #
 #    rvsemu sample spectra/*.fits -o posteriors/ --plot plots/ --table labels.ecsv
 #
-# :doc:`../sampling` says how sampling ends, what is in the files, and how the
+# :doc:`../sampling` explains how sampling ends, what is in the files, and how the
 # posteriors were tested.
