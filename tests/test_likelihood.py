@@ -175,14 +175,28 @@ def test_against_an_independent_gaussian_process(star, likelihood, points):
     assert likelihood.log_likelihood(points[0])[0] == pytest.approx(expected, rel=1e-8)
 
 
-def test_free_jitter_is_jitter(star, points):
-    fixed = likelihood_of(star)
-    settings = Settings(**SETTINGS | {"jitter": "free"})
-    problem = Problem([settings.observe(star)], settings)
-    assert problem.parameters.free_names[-1] == "log_jitter"
-    x = np.column_stack([points, np.log(np.full(len(points), 0.004))])
-    free = Likelihood(problem, 0, np.append(fixed.start, 0.0))
-    np.testing.assert_allclose(free.log_likelihood(x), fixed.log_likelihood(points), rtol=1e-10)
+@pytest.mark.parametrize("given", [{"noise_correlation": ()}, {"release": "Gaia DR3"}])
+def test_free_jitter_is_jitter(star, points, given):
+    """Whatever it is, and all in one call: at its bounds, far below the noise, like it, next to each other, above."""
+    if "release" in given:
+        labels = dict(zip(rvsemu.shipped().labels.names[:6], THETA[:6], strict=True))
+        star = rvsemu.generate(**labels)
+        star = rvsemu.simulate(star, signal_to_noise=100, radial_velocity=THETA[6], seed=1, **given)
+        given = {"model_error": None}
+    exact = in_double_precision(rvsemu.shipped())
+
+    def at(start, jitter):
+        settings = Settings(**SETTINGS | given | {"jitter": jitter, "emulator": exact})
+        return Likelihood(Problem([settings.observe(star)], settings), 0, start)
+
+    logs = np.array([-14.0, -11.3, -8.05, -7.0, -5.52, -5.5, -3.9, -2.0])
+    near = THETA + 0.05 * (points - THETA)
+    free = at(np.append(THETA, -2.0), "free")
+    assert free.parameters.free_names[-1] == "log_jitter"
+    got = free.log_likelihood(np.column_stack([near, logs]))
+    expected = [at(THETA, np.exp(log)).log_likelihood(x)[0] for x, log in zip(near, logs, strict=True)]
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-3)
+    assert np.ptp(expected) > 500
 
 
 def test_many_at_once_are_as_one_by_one(star, likelihood, points):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from ..observing.continuum import Projection
 from ..observing.covariance import Covariance
 from ..observing.forward import ForwardModel
 from ..observing.stack import Doubt, Weighted
+from .jitter import Jittered
 from .parameters import LOG_JITTER
 
 if TYPE_CHECKING:
@@ -129,14 +131,19 @@ class Likelihood:
         models = self.model.flux(theta)
         if self._jitter is None:
             return self._weighted.log_likelihood(models[None])[0] - self._units
-        scatter = np.exp(theta[:, self._jitter])
-        rows = [
-            self._stack.weighted(self._theta, self.noise, self._which, jitter, self._weighted.doubt).log_likelihood(
-                model[None, None]
-            )[0]
-            for jitter, model in zip(scatter, models, strict=True)
-        ]
-        return np.concatenate(rows) - self._units
+        return self._jittered.log_likelihood(models, np.exp(theta[:, self._jitter])) - self._units
+
+    @cached_property
+    def _jittered(self) -> Jittered:
+        """For a free jitter; its first use takes half a second."""
+        stack, level, used = self._stack, self._weighted.level[0], self.used
+
+        def weighted(jitter: float) -> Weighted:
+            return stack.weighted(self._theta, self.noise, self._which, jitter, self._weighted.doubt)
+
+        noise = float(np.median(stack.sigma[self._which[0], used] / np.abs(level[used])))
+        low, high = (float(np.exp(end[self._jitter])) for end in (self.parameters.lower, self.parameters.upper))
+        return Jittered(weighted, self.model.flux(self._theta)[0], noise, (low, high))
 
     def log_prior(self, x: ArrayLike) -> np.ndarray:
         """Log prior (n,) of free parameters (n, m); -inf outside of the bounds."""
