@@ -194,13 +194,15 @@ class Transits(Search):
         ]
         freedom = _kept(fits) - moves.spent(len(problem.stack.basis), len(self.observations))
         scale = scale_of(self.settings, sum(2.0 * np.sum(one.found.cost) for one in fits) / max(1, freedom))
-        covariance = moves.of_mean(covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0])
+        covariance = covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0]
+        covariance = moves.of_mean(covariance * np.outer(minima.widening[row], minima.widening[row]))
         covariance = covariance + problem.label_errors
         second = self.second_minimum(minima, 0)
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
             found.tension[:] = minima.tension[row]
+            found.widening[:] = minima.widening[row][self._columns[part.at]]
             spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
             made = make_results(part.problem, found, range(len(part.at)), [second] * len(part.at), spreads)
             results.update(zip(part.at.tolist(), made, strict=True))
@@ -306,4 +308,4 @@ class _Part:
             at[:, -1] = velocities
         cost, _, hessian = self.misfit(weighted)(np.arange(len(x)), at)
         found = Minimum(at, cost, hessian, np.ones(len(x), dtype=bool))
-        return Minima(np.arange(len(x)), start, weighted, found, -cost, np.zeros(len(x)))
+        return Minima(np.arange(len(x)), start, weighted, found, -cost, np.zeros(len(x)), np.ones(x.shape))
