@@ -7,7 +7,7 @@ import pytest
 from fit_fixtures import RVS, SUN, fit, observe, replace
 
 import rvsemu
-from rvsemu.fitting import Settings, Uniform, fit_many
+from rvsemu.fitting import Settings, Uniform, fit_many, fit_transits
 from rvsemu.fitting.problem import Problem
 
 
@@ -83,6 +83,25 @@ def test_flag_second_minimum(way, emulator):
     star = observe(emulator, labels, snr=20, seed=1)
     settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
     assert "second-minimum" in WAYS[way](star, **settings).flags
+
+
+HOT = {"teff": 12000.0, "logg": 4.0, "vsini": 60.0, "mh": -1.8, "vmic": 0.7, "resolution": 11900.0}
+
+
+def test_flag_not_gaussian(emulator):
+    """Noise looks like lines of [M/H] = -0.1, known to 0.4 by the curvature: but lines below -1 are lost in noise."""
+    star, white = observe(emulator, HOT, snr=20, seed=13), {"emulator": emulator, "noise_correlation": ()}
+    found = fit(star, **white)
+    assert found.flags == ("not-gaussian",)
+    assert found.mh.value > -0.4 and found.interval(0.99)["mh"][0].value < HOT["mh"]
+    assert found.errors["mh"].value == pytest.approx(np.sqrt(found.covariance[3, 3]))
+    together = fit_transits([star], model_error=None, **white)
+    assert together.flags == found.flags
+    assert together.errors["mh"].value == pytest.approx(found.errors["mh"].value, rel=1e-3)
+    drawn = fit(star, errors="sampled", **white)
+    low, high = drawn.interval(0.95)["mh"].value
+    assert "not-gaussian" not in drawn.flags and low < HOT["mh"] < high
+    assert found.errors["mh"].value == pytest.approx(drawn.errors["mh"].value, rel=0.3)
 
 
 def test_flags_of_good_fits(emulator):

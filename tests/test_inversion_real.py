@@ -233,3 +233,32 @@ def test_another_star_contradicts():
     result = invert(spectrum, inversion=replace(inversion, noisy=wrong))
     assert abs(result.teff - 5777 * u.K) < 300 * u.K and result.errors["teff"] > 300 * u.K
     assert "labels-contradict" in result.flags
+
+
+# ---------------------------------------------------------------- alpha elements, which inversions do not know
+@pytest.mark.parametrize(
+    "labels", [{"teff": 5600.0, "logg": 4.4, "vmic": 1.0}, {"teff": 4600.0, "logg": 2.4, "vmic": 1.4}]
+)
+def test_a_star_rich_in_alpha_elements_is_flagged_at_any_metallicity(labels):
+    """Its [M/H] comes out 0.2 or more too high, so that a limit of [M/H] does not see it."""
+    for alpha, mh in ((0.0, 0.0), (0.0, -0.2), (0.3, -0.2)):
+        star = rvsemu.generate(**labels, vsini=4.0, resolution=11900.0, mh=mh, alpha=alpha)
+        result = invert(rvsemu.simulate(star, signal_to_noise=80, seed=3))
+        assert ("alpha-assumed" in result.flags) == (alpha > 0), (alpha, mh)
+        assert result.mh.value > -0.3
+    assert result.mh.value - mh > 0.15
+
+
+def test_tension_is_the_score_of_a_linear_problem():
+    """Of coefficients c = 2 z + by a, known to 0.01, a is known to 0.01 / |the part of by that no label has|."""
+    noisy, covariance = linear(), 1e-4 * np.eye(K)
+    by = np.zeros(K)
+    by[0] = 1.0
+    free = replace(
+        noisy, forward=DenseNetwork([Layer(np.diag([0.0, *[2.0] * (K - 1)]).astype("f4"), np.zeros(K, "f4"))])
+    )
+    error = np.sqrt(1e-4 / (1.0 - 1e-4) + 1e-6)
+    found = 0.05 * by
+    assert free.tension(np.zeros(K), found, covariance, by) == pytest.approx(0.05 / (1.0 - 1e-4) / error, rel=1e-3)
+    assert free.tension(np.zeros(K), 0 * found, covariance, by) == pytest.approx(0.0, abs=1e-6)
+    assert noisy.tension(0.5 * found, found, covariance, by) < 0.2

@@ -91,6 +91,32 @@ def test_a_constant_velocity_is_not_variable():
     np.testing.assert_allclose(alone, np.sqrt(5), rtol=0.15)
 
 
+def test_a_transit_of_another_star():
+    """Labels that one of four transits does not share with the others are flagged; those of one star are not."""
+    velocities = [20.0, 20.0, 20.0]
+    same = joint(transits([*velocities, 20.0], signal_to_noise=40.0))
+    assert "transits-differ" not in same.flags
+    for changes in ({"teff": 5500.0}, {"logg": 3.0}, {"vsini": 60.0}, {"mh": -0.6}):
+        foreign = transits([20.0], seed=2, signal_to_noise=40.0, **changes)
+        mixed = joint([*transits(velocities, signal_to_noise=40.0), *foreign])
+        assert "transits-differ" in mixed.flags, changes
+        assert "transits-differ" not in joint(foreign).flags
+
+
+def test_transits_of_one_star_at_a_limit_agree():
+    """All of them pull [M/H] beyond its limit: none more than the others."""
+    spectra = transits([20.0] * 4, signal_to_noise=60.0, mh=0.4)
+    found = joint(spectra, priors={"mh": rvsemu.fitting.Uniform(-1.0, 0.0)})
+    assert "at-bound:mh" in found.flags and "transits-differ" not in found.flags
+
+
+def test_a_transit_that_is_given_twice_counts_once():
+    spectra = transits([20.0, 20.0])
+    once, twice = joint(spectra), joint([*spectra, spectra[1]])
+    assert twice.n_transits == 2 and numbers(twice).tolist() == numbers(once).tolist()
+    assert "the same spectrum twice" in str(twice.skipped[0].error)
+
+
 def test_errors_are_those_of_the_product_of_the_likelihoods():
     """Against second differences of the sum of log likelihoods, all labels and velocities free."""
     spectra, settings = transits([0.0, 30.0, -50.0], signal_to_noise=60.0), {"scale_errors": False, "robust": False}

@@ -13,6 +13,7 @@ from ..observing.flags import (
     NEGATIVE_CONTINUUM,
     NO_INFORMATION,
     NOT_CONVERGED,
+    NOT_GAUSSIAN,
     OUTLIERS,
     OUTSIDE_DOMAIN,
     POOR_FIT,
@@ -48,6 +49,7 @@ def flags_of(found, i, errors, second_minimum, double) -> list[str]:
     true = {
         NOT_CONVERGED: not found.minima.found.converged[row],
         SECOND_MINIMUM: second_minimum,
+        NOT_GAUSSIAN: np.any(found.minima.widening[row] > 1),
         OUTSIDE_DOMAIN: not stack.model.emulator.labels.inside(theta[: parameters.velocity]),
         FEW_GOOD_PIXELS: n_pixels < _FEW * observation.covered.sum(),
         POOR_FIT: fits_poorly(found.chi2[i] / found.freedom(i), n_pixels),

@@ -96,7 +96,9 @@ class _Found:
         """Covariance of the free parameters and factor of the noise in it, for each."""
         scale = [scale_of(self.problem.settings, self.chi2[i] / self.freedom(i)) for i in range(len(self.rows))]
         x, hessian = self.minima.found.x[self.rows], self.minima.found.hessian[self.rows]
-        covariance = covariance_of(self.problem.parameters, x, hessian, scale) + self.problem.label_errors
+        wider = self.minima.widening[self.rows]
+        covariance = covariance_of(self.problem.parameters, x, hessian, scale) * wider[:, None] * wider[:, :, None]
+        covariance = covariance + self.problem.label_errors
         return list(zip(covariance, scale, strict=True))
 
 

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from specutils import Spectrum
 
 from ..errors import RvsemuError
-from ..observing.flags import FAILED, FEW_DRAWS, to_bits
+from ..observing.flags import FAILED, FEW_DRAWS, NOT_GAUSSIAN, to_bits
 from ..observing.result_table import ResultTable
 from ..observing.results import LIMITED, Result, identity_columns, normal_interval, tails
 from .importance import Draws
@@ -93,7 +93,8 @@ class FitResult(LeastSquares):
     ranges : dict of (float, float)
         Lowest and highest value that each free label could take, in its unit.
     covariance : ndarray, shape (m, m)
-        Of the labels in `free_names`, in the units of `labels`; the continuum is marginalised.
+        Of the labels in `free_names`, in the units of `labels`; the continuum is marginalised. With the flag
+        ``not-gaussian`` it is larger than that of the curvature at the best fit.
     chi2, reduced_chi2 : float
         (y - model)^T C^-1 (y - model) over the pixels, without priors, with the errors of emulator and
         models in C; per degree of freedom (pixels less free labels less continuum coefficients).
@@ -173,7 +174,7 @@ class FitResult(LeastSquares):
         return super()._highest(name, level) if self.draws is None else Result._highest(self, name, level)
 
     def sampled(self, draws: Draws, lowest_logg: Sequence[tuple[float, float]] = ()) -> FitResult:
-        """The same with labels and errors from `draws` of the free ones; what was flagged stays flagged.
+        """The same with labels and errors from `draws` of the free ones; flags stay, but for that of Gaussian errors.
 
         `lowest_logg` are the nodes of a `rvsemu.emulator.LabelSpace` that is no box.
         """
@@ -181,7 +182,8 @@ class FitResult(LeastSquares):
         units = {name: self.labels[name].unit for name in self.free_names}
         labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
         errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
-        found = [*self.flags, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg)]
+        kept = [flag for flag in self.flags if flag != NOT_GAUSSIAN]
+        found = [*kept, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg)]
         few = [FEW_DRAWS] if draws.effective < _FEW_DRAWS else []
         return replace(
             self,

@@ -11,7 +11,7 @@ from astropy import units as u
 from specutils import Spectrum
 
 from ..emulator.regions import to_json
-from ..observing.flags import NOT_CONVERGED
+from ..observing.flags import NOT_CONVERGED, NOT_GAUSSIAN
 from ..observing.results import IDENTITY, name_of
 from .chain_file import ChainFile
 from .likelihood import Likelihood
@@ -108,7 +108,8 @@ def sample(
 def _info(result: FitResult, problem: Problem) -> dict[str, Any]:
     """What to remember of the data, the settings and the emulator's domain: plain values, for JSON."""
     space = problem.parameters.space
-    flags = [flag for flag in result.flags if flag != NOT_CONVERGED]  # of the steps to the best fit; chains have theirs
+    of_fits = NOT_CONVERGED, NOT_GAUSSIAN  # chains have flags of their own for what these say
+    flags = [flag for flag in result.flags if flag not in of_fits]
     return {
         **{key: _plain(key, value) for key, value in result.meta.items()},
         "units": {name: str(value.unit) for name, value in result.labels.items()},

@@ -13,6 +13,7 @@ from .from_minima import covariance_of
 from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
 from .parameters import Parameters
 from .proposals import Mixture
+from .tails import widening
 
 __all__ = ["Minima", "Search"]
 
@@ -42,6 +43,8 @@ class Minima:
         Of the minimum, with the determinants of its covariance.
     tension : ndarray, shape (k,)
         By how many standard deviations the spectra want another [alpha/M] than the 0 that was assumed.
+    widening : ndarray, shape (k, m)
+        Factors of errors: see `rvsemu.fitting.tails.widening`.
     """
 
     star: np.ndarray
@@ -50,6 +53,7 @@ class Minima:
     found: Minimum
     log_posterior: np.ndarray
     tension: np.ndarray
+    widening: np.ndarray
 
     def best(self, star) -> int:
         """Row of the most probable minimum of a star."""
@@ -97,7 +101,7 @@ class Search(ABC):
             x[pulled] = self._followed(star[pulled], x[pulled], _TOLERANCE).found.x
         found = self._followed(star, x, _TOLERANCE)
         self._widen(found)
-        return replace(found, tension=self.tension(found))
+        return replace(found, tension=self.tension(found), widening=self._widening(found))
 
     def _followed(self, star, x, tolerance) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
@@ -105,11 +109,19 @@ class Search(ABC):
         found = minimise(self.evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         likelihood = self.log_likelihood(weighted, found.x)
         log_posterior = likelihood + self.parameters.log_prior(found.x)
-        return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)))
+        return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)), np.ones(x.shape))
 
     def tension(self, minima: Minima) -> np.ndarray:
         """See `Minima`; 0 where nothing was assumed."""
         return np.zeros(len(minima.at))
+
+    def _widening(self, minima) -> np.ndarray:
+        """See `Minima`."""
+
+        def fall(x):
+            return minima.log_posterior - self.log_likelihood(minima.weighted, x) - self.parameters.log_prior(x)
+
+        return widening(self.parameters, minima.found.x, minima.found.hessian, fall)
 
     def _widen(self, minima) -> None:
         """Take the Hessian of what acts by its square a little away from zero, where its slope vanishes.

@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import SpectrumError
 from ..observing.observation import Observation
 from ..observing.stack import Weighted
+from .agreement import agreement
 from .bins import Binned
 from .from_minima import covariance_of, make_results, scale_of
 from .levenberg_marquardt import Box, Minimum, minimise
@@ -188,25 +189,30 @@ class Transits(Search):
         row, problem = minima.best(0), self._parts[0].problem
         x = minima.found.x[row]
         moves = self._moves(x)
-        fits = [
+        alone = [
             part.fit(self._rows(part, minima.at[row][None]), self._rows(part, x[None]), moves.velocities[part.at])
             for part in self._parts
         ]
+        fits, slopes = [found for found, _ in alone], np.concatenate([slope for _, slope in alone])
         freedom = _kept(fits) - moves.spent(len(problem.stack.basis), len(self.observations))
         scale = scale_of(self.settings, sum(2.0 * np.sum(one.found.cost) for one in fits) / max(1, freedom))
-        covariance = moves.of_mean(covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0])
+        covariance = covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0]
+        covariance = moves.of_mean(covariance * np.outer(minima.widening[row], minima.widening[row]))
         covariance = covariance + problem.label_errors
         second = self.second_minimum(minima, 0)
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
             found.tension[:] = minima.tension[row]
+            found.widening[:] = minima.widening[row][self._columns[part.at]]
             spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
             made = make_results(part.problem, found, range(len(part.at)), [second] * len(part.at), spreads)
             results.update(zip(part.at.tolist(), made, strict=True))
         transits = tuple(results[i] for i in range(len(results)))
         ccds = [one.ccds for one in self.observations]
-        return summarised(transits, moves, covariance, scale, ccds, tuple(skipped))
+        bends, box = np.concatenate([one.found.hessian for one in fits]), problem.parameters.box
+        agreed = agreement(slopes / scale**2, bends / scale**2, box.upper - box.lower)
+        return summarised(transits, moves, covariance, scale, ccds, tuple(skipped), agreed)
 
     def _moves(self, x) -> Moves:
         """Velocities at the labels of the best minimum `x` (all,), with the noise alone."""
@@ -299,11 +305,12 @@ class _Part:
         width = float((box.upper - box.lower)[0])
         return found.x[:, 0], 1.0 / np.sqrt(found.hessian[:, 0, 0] + 12.0 / width**2)
 
-    def fit(self, start, x, velocities) -> Minima:
-        """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`."""
+    def fit(self, start, x, velocities) -> tuple[Minima, np.ndarray]:
+        """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`; and
+        the gradients (n, m) of chi2 / 2 there."""
         weighted, at = self.weighted(start), x.copy()
         if RADIAL_VELOCITY in self.problem.parameters.free_names:
             at[:, -1] = velocities
-        cost, _, hessian = self.misfit(weighted)(np.arange(len(x)), at)
+        cost, gradient, hessian = self.misfit(weighted)(np.arange(len(x)), at)
         found = Minimum(at, cost, hessian, np.ones(len(x), dtype=bool))
-        return Minima(np.arange(len(x)), start, weighted, found, -cost, np.zeros(len(x)))
+        return Minima(np.arange(len(x)), start, weighted, found, -cost, np.zeros(len(x)), np.ones(x.shape)), gradient

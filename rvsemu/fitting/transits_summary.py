@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from ..observing.flags import FEW_CCDS, POOR_FIT, VARIABLE_VELOCITY
+from ..observing.flags import FEW_CCDS, POOR_FIT, TRANSITS_DIFFER, VARIABLE_VELOCITY
 from .flagging import FEWEST_CCDS, fits_poorly
 from .moves import Moves
 from .parameters import RADIAL_VELOCITY
@@ -17,7 +17,7 @@ from .transits_result import TransitsResult
 
 __all__ = ["summarised"]
 
-_CHANCE = 1e-3  # of a constant velocity, below which it is called variable
+_CHANCE = 1e-3  # of a constant velocity, below which it is called variable; of labels that all transits share
 _OF_ONE = ("transit_id", "obs_time_rv")
 _SHARED = 0.5  # of the transits have a flag that the star has, too
 
@@ -29,6 +29,7 @@ def summarised(
     scale: float,
     ccds: Sequence[int | None],
     skipped: tuple[FitFailure, ...],
+    agreed: float,
 ) -> TransitsResult:
     """Result of a star.
 
@@ -46,12 +47,14 @@ def summarised(
         CCD spectra in each.
     skipped : tuple of FitFailure
         Other transits.
+    agreed : float
+        Probability that chance makes one of the transits want other labels as strongly.
     """
     about = _about(transits, moves, scale) | _quality(transits, moves)
     return TransitsResult(
         errors=_errors(transits[0], covariance),
         covariance=covariance,
-        flags=_flags(transits, about, ccds),
+        flags=_flags(transits, about, ccds, agreed),
         transits=transits,
         skipped=skipped,
         **about,
@@ -106,7 +109,7 @@ def _quality(transits, moves) -> dict[str, Any]:
     }
 
 
-def _flags(transits, about: Mapping[str, Any], ccds: Sequence[int | None]) -> tuple[str, ...]:
+def _flags(transits, about: Mapping[str, Any], ccds: Sequence[int | None], agreed: float) -> tuple[str, ...]:
     """Flags that at least half of the transits have; those of chi2, CCD spectra and velocity are about all of them."""
     counts: dict[str, int] = {}
     for flag in (flag for one in transits for flag in one.flags):
@@ -116,5 +119,6 @@ def _flags(transits, about: Mapping[str, Any], ccds: Sequence[int | None]) -> tu
     known = [n for n in ccds if n is not None]
     few = len(known) == len(ccds) and sum(known) < FEWEST_CCDS
     varies = about["velocity_p_value"] < _CHANCE
-    more = [name for name, there in ((POOR_FIT, poor), (FEW_CCDS, few), (VARIABLE_VELOCITY, varies)) if there]
+    true = {POOR_FIT: poor, FEW_CCDS: few, VARIABLE_VELOCITY: varies, TRANSITS_DIFFER: agreed < _CHANCE}
+    more = [name for name, there in true.items() if there]
     return tuple([*found, *more])

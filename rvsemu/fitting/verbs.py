@@ -162,8 +162,8 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     ----------
     spectra : iterable of specutils.Spectrum, or Spectrum of two dimensions
         1 to 500 of one star, each as for `fit`. They may have different pixels. Those that cannot be used, as they have
-        too few good pixels or the Gaia archive did not normalise them (``meta["normalisation_method"]`` 4), are passed
-        over, and are in ``skipped`` of the result.
+        too few good pixels, the Gaia archive did not normalise them (``meta["normalisation_method"]`` 4), or they are
+        given twice, are passed over, and are in ``skipped`` of the result.
     **settings
 
     Returns
@@ -198,19 +198,29 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     True
     """
     checked = _for_least_squares(settings)
-    observations, skipped = [], list[FitFailure]()
+    observations, skipped, seen = [], list[FitFailure](), set[bytes]()
     given = list(islice(_one_by_one(spectra), MOST_TRANSITS + 1))
     _check_transits(given)
     for spectrum in given:
         try:
             check_normalised(getattr(spectrum, "meta", {}))
-            observations.append(Problem.observe(spectrum, checked))
+            one = Problem.observe(spectrum, checked)
+            _check_new(one, seen)
+            observations.append(one)
         except SpectrumError as e:
             skipped.append(FitFailure(e, dict(getattr(spectrum, "meta", {}))))
     if not observations:
         raise SpectrumError(f"none of {len(given)} transits can be used; the first: {skipped[0].error}")
     transits = Transits(observations, checked)
     return transits.result(transits.minima(), skipped)
+
+
+def _check_new(observation: Observation, seen: set[bytes]) -> None:
+    """Refuse a spectrum whose fluxes were `seen` before, and note them: its noise would count as independent."""
+    fluxes = observation.flux.tobytes()
+    if fluxes in seen:
+        raise SpectrumError("its fluxes are those of another transit that is given: the same spectrum twice.")
+    seen.add(fluxes)
 
 
 def _check_transits(spectra: Sequence[Spectrum]) -> None:

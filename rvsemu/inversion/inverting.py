@@ -21,6 +21,7 @@ from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import Observation
 from ..observing.results import identity_of
+from .alpha import by_alpha
 from .coefficients import find_velocity, fit_coefficients
 from .model import Inversion
 from .result import InversionResult, flags_of
@@ -201,7 +202,7 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
     )
     few = found.used.sum() < _FEW * observation.covered.sum()
     parts = _quantities(inversion, estimate.values, estimate.errors, estimate.noise)
-    flags = flags_of(inversion, estimate.values, estimate.errors, estimate.telling, unlike, few)
+    flags = flags_of(inversion, estimate.values, estimate.errors, estimate.telling, unlike, few, estimate.alpha)
     flags += (LABELS_CONTRADICT,) * estimate.contradiction
     velocity_error = found.velocity_error * meta["errors_scaled_by"]
     if limits[0] < limits[1]:
@@ -233,6 +234,7 @@ class _Estimate:
     noise: np.ndarray  # the part of the errors that is due to noise
     telling: np.ndarray  # the errors that say whether the spectrum tells anything
     contradiction: bool = False
+    alpha: float = 0.0  # by how many standard deviations another [alpha/M] than 0 is wanted
 
 
 def _estimate(inversion, found, scale) -> _Estimate:
@@ -260,7 +262,10 @@ def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
     errors = np.minimum(np.hypot(own, apart), nothing)
     beyond = ((raw < space.lower) & (values <= space.lower)) | ((raw > space.upper) & (values >= space.upper))
     values = np.where(beyond, raw, values)  # how far beyond, for flags
-    return _Estimate(values, errors, np.minimum(propagated, errors), errors, polished.contradiction)
+    by = by_alpha(inversion, values)
+    scaled = (space.scaled(values), found.values, found.covariance * scale**2)
+    alpha = 0.0 if by is None else noisy.tension(*scaled, by)
+    return _Estimate(values, errors, np.minimum(propagated, errors), errors, polished.contradiction, alpha)
 
 
 def _invert_fluxes(inversion, flux, sigma) -> InversionResult:

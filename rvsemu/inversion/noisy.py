@@ -162,6 +162,27 @@ class NoiseNetworks:
         found_errors = np.sqrt(np.diag(np.linalg.inv(normal)))
         return Polished(x, found_errors, (x - start) / errors, float(chi2.sf(left, freedom)))
 
+    def tension(self, scaled: ArrayLike, found: np.ndarray, covariance: np.ndarray, by: np.ndarray) -> float:
+        """By how many standard deviations coefficients want something else that changes them by `by` (k,).
+
+        The labels follow: a score test (Rao 1948, Proc. Camb. Phil. Soc. 44, 50), as `polished` weighs coefficients.
+
+        Parameters
+        ----------
+        scaled : array_like, shape (n_labels,)
+            Scaled labels.
+        found, covariance
+            As for `polished`.
+        by : ndarray, shape (k,)
+        """
+        x, (to, target), (mean, sigma) = np.clip(scaled, -1.0, 1.0), self._whitened(found, covariance), self.prior
+        implied, slopes = self.forward.value_and_jacobian(x[None])
+        residual, slope, other = target - to @ implied[0], to @ slopes[0].T, to @ by
+        shared = np.linalg.solve(slope.T @ slope + np.diag(1.0 / sigma**2), slope.T @ other)
+        wanted = other @ residual - shared @ (slope.T @ residual - (x - mean) / sigma**2)
+        curvature = other @ other - shared @ (slope.T @ other)
+        return float(abs(wanted) / np.sqrt(max(curvature, np.finfo(float).tiny)))
+
     def _whitened(self, found, covariance) -> tuple[np.ndarray, np.ndarray]:
         """What makes numbers with independent errors of one out of coefficients, (m, k), and these numbers (m,)."""
         s, vectors = np.linalg.eigh(covariance)

@@ -102,8 +102,11 @@ class InversionResult(Result):
         return {name: getattr(self, name) for name in ("reduced_chi2", "residual_rms", "n_pixels")}
 
 
-def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, ...]:
-    """Flags of one spectrum, whose labels are `values` (n_labels,) before they are set to the limits of the domain."""
+def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> tuple[str, ...]:
+    """Flags of one spectrum, whose labels are `values` (n_labels,) before they are set to the limits of the domain.
+
+    By `alpha` standard deviations it wants another [alpha/M] than 0.
+    """
     out = []
     for label, value, error in zip(inversion.labels.labels, values, errors, strict=True):
         beyond = max(label.lower - value, value - label.upper)
@@ -119,4 +122,4 @@ def flags_of(inversion, values, errors, noise, unlike, few=False) -> tuple[str, 
     if np.all((noise > nothing) | (np.array(inversion.labels.names) == "resolution")):  # known before, to 450
         out.append(NO_INFORMATION)
     names = inversion.labels.names
-    return (*out, *broad_lines(names, values, errors), *alpha_assumed(names, values))
+    return (*out, *broad_lines(names, values, errors), *alpha_assumed(names, values, alpha))

@@ -28,12 +28,14 @@ __all__ = [
     "LABELS_CONTRADICT",
     "NEGATIVE_CONTINUUM",
     "NOT_CONVERGED",
+    "NOT_GAUSSIAN",
     "NO_INFORMATION",
     "OUTLIERS",
     "OUTSIDE_DOMAIN",
     "POOR_FIT",
     "PRIOR_DISPUTED",
     "SECOND_MINIMUM",
+    "TRANSITS_DIFFER",
     "UNLIKE_TRAINING",
     "VARIABLE_VELOCITY",
     "alpha_assumed",
@@ -65,6 +67,8 @@ ALPHA_ASSUMED = "alpha-assumed"
 VARIABLE_VELOCITY = "variable-velocity"
 BROAD_LINES = "broad-lines"
 PRIOR_DISPUTED = "prior-disputed"
+NOT_GAUSSIAN = "not-gaussian"
+TRANSITS_DIFFER = "transits-differ"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -95,6 +99,8 @@ FLAGS: dict[str, str] = {
     VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
     BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars or a low R look alike.",
     PRIOR_DISPUTED: "The spectrum pulls a label away from a normal prior by more than four of its standard deviations.",
+    NOT_GAUSSIAN: "The errors were widened, for the posterior is not as narrow as its curvature says: sample them.",
+    TRANSITS_DIFFER: "A transit wants other labels than the others: one of another star or time, or a bad spectrum.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

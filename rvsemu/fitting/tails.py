@@ -1,0 +1,70 @@
+"""Whether a posterior is as narrow as its curvature at the best fit says: a look at places three errors away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .from_minima import covariance_of
+from .levenberg_marquardt import LEAST_SQUARED, Box
+from .parameters import RADIAL_VELOCITY, Parameters
+from .priors import Uniform
+
+__all__ = ["widening"]
+
+_TOLERATED = 1.4
+_AWAY = 3.0  # errors
+_SEEN = 0.3  # of what a Gaussian falls by there: limits that are nearer say nothing
+_LEAST = 0.01  # of the same: any error
+
+
+def widening(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, fall: Callable) -> np.ndarray:
+    """By what errors of free parameters (k, m) must be multiplied for a Gaussian to be as high as the posterior is
+    three errors away from its k maxima, on that side of each label where it is higher. They are 1 where errors are no
+    more than 1.4 times too small.
+
+    The lines of a hot star vanish as [M/H] falls: below some value all spectra are alike, and the posterior does not
+    fall any more, whatever its curvature is where the noise looks like lines. Labels without a prior of their own are
+    looked at, each with all other parameters where their covariance with it lets expect them. Of what acts by its
+    square, as v sin i does, the square may be Gaussian instead.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (k, m)
+        Maxima of the posterior.
+    hessian : ndarray, shape (k, m, m)
+        Of -log posterior, Gauss-Newton.
+    fall : callable
+        From free parameters (k, m) to how much lower (k,) the log posterior is there.
+    """
+    covariance = covariance_of(parameters, x, hessian, 1.0)
+    errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    out = np.ones(x.shape)
+    for i in _labels(parameters):
+        away = _AWAY * covariance[:, i] / errors[:, i, None]
+        for step in (-away, away):
+            there = parameters.box.clip(x + step)
+            expected = _gaussian(parameters.box, x, there, hessian)
+            seen = expected > _SEEN * 0.5 * _AWAY**2
+            factor = np.sqrt(expected / np.maximum(fall(there), _LEAST * np.maximum(expected, 1.0)))
+            out[:, i] = np.maximum(out[:, i], np.where(seen, factor, 1.0))
+    nothing = (parameters.upper - parameters.lower)[parameters.free] / np.sqrt(12.0)
+    out = np.clip(out, 1.0, np.maximum(nothing / errors, 1.0))
+    return np.where(np.any(out > _TOLERATED, axis=1, keepdims=True), out, 1.0)
+
+
+def _gaussian(box: Box, x: np.ndarray, there: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """How much lower (k,) than at `x` (k, m) a Gaussian is elsewhere."""
+    least = np.maximum(x, LEAST_SQUARED * (box.upper - box.lower))
+    squares = np.where(box.from_zero, (there**2 - x**2) / (2.0 * least), there - x)
+    falls = [0.5 * np.einsum("ki,kij,kj->k", away, hessian, away) for away in (there - x, squares)]
+    return np.minimum(*falls)
+
+
+def _labels(parameters: Parameters) -> np.ndarray:
+    """Places, among the free parameters, of labels whose prior is uniform."""
+    names, free = parameters.space.names, parameters.free
+    labels = next(i for i, name in enumerate(names) if name.startswith(RADIAL_VELOCITY))
+    return np.flatnonzero([i < labels and isinstance(parameters.priors[i], Uniform) for i in free])

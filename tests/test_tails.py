@@ -1,0 +1,55 @@
+"""Errors of labels where the posterior is not as narrow as its curvature says."""
+
+import numpy as np
+import pytest
+
+from rvsemu.emulator.labels import Label, LabelSpace
+from rvsemu.fitting.parameters import Parameters
+from rvsemu.fitting.tails import widening
+
+BOX = LabelSpace((Label("teff", "K", 3000.0, 9000.0), Label("mh", "dex", -5.0, 5.0)))
+PARAMETERS = Parameters.make(BOX, radial_velocity=(-100.0, 100.0))
+CENTRE = np.array([[6000.0, 0.0, 0.0]])
+HESSIAN = np.diag([100.0**-2, 0.2**-2, 1.0])[None]
+HESSIAN[0, 0, 1] = HESSIAN[0, 1, 0] = 0.6 / (100.0 * 0.2)
+
+
+def quadratic(x):
+    away = x - CENTRE
+    return 0.5 * np.einsum("ki,kij,kj->k", away, HESSIAN, away)
+
+
+def factors(fall, centre=CENTRE, hessian=HESSIAN):
+    return widening(PARAMETERS, centre, hessian, fall)[0]
+
+
+def test_a_gaussian_is_left_as_it_is():
+    assert np.array_equal(factors(quadratic), np.ones(3))
+
+
+def test_a_longer_tail_on_one_side_widens_its_label_by_what_it_is_longer():
+    def fall(x):
+        return np.where(x[:, 1] < -0.5, 0.25, 1.0) * quadratic(x)  # there a Gaussian of twice the width
+
+    assert factors(fall) == pytest.approx([1.0, 2.0, 1.0])
+
+
+@pytest.mark.parametrize("height", [1e-6, -3.0])
+def test_a_plateau_or_a_higher_place_widens_to_no_more_than_the_range(height):
+    """The standard deviation of a label that may be anywhere is its range over the root of 12."""
+    for error in (100.0, 1000.0):
+        hessian = np.diag([error**-2, 0.2**-2, 1.0])[None]
+        known = np.sqrt(1 / (error**-2 + 12 / 6000**2))
+        found = factors(lambda x: np.where(x[:, 0] > 6100, height, quadratic(x)), hessian=hessian)
+        assert found == pytest.approx([min(10.0, 6000 / np.sqrt(12) / known), 1.0, 1.0], rel=0.01)
+
+
+def test_little_is_tolerated_and_limits_are_no_tails():
+    assert np.array_equal(factors(lambda x: quadratic(x) / 1.3**2), np.ones(3))
+    near = np.array([[8950.0, 0.0, 0.0]])  # half an error below the upper limit
+
+    def fall(x):
+        away = x - near
+        return 0.5 * np.einsum("ki,kij,kj->k", away, HESSIAN, away)
+
+    assert np.array_equal(factors(fall, near), np.ones(3))
