@@ -86,7 +86,7 @@ class Settings:
     jitter : float or 'free'
         Standard deviation of extra white noise, in units of the continuum. ``'free'`` makes its natural logarithm
         another label, ``log_jitter``, for `rvsemu.sample` alone: uniform from -14 to -2 unless it has a prior, and
-        two to five times slower.
+        two to six times slower.
     robust : bool
         Give a larger variance to pixels that neither the noise nor the errors of emulator and models explain, such as
         spikes (`rvsemu.observing.outliers`).
