@@ -2,16 +2,17 @@
 Many stars, and a catalogue run
 ===============================
 
-Dozens of spectra from a file of the kind that the Gaia archive offers in bulk, to a
-table of labels that can be interrupted, resumed and trusted. The same commands fit a
-million.
+How do you fit thousands of spectra, and trust the table that comes out? This tutorial
+makes a bulk file with a simulated cluster, fits it with one command, tries to continue
+the run with other settings, and derives the metallicity of the cluster. The same
+commands fit a million spectra.
 """
 
 # %%
 # A rehearsal needs no data
 # -------------------------
 #
-# `rvsemu.spectra.write_bulk` writes simulated stars in the format of the archive,
+# `rvsemu.spectra.write_bulk` writes spectra in the format of the archive,
 # ``RvsMeanSpectrum_*.csv.gz``. Here are 60 stars of a made-up cluster, dwarfs and
 # giants of one metallicity, at signal-to-noise ratios from 30 to 200.
 
@@ -61,13 +62,13 @@ print(write_bulk(observed(), bulk), "spectra,", bulk.stat().st_size // 1000, "kB
 # One command
 # -----------
 #
-# ``rvsemu catalog fit``, or `rvsemu.catalog.fit_catalog` from Python, reads the file
-# row by row, fits many spectra at a time in as many processes as ``--jobs`` says, and
-# writes partitions of the result as Parquet. Settings are those of `rvsemu.fit`.
-# Whatever the number of processes, the table is the same to the last digit.
+# ``rvsemu catalog fit``, or `rvsemu.catalog.fit_catalog` in Python, reads the file row
+# by row, fits many spectra at a time in as many processes as ``--jobs`` says, and
+# writes the result as partitions in Parquet. The settings are those of `rvsemu.fit`.
+# The table does not depend on the number of processes.
 #
-# It is a command here because a *script* that starts processes must do so under ``if
-# __name__ == "__main__":``; in a notebook call the function.
+# The command is used here because a *script* that starts processes must do so under
+# ``if __name__ == "__main__":``. In a notebook, call the function.
 
 
 def rvsemu_(*arguments):
@@ -84,9 +85,9 @@ for path in sorted((here / "labels").iterdir()):
     print(path.name)
 
 # %%
-# A partition appears only when it is complete. After an interruption the same command
+# A partition appears only when it is complete. After an interruption, the same command
 # with ``--resume`` does what is missing. With other settings or inputs it refuses, so
-# that no table is made of two kinds of rows.
+# that no table mixes two kinds of rows:
 
 rvsemu_(
     "catalog",
@@ -106,7 +107,7 @@ rvsemu_(
 # ---------
 #
 # `rvsemu.catalog.read_catalog` reads columns with their units. Pandas, Polars, DuckDB
-# and pyarrow read the folder, too.
+# and pyarrow can read the folder as well.
 
 table = read_catalog(
     here / "labels",
@@ -129,8 +130,9 @@ for name in shown.colnames:
 shown
 
 # %%
-# Look before you select. In the Kiel diagram bars are errors; open circles are stars
-# with a flag.
+# Look before you select. In the Kiel diagram, bars are errors and open circles are
+# stars with a flag. The fits (blue) follow the labels that were put in (orange), within
+# errors that are larger for noisy and hot stars.
 
 good = table["flag_bits"] == 0
 fig, ax = plt.subplots(figsize=(7, 5))
@@ -161,7 +163,7 @@ fig.legend(loc="outside upper center", ncols=3)
 plt.show()
 
 # %%
-# Flags, counted:
+# How often each flag occurs:
 
 for bit, name in enumerate(FLAGS):
     count = int(np.sum(table["flag_bits"] >> bit & 1))
@@ -172,30 +174,49 @@ for bit, name in enumerate(FLAGS):
 # The metallicity of the cluster
 # ------------------------------
 #
-# One number from many stars: the mean of stars without flags, weighted by their errors.
-# Its own error is smaller than that of any star, and honest only as far as errors of
-# different stars have nothing in common. Errors of line data are shared by all stars of
-# a kind, so an error this small is not to be believed for real stars.
+# The metallicity of the cluster is the mean of its stars, weighted by their errors.
+# Which stars? The flag ``alpha-assumed`` is set below [M/H] = -0.3, so leaving these
+# stars out would cut off one side of the distribution and raise the mean. They are open
+# circles in the figure, and are kept.
+#
+# The error of the mean is smaller than that of any star, but it assumes that the errors
+# of different stars are independent. For real stars they are not, because all stars of
+# a kind share the errors of line data. Do not believe so small an error there.
 
-mh, error = table["mh"][good].value, table["mh_error"][good].value
+usual = 1 << list(FLAGS).index("alpha-assumed")
+kept = table["flag_bits"] & ~usual == 0
+mh, error = table["mh"][kept].value, table["mh_error"][kept].value
 weight = error**-2
 mean = np.sum(weight * mh) / np.sum(weight)
 print(f"[M/H] = {mean:.3f} ± {np.sum(weight) ** -0.5:.3f}; put in were {METALLICITY}")
 
 fig, ax = plt.subplots()
-ax.errorbar(table["signal_to_noise"][good], mh, error, fmt="o", ms=4, lw=0.8)
-ax.axhline(METALLICITY, color="C1", zorder=3)
+ax.axhline(METALLICITY, color="C1", zorder=0, label="put in")
+for which, face, label in ((good, "C0", "no flag"), (~good, "none", "alpha-assumed")):
+    rows = kept & which
+    ax.errorbar(
+        table["signal_to_noise"][rows],
+        table["mh"][rows].value,
+        table["mh_error"][rows].value,
+        fmt="o",
+        ms=4,
+        lw=0.8,
+        color="C0",
+        mfc=face,
+        label=label,
+    )
 ax.set(xlabel="signal to noise", ylabel="[M/H]", xscale="log")
 ax.set_xticks([30, 50, 100, 200], ["30", "50", "100", "200"])
 ax.minorticks_off()
+fig.legend(loc="outside upper center", ncols=3)
 plt.show()
 
 # %%
 # A page about the run
 # --------------------
 #
-# `rvsemu.catalog.write_report` makes one HTML file with the Kiel diagram, errors
-# against signal to noise, flags, and the worst fits.
+# `rvsemu.catalog.write_report` makes an HTML file with the Kiel diagram, errors against
+# signal to noise, flags, and the worst fits.
 
 write_report(here / "labels", here / "labels.html")
 print((here / "labels.html").stat().st_size // 1000, "kB")
@@ -209,5 +230,5 @@ folder.cleanup()
 #    rvsemu catalog fit bulk/ -o labels --rows 20000
 #    rvsemu catalog report labels -o labels.html
 #
-# :doc:`../catalog` has the columns, what happens when something goes wrong, and how
-# long a million spectra take.
+# :doc:`../catalog` describes the columns, what happens when something goes wrong, and
+# how long a million spectra take.

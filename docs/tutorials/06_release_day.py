@@ -56,6 +56,7 @@ ax.set(
     xlabel="wavelength in vacuum (Å)",
     ylabel="normalised flux - offset",
 )
+ax.set_xticks(np.arange(8680, 8701, 5))
 fig.legend(loc="outside upper center", ncols=2)
 plt.show()
 

@@ -2,17 +2,18 @@
 Air, vacuum and radial velocity
 ===============================
 
-The same line has two wavelengths, one in air and one in vacuum. In the range of the RVS
-the difference looks like a velocity of more than 80 km/s. This tutorial shows how
-rvsemu keeps the two apart, and what happens if you do not.
+Each line has two wavelengths, one in air and one in vacuum. In the range of the RVS
+the difference looks like a velocity of 82 km/s. This tutorial shows how rvsemu keeps
+the two apart, what happens if the wrong one is stated, and how a fit finds the
+velocity of a star.
 """
 
 # %%
 # Two wavelengths for one line
 # ----------------------------
 #
-# Light is slower in air, so wavelengths are shorter there by the index of refraction.
-# Line lists and the emulator are in air, by custom; Gaia's spectra are in vacuum.
+# Light is slower in air, where wavelengths are shorter by the index of refraction. By
+# custom, line lists and the emulator are in air. Gaia's spectra are in vacuum.
 # `rvsemu.physics.wavelengths` converts with the formula of Morton (2000).
 
 import matplotlib.pyplot as plt
@@ -32,8 +33,8 @@ for air, other in zip(calcium, vacuum, strict=True):
     )
 
 # %%
-# Over the whole range the shift is nearly a constant velocity, and nothing in a
-# spectrum gives it away except where its lines are.
+# Over the whole range the shift is nearly a constant velocity. Only the positions of
+# the lines can give it away.
 
 wave = np.linspace(8400, 8800, 200)
 shift = air_to_vacuum(wave) - wave
@@ -42,6 +43,7 @@ ax.plot(wave, shift)
 ax.set(ylabel="vacuum - air (Å)")
 below.plot(wave, shift / wave * 299792.458, color="C1")
 below.set(xlabel="wavelength in air (Å)", ylabel="as a velocity (km/s)", ylim=(80, 85))
+fig.align_ylabels()
 plt.show()
 
 # %%
@@ -66,9 +68,9 @@ except SpectrumError as error:
 # What a wrong medium does
 # ------------------------
 #
-# Said to be in air, the spectrum of Kepler-93 is fitted as well as before: the radial
-# velocity takes the error up, all 82 km/s of it. Labels and residuals look fine. Only
-# the velocity is wrong, which is why the medium is worth a sentence in every table.
+# If the spectrum of Kepler-93 is said to be in air, it is fitted as well as before,
+# with the same labels. The radial velocity takes up the whole error of 82 km/s. Nothing
+# else looks wrong, so always state the medium with a velocity.
 
 right = rvsemu.fit(star)
 said = Spectrum(
@@ -104,6 +106,7 @@ for medium, color in (("vacuum", "C0"), ("air", "C1")):
         label=f"model in {medium}",
     )
 ax.set(xlim=(8535, 8555), xlabel="wavelength of the pixels (Å)", ylabel="normalised flux")
+ax.set_xticks(np.arange(8535, 8556, 5))
 fig.legend(loc="outside upper center", ncols=3, fontsize=10)
 plt.show()
 
@@ -112,9 +115,9 @@ plt.show()
 # ------
 #
 # Gaia's mean spectra are in the rest frame of the star, as far as its velocity was
-# known; ``meta["frame"]`` is ``"rest"`` and the velocity is searched within 100 km/s of
-# zero. Spectra in the barycentric frame are searched within 1000 km/s. A positive
-# velocity moves away from us, towards red wavelengths.
+# known. Their ``meta["frame"]`` is ``"rest"``, and the velocity is searched within 100
+# km/s of zero. Spectra in the barycentric frame are searched within 1000 km/s. A
+# positive velocity moves away from us, towards red wavelengths.
 
 sun = rvsemu.generate(5777, 4.44, vsini=2, resolution=11900)
 fast = rvsemu.simulate(
@@ -125,14 +128,14 @@ print(f"put in -310 km/s, found {result.text('radial_velocity')} km/s")
 print(f"the line at 8542.09 Å is at {doppler(air_to_vacuum(8542.09), -310):.2f} Å in vacuum")
 
 # %%
-# Which velocities would fit? Here is the search of a fit, made visible: the mean
-# squared residual at each velocity, with the labels of the best fit. There is one
-# minimum, as wide as the strongest lines, and around it a plateau with dents. A fit
-# that begins out there ends in one of the dents, which is why `rvsemu.fit` looks at all
-# velocities first, and why `rvsemu.RVSModel`, which leaves the search to you, wants a
-# start near the truth.
+# Why are all velocities searched? The figure shows the mean squared residual at each
+# velocity, with the labels of the best fit. The deep minimum is a few hundred km/s
+# wide, because the calcium lines have broad wings. Outside it the curve is nearly flat,
+# with shallow minima of its own. A fit that starts there would end in one of them.
+# `rvsemu.fit` therefore looks at all velocities first. `rvsemu.RVSModel` leaves the
+# search to you, and needs a start near the truth.
 
-velocities = np.arange(-600, 601, 5.0)
+velocities = np.arange(-1000, 1001, 5.0)
 pixels = fast.spectral_axis.to_value(u.AA)
 emulator = rvsemu.shipped()
 template = rvsemu.generate(**{name: result.labels[name] for name in emulator.labels.names})
@@ -152,6 +155,6 @@ fig.legend(loc="outside upper center")
 plt.show()
 
 # %%
-# Barycentric or heliocentric? rvsemu changes no frame. The correction for the motion of
-# the Earth or the spacecraft, and for gravitational redshift, is up to whoever made the
-# spectrum; Gaia's are barycentric or at rest.
+# Barycentric or heliocentric? rvsemu changes no frame. Correcting for the motion of the
+# Earth or the spacecraft, and for gravitational redshift, is up to whoever made the
+# spectrum. Gaia's spectra are barycentric or at rest.

@@ -2,18 +2,20 @@
 Beyond the model: a binary, and an emission line
 ================================================
 
-`rvsemu.fit` assumes one star with absorption lines. `rvsemu.RVSModel` is the emulator
-as a model of `astropy.modeling`: it can be added to other models and handed to
-astropy's fitters. Here it fits a double-lined binary with two stars, and a star whose
-calcium lines are filled in by a chromosphere.
+`rvsemu.fit` assumes one star with absorption lines. What if there are two stars, or
+emission? `rvsemu.RVSModel` is the emulator as a model of `astropy.modeling`: it can
+be added to other models and given to astropy's fitters. This tutorial fits both stars
+of a double-lined binary, and measures the emission in the calcium lines of an active
+star.
 """
 
 # %%
 # A spectrum that one star cannot explain
 # ---------------------------------------
 #
-# Two dwarfs of different temperature, 70 km/s apart, one giving three fifths of the
-# light. The fit of a single star is flagged.
+# Two dwarfs of different temperature are 70 km/s apart. The hotter one gives three
+# fifths of the light. The fit of a single star takes the separation for fast rotation,
+# and is flagged.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -47,13 +49,13 @@ print(single)
 # Two stars
 # ---------
 #
-# The model of the binary is a sum, written as one would on paper. Parameters of its
-# parts have numbers: the second star is part 3. What cannot be found from this spectrum
-# is held or tied: the shares of the light add up to 1, both stars have the same
-# metallicity, and microturbulence and resolution are known.
+# The model of the binary is a sum. Its parts are numbered, and so are their parameters:
+# the first star is part 1, the second is part 3. What this spectrum cannot tell is held
+# or tied: the shares of the light add up to 1, both stars have the same metallicity,
+# and microturbulence and resolution are known.
 #
-# A fitter of astropy follows the slope from where it begins. Give it velocities that
-# are right to within half a line, 13 km/s, for example from the two dips of one line.
+# A fitter of astropy only goes downhill from where it starts. Give it velocities that
+# are right to within half a line, 13 km/s, for example from the two minima of one line.
 
 held = {"fixed": {"vmic": True, "resolution": True}}
 start = share(0.5) * rvsemu.RVSModel(5800, 4.3, vsini=5, radial_velocity=-22, **common, **held)
@@ -85,7 +87,8 @@ for name, unit, *truth in rows:
         print(f"{name:16} of star {part // 2 + 1}: {value:8.2f} {unit}, put in {true}")
 
 # %%
-# Both stars, their sum, and the data:
+# The figure shows both stars, their sum, and the data. In the lower panel the residual
+# of the single star is grey, that of the binary orange.
 
 fig, (ax, below) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=[3, 1])
 light = found.amplitude_0.value
@@ -101,19 +104,18 @@ fig.legend(loc="outside upper center", ncols=4, fontsize=10)
 plt.show()
 
 # %%
-# In the lower panel the residual of the single star is grey, that of the binary orange.
-#
-# What to believe: velocities, and the light ratio if the lines are well apart. Errors
-# of astropy's fitters are those of white noise; noise of Gaia's mean spectra is
-# correlated, so that they are nearly two times too small (:doc:`../modeling`).
+# The velocities are the most reliable result, followed by the shares of the light if
+# the lines are well separated. The errors of astropy's fitters are those of white
+# noise. In Gaia's mean spectra the noise is correlated, and these errors are too small
+# by a factor of about 1.8 (:doc:`../modeling`).
 
 # %%
 # A chromosphere
 # --------------
 #
 # Active stars fill in the cores of their calcium lines. `rvsemu.fit` leaves these cores
-# out; to *measure* the emission, add it to the model. The three lines share a width and
-# a velocity, and each has a height of its own.
+# out. To *measure* the emission, add it to the model. The three lines share a width,
+# and each has its own height.
 
 lines = (8500.35, 8544.44, 8664.52)
 active = rvsemu.RVSModel(5400, 4.5, vsini=9, mh=0.0, **common)
@@ -127,8 +129,7 @@ quiet = rvsemu.fit(observed)
 print(f"fit without the cores: Teff {quiet.text('teff')} K, log g {quiet.text('logg')}")
 
 # %%
-# The photosphere is known from that fit, and is held. What is left to find are three
-# heights and a width.
+# The photosphere is known from that fit, and is held. Three heights and a width remain.
 
 labels = {name: quiet.labels[name] for name in rvsemu.shipped().labels.names}
 photosphere = rvsemu.RVSModel(**labels, radial_velocity=quiet.radial_velocity, medium="vacuum")
@@ -167,7 +168,7 @@ fig.legend(handles, names, loc="outside upper center", ncols=3, fontsize=10)
 plt.show()
 
 # %%
-# Heights and widths are those that were put in, as the photosphere is known exactly
-# here. In a real star, how much of the emission is real depends on the photosphere
-# underneath: LTE models have cores that are not dark enough even for quiet stars.
-# Compare an active star with a quiet one of the same labels.
+# The emission that was put in is found to within 5 %. In a real star the result depends
+# on how well the photosphere underneath is known: LTE models have cores that are not
+# dark enough even for quiet stars. Compare an active star with a quiet one of the same
+# labels.

@@ -2,10 +2,10 @@
 Inversion: labels from principal components
 ===========================================
 
-A fit compares spectra; an inversion reads labels off them. Principal components squeeze
-a spectrum into a few dozen numbers, and a network maps these to labels. This tutorial
-shows what the components see, inverts thousands of spectra in a second, and says when
-to trust which.
+Can labels be read off a spectrum without a fit? Principal components describe a
+spectrum by a few dozen numbers, and a network turns these into labels. This tutorial
+shows what the components look like, inverts 2000 generated spectra and four real
+ones, and says when to use which method.
 """
 
 # %%
@@ -13,16 +13,20 @@ to trust which.
 # -----------------------------
 #
 # An `rvsemu.Inversion` holds the mean of the training spectra and the directions in
-# which they differ most. The first few are what all astronomers would name: hydrogen
-# against metals, calcium, molecular bands.
+# which they differ most. The first component is smooth and changes the level of the
+# spectrum, as the molecular bands of cool stars do. The second sets the Paschen lines
+# of hydrogen against calcium and other metals. The third makes all lines deeper
+# together.
 
 import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm
 
 import rvsemu
 from rvsemu.inversion import shipped_inversion
+from rvsemu.observing.flags import FLAGS
 
 inversion = shipped_inversion("default")
 components = inversion.principal
@@ -38,12 +42,12 @@ axes[-1].set(xlabel="wavelength in air (Å)", xlim=(8400, 8800))
 plt.show()
 
 # %%
-# Perfect spectra
-# ---------------
+# Generated spectra
+# -----------------
 #
-# `rvsemu.invert` of an array takes normalised fluxes on the inversion's own
-# wavelengths. Here it gets 2000 spectra that the emulator generates, a check that the
-# two trainings, which share no network, agree with each other.
+# Given an array, `rvsemu.invert` takes normalised fluxes on the inversion's own
+# wavelengths. Here it gets 2000 spectra from the emulator. Emulator and inversion share
+# no network, so the figure shows how well two independent trainings agree.
 
 emulator = rvsemu.shipped()
 rng = np.random.default_rng(1)
@@ -61,26 +65,31 @@ started = time.perf_counter()
 result = rvsemu.invert(flux)
 print(f"{n / (time.perf_counter() - started):.0f} spectra per second")
 
-fig, axes = plt.subplots(1, 3, figsize=(7, 3))
+fig, axes = plt.subplots(1, 3, figsize=(7.5, 3))
 names = {"teff": "Teff (K)", "logg": "log g", "mh": "[M/H]"}
 for ax, (name, text) in zip(axes, names.items(), strict=True):
     difference = result.labels[name].value - truth[name]
     limit = np.percentile(abs(difference), 98)
-    image = ax.hexbin(truth[name], difference, gridsize=28, bins="log", cmap="cividis", mincnt=1)
+    image = ax.hexbin(
+        truth[name], difference, gridsize=28, cmap="cividis", mincnt=1, norm=LogNorm(1, 30)
+    )
     ax.set_ylim(-1.5 * limit, 1.5 * limit)
     ax.set_xlabel(text)
-    ax.set_title(f"median |error| {np.median(abs(difference)):.2g}", fontsize=10)
+    unit = "K" if name == "teff" else "dex"
+    ax.set_title(f"median |error| {np.median(abs(difference)):.2g} {unit}", fontsize=10)
+    ax.locator_params(axis="x", nbins=4)
     ax.tick_params(labelsize=9)
 axes[0].set_ylabel("inverted - put in")
+fig.colorbar(image, ax=axes, label="spectra in a cell")
 plt.show()
 
 # %%
-# A real spectrum
-# ---------------
+# Real spectra
+# ------------
 #
-# An observed spectrum has noise, gaps, another range and a continuum of its own.
-# `rvsemu.invert` of a `~specutils.Spectrum` fits coefficients, continuum and radial
-# velocity to its pixels, and a network that has learnt from noisy spectra gives labels
+# An observed spectrum has noise, gaps, another range and its own continuum. Given a
+# `~specutils.Spectrum`, `rvsemu.invert` fits coefficients, continuum and radial
+# velocity to its pixels. A network that was trained on noisy spectra then gives labels
 # with errors.
 
 names = ("kepler-93", "hd176650", "gaia-1535964555128078720", "gaia-3174658066485297152")
@@ -90,8 +99,9 @@ fitted = [rvsemu.fit(star) for star in stars]
 print(inverted[0])
 
 # %%
-# Fit and inversion share neither networks nor method. Where they agree, a mistake in
-# one of them is unlikely; what is wrong with the synthetic spectra, both have learnt.
+# Fit and inversion share neither networks nor method, but both have learnt from the
+# same synthetic spectra. Where they agree, a mistake in either is unlikely. Errors of
+# the synthetic spectra remain.
 
 fig, axes = plt.subplots(1, 3, figsize=(7, 3.6), sharey=True)
 y = np.arange(len(stars))
@@ -106,6 +116,7 @@ for ax, (name, text) in zip(
         errors = [np.ravel(r.errors[name].value)[0] for r in results]
         ax.errorbar(values, y + shift, xerr=errors, fmt="o", color=color, capsize=3, label=label)
     ax.set_xlabel(text)
+    ax.locator_params(axis="x", nbins=4)
     ax.tick_params(labelsize=9)
 axes[0].set_yticks(y, ["Kepler-93", "HD 176650", "K dwarf", "G dwarf"])
 axes[0].invert_yaxis()
@@ -117,13 +128,15 @@ plt.show()
 # Which one?
 # ----------
 #
-# An inversion needs no start and no iteration; on its own wavelengths it is the
-# quickest look at many spectra. A fit weighs each pixel by what it tells, gives
-# covariances, takes priors and holds labels. For whatever is to be published, fit, and
-# invert as a check. Flags of an inversion are to be read as those of a fit are:
+# An inversion needs no start and no iteration. On its own wavelengths it is the
+# quickest look at many spectra. A fit weights each pixel by its information, gives
+# covariances, takes priors and can hold labels. Publish fits, and use inversions as a
+# check. Read the flags of an inversion as those of a fit:
 
 for name, one in zip(names, inverted, strict=True):
     print(f"{name:26} {', '.join(one.flags) or 'no flag'}")
+for flag in inverted[1].flags:
+    print(f"{flag}: {FLAGS[flag]}")
 
 # %%
 # :doc:`../inversion` describes the networks, their errors and their training.

@@ -89,7 +89,7 @@ plt.show()
 # ----------
 #
 # At full resolution a spectrum has 11,000 pixels. Smoothed to R = 30,000, which is far
-# above the instrument, it takes a quarter of the space, and emulators cannot tell the
+# above the instrument, it takes four tenths of the space, and emulators cannot tell the
 # difference.
 #
 # .. code-block:: sh
