@@ -2,10 +2,10 @@
 Gaia DR4 on its release day
 ===========================
 
-Gaia DR4 brings hundreds of millions of RVS spectra on new pixels, and for the first
-time spectra of single transits. What is known of the files is a draft. This tutorial
-rehearses the day with simulated spectra of that form, so that you know what to try
-first, what may break, and what to expect of the labels.
+Gaia DR4 will publish hundreds of millions of RVS spectra on new pixels and, for the first
+time, spectra of single transits. Only a draft of the file format is known. This tutorial
+rehearses the release with simulated spectra in that format: what to try first, what may
+go wrong, and how good the labels will be.
 """
 
 # %%
@@ -22,8 +22,8 @@ first, what may break, and what to expect of the labels.
 # epoch spectra   none                            one per transit, barycentric
 # ==============  ==============================  ===============================
 #
-# `rvsemu.observing.simulate.RELEASES` has these pixels and errors, so that
-# `rvsemu.simulate` can observe the same star for both releases.
+# `rvsemu.observing.simulate.RELEASES` describes these pixels and errors. With it,
+# `rvsemu.simulate` observes the same star as either release would.
 
 import subprocess
 import sys
@@ -61,10 +61,10 @@ fig.legend(loc="outside upper center", ncols=2)
 plt.show()
 
 # %%
-# Both are fitted by the same call. `rvsemu.fit` takes the noise correlation of the release
-# from ``meta["release"]`` and the distance of the pixels. At the same signal to noise per
-# pixel both tell about as much: the many pixels of Gaia DR3 are correlated, and do not hold
-# more information than the fewer ones of Gaia DR4.
+# The same call fits both. `rvsemu.fit` chooses the noise correlation by ``meta["release"]``
+# and by the distance between pixels. At the same signal to noise per pixel, the errors of
+# the labels are nearly the same: the noise of the many pixels of Gaia DR3 is correlated, so
+# that they hold no more information than the fewer pixels of Gaia DR4.
 
 for name, spectrum in spectra.items():
     result = rvsemu.fit(spectrum)
@@ -76,8 +76,8 @@ for name, spectrum in spectra.items():
 # One file first
 # --------------
 #
-# Take one bulk file and a thousand of its rows before anything else. In this rehearsal
-# it is a file of 40 simulated stars, one of which has no good pixel, as happens.
+# Before anything else, try a thousand rows of one bulk file. In this rehearsal the file has
+# 40 simulated stars, and one of them has no good pixel, as happens in real files.
 
 folder = TemporaryDirectory()
 here = Path(folder.name)
@@ -114,8 +114,8 @@ def rvsemu_(*arguments):
 rvsemu_("catalog", "fit", bulk.name, "-o", "trial", "--jobs", "1", "--quiet")
 
 # %%
-# What was rejected, and why, is in a table beside the results. If on the day *every*
-# spectrum is there, its first lines say what the reader does not understand.
+# A table beside the results lists what was rejected, and why. If *every* spectrum is in it
+# on the release day, its first lines say what the reader does not understand.
 
 print((here / "trial" / "_rejects.csv").read_text())
 
@@ -140,12 +140,11 @@ for name in shown.colnames:
 shown
 
 # %%
-# The first test of the noise model is the distribution of reduced chi2. Simulated stars
-# stay a little below 1, because the likelihood allows for errors of the models that
-# they do not have. Real stars whose errors, correlation and models are what the
-# likelihood takes them for gather at 1. A distribution about 2 would mean that stated
-# errors are too small, one far below 1 that they are too large or that the correlation
-# is another.
+# The distribution of reduced chi2 is the first test of the noise model. Simulated stars
+# are a little below 1, because the likelihood allows for errors of the models, which they
+# do not have. Real stars are near 1 if their errors, correlation and models are as the
+# likelihood assumes. Values near 2 mean that the stated errors are too small, values far
+# below 1 that they are too large, or that the correlation is different.
 
 fig, ax = plt.subplots()
 ax.hist(table["reduced_chi2"].value, np.linspace(0.5, 1.5, 21), color="C5")
@@ -158,11 +157,10 @@ print(f"median {np.median(table['reduced_chi2']):.2f}")
 # Single transits
 # ---------------
 #
-# Epoch spectra are in the barycentric frame, so that the radial velocity of the star is
-# searched up to 1000 km/s. `rvsemu.fit_transits` fits all transits of a star together, one
-# set of labels and a velocity each. Here the labels are known from the mean spectrum, and
-# each transit is fitted alone: a star on an orbit, seen twelve times, the short way to a
-# spectroscopic binary.
+# Epoch spectra are in the barycentric frame, so a fit searches radial velocities up to
+# 1000 km/s. `rvsemu.fit_transits` fits all transits of a star together, with one set of
+# labels and a velocity for each. The example is a spectroscopic binary, seen twelve times.
+# Its labels are known from the mean spectrum, and each transit is fitted alone.
 
 phase = np.sort(rng.random(12))
 velocity = 24 + 18 * np.sin(2 * np.pi * phase)

@@ -2,10 +2,10 @@
 Make a library with SYNSPEC
 ===========================
 
-Where do the synthetic spectra come from, and how would you make others? **This tutorial
-is not executed** when these pages are built: SYNSPEC needs a Fortran compiler and its
-data, and every spectrum some seconds. Commands like these made the library of the
-shipped emulators, and the tests run them, for two spectra.
+Where do the synthetic spectra come from, and how can you make more? **This tutorial is not
+executed** when these pages are built: SYNSPEC needs a Fortran compiler and its data, and
+each spectrum takes some seconds. The library of the shipped emulators was made with
+commands like these, and the tests run them for two spectra.
 """
 
 # sphinx_gallery_thumbnail_path = '_static/validation-default.png'
@@ -14,7 +14,7 @@ shipped emulators, and the tests run them, for two spectra.
 # Set up
 # ------
 #
-# A Fortran compiler, then one command that fetches SYNSPEC, structures and line lists,
+# Install a Fortran compiler. Then one command downloads SYNSPEC, structures and line lists,
 # checks them, compiles, and computes the solar Ca II line at 8542 Å as a trial.
 #
 # .. code-block:: sh
@@ -22,15 +22,16 @@ shipped emulators, and the tests run them, for two spectra.
 #    apt-get install gfortran     # elsewhere: brew install gcc, conda install gfortran
 #    rvsemu synthesize setup
 #
-# What is fetched, its licences, and how to do it without a network:
-# :doc:`../synthesis`.
+# :doc:`../synthesis` lists what is downloaded and its licences, and says how to do without
+# a network.
 
 # %%
 # One star
 # --------
 #
-# Before a thousand, look at one. `rvsemu.library.synthesis.synthesize` computes the
-# spectrum of one star, without rotation and instrument.
+# Look at one spectrum before you compute a thousand.
+# `rvsemu.library.synthesis.synthesize` computes that of one star, without rotation and
+# instrument.
 
 import matplotlib.pyplot as plt
 
@@ -51,9 +52,8 @@ plt.show()
 # A library
 # ---------
 #
-# Labels are drawn from a sequence that covers the box evenly. Each spectrum is on the
-# disk as soon as it is finished: kill the command whenever you like, and start it
-# again.
+# Labels come from a sequence that fills the box evenly. Each spectrum is written as soon as
+# it is finished, so the command can be killed at any time and started again.
 #
 # .. code-block:: sh
 #
@@ -70,8 +70,8 @@ plt.show()
 # Look at it
 # ----------
 #
-# `rvsemu.library.Library` reads the file. A library has labels, fluxes, wavelengths,
-# and all that is needed to make it again.
+# `rvsemu.library.Library` reads the file. A library has labels, fluxes, wavelengths, and
+# all settings that are needed to repeat it.
 
 library = Library.load("library.h5")
 print(library.names, library.flux.shape, library.medium)
@@ -85,8 +85,8 @@ fig.legend(loc="outside upper center", ncols=5)
 plt.show()
 
 # %%
-# Compact it
-# ----------
+# Make it smaller
+# ---------------
 #
 # At full resolution a spectrum has 11,000 pixels. Smoothed to R = 30,000, which is far
 # above the instrument, it takes four tenths of the space, and emulators cannot tell the

@@ -2,19 +2,18 @@
 Import somebody else's library
 ==============================
 
-An emulator can learn from any synthetic spectra that come with labels. This tutorial
-imports a small library of text files, and shows what the importer checks, because most
-mistakes with other people's spectra are silent ones.
+An emulator can be trained on any synthetic spectra with labels. This tutorial imports a
+small library of text files, and shows what the importer checks. Most mistakes with other
+people's spectra raise no error, and make all labels wrong.
 """
 
 # %%
 # A library of somebody else
 # --------------------------
 #
-# To have one at hand, 12 spectra are written as text files with a table of labels, the
-# way many codes leave them. They come from the emulator here; yours would come from
-# Korg, PySME, Turbospectrum or a grid from the literature. Importers cover more than
-# ten formats: :doc:`../libraries`.
+# As an example, 12 spectra are written to text files with a table of labels, as many codes
+# do. They come from the emulator here; yours would come from Korg, PySME, Turbospectrum or
+# a published grid. rvsemu imports more than ten formats (:doc:`../libraries`).
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,9 +53,9 @@ labels.write(theirs / "labels.ecsv")
 # ------
 #
 # ``rvsemu library import``, or `rvsemu.library.importing.import_library` from Python.
-# The format ``table`` is for everything that has none of its own. The medium must be
-# said or is measured from the calcium triplet; the range is limited here because the
-# example has no more.
+# The format ``table`` is for text files with a table of labels. State the medium, or let
+# it be measured from the calcium triplet. The range is limited here because the example
+# covers no more.
 
 settings = Settings(
     labels=theirs / "labels.ecsv", medium="air", resolution=14500, limits=(8402.0, 8798.0)
@@ -66,8 +65,8 @@ print(library.names, library.flux.shape, library.medium)
 print(len(report.used), "used,", len(report.left_out), "left out")
 
 # %%
-# What comes out is a library like rvsemu's own: normalised fluxes in air, as means over
-# bins, so that area is conserved.
+# The result is a library like rvsemu's own: normalised fluxes in air, averaged over bins,
+# so that equivalent widths are conserved.
 
 order = np.argsort(library.labels[:, list(library.names).index("teff")])
 fig, ax = plt.subplots()
@@ -82,8 +81,8 @@ plt.show()
 # Three silent mistakes
 # ---------------------
 #
-# **The medium.** The same files, said to be in vacuum, have their calcium lines where
-# vacuum has nothing:
+# **The medium.** If the same files are said to be in vacuum, their calcium lines are not
+# where they should be:
 
 for medium in ("air", "vacuum"):
     wrong = Settings(

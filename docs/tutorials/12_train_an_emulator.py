@@ -2,11 +2,11 @@
 Train an emulator
 =================
 
-A toy training from the library to the finished file: how draws, autoencoder and label
-network belong together, and how to tell whether what came out is good enough. It needs
-TensorFlow (``python -m pip install ".[train]"``) and the library in a clone of the
-repository. Where these pages are built without TensorFlow, the page shows the code
-alone.
+How is an emulator made? This tutorial trains a small one, from the library to the finished
+file. It shows what draws, autoencoder and label network are for, and how to tell whether
+an emulator is good enough. It needs TensorFlow (``python -m pip install ".[train]"``) and
+the library in a clone of the repository. If these pages were built without TensorFlow,
+only the code is shown.
 """
 
 # sphinx_gallery_thumbnail_path = '_static/history-default.png'
@@ -75,9 +75,9 @@ emulator = train(dwarfs, toy, Path(folder.name) / "toy.h5", least_r2=None, progr
 print(emulator)
 
 # %%
-# Loss against epoch, on training and on validation spectra. The validation part is made
-# of *stars* that no training draw comes from. A validation loss that rises while the
-# other falls would mean that the network learns by heart.
+# The figure shows the loss of each epoch, for training and validation spectra. No training
+# draw is of a *star* that is used for validation. If the validation loss rose while the
+# training loss falls, the network would be overfitting.
 
 stages = {
     "autoencoder": "autoencoder",
@@ -101,8 +101,8 @@ plt.show()
 # Is it good enough?
 # ------------------
 #
-# The file says how far generated spectra are from validation spectra, with the weights
-# as they were written. Beside it, the emulator that comes with the package:
+# The file states the errors of generated spectra, measured on validation spectra with the
+# weights as they were written. Here they are beside those of the shipped emulator:
 
 for name, model in (("toy", emulator), ("default", rvsemu.shipped("default"))):
     rms = model.info["metrics"]["linked"]["rms"]
@@ -140,13 +140,13 @@ plt.show()
 folder.cleanup()
 
 # %%
-# A training to be used takes hours: a larger library, some hundred thousand draws, and
-# the default recipe.
+# An emulator for use needs a larger library, some hundred thousand draws and the default
+# recipe. Its training takes about half an hour on two idle cores.
 #
 # .. code-block:: sh
 #
 #    rvsemu train --library library/default.txt --recipe default -o emulator.h5
 #    rvsemu info emulator.h5
 #
-# :doc:`../training` has the stages in detail, and :doc:`../model` what the shipped
-# networks reach.
+# :doc:`../training` describes the stages in detail, and :doc:`../model` the accuracy of the
+# shipped networks.
