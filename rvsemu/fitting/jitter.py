@@ -26,8 +26,8 @@ class Jittered:
     function of j, by a spline through values 0.05 apart in ln(j + j0), where j0 is 3 % of the noise. By how much a
     model differs from the reference changes slowly with j, and is a cubic through the values at four nodes that are
     0.2 apart, whose covariances are factorised once. Of models as probable as those of a posterior, the result is
-    right to 1e-4 in most cases; the largest error of three stars on which the distances were not chosen was 0.015, for a
-    giant at S/N 60.
+    right to 1e-4 in most cases. The largest error for three stars that were not used to choose the distances was
+    0.015, for a giant at S/N 60.
 
     Parameters
     ----------
