@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import QTable, vstack
+from astropy.io import fits
+from astropy.table import QTable, Table, vstack
 from emulator_fixtures import small_emulator
 from inversion_fixtures import exact_inversion, fluxes
 
@@ -121,6 +122,26 @@ def test_tables_are_printed_with_few_digits(name, request):
     assert all(table[column].info.format is None for column in table.colnames)  # writers of text would take it
 
 
+@pytest.mark.parametrize("name", ["result", "posterior", "inverted"])
+def test_columns_are_described(name, request):
+    table = request.getfixturevalue(name).to_table()
+    assert [column for column in table.colnames if not table[column].info.description] == []
+    assert table["logg_error"].info.description == "Standard deviation: surface gravity, log10 of cm/s2"
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot"])
+def test_files_have_descriptions(result, tmp_path, suffix):
+    table, path = result.to_table(), tmp_path / f"labels{suffix}"
+    write_table(table, path)
+    again = Table.read(path)
+    words = {c: again[c].description.split() for c in again.colnames}  # VOTables break long lines
+    assert words == {c: table[c].info.description.split() for c in table.colnames}
+    if suffix == ".fits":
+        header = fits.getheader(path, 1)
+        number = table.colnames.index("vsini_upper_limit") + 1
+        assert header[f"TCOMM{number}"] == table["vsini_upper_limit"].info.description
+
+
 @pytest.mark.filterwarnings("ignore:.*could not be saved in native FITS")  # dex is in no standard
 @pytest.mark.parametrize(
     ("through", "suffix"),
@@ -159,3 +180,4 @@ def test_tables_of_transits_are_printed_with_few_digits(sun, emulator):
     transits = rvsemu.fit_transits([sun, sun], emulator=emulator, noise_correlation=(), model_error=None)
     for table in (transits.to_table(), transits.transit_table()):
         assert longest(printed(table)) <= 6
+        assert all(table[column].info.description for column in table.colnames)

@@ -12,6 +12,7 @@ from astropy import units as u
 
 from ..fitting import FitResult, Settings, TransitsResult
 from ..observing.flags import to_bits
+from ..observing.result_table import DESCRIPTIONS
 
 __all__ = ["Column", "columns_of", "star_values", "values_of", "what_it_is"]
 
@@ -35,38 +36,43 @@ class Column:
     description: str
 
 
+def _known(name: str, kind: str, unit: str = "") -> Column:
+    """A column that tables of single results have, too."""
+    return Column(name, kind, unit, DESCRIPTIONS[name])
+
+
 _NAMES = (
-    Column("file", "string", "", "File with the spectrum; with member after a colon, in an archive"),
-    Column("source_id", "int64", "", "Gaia source"),
-    Column("transit_id", "int64", "", "Transit of an epoch spectrum"),
-    Column("obs_time_rv", "double", "d", "Time of the transit, BJD(TCB) - 2455197.5"),
-    Column("ra", "double", "deg", "Right ascension as in the file"),
-    Column("dec", "double", "deg", "Declination as in the file"),
+    _known("file", "string"),
+    _known("source_id", "int64"),
+    _known("transit_id", "int64"),
+    _known("obs_time_rv", "double", "d"),
+    _known("ra", "double", "deg"),
+    _known("dec", "double", "deg"),
     Column("frame", "string", "", "Frame of the wavelengths: rest, barycentric or unknown"),
     Column("combined_ccds", "int32", "", "CCD spectra combined"),
     Column("signal_to_noise", "float", "", "Median of flux / stated error"),
 )
 _QUALITY = (
-    Column("chi2", "float", "", "Of the best fit, with the errors of noise, emulator and models"),
-    Column("reduced_chi2", "float", "", "The same per degree of freedom"),
-    Column("noise_chi2", "float", "", "Reduced chi2 without the errors of models"),
-    Column("residual_rms", "float", "", "Observed - model, in units of the continuum"),
-    Column("n_pixels", "int32", "", "Pixels compared"),
-    Column("n_outliers", "int32", "", "Pixels that are more likely outliers than not"),
-    Column("errors_smoothed", "bool", "", "Whether a smooth level of the errors was used"),
+    _known("chi2", "float"),
+    _known("reduced_chi2", "float"),
+    _known("noise_chi2", "float"),
+    _known("residual_rms", "float"),
+    _known("n_pixels", "int32"),
+    _known("n_outliers", "int32"),
+    _known("errors_smoothed", "bool"),
     Column("errors_scaled_by", "float", "", "Factor of the noise in the errors of labels"),
 )
 _DRAWS = Column("effective_draws", "float", "", "Independent draws that the weighted ones are worth")
 _FLAGS = (
-    Column("flags", "string", "", "Names of the flags, joined by commas; none if there are none"),
-    Column("flag_bits", "int32", "", "The same as bits: see rvsemu.observing.flags"),
+    _known("flags", "string"),
+    _known("flag_bits", "int32"),
 )
 _OF_TRANSITS = (
-    Column("n_transits", "int32", "", "Transits that were fitted together"),
-    Column("n_skipped", "int32", "", "Transits of the star that could not be used"),
-    Column("radial_velocity_scatter", "float", "km/s", "Weighted standard deviation of the velocities of transits"),
-    Column("velocity_chi2", "float", "", "Of a constant velocity"),
-    Column("velocity_p_value", "double", "", "Probability that chance makes it larger"),
+    _known("n_transits", "int32"),
+    _known("n_skipped", "int32"),
+    _known("radial_velocity_scatter", "float", "km/s"),
+    _known("velocity_chi2", "float"),
+    _known("velocity_p_value", "double"),
     Column("transit_ids", "list<int64>", "", "transit_id of each; -1 where the file does not say it"),
     Column("transit_times", "list<double>", "d", "Time of each, BJD(TCB) - 2455197.5 (d)"),
     Column("transit_velocities", "list<double>", "km/s", "Radial velocity of each (km/s)"),

@@ -252,4 +252,4 @@ class FitFailure:
         table = ResultTable(identity_columns(self.meta))
         table["flags"], table["flag_bits"] = [FAILED], np.array([to_bits([FAILED])], dtype="i4")
         table["error"] = [str(self.error)]
-        return table
+        return table.described()

@@ -109,7 +109,7 @@ class TransitsResult(LeastSquares):
             table[name] = [getattr(one, name) for one in self.transits]
         table["flags"] = [",".join(one.flags) or "none" for one in self.transits]
         table["flag_bits"] = np.array([to_bits(one.flags) for one in self.transits], dtype="i4")
-        return table
+        return table.described()
 
     def _quality(self) -> list[str]:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""

@@ -7,7 +7,9 @@ from typing import Any
 from astropy.table import QTable
 from astropy.table.pprint import TableFormatter
 
-__all__ = ["FORMATS", "ResultTable", "format_of"]
+from ..emulator.labels import ALPHA, PAPER_LABELS
+
+__all__ = ["DESCRIPTIONS", "FORMATS", "ResultTable", "description_of", "format_of"]
 
 FORMATS = {
     "teff": ".1f",
@@ -33,15 +35,70 @@ FORMATS = {
 }
 """How columns are printed; those of errors and limits like that of their label."""
 
-_OF_A_LABEL = ("_error", "_minus", "_plus", "_upper_limit", "_noise", "_scatter")
+_LABELS = {label.name: label.description for label in (*PAPER_LABELS, ALPHA)}
+
+DESCRIPTIONS = _LABELS | {
+    "file": "File with the spectrum; with member after a colon, in an archive",
+    "source_id": "Gaia source",
+    "transit_id": "Transit of an epoch spectrum",
+    "obs_time_rv": "Time of the transit, BJD(TCB) - 2455197.5",
+    "ra": "Right ascension as in the file",
+    "dec": "Declination as in the file",
+    "radial_velocity": "radial velocity",
+    "log_jitter": "natural logarithm of extra white noise / continuum",
+    "chi2": "Of the best fit, with the errors of noise, emulator and models",
+    "reduced_chi2": "The same per degree of freedom",
+    "noise_chi2": "Reduced chi2 without the errors of models",
+    "residual_rms": "Observed - model, in units of the continuum",
+    "n_pixels": "Pixels compared",
+    "n_outliers": "Pixels that are more likely outliers than not",
+    "errors_smoothed": "Whether a smooth level of the errors was used",
+    "n_transits": "Transits that were fitted together",
+    "n_skipped": "Transits of the star that could not be used",
+    "radial_velocity_scatter": "Weighted standard deviation of the velocities of transits",
+    "velocity_chi2": "Of a constant velocity",
+    "velocity_p_value": "Probability that chance makes it larger",
+    "steps": "Steps of the chain",
+    "ess": "Effective number of independent samples, of the parameter with the fewest",
+    "acceptance": "Share of the proposed steps that were accepted",
+    "flags": "Names of the flags, joined by commas; none if there are none",
+    "flag_bits": "The same as bits: see rvsemu.observing.flags",
+    "recipe": "Recipe of the emulator or the inversion",
+    "emulator_version": "Version of the emulator: the date of its training",
+    "inversion_version": "Version of the inversion: the date of its training",
+    "error": "Why there are no labels",
+}
+"""What the columns of tables of results are; those that belong to a label are described by `description_of`."""
+
+_OF_A_LABEL = {
+    "_error": "Standard deviation: {}",
+    "_minus": "Median less the lower end of the interval: {}",
+    "_plus": "Upper end of the interval less the median: {}",
+    "_upper_limit": "95 % upper limit where it may be zero: {}",
+    "_noise": "Standard deviation by noise alone: {}",
+    "_scatter": "Scatter: {}",
+}
 
 
 def format_of(column: str) -> str | None:
     """How a column is printed; None if nothing is said about it."""
     if column in FORMATS:
         return FORMATS[column]
-    label = next((column.removesuffix(end) for end in _OF_A_LABEL if column.endswith(end)), "")
-    return FORMATS.get(label)
+    return FORMATS.get(_label_of(column)[0])
+
+
+def description_of(column: str) -> str | None:
+    """What a column is, in words; None if nothing is said about it."""
+    label, end = _label_of(column)
+    if column in DESCRIPTIONS or label not in DESCRIPTIONS:
+        return DESCRIPTIONS.get(column)
+    return _OF_A_LABEL[end].format(DESCRIPTIONS[label])
+
+
+def _label_of(column: str) -> tuple[str, str]:
+    """Name of the label that a column belongs to, and the rest of the column's name; empty if there is none."""
+    end = next((end for end in _OF_A_LABEL if column.endswith(end)), "")
+    return (column.removesuffix(end), end) if end else ("", "")
 
 
 class _Formatter(TableFormatter):
@@ -62,3 +119,9 @@ class ResultTable(QTable):
     """A table that prints `FORMATS` where a column has no format of its own; files have all digits."""
 
     TableFormatter = _Formatter
+
+    def described(self) -> ResultTable:
+        """The table itself, with the descriptions that `description_of` has of its columns."""
+        for name in self.colnames:
+            self[name].info.description = description_of(name)
+        return self

@@ -183,7 +183,7 @@ class Result(ABC):
         them. ``flags`` are joined by commas, ``none`` if there are none (ECSV reads an empty text as missing), and
         ``flag_bits`` has the same as one integer (`rvsemu.observing.flags`). Tables of several results stack with
         ``astropy.table.vstack`` and can be written as ECSV or FITS. They are printed with the digits that mean
-        something (`rvsemu.observing.result_table.FORMATS`); files have all of them.
+        something (`rvsemu.observing.result_table.FORMATS`); files have all of them. Each column has a description.
         """
         flags = self.flags if isinstance(self.flags, list) else [self.flags]
         rows = len(flags)
@@ -201,7 +201,7 @@ class Result(ABC):
         table["flag_bits"] = np.array([to_bits(one) for one in flags], dtype="i4")
         for name in self._origin:
             table[name] = [str(self.meta.get(name))] * rows
-        return table
+        return table.described()
 
     def text(self, name: str) -> str:
         """Value and error of a label, to two digits of the error."""
