@@ -135,7 +135,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         Maximum number of steps.
     prune : callable, optional
         ``prune(x, cost, hessian, last)`` -> rows (j,), of all k problems, that are worth going on with; `last` (k,) are
-        the costs of two steps ago. Asked after every second step.
+        the costs before the step. Asked after every step.
 
     Notes
     -----
@@ -170,7 +170,7 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
             earlier = cost.copy()
         converged[active[done]] = True
         active = active[~done & (damping[active] < _LARGEST)]
-        if prune is not None and number % 2:
+        if prune is not None:
             active = np.intersect1d(active, prune(x, cost, hessian, last))
             last = cost.copy()
         if not len(active):

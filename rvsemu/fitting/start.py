@@ -229,7 +229,7 @@ def worth_following(
     x, cost, hessian : ndarray, shape (k, m), (k,) and (k, m, m)
         Where they are.
     falling : ndarray, shape (k,)
-        By how much the last steps have lowered the cost.
+        By how much the last step has lowered the cost.
 
     Returns
     -------
@@ -242,7 +242,7 @@ def worth_following(
         rows = rows[np.argsort(cost[rows], kind="stable")]
         above = cost[rows] - cost[rows[0]]
         kept: list[int] = []
-        for i in rows[(above < _HOPELESS) | (falling[rows] > 2 * above)]:
+        for i in rows[(above < _HOPELESS) | (falling[rows] > above)]:
             away = [x[i] - x[j] for j in kept]
             # The curvature of one may vanish, as along v sin i where that is 0: either tells them apart.
             apart = [max(d @ hessian[j] @ d, d @ hessian[i] @ d) for d, j in zip(away, kept, strict=True)]
