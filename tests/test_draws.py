@@ -200,6 +200,16 @@ def test_slow_share_is_for_training_only(library, tmp_path):
     assert np.mean(validation < 37.5) == pytest.approx(0.125, abs=0.12)
 
 
+def test_cool_share_is_for_training_only(library, tmp_path):
+    folders = {share: tmp_path / f"{share}" for share in (0.0, 1.0)}
+    for folder in folders.values():
+        folder.mkdir()
+    warm, cool = (drawn(library, folder, replace(TINY, cool_share=share)) for share, folder in folders.items())
+    np.testing.assert_array_equal(warm.part(True)[0], cool.part(True)[0])
+    medians = [np.median(one.part(False)[0][:, 0]) for one in (warm, cool)]
+    assert medians[1] < 0.8 * medians[0]
+
+
 def test_draws_are_library_spectra_broadened(nodes, library):
     """Row by row, with a broadener made here."""
     space = LabelSpace()

@@ -167,6 +167,20 @@ def test_interpolator_draws_over_the_box():
         assert np.mean(labels[:, i]) == pytest.approx((low[i] + high[i]) / 2, abs=0.02 * (high[i] - low[i]))
 
 
+def test_interpolator_draws_more_cool_stars():
+    """Chosen with a probability proportional to Teff^-2 from half uniform, half log-uniform ones."""
+    library = replace(smooth_library(30), info={"regions": to_json([BOX])})
+    interpolator = LibraryInterpolator(library, evaluations=0)
+    teff = np.linspace(4000.0, 9000.0, 10001)
+    plain = 0.5 / 5000 + 0.5 / (teff * np.log(9000 / 4000))
+    for share in (0.5, 1.0):
+        labels, flux = interpolator.draw(8000, np.random.default_rng(4), share)
+        assert len(labels) == len(flux) == 8000
+        cool = plain * teff**-2 / np.mean(plain * teff**-2) / 5000
+        expected = 5000 * np.mean(((1 - share) * plain + share * cool) * (teff < 5000))
+        assert np.mean(labels[:, 0] < 5000) == pytest.approx(expected, abs=0.02)  # 3.6 standard deviations
+
+
 ATLAS9 = {"structures": "ATLAS9 ODFNEW (Castelli & Kurucz 2003)"}
 
 

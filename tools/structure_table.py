@@ -17,7 +17,7 @@ import numpy as np
 from rvsemu.library.synthesis import Workspace
 
 OUT = Path(__file__).parents[1] / "rvsemu" / "data" / "structures" / "atlas9.npz"
-COMPONENTS = 6
+COMPONENTS = 14
 HOTTEST = 15000.0
 FIELDS = ("column_mass", "temperature", "pressure", "electrons")
 

@@ -164,7 +164,7 @@ def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: 
     """
     check_library(library, recipe)
     key = {"library": library.fingerprint(), "seed": work.seed, "recipe": recipe.name}
-    key |= {k: getattr(recipe, k) for k in ("draws", "validation", "interpolate", "slow_share")}
+    key |= {k: getattr(recipe, k) for k in ("draws", "validation", "interpolate", "slow_share", "cool_share")}
     key |= recipe.instrument
     space = label_space_of(library, recipe.label_space())
     wavelength = training_wavelength(library, space)
@@ -255,7 +255,7 @@ class _Sources:
         spectra: Library | LibraryInterpolator = part
         if self.recipe.interpolate:
             spectra = LibraryInterpolator(self._bounded(part), progress=self.work.progress, scales=scales)
-        return _Source(spectra, self.space, broadener, self.recipe.slow_share)
+        return _Source(spectra, self.space, broadener, self.recipe.slow_share, self.recipe.cool_share)
 
     def _bounded(self, spectra: Library) -> Library:
         """`spectra` with the region that the label space has, if they do not state any."""
@@ -273,6 +273,7 @@ class _Source:
     space: LabelSpace
     broadener: Broadener
     slow_share: float = 0.0
+    cool_share: float = 0.0
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         intrinsic, unbroadened = self._pick(n, rng)
@@ -289,7 +290,7 @@ class _Source:
 
     def _pick(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(self.spectra, LibraryInterpolator):
-            return self.spectra.draw(n, rng)
+            return self.spectra.draw(n, rng, self.cool_share)
         rows = rng.integers(len(self.spectra), size=n)
         return self.spectra.labels[rows], self.spectra.flux[rows]
 

@@ -28,9 +28,14 @@ _SEARCHED = 1000
 _START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmic": 11.0, "alpha": 5.0}
 """Length scales with which the search begins, in units of the standard deviation: found with 900 spectra."""
 _START_NOISE = 4e-6
-_WITH_STRUCTURES = (2.2, 100.0, 400.0, 5.7, 15.5, 20.0, 13.5, 11.0, 8.0, 6.7, 12.0, 20.0, 70.0, 400.0, 1.8e-7)
+_WITH_STRUCTURES = (
+    *(1.8, 400.0, 400.0, 4.7, 15.5, 16.0, 12.0),
+    *(21.0, 7.2, 6.1, 9.8, 24.0, 100.0, 28.0, 350.0, 36.0, 47.0, 36.0, 350.0, 350.0, 180.0, 400.0),
+    8.9e-7,
+)
 """The same, noise included, where the features of the structures are known: they take over from log g."""
 _AT_ONCE = 1000  # sets of labels
+_CHOICE = 20  # times as many labels as are wanted, to choose cool ones from
 _NEAR = 20  # spectra whose errors say how large those of a place are
 _PIXELS = slice(None, None, 4)  # that the search looks at
 _SMALL = 2.5e-6  # squared error, below which less is hardly better
@@ -211,9 +216,18 @@ class LibraryInterpolator:
         level = np.mean((self.leave_one_out**2 / self._alone)[nearest], axis=1)
         return np.sqrt(variance * level)
 
-    def draw(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Labels (n, n_labels) as `Library.draw` has them, and their flux."""
-        labels = self._library.draw(n, rng)
+    def draw(self, n: int, rng: np.random.Generator, cool_share: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Labels (n, n_labels) as `Library.draw` has them, and their flux.
+
+        A `cool_share` of the labels are chosen out of many with a probability proportional to Teff^-2.
+        """
+        cool = round(cool_share * n)
+        labels = self._library.draw(n - cool, rng)
+        if cool:
+            many = self._library.draw(_CHOICE * cool, rng)
+            density = many[:, self.names.index("teff")] ** -2.0
+            chosen = rng.choice(len(many), cool, replace=False, p=density / density.sum())
+            labels = np.concatenate([labels, many[chosen]])
         return labels, self(labels)
 
 

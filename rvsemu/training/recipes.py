@@ -81,6 +81,7 @@ class _Common:
     alpha = False
     log_labels: tuple[str, ...]
     even_labels: tuple[str, ...] = ()
+    cool_share: float = 0.0
     vsini: tuple[float, float] | None
     resolution: tuple[float, float] | None
 
@@ -128,6 +129,9 @@ class Recipe(_Common):
     slow_share : float
         Share of training draws with vsini = 300 u^3 km/s (u uniform) rather than uniform to 300 km/s:
         most stars rotate slowly, and there the spectrum has most detail. Validation is uniform.
+    cool_share : float
+        Share of training draws whose labels are chosen out of many with a probability proportional to Teff^-2: spectra
+        of cool stars change fastest with the labels. Used only with `interpolate`; validation is as without it.
     log_labels : tuple of str
         Labels of which the network sees the logarithm.
     even_labels : tuple of str
@@ -168,6 +172,7 @@ class Recipe(_Common):
     validation: float
     interpolate: bool = False
     slow_share: float = 0.0
+    cool_share: float = 0.0
     log_labels: tuple[str, ...] = ()
     even_labels: tuple[str, ...] = ()
     components: int = 0
@@ -212,14 +217,15 @@ DEFAULT = Recipe(
     latent=48,
     autoencoder_schedule=_cosine(8, 5e-3),
     label_schedule=_cosine(10, 3e-3),
-    finetune_schedule=_cosine(85, 6e-3, "muon", 1024),
-    draws=480_000,
+    finetune_schedule=_cosine(55, 6e-3, "muon", 1024),
+    draws=720_000,
     validation=0.1,
     interpolate=True,
     slow_share=0.5,
+    cool_share=0.5,
     log_labels=("teff", "resolution"),
     even_labels=("vsini", "vmic"),
-    components=200,
+    components=400,
     weights="float32",
     alpha=True,
 )

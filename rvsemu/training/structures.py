@@ -34,7 +34,7 @@ def structure_features(library: Library, labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (n, k)
-        For the ATLAS9 structures of Castelli & Kurucz (2003): six principal components of the logarithms of column
+        For the ATLAS9 structures of Castelli & Kurucz (2003): fourteen principal components of the logarithms of column
         mass, temperature, pressure and electron density of all layers, and by how much log g is below the lowest of
         the nodes, interpolated as the structures are. For others k is 0.
 
@@ -47,7 +47,7 @@ def structure_features(library: Library, labels: np.ndarray) -> np.ndarray:
     >>> grid = np.arange(8400, 8800, 0.1), np.ones((2, 4000), "f4")
     >>> library = Library(labels, ("teff", "logg"), *grid, "air", info={"structures": "ATLAS9 ODFNEW"})
     >>> structure_features(library, labels).shape
-    (2, 7)
+    (2, 15)
     """
     if not str(library.info.get("structures", "")).startswith(_KNOWN):
         return np.empty((len(labels), 0))
