@@ -322,7 +322,7 @@ class _Problem:
             parts.insert(2, (self.basis.slope(x[:k], self.rest, self.velocity) * continuum)[None])
         rows = np.concatenate(parts) * self.used
         if isinstance(noise, Covariance):
-            products = noise.solve_pairs(rows[None], rows[None])[0]
+            products = noise.solve_pairs(rows[None])[0]
         else:
             rows /= noise
             products = rows @ rows.T

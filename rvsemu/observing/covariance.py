@@ -182,10 +182,11 @@ class Covariance:
             return np.zeros((*white.shape[:2], 0), dtype=white.dtype)
         return white @ self._projection["f4" if white.dtype == np.float32 else "f8"][0]
 
-    def solve_pairs(self, left, right) -> np.ndarray:
-        """``x^T C^-1 y`` for all pairs of rows (s, r, n) and (s, q, n): (s, r, q)."""
-        left, right = self.whiten(left), self.whiten(right)
-        return left @ right.swapaxes(-1, -2) - self.low(left) @ self.low(right).swapaxes(-1, -2)
+    def solve_pairs(self, rows) -> np.ndarray:
+        """``x^T C^-1 y`` for all pairs x, y of the rows (s, r, n) of each of s matrices: (s, r, r)."""
+        white = self.whiten(rows)
+        low = self.low(white)
+        return white @ white.swapaxes(-1, -2) - low @ low.swapaxes(-1, -2)
 
 
 def _in_both(*arrays: np.ndarray) -> dict[str, tuple[np.ndarray, ...]]:
