@@ -142,10 +142,10 @@ class Covariance:
         kind = "f4" if rows.dtype == np.float32 else "f8"
         if self._blocks:
             return self._in_products(rows, *self._parts[kind])
-        out = np.empty(rows.shape, dtype=kind)
+        out = np.array(rows, dtype=kind, order="C")
         substitute = lapack.stbtrs if kind == "f4" else lapack.dtbtrs
-        for factor, source, target in zip(self._factors, rows, out, strict=True):
-            target[:] = substitute(factor[kind], source.T, uplo="L")[0].T
+        for factor, target in zip(self._factors, out, strict=True):
+            substitute(factor[kind], target.T, uplo="L", overwrite_b=True)
         return out
 
     def _in_products(self, rows, inverse, passed):
@@ -194,5 +194,5 @@ class Covariance:
 
 
 def _in_both(*arrays: np.ndarray) -> dict[str, tuple[np.ndarray, ...]]:
-    """The arrays in both precisions."""
-    return {kind: tuple(np.ascontiguousarray(a, dtype=kind) for a in arrays) for kind in ("f4", "f8")}
+    """The arrays, which are in double precision, in both."""
+    return {"f4": tuple(a.astype("f4", order="C") for a in arrays), "f8": arrays}
