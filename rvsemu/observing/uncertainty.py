@@ -64,11 +64,10 @@ def _running_median(values) -> np.ndarray:
     n, most, least = len(values), _WINDOW // 2, _LEAST // 2
     places = np.unique(np.append(np.arange(0, n, _EVERY), n - 1))
     half = np.clip(np.minimum(places, n - 1 - places), least, most)
-    medians, full = np.empty(len(places)), half == most
-    if full.any():
-        windows = np.lib.stride_tricks.sliding_window_view(values, _WINDOW)[places[full] - most]
-        medians[full] = np.partition(windows, most, axis=1)[:, most]
-    for i in np.flatnonzero(~full):
-        window = np.sort(values[max(places[i] - half[i], 0) : places[i] + half[i] + 1])
-        medians[i] = (window[(len(window) - 1) // 2] + window[len(window) // 2]) / 2
+    padded = np.pad(values, most, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[places]
+    inside = np.abs(np.arange(_WINDOW) - most) <= half[:, None]
+    ordered = np.sort(np.where(inside, windows, np.nan), axis=1)  # NaN last
+    count, row = np.sum(~np.isnan(ordered), axis=1), np.arange(len(places))
+    medians = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2
     return np.interp(np.arange(n), places, medians)
