@@ -194,5 +194,5 @@ class Covariance:
 
 
 def _in_both(*arrays: np.ndarray) -> dict[str, tuple[np.ndarray, ...]]:
-    """The arrays, which are in double precision, in both."""
-    return {"f4": tuple(a.astype("f4", order="C") for a in arrays), "f8": arrays}
+    """The arrays in both precisions."""
+    return {kind: tuple(np.ascontiguousarray(a, dtype=kind) for a in arrays) for kind in ("f4", "f8")}
