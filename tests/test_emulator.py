@@ -85,6 +85,18 @@ def test_error_model_with_components(small, box):
     np.testing.assert_allclose(plain, np.mean(small.error.sigma[:2].astype(float) ** 2, axis=0), rtol=1e-6)
 
 
+def test_error_covariances_of_many_stars_are_those_of_each(small, box):
+    rows = box[:6].reshape(3, 2, -1)
+    before, share = np.tile(np.arange(4, 30), (3, 2, 1)), np.random.default_rng(1).random((3, 2, 26))
+    for at in (None, (before, share)):
+        variance, low_rank = small.error_covariance(rows, at)
+        assert variance.shape[:2] == low_rank.shape[:2] == (3, 2)
+        for i in np.ndindex(3, 2):
+            one = small.error_covariance(rows[i], at and (before[i], share[i]))
+            np.testing.assert_allclose(variance[i], one[0], rtol=1e-12)
+            np.testing.assert_allclose(low_rank[i], one[1], rtol=1e-12)
+
+
 def test_error_model_interpolates_and_holds(small):
     teff, sigma = small.error.teff, small.error.sigma
     np.testing.assert_allclose(small.error(teff), sigma, rtol=1e-6)

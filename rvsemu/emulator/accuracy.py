@@ -103,41 +103,60 @@ class ErrorModel:
         return out
 
     def covariance(
-        self, teff: float, *, at: tuple[np.ndarray, np.ndarray] | None = None, **labels: float
+        self, teff: ArrayLike, *, at: tuple[np.ndarray, np.ndarray] | None = None, **labels: ArrayLike
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Covariance of one star, interpolated linearly between the nodes' covariances.
+        """Covariances of stars, interpolated linearly between the nodes' covariances.
 
         Parameters
         ----------
-        teff, **labels : float
-        at : (ndarray of int, ndarray), each of shape (m,), optional
+        teff, **labels : float or array_like, shape (...)
+        at : (ndarray of int, ndarray), each of shape (..., m), optional
             Where between the pixels: number of the one before, and the share of the next; default: at all n pixels.
 
         Returns
         -------
-        variance : ndarray, shape (m,)
+        variance : ndarray, shape (..., m)
             Its diagonal part, >= 0.
-        low_rank : ndarray, shape (2 r, m)
+        low_rank : ndarray, shape (..., 2 r, m)
             Rows u; the covariance is diag(variance) + sum of u u^T.
         """
-        (i,), (f,) = self._between([teff])
-        nodes = self._parts[i : i + 2]
-        if at is not None:
-            before, share = at
-            nodes = nodes[..., before] * (1 - share) + nodes[..., before + 1] * share
-        factor, roots = float(self.factor(labels)), np.sqrt([1 - f, f])[:, None, None]
-        variance = ((1 - f) * nodes[0, 0] + f * nodes[1, 0]) * factor**2
-        return variance, (nodes[:, 1:] * (roots * factor)).reshape(-1, nodes.shape[2])
+        node, share = self._between(teff)
+        factor = np.broadcast_to(self.factor(labels), share.shape)[..., None]
+        shares = np.stack([1 - share, share], axis=-1)
+        (diagonal, components), shape = self._parts, share.shape
+        between = (
+            [None] * share.size if at is None else zip(*(np.reshape(x, (share.size, -1)) for x in at), strict=True)
+        )
+        n = self.sigma.shape[-1] if at is None else at[0].shape[-1]
+        variance, low_rank = np.empty((share.size, 2, n)), np.empty((share.size, 2, components.shape[1], n))
+        for i, where, *out in zip(node.ravel(), between, variance, low_rank, strict=True):
+            for part, target in zip((diagonal, components), out, strict=True):
+                _interpolate(part[i : i + 2], where, target)
+        variance = variance.reshape(*shape, 2, n)
+        variance = (shares[..., :1] * variance[..., 0, :] + shares[..., 1:] * variance[..., 1, :]) * factor**2
+        low_rank = low_rank.reshape(*shape, *low_rank.shape[1:])
+        low_rank *= (np.sqrt(shares) * factor)[..., None, None]
+        return variance, low_rank.reshape(*shape, -1, n)
 
     @cached_property
-    def _parts(self) -> np.ndarray:
-        """Of each node the diagonal part of the covariance, then the components, (k, r + 1, n_pixels)."""
+    def _parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each node the diagonal part of the covariance (k, n_pixels), and the components (k, r, n_pixels)."""
         components = self.components.astype(float)
-        diagonal = np.maximum(np.square(self.sigma, dtype=float) - np.sum(components**2, axis=1), 0.0)
-        return np.concatenate([diagonal[:, None], components], axis=1)
+        return np.maximum(np.square(self.sigma, dtype=float) - np.sum(components**2, axis=1), 0.0), components
 
     def _between(self, teff):
         """Node below, and the share of the next."""
         teff = np.clip(np.asarray(teff, dtype=float), self.teff[0], self.teff[-1])
         i = np.clip(np.searchsorted(self.teff, teff) - 1, 0, len(self.teff) - 2)
         return i, (teff - self.teff[i]) / (self.teff[i + 1] - self.teff[i])
+
+
+def _interpolate(rows, at, out):
+    """Write `rows` (..., n), or what they are `at` places between their columns, to `out` (..., m)."""
+    if at is None:
+        out[:] = rows
+        return
+    before, share = at
+    np.take(rows, before, axis=-1, mode="clip", out=out)  # faster than rows[..., before]
+    out *= 1 - share
+    out += rows[..., before + 1] * share

@@ -162,9 +162,8 @@ class Emulator:
     def error_covariance(
         self, labels: ArrayLike, at: tuple[np.ndarray, np.ndarray] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Covariance of the error of `flux` at one star's plain labels: see `ErrorModel.covariance`."""
-        values = {name: float(value) for name, value in self._for_error(np.asarray(labels)).items()}
-        return self.error.covariance(**values, at=at)
+        """Covariance of the error of `flux` at plain labels (..., n_labels): see `ErrorModel.covariance`."""
+        return self.error.covariance(**self._for_error(np.asarray(labels, dtype=float)), at=at)
 
     def _for_error(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Of labels (..., n_labels), by name, those that the error depends on."""

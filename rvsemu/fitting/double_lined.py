@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
 
 from ..observing.memory import remembered
 from ..physics.continuum import chebyshev_basis
@@ -26,7 +26,6 @@ _TEMPLATES = {  # of the lines looked for
 _BESIDE = 40.0, 500.0  # km/s from the velocity of the fit, where it is that of one of the stars
 _AROUND = 20.0, 100.0  # where it is between those of both
 _BEST = 4  # of the shifts beside it, for each template
-_BEYOND = 4000.0  # km/s around the emulator's range, without lines: more than any shift
 _TOGETHER = 2.0  # errors of models are alike in neighbouring bins: factor of their variance
 _TINY = 1e-12
 _LEAST = 1e-3  # part of the lines that must be left when what else may change is taken out
@@ -41,6 +40,12 @@ class SecondLines:
     Parameters
     ----------
     model : CoarseModel
+
+    Attributes
+    ----------
+    around, beside : ndarray of int
+        Shifts from the star that was fitted, where it is between two stars, half of them to either side, and where it
+        is one of them.
     """
 
     def __init__(self, model):
@@ -48,56 +53,51 @@ class SecondLines:
         columns = [np.clip(_TEMPLATES.get(x.name, [x.lower]), x.lower, x.upper) for x in labels]
         lines = 1.0 - model.flux(np.stack(np.broadcast_arrays(*columns), axis=1)).astype("f4")
         self.model = model
-        self._beyond = int(_BEYOND / model.bins.width_in_km_s)
-        self._lines = np.pad(lines, ((0, 0), (self._beyond, self._beyond)))
-        self._size = next_fast_len(self._lines.shape[1], real=True)
-        self._transformed = [rfft(part, self._size).conj() for part in (lines, lines**2)]
+        self.around, self.beside = (_on_both_sides(velocities, model.bins) for velocities in (_AROUND, _BESIDE))
+        self._most = int(max(self.around.max(), self.beside.max()))
+        self._lines = np.pad(lines, ((0, 0), (self._most, self._most)))  # none beyond the emulator's range
 
     @classmethod
     def of(cls, emulator) -> SecondLines:
         """The one of an emulator; kept with it."""
         return remembered(emulator, ("second lines",), lambda: cls(CoarseModel.of(emulator)))
 
-    def likely(self, residual) -> np.ndarray:
-        """Shifts (k, 4) beside that of the fit at which a `Residual` looks most like the lines of each template."""
-        shifts = residual.shift + _on_both_sides(_BESIDE, self.model.bins)
-        vectors = rfft(np.array([residual.weight * residual.missing, residual.weight], dtype="f4"), self._size)
-        products = zip(vectors, self._transformed, strict=True)
-        strength, power = (irfft(v * t, self._size)[:, shifts - residual.first] for v, t in products)
-        score = strength / np.sqrt(np.maximum(power, 1e-6 * power.max() + _TINY))
-        return shifts[np.argsort(-score, axis=1, kind="stable")[:, :_BEST]]
-
-    def rows(self, shifts, first, count) -> np.ndarray:
-        """Lines (k, v, count) of each template at its shifts (k, v), from the observed bin `first` on."""
-        windows = np.lib.stride_tricks.sliding_window_view(self._lines, count, axis=1)
-        return windows[np.arange(len(shifts))[:, None], self._beyond + first - shifts]
+    def shifted(self, shifts, first, count) -> Iterator[np.ndarray]:
+        """Lines (v, count) by `shifts` (v,) in bins from the `first` on, of one template after the other."""
+        for lines in self._lines:
+            yield np.lib.stride_tricks.sliding_window_view(lines, count)[self._most + first - shifts]
 
 
 @dataclass(frozen=True)
-class Residual:
-    """What a fit leaves in n bins, as if they were independent.
+class Residuals:
+    """What k fits leave in n bins, each at rest, as if bins were independent.
 
     Parameters
     ----------
-    missing, weight : ndarray, shape (n,)
-        Model - observed / continuum, and inverse variances with the errors of noise, emulator and models.
-    nuisance : ndarray, shape (p, n)
+    first : int
+        Number of the first bin.
+    weight : ndarray, shape (k, n)
+        Inverse variances with the errors of noise, emulator and models; 0 where nothing was observed.
+    missing : ndarray, shape (k, n)
+        Model - observed / continuum, times the weights.
+    nuisance : ndarray, shape (k, p, n)
         What else may change, and pass for lines: labels, velocity and continuum of the fit, and how deep its lines are.
-    first, shift : int
-        Numbers of the first bin and of the whole bins by which the star is shifted.
-    reach : float
+        Rows that are orthonormal over their standard deviations, times the weights.
+    along : ndarray, shape (k, p)
+        Of these, what is in the residual.
+    reach : ndarray, shape (k,)
         Distance in bins of two sets of lines of which those of the fit may consist.
     """
 
-    missing: np.ndarray
-    weight: np.ndarray
-    nuisance: np.ndarray
     first: int
-    shift: int
-    reach: float
+    weight: np.ndarray
+    missing: np.ndarray
+    nuisance: np.ndarray
+    along: np.ndarray
+    reach: np.ndarray
 
     @classmethod
-    def each(cls, problem, found) -> list[Residual]:
+    def of(cls, problem, found) -> Residuals:
         """Those of k minima of a `Problem`, whose numbers of the spectra `star` (k,), parameters `theta` (k, ...),
         `continuum` (k, n_pixels), `error` of the emulator and covariances `weighted` are `found`."""
         stack, parameters, theta = problem.stack, problem.parameters, found.theta
@@ -116,30 +116,33 @@ class Residual:
         if problem.noise.model_error is not None:
             variance += _TOGETHER * problem.noise.model_error.sigma(coarse) ** 2
         basis = chebyshev_basis(np.arange(total.shape[1], dtype=float), len(stack.basis) - 1).T
-        missing = np.where(known, coarse - flux * per_weight, 0.0)
-        weight = np.divide(1.0, variance, where=known, out=np.zeros_like(total))
+        root = np.sqrt(np.divide(1.0, variance, where=known, out=np.zeros_like(total)))
+        missing = root * np.where(known, coarse - flux * per_weight, 0.0)
+        nuisance = np.concatenate([slopes, 1.0 - coarse[:, None], basis * coarse[:, None]], axis=1)
         shifts = np.rint(model.bins.shift(theta[:, parameters.velocity])).astype(int)
-        return [
-            cls(
-                missing=missing[i],
-                weight=weight[i],
-                nuisance=np.vstack([slopes[i], 1.0 - coarse[i], basis * coarse[i]]),
-                first=first,
-                shift=int(shifts[i]),
-                reach=_reach(parameters.space.names, theta[i]) / model.bins.width_in_km_s,
-            )
-            for i in range(len(theta))
-        ]
+        start = first - np.clip(shifts, first + total.shape[1] - model.bins.count, first)
+        nuisance = _orthonormal(nuisance * root[:, None])
+        along = (nuisance @ missing[..., None])[..., 0]
+
+        def at_rest(rows):
+            out = np.zeros((*rows.shape[:-1], np.ptp(start) + rows.shape[-1]), dtype="f4")
+            for target, row, begin in zip(out, rows, start - start.min(), strict=True):
+                target[..., begin : begin + rows.shape[-1]] = row
+            return out
+
+        weight, missing, nuisance = map(at_rest, (root**2, root * missing, root[:, None] * nuisance))
+        reach = _reach(parameters.space.names, theta) / model.bins.width_in_km_s
+        return cls(int(start.min()), weight, missing, nuisance, along.astype("f4"), reach)
 
 
-def double_lined(problem, found) -> list[bool]:
-    """Whether lines of a second star are in each of the spectra.
+def double_lined(problem, found) -> np.ndarray:
+    """Whether lines of a second star are in each of k spectra, (k,).
 
     Parameters
     ----------
     problem : Problem
     found
-        The best minima of the spectra: see `Residual.each`.
+        The best minima of the spectra: see `Residuals.of`.
 
     Notes
     -----
@@ -151,29 +154,58 @@ def double_lined(problem, found) -> list[bool]:
     out. They are shares of the light.
     """
     lines = SecondLines.of(problem.stack.emulator)
-    return [_has_second(residual, lines) for residual in Residual.each(problem, found)]
+    residuals = Residuals.of(problem, found)
+    found_any = np.zeros(len(found.theta), dtype=bool)
+    where = residuals.first, residuals.weight.shape[1]
+    for beside, around in zip(*(lines.shifted(x, *where) for x in (lines.beside, lines.around)), strict=True):
+        found_any |= _beside(residuals, beside) | _around(residuals, around, lines.around)
+    return found_any
 
 
-def _has_second(residual, lines) -> bool:
-    """Whether lines of a second star are in a residual."""
-    around = residual.shift + _on_both_sides(_AROUND, lines.model.bins)
-    half = len(around) // 2
-    likely = lines.likely(residual)
-    shifts = np.concatenate([np.broadcast_to(around, (len(likely), len(around))), likely], axis=1)
-    strength, gram = _projected(residual, lines.rows(shifts, residual.first, len(residual.weight)))
-    beside = slice(len(around), None)
-    score, share = _alone(strength[:, beside], np.einsum("kii->ki", gram)[:, beside])
-    alone = (score > _SCORE) & (share > _SHARE)
-    score, share = _in_pairs(strength, gram, half)
-    apart = around[half:] - around[:half, None]
-    pairs = (score > _PAIR_SCORE) & (share > _PAIR_SHARE) & (apart < residual.reach)
-    return bool(np.any(alone) or np.any(pairs))
+def _beside(residuals, lines) -> np.ndarray:
+    """Whether `lines` (v, n) of one star are in residuals (k,), at one of the likeliest shifts."""
+    strength = residuals.missing @ lines.T
+    power = residuals.weight @ (lines**2).T
+    score = strength / np.sqrt(np.maximum(power, 1e-6 * power.max(axis=1, keepdims=True) + _TINY))
+    best = np.argsort(-score, axis=1, kind="stable")[:, :_BEST]
+    strength, power = (np.take_along_axis(part, best, axis=1) for part in (strength, power))
+    overlap = lines[best] @ residuals.nuisance.swapaxes(1, 2)
+    strength, power = _less_nuisance(residuals, strength, power, overlap)
+    return np.any((strength / np.sqrt(power) > _SCORE) & (strength / power > _SHARE), axis=1)
 
 
-def _reach(names, theta) -> float:
-    """The same as in `Residual`, in km/s; where v sin i is not known, no limit."""
+def _around(residuals, lines, shifts) -> np.ndarray:
+    """Whether `lines` (v, n) of two stars are in residuals (k,), one at each side of the fit.
+
+    Half of the `shifts` (v,) are to either side.
+    """
+    half = len(lines) // 2
+    strength, power = residuals.missing @ lines.T, residuals.weight @ (lines**2).T
+    overlap = (residuals.nuisance @ lines.T).swapaxes(1, 2)
+    strength, power = _less_nuisance(residuals, strength, power, overlap)
+    mixed = (residuals.weight[:, None] * lines[:half]) @ lines[half:].T
+    mixed -= overlap[:, :half] @ overlap[:, half:].swapaxes(1, 2)
+    a, b, aa, bb = strength[:, :half, None], strength[:, None, half:], power[:, :half, None], power[:, None, half:]
+    determinant = np.maximum(aa * bb - mixed**2, _LEAST * aa * bb)
+    first, second = (bb * a - mixed * b) / determinant, (aa * b - mixed * a) / determinant
+    score, share = np.sqrt(np.maximum(a * first + b * second, 0.0)), np.minimum(first, second)
+    near = shifts[half:] - shifts[:half, None] < residuals.reach[:, None, None]
+    return np.any((score > _PAIR_SCORE) & (share > _PAIR_SHARE) & near, axis=(1, 2))
+
+
+def _less_nuisance(residuals, strength, power, overlap) -> tuple[np.ndarray, np.ndarray]:
+    """Products of lines with residuals and with themselves, both (k, v), less what is within the span of the nuisance.
+
+    With that they have the products `overlap` (k, v, p).
+    """
+    left = np.maximum(power - np.sum(overlap**2, axis=2), _LEAST * power + _TINY)
+    return strength - (overlap @ residuals.along[..., None])[..., 0], left
+
+
+def _reach(names, theta) -> np.ndarray:
+    """The same as in `Residuals`, in km/s (k,); where v sin i is not known, no limit."""
     factor, more = _PAIR_REACH
-    return factor * theta[names.index("vsini")] + more if "vsini" in names else np.inf
+    return factor * theta[:, names.index("vsini")] + more if "vsini" in names else np.full(len(theta), np.inf)
 
 
 def _on_both_sides(velocities, bins) -> np.ndarray:
@@ -183,42 +215,11 @@ def _on_both_sides(velocities, bins) -> np.ndarray:
     return np.concatenate([-side[::-1], side])
 
 
-def _projected(residual, rows) -> tuple[np.ndarray, np.ndarray]:
-    """Products of lines (k, v, n) with the residual, (k, v), and with each other, (k, v, v), less what is within the
-    span of the nuisance."""
-    root = np.sqrt(residual.weight)
-    nuisance = _orthonormal(residual.nuisance * root)
-    missing, nuisance, rows = (root * residual.missing).astype("f4"), nuisance.astype("f4"), root.astype("f4") * rows
-    overlap = rows @ nuisance.T
-    strength = rows @ missing - overlap @ (nuisance @ missing)
-    gram = rows @ rows.swapaxes(1, 2)
-    diagonal = np.arange(gram.shape[1])
-    floor = _LEAST * gram[:, diagonal, diagonal] + _TINY
-    gram -= overlap @ overlap.swapaxes(1, 2)
-    gram[:, diagonal, diagonal] = np.maximum(gram[:, diagonal, diagonal], floor)
-    return strength, gram
-
-
 def _orthonormal(rows) -> np.ndarray:
-    """Orthonormal rows that span the same space as `rows` (p, n)."""
-    scale = np.sqrt(np.sum(rows**2, axis=1))
-    rows = rows[scale > 0] / scale[scale > 0, None]
-    power, vectors = np.linalg.eigh(rows @ rows.T)
+    """Orthonormal rows that span the same spaces as `rows` (k, p, n), and rows of zeros where those are less."""
+    scale = np.sqrt(np.sum(rows**2, axis=2, keepdims=True))
+    rows = np.divide(rows, scale, where=scale > 0, out=np.zeros_like(rows))
+    power, vectors = np.linalg.eigh(rows @ rows.swapaxes(1, 2))
     kept = power > 1e-9
-    return (vectors[:, kept] / np.sqrt(power[kept])).T @ rows
-
-
-def _alone(strength, power) -> tuple[np.ndarray, np.ndarray]:
-    """Significance and share of the light of single sets of lines."""
-    return strength / np.sqrt(power), strength / power
-
-
-def _in_pairs(strength, gram, half) -> tuple[np.ndarray, np.ndarray]:
-    """Significance (k, half, half) of lines at two shifts, one of the first `half` and one of the next, and the
-    smaller of their shares of the light."""
-    a, b = strength[:, :half, None], strength[:, None, half : 2 * half]
-    power = np.einsum("kii->ki", gram)
-    aa, bb, ab = power[:, :half, None], power[:, None, half : 2 * half], gram[:, :half, half : 2 * half]
-    determinant = np.maximum(aa * bb - ab**2, _LEAST * aa * bb)
-    first, second = (bb * a - ab * b) / determinant, (aa * b - ab * a) / determinant
-    return np.sqrt(np.maximum(a * first + b * second, 0.0)), np.minimum(first, second)
+    vectors = vectors * np.divide(1.0, np.sqrt(np.maximum(power, 1e-9)), where=kept, out=np.zeros_like(power))[:, None]
+    return vectors.swapaxes(1, 2) @ rows

@@ -40,71 +40,86 @@ _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
-def flags_of(found, i, errors, second_minimum, double) -> list[str]:
-    """Flags of the i-th of what was found, whose parameters have the `errors`, 0 if they are held."""
-    problem, stack, parameters = found.problem, found.problem.stack, found.problem.parameters
-    observation, theta, row = stack.observations[found.star[i]], found.theta[i], found.rows[i]
-    used, doubted, continuum = found.weighted.used[i], found.doubted(i), found.continuum[i]
-    free, n_pixels, noise = errors[parameters.free], int(used.sum()), (stack.sigma[found.star[i]] / continuum)[used]
-    true = {
-        NOT_CONVERGED: not found.minima.found.converged[row],
-        SECOND_MINIMUM: second_minimum,
-        NOT_GAUSSIAN: np.any(found.minima.widening[row] > 1),
-        OUTSIDE_DOMAIN: not stack.model.emulator.labels.inside(theta[: parameters.velocity]),
-        FEW_GOOD_PIXELS: n_pixels < _FEW * observation.covered.sum(),
-        POOR_FIT: fits_poorly(found.chi2[i] / found.freedom(i), n_pixels),
-        OUTLIERS: doubted.sum() > _MANY * n_pixels,
-        FEW_CCDS: observation.ccds is not None and observation.ccds < FEWEST_CCDS,
-        NEGATIVE_CONTINUUM: continuum[used].min() <= 0,
-        ERRORS_TOO_LARGE: np.mean((found.residual[i][used] / noise) ** 2) < _TOO_GOOD,
+def flags_of(found, errors, second_minimum, double) -> list[tuple[str, ...]]:
+    """Flags of each of k minima that were `found`, whose parameters have the `errors` (k, n_parameters), 0 if held.
+
+    `second_minimum` and `double` (k,) say whether there is another minimum, and a second star.
+    """
+    problem, parameters = found.problem, found.problem.parameters
+    names, free, x = parameters.space.names, errors[:, parameters.free], found.minima.found.x[found.rows]
+    of_labels = [at_bounds(parameters, x, free), _disputed(parameters, x)]
+    nothing = [[NO_INFORMATION] if it_is else [] for it_is in _knows_nothing(parameters, free)]
+    features = unmodelled(
+        problem.stack, found.weighted, found.star, found.residual, found.theta[:, parameters.velocity]
+    )
+    two = [[DOUBLE_LINED] if it_is else [] for it_is in double]
+    broad = [broad_lines(names, *one) for one in zip(found.theta, errors, strict=True)]
+    parts = [*of_labels, _true(_conditions(found, second_minimum)), features, two, broad, nothing]
+    if problem.settings.assumes_alpha:
+        tension = found.minima.tension[found.rows]
+        parts.append([alpha_assumed(names, *one) for one in zip(found.theta, tension, strict=True)])
+    return [tuple(flag for part in of_one for flag in part) for of_one in zip(*parts, strict=True)]
+
+
+def _conditions(found, second_minimum) -> dict[str, np.ndarray]:
+    """By flag, whether it is true (k,) of each of what was found."""
+    stack, velocity = found.problem.stack, found.problem.parameters.velocity
+    observations = [stack.observations[star] for star in found.star]  # equal in covered
+    used, continuum, n_pixels = found.weighted.used, found.continuum, found.n_pixels
+    in_noise = np.divide(found.residual * continuum, stack.sigma[found.star], where=used, out=np.zeros(used.shape))
+    return {
+        NOT_CONVERGED: ~found.minima.found.converged[found.rows],
+        SECOND_MINIMUM: np.asarray(second_minimum),
+        NOT_GAUSSIAN: np.any(found.minima.widening[found.rows] > 1, axis=1),
+        OUTSIDE_DOMAIN: ~stack.model.emulator.labels.inside(found.theta[:, :velocity]),
+        FEW_GOOD_PIXELS: n_pixels < _FEW * observations[0].covered.sum(),
+        POOR_FIT: fits_poorly(found.chi2 / found.freedom, n_pixels),
+        OUTLIERS: found.doubted.sum(axis=1) > _MANY * n_pixels,
+        FEW_CCDS: np.array([one.ccds is not None and one.ccds < FEWEST_CCDS for one in observations]),
+        NEGATIVE_CONTINUUM: np.any(used & (continuum <= 0), axis=1),
+        ERRORS_TOO_LARGE: np.sum(in_noise**2, axis=1) < _TOO_GOOD * n_pixels,
     }
-    one = found.weighted.take(np.array([i]))
+
+
+def _true(conditions) -> list[list[str]]:
+    """Of each of k, the names of `conditions`, arrays (k,) by name, that are true."""
     return [
-        *at_bounds(parameters, found.minima.found.x[row], free),
-        *_disputed(parameters, found.minima.found.x[row]),
-        *(flag for flag, it_is in true.items() if it_is),
-        *unmodelled(stack, one, found.star[i], found.residual[i], theta[parameters.velocity]),
-        *([DOUBLE_LINED] if double else []),
-        *broad_lines(parameters.space.names, theta, errors),
-        *([NO_INFORMATION] if _knows_nothing(parameters, free) else []),
-        *(
-            alpha_assumed(parameters.space.names, theta, found.minima.tension[row])
-            if problem.settings.assumes_alpha
-            else []
-        ),
+        [name for name, it_is in zip(conditions, one, strict=True) if it_is]
+        for one in zip(*conditions.values(), strict=True)
     ]
 
 
-def fits_poorly(reduced_chi2, n_pixels) -> bool:
-    """Whether `reduced_chi2` is what the flag ``poor-fit`` means."""
-    return bool(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
+def fits_poorly(reduced_chi2, n_pixels) -> np.ndarray:
+    """Whether `reduced_chi2` (k,) of so many pixels (k,), or one, is what the flag ``poor-fit`` means."""
+    return np.asarray(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
 
 
-def _disputed(parameters, x) -> list[str]:
-    """Flags of the free parameters `x` (m,) that are far from where their normal priors have them."""
-    first, second = (slopes[0] for slopes in parameters.prior_slopes(x[None]))
-    far = np.abs(first) > _DISPUTED * np.sqrt(np.diag(second))
+def _disputed(parameters, x) -> list[list[str]]:
+    """Flags of the free parameters `x` (k, m) that are far from where their normal priors have them."""
+    first, second = parameters.prior_slopes(x)
+    far = np.abs(first) > _DISPUTED * np.sqrt(np.einsum("kmm->km", second))
     told = [isinstance(parameters.priors[i], Normal | Microturbulence) for i in parameters.free]
-    names = zip(parameters.free_names, far, told, strict=True)
-    return [f"{PRIOR_DISPUTED}:{name}" for name, there, normal in names if there and normal]
+    return _true(
+        {f"{PRIOR_DISPUTED}:{n}": there for n, there in zip(parameters.free_names, (far & told).T, strict=True)}
+    )
 
 
-def _knows_nothing(parameters, errors) -> bool:
-    """Whether no label without an informative prior is known better than half as well as from its range alone."""
+def _knows_nothing(parameters, errors) -> np.ndarray:
+    """Whether no label without an informative prior is known better than half as well as from its range alone, (k,)."""
     width = (parameters.upper - parameters.lower)[parameters.free] / np.sqrt(12)
     open_ = [isinstance(parameters.priors[i], Uniform) for i in parameters.free]
-    return bool(np.any(open_) and np.all((errors > _NOTHING * width)[open_]))
+    return np.any(open_) & np.all((errors > _NOTHING * width)[:, open_], axis=1)
 
 
-def at_bounds(parameters, x, errors) -> list[str]:
-    """Flags of the free parameters `x` (m,) with `errors` (m,) that are at a limit, by the rule of `crowded`.
+def at_bounds(parameters, x, errors) -> list[list[str]]:
+    """Flags of the free parameters `x` (k, m) with `errors` (k, m) that are at a limit, by the rule of `crowded`.
 
     Nothing lies beyond a lower limit of 0.
     """
     box = parameters.box
-    lower, upper = box.floor(x[None])[0], box.upper
+    lower, upper = box.floor(x), box.upper
     width = upper - box.lower
     known = errors < _NOTHING * width / np.sqrt(12)
     margin = np.maximum(_BOUND * width, np.where(known, _CROWDED * errors, 0.0))
     near = np.minimum(np.where(box.from_zero, np.inf, x - lower), upper - x) < margin
-    return [f"{AT_BOUND}:{name}" for name, there in zip(parameters.free_names, near, strict=True) if there]
+    return _true({f"{AT_BOUND}:{name}": there for name, there in zip(parameters.free_names, near.T, strict=True)})

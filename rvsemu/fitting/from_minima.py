@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 
 from ..observing.covariance import Covariance
 from ..observing.results import identity_of
@@ -33,9 +35,18 @@ def make_results(problem, minima, rows, second_minimum, spreads=None) -> list[Fi
         a say; default: those of each spectrum alone.
     """
     found = _Found.of(problem, minima, np.asarray(rows))
-    spreads = found.spreads() if spreads is None else spreads
-    pairs = zip(second_minimum, spreads, double_lined(problem, found), strict=True)
-    return [_result(found, i, *given) for i, given in enumerate(pairs)]
+    covariance, scale = zip(*(found.spreads() if spreads is None else spreads), strict=True)
+    errors = np.zeros(found.theta.shape)
+    errors[:, problem.parameters.free] = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    flags = flags_of(found, errors, second_minimum, double_lined(problem, found))
+    named = _by_name(problem.parameters.space, found.theta), _by_name(problem.parameters.space, errors)
+    return [_result(found, i, *given) for i, given in enumerate(zip(*named, covariance, scale, flags, strict=True))]
+
+
+def _by_name(space, values) -> list[dict[str, u.Quantity]]:
+    """Each row of `values` (k, n_parameters) as quantities by name."""
+    columns = [space.quantity(name, column) for name, column in zip(space.names, values.T, strict=True)]
+    return [dict(zip(space.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -83,18 +94,25 @@ class _Found:
         about = (theta, flux, continuum, residual, error, solution.chi2[:, 0], noise_chi2)
         return cls(problem, minima, rows, star, weighted, *about)
 
-    def doubted(self, i) -> np.ndarray:
-        """Pixels (n,) that are more likely outliers than not."""
-        return self.weighted.doubt.probability[i] > 0.5
+    @cached_property
+    def doubted(self) -> np.ndarray:
+        """Pixels (k, n) that are more likely outliers than not."""
+        return self.weighted.doubt.probability > 0.5
 
-    def freedom(self, i) -> int:
-        """Pixels less what was fitted, 1 at least."""
+    @cached_property
+    def n_pixels(self) -> np.ndarray:
+        """Number (k,) of pixels compared."""
+        return self.weighted.used.sum(axis=1)
+
+    @cached_property
+    def freedom(self) -> np.ndarray:
+        """Pixels less what was fitted, 1 at least, (k,)."""
         spent = len(self.problem.parameters.free) + len(self.problem.stack.basis)
-        return max(1, int(self.weighted.used[i].sum() - self.doubted(i).sum()) - spent)
+        return np.maximum(1, self.n_pixels - self.doubted.sum(axis=1) - spent)
 
     def spreads(self) -> list[tuple[np.ndarray, float]]:
         """Covariance of the free parameters and factor of the noise in it, for each."""
-        scale = [scale_of(self.problem.settings, self.chi2[i] / self.freedom(i)) for i in range(len(self.rows))]
+        scale = [scale_of(self.problem.settings, one) for one in self.chi2 / self.freedom]
         x, hessian = self.minima.found.x[self.rows], self.minima.found.hessian[self.rows]
         wider = self.minima.widening[self.rows]
         covariance = covariance_of(self.problem.parameters, x, hessian, scale) * wider[:, None] * wider[:, :, None]
@@ -102,18 +120,10 @@ class _Found:
         return list(zip(covariance, scale, strict=True))
 
 
-def _result(found, i, second_minimum, spread, double) -> FitResult:
+def _result(found, i, labels, errors, covariance, scale, flags) -> FitResult:
     """`FitResult` of the i-th of what was found."""
     problem, parameters, stack = found.problem, found.problem.parameters, found.problem.stack
-    observation, theta, space, free = (
-        stack.observations[found.star[i]],
-        found.theta[i],
-        parameters.space,
-        parameters.free,
-    )
-    used, doubted, (covariance, scale) = found.weighted.used[i], found.doubted(i), spread
-    errors = np.zeros(len(theta))
-    errors[free] = np.sqrt(np.diag(covariance))
+    observation, used, doubted = stack.observations[found.star[i]], found.weighted.used[i], found.doubted[i]
     level = found.continuum[i] * observation.scale
 
     def everywhere(values, fill=np.nan):
@@ -122,16 +132,19 @@ def _result(found, i, second_minimum, spread, double) -> FitResult:
         return out
 
     return FitResult(
-        labels={n: space.quantity(n, theta[k]) for k, n in enumerate(space.names)},
-        errors={n: space.quantity(n, errors[k]) for k, n in enumerate(space.names)},
-        ranges={space.names[j]: (float(parameters.lower[j]), float(parameters.upper[j])) for j in free},
+        labels=labels,
+        errors=errors,
+        ranges={
+            name: (float(parameters.lower[j]), float(parameters.upper[j]))
+            for name, j in zip(parameters.free_names, parameters.free, strict=True)
+        },
         covariance=covariance,
         chi2=float(found.chi2[i]),
-        reduced_chi2=float(found.chi2[i] / found.freedom(i)),
-        noise_chi2=float(found.noise_chi2[i] / found.freedom(i)),
-        n_pixels=int(used.sum()),
+        reduced_chi2=float(found.chi2[i] / found.freedom[i]),
+        noise_chi2=float(found.noise_chi2[i] / found.freedom[i]),
+        n_pixels=int(found.n_pixels[i]),
         n_outliers=int(doubted.sum()),
-        flags=tuple(flags_of(found, i, errors, second_minimum, double)),
+        flags=flags,
         residual_rms=float(np.sqrt(np.mean(found.residual[i][used] ** 2))),
         spectral_axis=observation.axis,
         flux_unit=observation.unit,

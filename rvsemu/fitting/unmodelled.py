@@ -22,69 +22,85 @@ _SEEN = 0.6  # of the band: what is left when the rest is masked
 _FEWEST = 3  # pixels
 
 
-def unmodelled(stack, weighted, star, residual, velocity) -> list[str]:
-    """Flags of one spectrum for features that are not in the model.
+def unmodelled(stack, weighted, star, residual, velocity) -> list[list[str]]:
+    """Flags of each of k spectra for features that are not in the model.
 
     Parameters
     ----------
     stack : Stack
     weighted : Weighted
-        Of this spectrum alone.
-    star : int
-        Its number in the stack.
-    residual : ndarray, shape (n,)
+        Of these spectra.
+    star : ndarray of int, shape (k,)
+        Their numbers in the stack.
+    residual : ndarray, shape (k, n)
         Observed - model of the best fit, in units of the continuum, also of pixels not used.
-    velocity : float
-        Radial velocity of the star, km/s.
+    velocity : ndarray, shape (k,)
+        Radial velocities of the stars, km/s.
     """
     medium = stack.model.emulator.medium
-    noise = stack.sigma[star] / weighted.level[0]
-    measured = np.isfinite(residual) & np.isfinite(noise) & (noise > 0)
-    flux, limit = stack.flux[star] / weighted.level[0], np.maximum(_ABOVE, _SIGNIFICANT * noise)
-    rest = doppler(stack.wavelength, -velocity)
-    lines = convert_medium(np.array(CALCIUM_TRIPLET), "air", medium)
-    filled = sum(_filled(rest - line, residual, noise, measured) for line in lines) >= _LINES
-    above = sum(_rises(rest - line, flux, limit, measured) for line in lines) >= _LINES
-    flags = [EMISSION] if filled or above else []
+    rest = doppler(stack.wavelength, -velocity[:, None])
+    counts = [
+        _at_line(rest - line, stack.flux[star], stack.sigma[star], weighted.level, residual)
+        for line in convert_medium(np.array(CALCIUM_TRIPLET), "air", medium)
+    ]
+    emission = np.any(np.sum(counts, axis=0) >= _LINES, axis=0)
     band = float(convert_medium(DIFFUSE_BAND_AT, "air", medium))
-    return flags + ([DIFFUSE_BAND] if _band(stack.wavelength, weighted, residual, band) > _SIGNIFICANT else [])
+    seen = _band(stack.wavelength, weighted, residual, band) > _SIGNIFICANT
+    flags = {EMISSION: emission, DIFFUSE_BAND: seen}
+    return [[flag for flag, there in flags.items() if there[i]] for i in range(len(star))]
 
 
-def _filled(distance, residual, noise, measured) -> bool:
-    """Whether the core of a line is much brighter than that of the model."""
+def _at_line(distance, flux, sigma, level, residual) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the core of a line, from which pixels are at a `distance` (k, n), is filled, and whether flux rises."""
+    near = np.any(np.abs(distance) < _BESIDE[1], axis=0)
+    distance, flux, sigma, level, residual = (part[:, near] for part in (distance, flux, sigma, level, residual))
+    flux, noise = flux / level, sigma / level
+    measured = np.isfinite(residual) & np.isfinite(noise) & (noise > 0)
+    return _filled(distance, residual, noise, measured), _rises(distance, flux, noise, measured)
+
+
+def _filled(distance, residual, noise, measured) -> np.ndarray:
+    """Whether the core of a line is much brighter than that of the model, (k,)."""
     core = measured & (np.abs(distance) < _CORE)
-    if core.sum() < _FEWEST:
-        return False
-    error = np.sqrt(np.mean(noise[core] ** 2))
-    return bool(np.mean(residual[core]) > max(_FILLED, _SIGNIFICANT * error))
+    count = np.maximum(core.sum(axis=1), 1)
+    error = np.sqrt(np.sum(np.where(core, noise, 0.0) ** 2, axis=1) / count)
+    brighter = np.sum(np.where(core, residual, 0.0), axis=1) / count
+    return (count >= _FEWEST) & (brighter > np.maximum(_FILLED, _SIGNIFICANT * error))
 
 
-def _rises(distance, flux, limit, measured) -> bool:
-    """Whether some pixels in a row at a line are above the continuum, or above the spectrum beside the line.
+def _rises(distance, flux, noise, measured) -> np.ndarray:
+    """Whether some pixels in a row at a line are above the continuum, or above the spectrum beside the line, (k,).
 
     The latter is independent of the fit, which strong emission leads astray.
     """
-    beside = measured & (np.abs(distance) > _BESIDE[0]) & (np.abs(distance) < _BESIDE[1])
-    levels = [1.0, *([np.median(flux[beside])] if beside.sum() >= _FEWEST else [])]
-    window = np.abs(distance) < _WINDOW
-    above = [measured[window] & (flux[window] - level > limit[window]) for level in levels]
-    return max(map(_in_a_row, above)) >= _RUN
+    beside = measured & (np.abs(distance) > _BESIDE[0])
+    count = beside.sum(axis=1)
+    ordered, row = np.sort(np.where(beside, flux, np.inf), axis=1), np.arange(len(flux))
+    middle = (ordered[row, (count - 1) // 2] + ordered[row, count // 2]) / 2 if flux.shape[1] else np.inf
+    lowest = np.where(count < _FEWEST, 1.0, np.minimum(1.0, middle))
+    window = measured & (np.abs(distance) < _WINDOW)
+    with np.errstate(invalid="ignore"):
+        return _in_a_row(window & (flux - lowest[:, None] > np.maximum(_ABOVE, _SIGNIFICANT * noise)))
 
 
-def _in_a_row(true) -> int:
-    """Length of the longest run of what is true."""
-    return max(map(len, "".join("x" if one else " " for one in true).split()), default=0)
+def _in_a_row(true) -> np.ndarray:
+    """Whether 4 in a row are `true` (k, n), (k,)."""
+    if true.shape[1] < _RUN:
+        return np.zeros(len(true), dtype=bool)
+    return np.any(np.all(np.lib.stride_tricks.sliding_window_view(true, _RUN, axis=1), axis=2), axis=1)
 
 
-def _band(wavelength, weighted, residual, centre) -> float:
-    """Depth of the band over its standard deviation, at the place where that is largest; 0 without pixels."""
-    used = weighted.used[0] & np.isfinite(residual)
+def _band(wavelength, weighted, residual, centre) -> np.ndarray:
+    """Depth of the band over its standard deviation, at the place where that is largest, or 0 if it is less, (k,)."""
+    used = weighted.used & np.isfinite(residual)
     shapes = np.exp(-0.5 * ((wavelength - centre - _MOVES[:, None]) / _SIGMA) ** 2)
-    seen = (shapes.max(axis=1) > 0.5) & ((shapes * used).sum(axis=1) > _SEEN * shapes.sum(axis=1))
-    if not seen.any():
-        return 0.0
-    shapes = -shapes[seen]
-    level = np.where(used, weighted.level[0], 0.0)
-    rows = (np.concatenate([shapes, np.where(used, residual, 0.0)[None]]) * level).astype("f4")
-    products = weighted.covariance.solve_pairs(rows[None], rows[None])[0]
-    return float(np.max(products[:-1, -1] / np.sqrt(np.diag(products)[:-1])))
+    seen = (shapes.max(axis=1) > 0.5) & (used @ shapes.T > _SEEN * shapes.sum(axis=1))
+    tried = seen.any(axis=0)
+    if not tried.any():
+        return np.zeros(len(used))
+    level = np.where(used, weighted.level, 0.0)[:, None]
+    shapes = np.broadcast_to(-shapes[tried], (len(used), tried.sum(), len(wavelength)))
+    rows = (np.concatenate([shapes, np.where(used, residual, 0.0)[:, None]], axis=1) * level).astype("f4")
+    products = weighted.covariance.solve_pairs(rows)
+    power = np.where(seen[:, tried], np.einsum("kii->ki", products)[:, :-1], np.inf)
+    return np.max(products[:, :-1, -1] / np.sqrt(power), axis=1, initial=0.0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SpectrumError
-from ..observing.covariance import Covariance, add_bands, banded
+from ..observing.covariance import Covariance, banded_sum
 from ..observing.noise import ModelError, NoiseModel
 from ..observing.observation import Observation
 from ..physics.continuum import chebyshev_basis
@@ -301,12 +301,8 @@ class _Problem:
         errors = [self.left * level]
         if known and noise.model_error is not None:
             errors.append(noise.model_error.sigma(flux) * level)
-        rows = [band if known else band[:1] for band in bands]
-        out = [banded(rows[0], self.sigma, self.used)]
-        for row, error in zip(rows[1:], errors, strict=False):  # no model error where the spectrum is not known
-            out.append(banded(row, error, self.used))
-            out[-1][0, ~self.used] = 0.0
-        return Covariance(add_bands(*out)[None])
+        rows = [band if known else band[:1] for band in bands[: 1 + len(errors)]]
+        return Covariance(banded_sum(rows, [self.sigma, *errors], self.used)[None])
 
     def equations(
         self, x: np.ndarray, noise: Covariance | np.ndarray, slope: bool = False
@@ -322,7 +318,7 @@ class _Problem:
             parts.insert(2, (self.basis.slope(x[:k], self.rest, self.velocity) * continuum)[None])
         rows = np.concatenate(parts) * self.used
         if isinstance(noise, Covariance):
-            products = noise.solve_pairs(rows[None], rows[None])[0]
+            products = noise.solve_pairs(rows[None])[0]
         else:
             rows /= noise
             products = rows @ rows.T

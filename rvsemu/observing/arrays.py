@@ -22,10 +22,10 @@ def taken_apart(spectrum, medium=None, sigma=None) -> tuple[np.ndarray, np.ndarr
 
     Parameters and errors are those of `Observation.from_spectrum`.
     """
-    _check_shape(spectrum)
+    quantity = _checked_flux(spectrum)
     medium = _medium(spectrum, medium)
     native = _wavelength(spectrum)
-    flux, error = np.array(spectrum.flux.value, dtype=float), _sigma(spectrum, sigma)
+    flux, error = np.array(quantity.value, dtype=float), _sigma(spectrum, quantity, sigma)
     return native, flux, error, _measured(spectrum, flux, error), medium
 
 
@@ -38,20 +38,20 @@ def _measured(spectrum, flux, error) -> np.ndarray:
     return measured
 
 
-def _check_shape(spectrum):
-    """Refuse what is no one-dimensional spectrum of linear fluxes."""
+def _checked_flux(spectrum) -> u.Quantity:
+    """The flux, which a Spectrum makes anew at each access, of what is a one-dimensional spectrum of linear fluxes."""
     if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
         kind = type(spectrum).__name__
         raise SpectrumError(
             f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path); several to fit_many."
         )
-    if spectrum.flux.ndim != 1:
-        raise SpectrumError(
-            f"spectrum has the shape {spectrum.flux.shape}: fit one at a time, [fit(s) for s in spectrum]."
-        )
-    unit = spectrum.flux.unit
+    flux = spectrum.flux
+    if flux.ndim != 1:
+        raise SpectrumError(f"spectrum has the shape {flux.shape}: fit one at a time, [fit(s) for s in spectrum].")
+    unit = flux.unit
     if any(unit.is_equivalent(other) for other in _LOGARITHMIC):
         raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
+    return flux
 
 
 def _medium(spectrum, medium) -> str:
@@ -78,9 +78,9 @@ def _wavelength(spectrum) -> np.ndarray:
     return out
 
 
-def _sigma(spectrum, sigma) -> np.ndarray:
+def _sigma(spectrum, flux, sigma) -> np.ndarray:
     """Standard deviations in the unit of the flux."""
-    unit, shape = spectrum.flux.unit, spectrum.flux.shape
+    unit, shape = flux.unit, flux.shape
     if sigma is not None:
         try:
             return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
@@ -103,4 +103,4 @@ def _sigma(spectrum, sigma) -> np.ndarray:
     except u.UnitConversionError:
         raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
     with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels
-        return values ** (1.0 / power)
+        return values if power == 1 else values ** (1.0 / power)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import LinAlgError, cholesky_banded, lapack
 
-__all__ = ["Covariance", "banded", "dense"]
+__all__ = ["Covariance", "banded", "banded_sum", "dense"]
 
 _BLOCK = 48
 
@@ -26,21 +26,25 @@ def banded(correlation, sigma, used) -> np.ndarray:
     ndarray, shape (..., w + 1, n)
         Row d has the elements (i + d, i); its last d columns are zero.
     """
-    scaled, n = np.where(used, sigma, 0.0), correlation.shape[1]
-    out = np.zeros((*scaled.shape[:-1], *correlation.shape))
-    for lag, row in enumerate(correlation):
-        np.multiply(row[: n - lag] * scaled[..., : n - lag], scaled[..., lag:], out=out[..., lag, : n - lag])
-    out[..., 0, :] = np.where(used, out[..., 0, :], 1.0)
-    return out
+    return banded_sum([correlation], [sigma], used)
 
 
-def add_bands(*bands) -> np.ndarray:
-    """Sum of lower bands (..., w + 1, n) of any widths."""
-    widest, *others = sorted(bands, key=lambda band: -band.shape[-2])
-    out = widest.copy()
-    for band in others:
-        out[..., : band.shape[-2], :] += band
-    return out
+def banded_sum(correlations, sigmas, used) -> np.ndarray:
+    """Sum of the lower bands of several `correlations`, of any widths, each with its `sigmas`: see `banded`."""
+    parts = sorted(zip(correlations, sigmas, strict=True), key=lambda part: -len(part[0]))
+    n, width = used.shape[-1], len(parts[0][0])
+    scaled = np.zeros((len(parts), used.size // n, n + width - 1))
+    for target, (_, sigma) in zip(scaled, parts, strict=True):
+        target[:, :n] = np.where(used, sigma, 0.0).reshape(-1, n)
+    lagged = np.lib.stride_tricks.sliding_window_view(scaled, n, axis=-1)
+    out = np.zeros((used.size // n, width, n))
+    for i, band in enumerate(out):  # one matrix at a time stays in the cache
+        for (correlation, _), own in zip(parts, lagged[:, i], strict=True):
+            product = correlation * own[0]
+            product *= own[: len(correlation)]
+            band[: len(correlation)] += product
+    out[:, 0] = np.where(used.reshape(-1, n), out[:, 0], 1.0)
+    return out.reshape(*used.shape[:-1], width, n)
 
 
 def dense(band, low_rank=None) -> np.ndarray:
@@ -138,10 +142,10 @@ class Covariance:
         kind = "f4" if rows.dtype == np.float32 else "f8"
         if self._blocks:
             return self._in_products(rows, *self._parts[kind])
-        out = np.empty(rows.shape, dtype=kind)
+        out = np.array(rows, dtype=kind, order="C")
         substitute = lapack.stbtrs if kind == "f4" else lapack.dtbtrs
-        for factor, source, target in zip(self._factors, rows, out, strict=True):
-            target[:] = substitute(factor[kind], source.T, uplo="L")[0].T
+        for factor, target in zip(self._factors, out, strict=True):
+            substitute(factor[kind], target.T, uplo="L", overwrite_b=True)
         return out
 
     def _in_products(self, rows, inverse, passed):
@@ -182,10 +186,11 @@ class Covariance:
             return np.zeros((*white.shape[:2], 0), dtype=white.dtype)
         return white @ self._projection["f4" if white.dtype == np.float32 else "f8"][0]
 
-    def solve_pairs(self, left, right) -> np.ndarray:
-        """``x^T C^-1 y`` for all pairs of rows (s, r, n) and (s, q, n): (s, r, q)."""
-        left, right = self.whiten(left), self.whiten(right)
-        return left @ right.swapaxes(-1, -2) - self.low(left) @ self.low(right).swapaxes(-1, -2)
+    def solve_pairs(self, rows) -> np.ndarray:
+        """``x^T C^-1 y`` for all pairs x, y of the rows (s, r, n) of each of s matrices: (s, r, r)."""
+        white = self.whiten(rows)
+        low = self.low(white)
+        return white @ white.swapaxes(-1, -2) - low @ low.swapaxes(-1, -2)
 
 
 def _in_both(*arrays: np.ndarray) -> dict[str, tuple[np.ndarray, ...]]:

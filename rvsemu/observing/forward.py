@@ -96,12 +96,13 @@ class ForwardModel:
         return self._sampler(values, _stretch(np.asarray(velocity, dtype=float)))
 
     def error(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The emulator's error at one `theta` (k,), in units of the continuum: variance (n_pixels,) of what is
-        independent from pixel to pixel, and the low rank (r, n_pixels) of the rest (see `ErrorModel`)."""
-        grid = self.emulator.wavelength
-        position = (doppler(self.wavelength, -theta[self._labels]) - grid[0]) / (grid[1] - grid[0])
-        before = np.clip(position.astype(int), 0, len(self.emulator.wavelength) - 2)
-        return self.emulator.error_covariance(theta[: self._labels], (before, position - before))
+        """The emulator's error at `theta` (..., k), in units of the continuum: variance (..., n_pixels) of what is
+        independent from pixel to pixel, and the low rank (..., r, n_pixels) of the rest (see `ErrorModel`)."""
+        grid, theta = self.emulator.wavelength, np.asarray(theta)
+        rest = doppler(self.wavelength, -theta[..., self._labels, None])
+        position = (rest - grid[0]) / (grid[1] - grid[0])
+        before = np.clip(position.astype(int), 0, len(grid) - 2)
+        return self.emulator.error_covariance(theta[..., : self._labels], (before, position - before))
 
     def sigma(self, theta: np.ndarray) -> np.ndarray:
         """RMS error of the emulator (..., n_pixels) at `theta` (..., k), in units of the continuum."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import SpectrumError
 from .correlation import WHITE, Correlation, LagCorrelation, SmoothCorrelation, SplineCorrelation, correlation_band
-from .covariance import add_bands, banded
+from .covariance import banded_sum
 
 if TYPE_CHECKING:
     from ..emulator import Emulator
@@ -297,13 +297,12 @@ class NoiseModel:
         times : ndarray, shape (s,), or float
             By which the variances of emulator and models are multiplied.
         """
-        variance, low_rank = (np.array(part) for part in zip(*map(model.error, theta), strict=True))
-        noise = self.jitter * np.where(used, level, 0.0)
+        variance, low_rank = model.error(theta)
+        jitter = (self.jitter * np.where(used, level, 0.0)) ** 2
         level = np.sqrt(np.reshape(times, (-1, 1))) * np.where(used, np.abs(level), 0.0)
         errors = [np.sqrt(variance) * level]
         errors += [] if self.model_error is None else [self.model_error.sigma(flux) * level]
-        out = [banded(bands[0], sigma, used), noise[:, None] ** 2]
-        for band, error in zip(bands[1:], errors, strict=True):
-            out.append(banded(band, error, used))
-            out[-1][:, 0][~used] = 0.0
-        return add_bands(*out), low_rank * level[:, None]
+        band = banded_sum(bands, [sigma, *errors], used)
+        band[:, 0] += jitter
+        low_rank *= level[:, None]
+        return band, low_rank
