@@ -22,9 +22,8 @@ from ..observing.flags import (
     alpha_assumed,
     broad_lines,
 )
-from .priors import Normal, Uniform
+from .priors import Uniform
 from .unmodelled import unmodelled
-from .vmic_prior import Microturbulence
 
 __all__ = ["FEWEST_CCDS", "at_bounds", "fits_poorly", "flags_of"]
 
@@ -35,7 +34,7 @@ _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
 _CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
-_DISPUTED = 4.0  # standard deviations of a prior
+_DISPUTED = 3.3  # standard deviations of the difference of prior and spectrum
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
@@ -61,7 +60,7 @@ def flags_of(found, i, errors, second_minimum, double) -> list[str]:
     one = found.weighted.take(np.array([i]))
     return [
         *at_bounds(parameters, found.minima.found.x[row], free),
-        *_disputed(parameters, found.minima.found.x[row]),
+        *_disputed(parameters, found.minima.disputes[row]),
         *(flag for flag, it_is in true.items() if it_is),
         *unmodelled(stack, one, found.star[i], found.residual[i], theta[parameters.velocity]),
         *([DOUBLE_LINED] if double else []),
@@ -80,13 +79,10 @@ def fits_poorly(reduced_chi2, n_pixels) -> bool:
     return bool(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
 
 
-def _disputed(parameters, x) -> list[str]:
-    """Flags of the free parameters `x` (m,) that are far from where their normal priors have them."""
-    first, second = (slopes[0] for slopes in parameters.prior_slopes(x[None]))
-    far = np.abs(first) > _DISPUTED * np.sqrt(np.diag(second))
-    told = [isinstance(parameters.priors[i], Normal | Microturbulence) for i in parameters.free]
-    names = zip(parameters.free_names, far, told, strict=True)
-    return [f"{PRIOR_DISPUTED}:{name}" for name, there, normal in names if there and normal]
+def _disputed(parameters, disputes) -> list[str]:
+    """Flags of the free parameters whose normal priors spectra dispute, by standard deviations `disputes` (m,)."""
+    names = zip(parameters.free_names, disputes, strict=True)
+    return [f"{PRIOR_DISPUTED}:{name}" for name, far in names if far > _DISPUTED]
 
 
 def _knows_nothing(parameters, errors) -> bool:
