@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.stats
 from fit_fixtures import RVS, SUN, fit, observe, replace
 
 import rvsemu
@@ -158,3 +159,51 @@ def test_flag_prior_disputed(way, sun, emulator):
     assert "prior-disputed:teff" in flags
     flags = WAYS[way](sun, **settings, priors={"teff": (5800.0, 50.0), "vmic": "wide"}).flags
     assert not any(flag.startswith("prior-disputed") for flag in flags)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_narrow_prior_cannot_hide_that_it_is_disputed(way, emulator):
+    """The fit stays next to a prior that is much narrower than what the spectrum says, and still it is disputed."""
+    star = observe(emulator, snr=50, seed=4)
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    sigma = 0.02
+    found = WAYS[way](star, **settings, priors={"logg": (SUN["logg"] - 1.5, sigma), "vmic": "wide"})
+    assert abs(found.labels["logg"].value - (SUN["logg"] - 1.5)) < 4 * sigma
+    assert "prior-disputed:logg" in found.flags
+    found = WAYS[way](star, **settings, priors={"logg": (SUN["logg"], sigma), "vmic": "wide"})
+    assert not any(flag.startswith("prior-disputed") for flag in found.flags)
+
+
+def test_transits_together_dispute_a_prior(emulator):
+    """What each of eight noisy transits does not know alone."""
+    settings = {"emulator": emulator, "noise_correlation": (), "model_error": None}
+    settings |= {"priors": {"logg": (SUN["logg"] - 0.8, 0.02), "vmic": "wide"}}
+    transits = [observe(emulator, snr=25, seed=seed) for seed in range(8)]
+    alone = [one for one in fit_many(transits, **settings) if "prior-disputed:logg" in one.flags]
+    assert len(alone) < 4
+    assert "prior-disputed:logg" in fit_transits(transits, **settings).flags
+
+
+def test_disputes_are_those_of_fits_without_the_prior(emulator):
+    """(free - mean) / sqrt(error**2 + sigma**2), of a prior narrower than the error, as wide, or wider."""
+    star, white = observe(emulator, snr=100, seed=5), {"emulator": emulator, "noise_correlation": ()}
+    held = {"model_error": None, "fixed": {"vmic": SUN["vmic"], "alpha": 0.0}, "priors": {}}
+    free = fit(star, **white, **held)
+    value, error = free.logg.value, free.errors["logg"].value
+    for sigma in (0.1 * error, error, 5 * error):
+        settings = Settings(**white, **held | {"priors": {"logg": (value - 2 * np.hypot(error, sigma), sigma)}})
+        problem = Problem([settings.observe(star)], settings)
+        minima = problem.minima()
+        found = dict(zip(problem.parameters.free_names, minima.disputes[minima.best(0)], strict=True))
+        assert found["logg"] == pytest.approx(2.0, rel=0.15)
+        assert found["teff"] == found["mh"] == 0
+
+
+def test_a_frozen_normal_distribution_is_a_normal_prior(sun, emulator):
+    """What is asked for in another way has the same flags."""
+    one, other = (
+        fit(sun, emulator=emulator, model_error=None, priors={"teff": prior})
+        for prior in ((6500.0, 50.0), scipy.stats.norm(6500.0, 50.0))
+    )
+    assert "prior-disputed:teff" in one.flags and other.flags == one.flags
+    assert other.teff == one.teff

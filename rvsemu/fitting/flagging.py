@@ -22,9 +22,8 @@ from ..observing.flags import (
     alpha_assumed,
     broad_lines,
 )
-from .priors import Normal, Uniform
+from .priors import Uniform
 from .unmodelled import unmodelled
-from .vmic_prior import Microturbulence
 
 __all__ = ["FEWEST_CCDS", "at_bounds", "fits_poorly", "flags_of"]
 
@@ -35,7 +34,7 @@ _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
 _CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
-_DISPUTED = 4.0  # standard deviations of a prior
+_DISPUTED = 3.3  # standard deviations of the difference of prior and spectrum
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
@@ -47,7 +46,7 @@ def flags_of(found, errors, second_minimum, double) -> list[tuple[str, ...]]:
     """
     problem, parameters = found.problem, found.problem.parameters
     names, free, x = parameters.space.names, errors[:, parameters.free], found.minima.found.x[found.rows]
-    of_labels = [at_bounds(parameters, x, free), _disputed(parameters, x)]
+    of_labels = [at_bounds(parameters, x, free), _disputed(parameters, found.minima.disputes[found.rows])]
     nothing = [[NO_INFORMATION] if it_is else [] for it_is in _knows_nothing(parameters, free)]
     features = unmodelled(
         problem.stack, found.weighted, found.star, found.residual, found.theta[:, parameters.velocity]
@@ -94,14 +93,10 @@ def fits_poorly(reduced_chi2, n_pixels) -> np.ndarray:
     return np.asarray(reduced_chi2 > _POOR + _BY_CHANCE * np.sqrt(2 / n_pixels))
 
 
-def _disputed(parameters, x) -> list[list[str]]:
-    """Flags of the free parameters `x` (k, m) that are far from where their normal priors have them."""
-    first, second = parameters.prior_slopes(x)
-    far = np.abs(first) > _DISPUTED * np.sqrt(np.einsum("kmm->km", second))
-    told = [isinstance(parameters.priors[i], Normal | Microturbulence) for i in parameters.free]
-    return _true(
-        {f"{PRIOR_DISPUTED}:{n}": there for n, there in zip(parameters.free_names, (far & told).T, strict=True)}
-    )
+def _disputed(parameters, disputes) -> list[list[str]]:
+    """Flags of the free parameters whose normal priors spectra dispute, by standard deviations `disputes` (k, m)."""
+    names = (f"{PRIOR_DISPUTED}:{name}" for name in parameters.free_names)
+    return _true({name: far > _DISPUTED for name, far in zip(names, disputes.T, strict=True)})
 
 
 def _knows_nothing(parameters, errors) -> np.ndarray:

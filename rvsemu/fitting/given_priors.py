@@ -39,6 +39,8 @@ def as_prior(given: Any, label: Label) -> Prior:
     if isinstance(given, Prior):
         return given.plain(label)
     if hasattr(given, "logpdf") and hasattr(given, "support"):
+        if getattr(getattr(given, "dist", None), "name", "") == "norm":  # what is known of a `Normal` is of it, too
+            return Normal(float(given.mean()), float(given.std())).plain(label)
         lower, upper = given.support()
         return Function(given.logpdf, float(lower), float(upper)).plain(label)
     if callable(given):

@@ -17,7 +17,6 @@ from ..observing.observation import Observation, covered_at
 from ..observing.stack import Doubt, Stack, Weighted
 from .from_minima import make_results
 from .importance import Draws, weighted_draws
-from .label_errors import label_errors
 from .likelihood import Likelihood
 from .objective import objective, tension, with_held
 from .result import FitResult
@@ -85,11 +84,6 @@ class Problem(Search):
         single = self.stack.model
         precise = remembered(single.emulator, ("double",), lambda: single.emulator.astype("f8"))
         return ForwardModel(single.emulator, single.wavelength, precise)
-
-    @property
-    def label_errors(self) -> np.ndarray:
-        """Covariance (m, m) that the free parameters have besides that of the fit: see `ErrorModel`."""
-        return label_errors(self.settings.loaded_emulator.error, self.parameters)
 
     def weighted(self, star: np.ndarray, x: np.ndarray) -> Weighted:
         """Spectra `star` (k,) with the masks, covariances and outliers that they have at free parameters `x` (k, m)."""

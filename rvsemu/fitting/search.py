@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from .disputes import disputes
 from .from_minima import covariance_of
+from .label_errors import label_errors
 from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
 from .parameters import Parameters
 from .proposals import Mixture
+from .settings import Settings
 from .tails import widening
 
 __all__ = ["Minima", "Search"]
@@ -45,6 +48,8 @@ class Minima:
         By how many standard deviations the spectra want another [alpha/M] than the 0 that was assumed.
     widening : ndarray, shape (k, m)
         Factors of errors: see `rvsemu.fitting.tails.widening`.
+    disputes : ndarray, shape (k, m)
+        Of spectra with priors, in standard deviations: see `rvsemu.fitting.disputes.disputes`.
     """
 
     star: np.ndarray
@@ -54,6 +59,7 @@ class Minima:
     log_posterior: np.ndarray
     tension: np.ndarray
     widening: np.ndarray
+    disputes: np.ndarray
 
     def best(self, star) -> int:
         """Row of the most probable minimum of a star."""
@@ -64,11 +70,17 @@ class Minima:
 class Search(ABC):
     """What is minimised: base of `Problem`, where a star has one spectrum, and of `Transits`, where it has many.
 
-    A class has `parameters` and says where to start, and what is minimised with the covariances that the spectra have
-    at given parameters.
+    A class has `settings` and `parameters` and says where to start, and what is minimised with the covariances that the
+    spectra have at given parameters.
     """
 
+    settings: Settings
     parameters: Parameters
+
+    @property
+    def label_errors(self) -> np.ndarray:
+        """Covariance (m, m) that the free parameters have besides that of the fit: see `ErrorModel`."""
+        return label_errors(self.settings.loaded_emulator.error, self.parameters)
 
     @abstractmethod
     def starts(self) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +113,8 @@ class Search(ABC):
             x[pulled] = self._followed(star[pulled], x[pulled], _TOLERANCE).found.x
         found = self._followed(star, x, _TOLERANCE)
         self._widen(found)
-        return replace(found, tension=self.tension(found), widening=self._widening(found))
+        against = disputes(self.parameters, found.found.x, found.found.hessian, self.label_errors)
+        return replace(found, tension=self.tension(found), widening=self._widening(found), disputes=against)
 
     def _followed(self, star, x, tolerance) -> Minima:
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
@@ -109,7 +122,7 @@ class Search(ABC):
         found = minimise(self.evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         likelihood = self.log_likelihood(weighted, found.x)
         log_posterior = likelihood + self.parameters.log_prior(found.x)
-        return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)), np.ones(x.shape))
+        return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)), np.ones(x.shape), np.zeros(x.shape))
 
     def tension(self, minima: Minima) -> np.ndarray:
         """See `Minima`; 0 where nothing was assumed."""

@@ -205,6 +205,7 @@ class Transits(Search):
             found.found.converged[:] = minima.found.converged[row]
             found.tension[:] = minima.tension[row]
             found.widening[:] = minima.widening[row][self._columns[part.at]]
+            found.disputes[:] = minima.disputes[row][self._columns[part.at]]
             spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
             made = make_results(part.problem, found, range(len(part.at)), [second] * len(part.at), spreads)
             results.update(zip(part.at.tolist(), made, strict=True))
@@ -313,4 +314,5 @@ class _Part:
             at[:, -1] = velocities
         cost, gradient, hessian = self.misfit(weighted)(np.arange(len(x)), at)
         found = Minimum(at, cost, hessian, np.ones(len(x), dtype=bool))
-        return Minima(np.arange(len(x)), start, weighted, found, -cost, np.zeros(len(x)), np.ones(x.shape)), gradient
+        unknown = np.zeros(len(x)), np.ones(x.shape), np.zeros(x.shape)
+        return Minima(np.arange(len(x)), start, weighted, found, -cost, *unknown), gradient

@@ -1,0 +1,61 @@
+"""How far spectra disagree with normal priors: what the flag ``prior-disputed`` is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .parameters import Parameters
+from .priors import Normal
+from .vmic_prior import Microturbulence
+
+__all__ = ["disputes"]
+
+_HELD = 1e8  # by which what is at a limit is more certain than its range says
+
+
+def disputes(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, label_errors: np.ndarray) -> np.ndarray:
+    """By how many standard deviations spectra and normal priors differ (k, m); 0 for labels without such a prior.
+
+    A fit with a narrow prior stays near it, whatever the spectrum says. So it is what the spectrum and the other priors
+    would have found without this prior, by one Gauss-Newton step from the minimum, that is compared with it. If r is
+    the distance from the prior in its standard deviations, with the derivatives u, and A the Hessian without it, r
+    grows to r (1 + q) with q = u A^-1 u, and it is expected to scatter by sqrt(1 + q). Right priors give a standard
+    normal number. Labels at a limit stay there.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (k, m)
+        Maxima of the posterior.
+    hessian : ndarray, shape (k, m, m)
+        Of -log posterior, Gauss-Newton.
+    label_errors : ndarray, shape (m, m)
+        Covariance of the labels that no spectrum shows: see `rvsemu.fitting.label_errors`.
+    """
+    box, out = parameters.box, np.zeros(x.shape)
+    lower = box.floor(x)
+    width = box.upper - box.lower
+    held = np.where((x <= lower) | (x >= box.upper), _HELD, 0.0)
+    known = (1.0 + held) * 12.0 / width**2  # at least, that labels without effect have errors, too
+    first, second = parameters.prior_slopes(x)
+    for column, i in enumerate(parameters.free):
+        prior, by = parameters.priors[i], np.zeros(x.shape)
+        if isinstance(prior, Microturbulence):
+            by = second[:, column] / np.sqrt(second[:, column, column])[:, None]  # no other prior is about it
+            far = first[:, column] / by[:, column]
+        elif isinstance(prior, Normal):
+            by[:, column] = 1.0 / prior.sigma
+            far = (x[:, column] - prior.mean) / prior.sigma
+        else:
+            continue
+        out[:, column] = _dispute(far, by, hessian, known, label_errors)
+    return out
+
+
+def _dispute(far, by, hessian, known, label_errors) -> np.ndarray:
+    """That of one prior (k,), from the distance (k,) and its derivatives (k, m)."""
+    without = hessian - by[:, :, None] * by[:, None, :]
+    without = without + np.eye(by.shape[1]) * known[:, None, :]
+    more = np.maximum(np.einsum("ki,ki->k", by, np.linalg.solve(without, by[..., None])[..., 0]), 0.0)
+    unseen = np.einsum("ki,ij,kj->k", by, label_errors, by)
+    return np.abs(far) * (1.0 + more) / np.sqrt(1.0 + more + unseen)
