@@ -327,6 +327,23 @@ def test_any_mix_of_inputs(tmp_path, kept_workers):
     assert table["ra"][0].value == star.meta["ra"]
 
 
+def test_stars_that_are_there_twice_are_counted(tmp_path, kept_workers):
+    """Two of three stars again, and one of two transits; not what has no source, or another transit of a star."""
+    stars, transits = list(simulated(3)), list(simulated(2, 7, frame="barycentric"))
+    for number, one in enumerate(transits):
+        one.meta |= {"source_id": 7, "transit_id": 10**16 + number, "obs_time_rv": 1700.5, "normalisation_method": 0}
+    for name, some in {"a": stars, "b": stars[1:], "c": transits, "d": transits[1:]}.items():
+        write_gaia_bulk(some, tmp_path / f"{name}.csv.gz")
+    nameless = gzip.decompress(write_stars(tmp_path / "e.csv.gz", 2, 9).read_bytes()).decode()
+    text = nameless.replace(str(9 << 40), "").replace(str((9 << 40) + 1), "")
+    (tmp_path / "e.csv.gz").write_bytes(gzip.compress(text.encode()))
+    once = [tmp_path / f"{name}.csv.gz" for name in "ace"]
+    assert catalog.fit_catalog(once, tmp_path / "once", jobs=1, **MADE).repeated == 0
+    summary = catalog.fit_catalog(sorted(tmp_path.glob("*.gz")), tmp_path / "twice", jobs=1, **MADE)
+    assert (summary.spectra, summary.repeated) == (10, 3)
+    assert str(summary).endswith("3 stars or transits in several rows, as they are in the input more than once")
+
+
 def test_one_star_for_which_the_program_fails(tmp_path, monkeypatch):
     """Rejected, and the others have the labels that they have without it."""
     write_stars(tmp_path / "a.csv.gz", 3)

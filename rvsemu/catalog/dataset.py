@@ -289,15 +289,28 @@ def rectangular(table: Table, text: bool) -> Table:
     return out
 
 
-def repeated_sources(parts: Sequence[Part]) -> int:
-    """Number of sources that are in more than one row."""
+def repeated_sources(parts: Sequence[Part], names: Sequence[str] = ("source_id",)) -> int:
+    """Number of sources that are in more than one row; with ``transit_id`` among the `names`, that of their transits.
+
+    Rows without a source are not counted; those without a transit have the same.
+    """
     shares = 1 + sum(part.spectra for part in parts) // _AT_ONCE
-    repeated = 0
-    for share in range(shares):
-        some = [np.empty(0, dtype="i8")]
-        for part in parts:
-            column = arrow().read_table(part.path, columns=["source_id"], partitioning=None).column(0)
-            values = column.drop_null().to_numpy()
-            some.append(values[values % shares == share])
-        repeated += int(np.sum(np.unique(np.concatenate(some), return_counts=True)[1] > 1))
-    return repeated
+    return sum(_repeated(_keys(parts, names, share, shares)) for share in range(shares))
+
+
+def _keys(parts: Sequence[Part], names: Sequence[str], share: int, shares: int) -> np.ndarray:
+    """Columns `names` (n, k), the source first, of the rows whose source is in one of the `shares`."""
+    some = [np.empty((0, len(names)), dtype="i8")]
+    for part in parts:
+        table = arrow().read_table(part.path, columns=list(names), partitioning=None)
+        known = table.filter(table["source_id"].is_valid())
+        values = np.column_stack([known[name].fill_null(-1).to_numpy() for name in names])
+        some.append(values[values[:, 0] % shares == share])
+    return np.concatenate(some)
+
+
+def _repeated(keys: np.ndarray) -> int:
+    """Number of different rows of `keys` (n, k) that are there more than once."""
+    ordered = keys[np.lexsort(keys.T)]
+    again = np.append(False, np.all(ordered[1:] == ordered[:-1], axis=1))  # as the one before
+    return int(np.sum(again[1:] & ~again[:-1]))

@@ -55,7 +55,8 @@ class Summary:
     stars : bool
         Whether rows are stars, of all transits of which a fit was made.
     repeated : int
-        Stars that have more than one row, as their transits do not follow one another in the input.
+        Stars that have more than one row, as their transits do not follow one another in the input; where rows are
+        spectra, stars and transits that are in the input more than once, as if a file is given twice.
 
     Examples
     --------
@@ -76,7 +77,9 @@ class Summary:
     def __str__(self) -> str:
         parts = [f"{self.path}: {self.spectra} {'stars' if self.stars else 'spectra'} fitted"]
         if self.repeated:
-            parts.append(f"{self.repeated} of them in several rows, as their transits do not follow one another")
+            joint = "of them in several rows, as their transits do not follow one another"
+            alone = "stars or transits in several rows, as they are in the input more than once"
+            parts.append(f"{self.repeated} {joint if self.stars else alone}")
         if self.expected:
             parts.append(f"{self.expected} transits that are empty or not normalised passed over")
         if self.rejected:
@@ -178,7 +181,7 @@ def fit_catalog(
         if as_table:
             text = out.suffix.lower() in _WITHOUT_ARRAYS
             write_table(rectangular(read_catalog(folder), text), out)
-        repeated = repeated_sources(parts) if transits == "joint" else 0
+        repeated = repeated_sources(parts, ["source_id"] if transits == "joint" else ["source_id", "transit_id"])
     if as_table:
         shutil.rmtree(folder)
     expected = sum(part.expected for part in parts)

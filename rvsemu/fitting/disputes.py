@@ -20,7 +20,8 @@ def disputes(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, label_e
     would have found without this prior, by one Gauss-Newton step from the minimum, that is compared with it. If r is
     the distance from the prior in its standard deviations, with the derivatives u, and A the Hessian without it, r
     grows to r (1 + q) with q = u A^-1 u, and it is expected to scatter by sqrt(1 + q). Right priors give a standard
-    normal number. Labels at a limit stay there.
+    normal number. Labels at a limit stay there. Of `Microturbulence` it is r itself: without that prior, strong and
+    broad lines are far from linear in their labels, and one step would dispute right priors.
 
     Parameters
     ----------
@@ -39,16 +40,14 @@ def disputes(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, label_e
     known = (1.0 + held) * 12.0 / width**2  # at least, that labels without effect have errors, too
     first, second = parameters.prior_slopes(x)
     for column, i in enumerate(parameters.free):
-        prior, by = parameters.priors[i], np.zeros(x.shape)
+        prior = parameters.priors[i]
         if isinstance(prior, Microturbulence):
-            by = second[:, column] / np.sqrt(second[:, column, column])[:, None]  # no other prior is about it
-            far = first[:, column] / by[:, column]
+            out[:, column] = np.abs(first[:, column]) / np.sqrt(second[:, column, column])
         elif isinstance(prior, Normal):
+            by = np.zeros(x.shape)
             by[:, column] = 1.0 / prior.sigma
             far = (x[:, column] - prior.mean) / prior.sigma
-        else:
-            continue
-        out[:, column] = _dispute(far, by, hessian, known, label_errors)
+            out[:, column] = _dispute(far, by, hessian, known, label_errors)
     return out
 
 

@@ -24,6 +24,7 @@ from ..observing.flags import (
 )
 from .priors import Uniform
 from .unmodelled import unmodelled
+from .vmic_prior import Microturbulence
 
 __all__ = ["FEWEST_CCDS", "at_bounds", "fits_poorly", "flags_of"]
 
@@ -35,6 +36,7 @@ _MANY = 0.01  # of the pixels
 _CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
 _DISPUTED = 3.3  # standard deviations of the difference of prior and spectrum
+_PULLED = 4.0  # standard deviations of a prior that depends on other labels
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
@@ -95,8 +97,10 @@ def fits_poorly(reduced_chi2, n_pixels) -> np.ndarray:
 
 def _disputed(parameters, disputes) -> list[list[str]]:
     """Flags of the free parameters whose normal priors spectra dispute, by standard deviations `disputes` (k, m)."""
+    related = [isinstance(parameters.priors[i], Microturbulence) for i in parameters.free]
+    far = disputes > np.where(related, _PULLED, _DISPUTED)
     names = (f"{PRIOR_DISPUTED}:{name}" for name in parameters.free_names)
-    return _true({name: far > _DISPUTED for name, far in zip(names, disputes.T, strict=True)})
+    return _true(dict(zip(names, far.T, strict=True)))
 
 
 def _knows_nothing(parameters, errors) -> np.ndarray:
