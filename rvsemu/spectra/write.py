@@ -133,16 +133,6 @@ def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = Fals
             temporary.write_text(_json(table), encoding="utf-8")
             return
         table.write(temporary, format=_ASTROPY.get(format, format), overwrite=True)
-        if format == "fits":
-            _describe(temporary, table)
-
-
-def _describe(path: Path, table: Table) -> None:
-    """Write the descriptions of columns where TOPCAT and STILTS look for them, which astropy does not."""
-    with fits.open(path, mode="update") as units:
-        for number, name in enumerate(table.colnames, start=1):
-            if table[name].info.description:
-                units[1].header[f"TCOMM{number}"] = table[name].info.description
 
 
 def _json(table: Table) -> str:
