@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ __all__ = ["plot_fit", "plot_spectrum", "spread_apart"]
 DATA, MODEL, _SHADE, NOISE, OUTLIER = "0.1", "#D55E00", "0.9", "#56B4E9", "#0072B2"  # of Okabe & Ito (2008)
 _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
 FIT_SIZE = (7, 5.6)  # inches
+_LINE = 62  # characters of text that fit into it
 SMALL = 10  # points: legible where a page shows the figure 400 pixels wide
 
 
@@ -145,8 +147,8 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     ax.legend(**legend_style())
     text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
     text += f"   {result.n_outliers} outliers" if result.n_outliers else ""
-    flags = f"   flags: {', '.join(result.flags)}" if result.flags else ""
-    below.text(0.01, 0.95, text + flags, fontsize=SMALL, va="top", transform=below.transAxes)
+    flags = textwrap.wrap(f"flags: {', '.join(result.flags)}", _LINE) if result.flags else []
+    below.text(0.01, 0.95, "\n".join([text, *flags]), fontsize=SMALL, va="top", transform=below.transAxes)
     teff = result.labels["teff"].value if "teff" in result.labels else np.inf
     velocity = result.labels["radial_velocity"].value
     name_lines(ax, visible(lines, teff), result.meta["medium"], velocity, wave)
