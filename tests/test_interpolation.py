@@ -168,7 +168,7 @@ def test_interpolator_draws_over_the_box():
 
 
 def test_interpolator_draws_more_cool_stars():
-    """Chosen with a probability proportional to Teff^-2 from half uniform, half log-uniform ones."""
+    """Chosen with a probability proportional to Teff^-3 from half uniform, half log-uniform ones."""
     library = replace(smooth_library(30), info={"regions": to_json([BOX])})
     interpolator = LibraryInterpolator(library, evaluations=0)
     teff = np.linspace(4000.0, 9000.0, 10001)
@@ -176,7 +176,7 @@ def test_interpolator_draws_more_cool_stars():
     for share in (0.5, 1.0):
         labels, flux = interpolator.draw(8000, np.random.default_rng(4), share)
         assert len(labels) == len(flux) == 8000
-        cool = plain * teff**-2 / np.mean(plain * teff**-2) / 5000
+        cool = plain * teff**-3 / np.mean(plain * teff**-3) / 5000
         expected = 5000 * np.mean(((1 - share) * plain + share * cool) * (teff < 5000))
         assert np.mean(labels[:, 0] < 5000) == pytest.approx(expected, abs=0.02)  # 3.6 standard deviations
 
@@ -222,6 +222,6 @@ def test_interpolator_follows_bends_of_the_structures():
     library, others = flux(rng.uniform(low, high, (250, 4))), flux(rng.uniform(low, high, (200, 4)))
     rms = []
     for info in (ATLAS9, {}):
-        interpolator = LibraryInterpolator(replace(library, info=info), evaluations=0)
+        interpolator = LibraryInterpolator(replace(library, info=info), evaluations=120)
         rms.append(np.sqrt(np.mean((interpolator(others.labels) - others.flux) ** 2)))
-    assert rms[0] < 0.5 * rms[1]
+    assert rms[0] < 0.2 * rms[1]

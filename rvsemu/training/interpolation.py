@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from ..library import Library
+from .molecules import molecule_features
 from .structures import structure_features
 
 __all__ = ["LibraryInterpolator"]
@@ -29,11 +30,12 @@ _START = {"inverse": 1.4, "teff": 1.4, "logg": 4.0, "mh": 3.3, "bend": 6.0, "vmi
 """Length scales with which the search begins, in units of the standard deviation: found with 900 spectra."""
 _START_NOISE = 4e-6
 _WITH_STRUCTURES = (
-    *(1.8, 400.0, 400.0, 4.7, 15.5, 16.0, 12.0),
-    *(21.0, 7.2, 6.1, 9.8, 24.0, 100.0, 28.0, 350.0, 36.0, 47.0, 36.0, 350.0, 350.0, 180.0, 400.0),
-    8.9e-7,
+    *(2.2, 200.0, 400.0, 4.7, 18.0, 13.0, 12.0),
+    *(10.0, 6.0, 5.5, 9.0, 12.0, 25.0, 17.0, 140.0, 24.0, 80.0, 24.0, 140.0, 140.0, 70.0, 400.0),
+    *(9.0, 9.0, 5.0, 25.0, 25.0, 25.0),
+    3.5e-7,
 )
-"""The same, noise included, where the features of the structures are known: they take over from log g."""
+"""The same, noise included, where the features of structures and molecules are known: they take over from log g."""
 _AT_ONCE = 1000  # sets of labels
 _CHOICE = 20  # times as many labels as are wanted, to choose cool ones from
 _NEAR = 20  # spectra whose errors say how large those of a place are
@@ -45,12 +47,13 @@ _STEP, _GROWTH = 0.4, 1.3
 
 def _features(library, labels):
     """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly, the
-    other labels, and what the structures are, which bend between their nodes and end at some (`structure_features`)."""
+    other labels, what the structures are, which bend between their nodes and end at some (`structure_features`), and
+    how strong molecules are, which come and go all at once (`molecule_features`)."""
     label = dict(zip(library.names, np.transpose(labels), strict=True))
     logg, mh, vmic, alpha = (label.get(name, np.zeros(len(labels))) for name in ("logg", "mh", "vmic", "alpha"))
     bend = np.maximum(mh - _METAL_EDGE, 0.0)
     simple = np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic, alpha], axis=1)
-    return np.concatenate([simple, structure_features(library, labels)], axis=1)
+    return np.concatenate([simple, structure_features(library, labels), molecule_features(library, labels)], axis=1)
 
 
 def _start(features: int) -> np.ndarray:
@@ -115,8 +118,8 @@ class LibraryInterpolator:
     Attributes
     ----------
     scales : ndarray, shape (k + 1,)
-        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5, vmic, alpha and the features of the
-        structures, each in units of its standard deviation in the library, and the noise variance.
+        Length scales of 5040/Teff, ln Teff, log g, [M/H], [M/H] above +0.5, vmic, alpha and the features of
+        structures and molecules, each in units of its standard deviation in the library, and the noise variance.
     leave_one_out : ndarray, shape (n,)
         RMS error of the flux of each library spectrum when predicted from the others.
 
@@ -139,7 +142,7 @@ class LibraryInterpolator:
     def __init__(
         self,
         library: Library,
-        evaluations: int = 120,
+        evaluations: int = 300,
         progress: bool = False,
         scales: ArrayLike | None = None,
     ) -> None:
@@ -219,13 +222,13 @@ class LibraryInterpolator:
     def draw(self, n: int, rng: np.random.Generator, cool_share: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Labels (n, n_labels) as `Library.draw` has them, and their flux.
 
-        A `cool_share` of the labels are chosen out of many with a probability proportional to Teff^-2.
+        A `cool_share` of the labels are chosen out of many with a probability proportional to Teff^-3.
         """
         cool = round(cool_share * n)
         labels = self._library.draw(n - cool, rng)
         if cool:
             many = self._library.draw(_CHOICE * cool, rng)
-            density = many[:, self.names.index("teff")] ** -2.0
+            density = many[:, self.names.index("teff")] ** -3.0
             chosen = rng.choice(len(many), cool, replace=False, p=density / density.sum())
             labels = np.concatenate([labels, many[chosen]])
         return labels, self(labels)

@@ -130,7 +130,7 @@ class Recipe(_Common):
         Share of training draws with vsini = 300 u^3 km/s (u uniform) rather than uniform to 300 km/s:
         most stars rotate slowly, and there the spectrum has most detail. Validation is uniform.
     cool_share : float
-        Share of training draws whose labels are chosen out of many with a probability proportional to Teff^-2: spectra
+        Share of training draws whose labels are chosen out of many with a probability proportional to Teff^-3: spectra
         of cool stars change fastest with the labels. Used only with `interpolate`; validation is as without it.
     log_labels : tuple of str
         Labels of which the network sees the logarithm.

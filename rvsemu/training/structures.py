@@ -7,8 +7,10 @@ interpolator the structures, too.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 from scipy.interpolate import RegularGridInterpolator
@@ -49,19 +51,53 @@ def structure_features(library: Library, labels: np.ndarray) -> np.ndarray:
     >>> structure_features(library, labels).shape
     (2, 15)
     """
-    if not str(library.info.get("structures", "")).startswith(_KNOWN):
-        return np.empty((len(labels), 0))
-    columns = dict(zip(library.names, np.transpose(labels), strict=True))
-    interpolator = _atlas9()
-    points = [
-        np.clip(columns.get(name, np.zeros(len(labels))), nodes[0], nodes[-1])
-        for name, nodes in zip(_AXES, interpolator.grid, strict=True)
-    ]
-    return interpolator(np.stack(points, axis=1))
+    table = atlas9_table(library)
+    return np.empty((len(labels), 0)) if table is None else table.features(labels_by_name(library, labels))
+
+
+def labels_by_name(library: Library, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns (n,) of `labels` (n, n_labels), in the library's order; those that the structures have and it has not
+    are 0."""
+    zeros = {name: np.zeros(len(labels)) for name in _AXES}
+    return zeros | dict(zip(library.names, np.transpose(labels), strict=True))
+
+
+def atlas9_table(library: Library) -> StructureTable | None:
+    """The table of the ATLAS9 structures, if the library has these."""
+    return _atlas9() if str(library.info.get("structures", "")).startswith(_KNOWN) else None
+
+
+class StructureTable:
+    """What ``tools/structure_table.py`` made of the structures, linear between their nodes and held beyond.
+
+    Parameters
+    ----------
+    path : path
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        with np.load(path) as table:
+            self.abundances = table["abundances"]
+            axes = [table[name] for name in _AXES]
+            self._features, self._layers = (
+                RegularGridInterpolator(axes, table[name].astype("f8")) for name in ("features", "layers")
+            )
+
+    def features(self, label: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Principal components and missing log g (n, k) of structures, by label (n,)."""
+        return self._features(self._inside(label))
+
+    def layers(self, label: Mapping[str, np.ndarray]) -> np.ndarray:
+        """log10 of temperature (K), gas pressure (dyn/cm2) and electron density (1/cm3), shape (n, 3, 3), at Rosseland
+        optical depths of 0.001, 0.01 and 0.1."""
+        return self._layers(self._inside(label))
+
+    def _inside(self, label: Mapping[str, np.ndarray]) -> np.ndarray:
+        nodes = zip(_AXES, self._features.grid, strict=True)
+        return np.stack([np.clip(label[name], axis[0], axis[-1]) for name, axis in nodes], axis=1)
 
 
 @cache
-def _atlas9() -> RegularGridInterpolator:
-    """What ``tools/structure_table.py`` made of the nodes."""
-    with as_file(files("rvsemu") / "data" / "structures" / "atlas9.npz") as path, np.load(path) as table:
-        return RegularGridInterpolator([table[name] for name in _AXES], table["features"].astype("f8"))
+def _atlas9() -> StructureTable:
+    with as_file(files("rvsemu") / "data" / "structures" / "atlas9.npz") as path:
+        return StructureTable(path)
