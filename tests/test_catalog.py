@@ -384,7 +384,7 @@ def test_a_full_disk(inputs, made, tmp_path, limit_of_file_size, capsys, request
     with limit_of_file_size(20_000):
         assert main(arguments(inputs, out, "--jobs", "1", "--resume")) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"rvsemu catalog: error: {out}/part-0000") and "Traceback" not in said
+    assert said.startswith(f"rvsemu catalog fit: error: {out}/part-0000") and "Traceback" not in said
     assert [path.name for path in out.glob("part-*")] == ["part-000000-000000.parquet"]
     request.getfixturevalue("kept_workers")
     assert main(arguments(inputs, out, "--resume")) == 0

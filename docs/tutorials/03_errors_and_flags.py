@@ -152,7 +152,8 @@ plt.show()
 #
 # The posteriors of noisy spectra can be skewed, or end at a limit. ``errors="sampled"``
 # describes them by weighted draws at little extra cost. Its intervals need not be
-# symmetric.
+# symmetric. Without it, errors are widened where the curvature at the best fit would
+# make them too small by far, and the flag ``not-gaussian`` says so.
 
 faint = rvsemu.simulate(giant, signal_to_noise=20, seed=5)
 for errors in ("gaussian", "sampled"):

@@ -60,7 +60,7 @@ def _run(arguments: list[str], chosen: str | None) -> int:
 
 
 def _failed(options, message) -> int:
-    print(f"rvsemu {options.command}: error: {message}", file=sys.stderr)
+    print(f"{options.program}: error: {message}", file=sys.stderr)
     return 2
 
 

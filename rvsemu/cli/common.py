@@ -15,6 +15,10 @@ _FIGURES = (".png", ".pdf", ".svg")
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the command that it is about, and takes negative values of LOW,HIGH."""
 
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.set_defaults(program=self.prog)  # of the command that is run, with its action
+
     def parse_known_args(self, args=None, namespace=None):
         """As argparse does it, but ``--option -10,10`` is the value of the option, and not another option."""
         joined: list[str] = []
