@@ -16,6 +16,7 @@ _LIFTED = 0.002  # of a range
 _ASIDE = 1e-6  # of a range, for the slope of an edge
 _NOISE = 2e-6  # of a cost: what single precision cannot resolve
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
+_DOUBT = 100.0  # of a cost: the quadratic model of a start, far from any minimum, may promise so much too little
 _WHILE = 10  # steps that together must lower the cost by more than the tolerance
 
 
@@ -135,7 +136,8 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         Maximum number of steps.
     prune : callable, optional
         ``prune(x, cost, hessian, last)`` -> rows (j,), of all k problems, that are worth going on with; `last` (k,) are
-        the costs before the step. Asked after every step.
+        the costs before the step. Asked after every step; and before the first one, as if that had gained what it is
+        expected to, and somewhat more.
 
     Notes
     -----
@@ -149,10 +151,12 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
     damping = np.full(len(x), _FIRST)
     converged = np.zeros(len(x), dtype=bool)
     active, last, earlier = every, cost.copy(), cost.copy()
+    if prune is not None:
+        first = _steps(x, gradient, hessian, damping, box)
+        active = np.sort(prune(x, cost, hessian, cost + _gain(first, gradient, hessian) + _DOUBT))
     for number in range(steps):
         step = _steps(x[active], gradient[active], hessian[active], damping[active], box)
-        gain = -np.sum(step * gradient[active], axis=1)
-        gain -= 0.5 * np.einsum("ki,kij,kj->k", step, hessian[active], step)
+        gain = _gain(step, gradient[active], hessian[active])
         done = (gain >= 0) & (gain * (1.0 + damping[active]) < tolerance)
         trial = box.clip(x[active] + step)
         new = evaluate(active, trial)
@@ -176,6 +180,11 @@ def minimise(evaluate, x, box, tolerance, steps, prune=None) -> Minimum:
         if not len(active):
             break
     return Minimum(x, cost, hessian, converged)
+
+
+def _gain(step, gradient, hessian):
+    """By how much steps (k, m) lower the quadratic models, shape (k,)."""
+    return -np.sum(step * gradient, axis=1) - 0.5 * np.einsum("ki,kij,kj->k", step, hessian, step)
 
 
 def _steps(x, gradient, hessian, damping, box):
