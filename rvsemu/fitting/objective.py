@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["misfit", "objective", "tension", "with_held"]
+__all__ = ["CHUNK", "misfit", "objective", "tension", "with_held"]
 
-_CHUNK = 32  # problems at a time: more do not fit into the processor's cache
+CHUNK = 32
+"""Models at a time: more do not fit into the processor's cache."""
 
 
 def objective(parameters, model, projection, star):
@@ -45,7 +46,7 @@ def misfit(parameters, model, projection, star):
 
     def evaluate(which, x):
         order = np.argsort(parameters.full(x)[:, parameters.velocity], kind="stable")  # alike, for the model's sake
-        parts = [some(which[rows], x[rows]) for rows in np.array_split(order, -(-len(x) // _CHUNK))]
+        parts = [some(which[rows], x[rows]) for rows in np.array_split(order, -(-len(x) // CHUNK))]
         back = np.argsort(order)
         return tuple(np.concatenate(part)[back] for part in zip(*parts, strict=True))
 
