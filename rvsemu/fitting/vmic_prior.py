@@ -99,7 +99,8 @@ class Microturbulence(Prior):
         def scaled(value: np.ndarray | float, moves: bool) -> tuple[np.ndarray, np.ndarray]:
             """(value - mean) / sigma (n,), and its derivatives (n, 4)."""
             z = (value - about.mean) / sigma
-            slope = np.column_stack([np.full(len(z), float(moves)), -about.mean_slope])
+            slope = np.empty((len(z), 4))
+            slope[:, 0], slope[:, 1:] = moves, -about.mean_slope
             slope[:, 1] -= z * by_teff
             return z, slope / sigma[:, None]
 

@@ -145,7 +145,7 @@ class Resampler:
         out = np.empty((*values.shape[:2], len(self._scaled)), dtype=kind)
         slopes = np.empty((len(values), len(self._scaled)), dtype=kind)
         near = np.round((stretch - 1.0) / self._apart)
-        for anchor in np.unique(near):
+        for anchor in set(near.tolist()):
             rows = np.flatnonzero(near == anchor)
             first, runs = self._runs(1.0 + anchor * self._apart)
             position = self._scaled * stretch[rows, None] - self._start
