@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,16 +47,23 @@ class Solution:
     coefficients : ndarray, shape (s, r, p)
     chi2 : ndarray, shape (s, r)
         (y - A c)^T C^-1 (y - A c) at these.
-    log_determinant : ndarray, shape (s, r)
-        Of the normal matrix A^T C^-1 A.
+    white, residual : tuple of ndarray
+        Whitened columns of A and residuals: see `Projection`.
+    normal, inverse : ndarray, shape (s, r, p, p)
+        The matrix A^T C^-1 A, and its inverse.
     """
 
     coefficients: np.ndarray
     chi2: np.ndarray
-    log_determinant: np.ndarray
     white: tuple
     residual: tuple
     normal: np.ndarray
+    inverse: np.ndarray
+
+    @cached_property
+    def log_determinant(self) -> np.ndarray:
+        """Of the normal matrix, (s, r)."""
+        return np.linalg.slogdet(self.normal)[1]
 
 
 class Projection:
@@ -83,6 +91,7 @@ class Projection:
 
     def __init__(self, flux, basis, covariance):
         self._flux, self._basis, self._covariance = flux, basis, covariance
+        self._single = basis.astype("f4")
         self._data = self._whitened(flux[:, None].astype("f4"))
 
     def _whitened(self, rows):
@@ -95,7 +104,8 @@ class Projection:
         if np.array_equal(which, np.arange(len(self._flux))):
             return self
         out = object.__new__(Projection)
-        out._flux, out._basis, out._covariance = self._flux[which], self._basis[which], self._covariance.take(which)
+        out._flux, out._basis, out._single = self._flux[which], self._basis[which], self._single[which]
+        out._covariance = self._covariance.take(which)
         out._data = tuple(part[which] for part in self._data)
         return out
 
@@ -107,18 +117,19 @@ class Projection:
         """Best coefficients for models (s, r, n)."""
         s, r, n = models.shape
         p = self._basis.shape[1]
-        columns = models.astype("f4", copy=False)[:, :, None] * self._basis.astype("f4")[:, None]
+        columns = models.astype("f4", copy=False)[:, :, None] * self._single[:, None]
         white = tuple(part.reshape(s, r, p, -1) for part in self._whitened(columns.reshape(s, r * p, n)))
         normal = _product(white, white)
+        inverse = np.linalg.inv(normal)
         data = tuple(part[:, None] for part in self._data)
-        coefficients = np.linalg.solve(normal, _product(white, data))[..., 0].astype(self._flux.dtype)
+        coefficients = (inverse @ _product(white, data))[..., 0]
         residual = self._whitened(self._flux[:, None] - models * (coefficients @ self._basis))
         chi2 = np.subtract(*(np.einsum("srn,srn->sr", part, part) for part in residual))
         residual = tuple(part[:, :, None] for part in residual)
         slope = _product(white, residual)
-        step = np.linalg.solve(normal, slope)
+        step = inverse @ slope
         chi2 -= np.sum(slope * step, axis=(-1, -2))
-        return Solution(coefficients + step[..., 0], chi2, np.linalg.slogdet(normal)[1], white, residual, normal)
+        return Solution(coefficients + step[..., 0], chi2, white, residual, normal, inverse)
 
     def continuum(self, solution) -> np.ndarray:
         """The polynomials of a solution, (s, r, n)."""
@@ -137,7 +148,7 @@ class Projection:
         slopes = slopes * -self.continuum(solution)[:, :, None].astype(slopes.dtype)
         white = tuple(part.reshape(s, r, q, -1) for part in self._whitened(slopes.reshape(s, r * q, n)))
         mixed = _product(solution.white, white)
-        hessian = _product(white, white) - mixed.swapaxes(-1, -2) @ np.linalg.solve(solution.normal, mixed)
+        hessian = _product(white, white) - mixed.swapaxes(-1, -2) @ (solution.inverse @ mixed)
         return _product(white, solution.residual)[..., 0], hessian
 
 
