@@ -295,8 +295,10 @@ class LabelSpace:
         if not np.isfinite(out).all():
             row, i = np.argwhere(~np.isfinite(out))[0]
             raise LabelError(f"labels have {self.names[i]}={out[row, i]}: {expected}, all finite.")
-        for i in self._transformed.get("log", ()):
-            self.labels[i].check_scale(out[:, i])
+        logarithms = self._transformed.get("log", [])
+        if (out[:, logarithms] <= 0).any():
+            for i in logarithms:
+                self.labels[i].check_scale(out[:, i])
         return out
 
     def inside(self, values: np.ndarray) -> np.ndarray:

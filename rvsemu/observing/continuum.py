@@ -49,8 +49,8 @@ class Solution:
         (y - A c)^T C^-1 (y - A c) at these.
     white, residual : tuple of ndarray
         Whitened columns of A and residuals: see `Projection`.
-    normal, inverse : ndarray, shape (s, r, p, p)
-        The matrix A^T C^-1 A, and its inverse.
+    normal : ndarray, shape (s, r, p, p)
+        The matrix A^T C^-1 A.
     """
 
     coefficients: np.ndarray
@@ -58,7 +58,6 @@ class Solution:
     white: tuple
     residual: tuple
     normal: np.ndarray
-    inverse: np.ndarray
 
     @cached_property
     def log_determinant(self) -> np.ndarray:
@@ -120,16 +119,15 @@ class Projection:
         columns = models.astype("f4", copy=False)[:, :, None] * self._single[:, None]
         white = tuple(part.reshape(s, r, p, -1) for part in self._whitened(columns.reshape(s, r * p, n)))
         normal = _product(white, white)
-        inverse = np.linalg.inv(normal)
         data = tuple(part[:, None] for part in self._data)
-        coefficients = (inverse @ _product(white, data))[..., 0]
+        coefficients = np.linalg.solve(normal, _product(white, data))[..., 0].astype(self._flux.dtype)
         residual = self._whitened(self._flux[:, None] - models * (coefficients @ self._basis))
         chi2 = np.subtract(*(np.einsum("srn,srn->sr", part, part) for part in residual))
         residual = tuple(part[:, :, None] for part in residual)
         slope = _product(white, residual)
-        step = inverse @ slope
+        step = np.linalg.solve(normal, slope)
         chi2 -= np.sum(slope * step, axis=(-1, -2))
-        return Solution(coefficients + step[..., 0], chi2, white, residual, normal, inverse)
+        return Solution(coefficients + step[..., 0], chi2, white, residual, normal)
 
     def continuum(self, solution) -> np.ndarray:
         """The polynomials of a solution, (s, r, n)."""
@@ -148,7 +146,7 @@ class Projection:
         slopes = slopes * -self.continuum(solution)[:, :, None].astype(slopes.dtype)
         white = tuple(part.reshape(s, r, q, -1) for part in self._whitened(slopes.reshape(s, r * q, n)))
         mixed = _product(solution.white, white)
-        hessian = _product(white, white) - mixed.swapaxes(-1, -2) @ (solution.inverse @ mixed)
+        hessian = _product(white, white) - mixed.swapaxes(-1, -2) @ np.linalg.solve(solution.normal, mixed)
         return _product(white, solution.residual)[..., 0], hessian
 
 
