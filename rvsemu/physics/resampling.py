@@ -166,7 +166,7 @@ class Resampler:
         powers = self._powers_of(position - (first + (self._order - 1) / 2), kind)
         out = self._products(self._powers[kind], powers, values, first, runs)
         if not derivative:
-            return out, out[:0, 0]
+            return out, np.empty((0, out.shape[2]), dtype=kind)
         return out, self._products(self._slopes[kind], powers[:-1], values[:, :1], first, runs)[:, 0]
 
     def _runs(self, factor) -> tuple[np.ndarray, list[slice]]:
