@@ -39,15 +39,17 @@ def widening(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, fall: C
     fall : callable
         From free parameters (k * r, m), r sets for each maximum, to how much lower (k * r,) the log posterior is there.
     """
+    out, looked_at = np.ones(x.shape), _labels(parameters)
+    if not len(looked_at):
+        return out
     covariance = covariance_of(parameters, x, hessian, 1.0)
-    errors, looked_at = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)), _labels(parameters)
+    errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     away = _AWAY * covariance[:, looked_at] / errors[:, looked_at, None]
     rows = np.concatenate([x[:, None] - away, x[:, None] + away], axis=1)  # (k, r, m)
     there = parameters.box.clip(rows.reshape(-1, x.shape[1]))
     expected = _gaussian(parameters.box, x, there.reshape(rows.shape), hessian)
     fallen = np.maximum(fall(there).reshape(expected.shape), _LEAST * np.maximum(expected, 1.0))
     factor = np.where(expected > _SEEN * 0.5 * _AWAY**2, np.sqrt(expected / fallen), 1.0)
-    out = np.ones(x.shape)
     out[:, looked_at] = np.maximum(1.0, factor.reshape(len(x), 2, -1).max(axis=1))
     nothing = (parameters.upper - parameters.lower)[parameters.free] / np.sqrt(12.0)
     out = np.clip(out, 1.0, np.maximum(nothing / errors, 1.0))

@@ -67,7 +67,7 @@ class ForwardModel:
 
     def flux(self, theta: ArrayLike) -> np.ndarray:
         """Normalised flux (n, n_pixels), in the precision of the emulator."""
-        theta = np.atleast_2d(theta)
+        theta = np.atleast_2d(np.asarray(theta, dtype=float))
         return self.sample(self._flux(theta)[:, None], theta[:, self._labels])[:, 0]
 
     def _flux(self, theta: np.ndarray) -> np.ndarray:
