@@ -46,7 +46,7 @@ def test_model_of_many_is_that_of_each(emulator):
 
 
 def test_values_that_are_kept_are_those_of_the_same_labels(emulator):
-    """The model keeps its last values for one star: others of these labels, and what changes in place, are no mistake."""
+    """The model keeps its last values for one star, and does not give them for other labels, changed in place."""
     model, by = ForwardModel(emulator, rvsemu.physics.wavelengths.vacuum_to_air(RVS)), np.array([0, 3, 7])
     theta = THETA.copy()
     for change in (0.0, 100.0, -100.0, 0.0, 300.0):
