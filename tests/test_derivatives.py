@@ -45,6 +45,36 @@ def test_model_of_many_is_that_of_each(emulator):
     np.testing.assert_allclose(together, apart, atol=1e-5 * np.abs(apart).max())
 
 
+def test_values_that_are_kept_are_those_of_the_same_labels(emulator):
+    """The model keeps its last values for one star, and does not give them for other labels, changed in place."""
+    model, by = ForwardModel(emulator, rvsemu.physics.wavelengths.vacuum_to_air(RVS)), np.array([0, 3, 7])
+    theta = THETA.copy()
+    for change in (0.0, 100.0, -100.0, 0.0, 300.0):
+        theta[0] += change
+        fresh = ForwardModel(emulator, model.wavelength)
+        for asked in (None, by, None):
+            for got, expected in zip(model.jacobian(theta, asked), fresh.jacobian(theta, asked), strict=True):
+                assert np.array_equal(got, expected)
+                with pytest.raises(ValueError, match="read-only"):
+                    got[:] = 0.0
+        assert np.array_equal(model.flux(theta), ForwardModel(emulator, model.wavelength).flux(theta))
+
+
+@pytest.mark.parametrize("sets", [1, 3, 40])
+def test_likelihoods_of_many_places_are_those_of_each(emulator64, sets):
+    """Several for each star, also if they are more than go into one product of matrices."""
+    settings = Settings(emulator=emulator64)
+    problem = Problem([settings.observe(observe(emulator64, seed=seed)) for seed in (1, 2, 3)], settings)
+    start = np.delete(THETA, 6)
+    weighted = problem.weighted(np.arange(3), np.tile(start, (3, 1)))
+    x = start + np.random.default_rng(1).normal(size=(3, sets, 7)) * np.delete(10 * STEPS, 6)
+    together = problem.log_likelihood(weighted, x)
+    each = [Likelihood(problem, star, start).log_likelihood(x[star]) for star in range(3)]
+    assert together.shape == (3, sets)
+    units = np.log(problem.stack.scale) * (weighted.used.sum(axis=1) - len(problem.stack.basis))
+    np.testing.assert_allclose(together - units[:, None], each, rtol=1e-7)
+
+
 def _projection(emulator, spectrum):
     settings = Settings(emulator=emulator, noise_correlation=(1.0, 0.6, 0.2), model_error=None)
     problem = Problem([settings.observe(spectrum)], settings)

@@ -27,6 +27,25 @@ def test_a_gaussian_is_left_as_it_is():
     assert np.array_equal(factors(quadratic), np.ones(3))
 
 
+def test_each_maximum_is_looked_at_with_its_own_curvature_and_all_at_once():
+    centres, curvatures = np.vstack([CENTRE, CENTRE + [500.0, 1.0, 5.0]]), np.concatenate([HESSIAN, 4.0 * HESSIAN])
+    asked = []
+
+    def fall(x):
+        asked.append(len(x))
+        away = x.reshape(2, -1, 3) - centres[:, None]
+        return (0.5 * np.einsum("kri,kij,krj->kr", away, curvatures, away) * [[1.0], [0.25]]).ravel()
+
+    found = widening(PARAMETERS, centres, curvatures, fall)
+    assert found == pytest.approx(np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 1.0]]), rel=0.01)
+    assert asked == [2 * 4]  # two labels, on both sides
+
+
+def test_nothing_is_asked_where_no_label_is_looked_at():
+    known = Parameters.make(BOX, fixed={"teff": 6000.0, "mh": 0.0}, radial_velocity=(-100.0, 100.0))
+    assert np.array_equal(widening(known, np.zeros((2, 1)), np.ones((2, 1, 1)), None), np.ones((2, 1)))
+
+
 def test_a_longer_tail_on_one_side_widens_its_label_by_what_it_is_longer():
     def fall(x):
         return np.where(x[:, 1] < -0.5, 0.25, 1.0) * quadratic(x)  # there a Gaussian of twice the width

@@ -292,10 +292,13 @@ class LabelSpace:
             raise LabelError(f"labels={str(labels)[:60]} are not an array of plain numbers: {expected}.") from None
         if out.ndim != 2 or out.shape[1] != len(self):
             raise LabelError(f"labels have the shape {np.shape(labels)}: {expected}.")
-        for label, column in zip(self.labels, out.T, strict=True):
-            if not np.all(np.isfinite(column)):
-                raise LabelError(f"labels have {label.name}={column[~np.isfinite(column)][0]}: {expected}, all finite.")
-            label.check_scale(column)
+        if not np.isfinite(out).all():
+            row, i = np.argwhere(~np.isfinite(out))[0]
+            raise LabelError(f"labels have {self.names[i]}={out[row, i]}: {expected}, all finite.")
+        logarithms = self._transformed.get("log", [])
+        if (out[:, logarithms] <= 0).any():
+            for i in logarithms:
+                self.labels[i].check_scale(out[:, i])
         return out
 
     def inside(self, values: np.ndarray) -> np.ndarray:
@@ -312,8 +315,8 @@ class LabelSpace:
 
     def lowest(self, teff: np.ndarray) -> np.ndarray:
         """Lowest logg of the domain at `teff`, of the same shape."""
-        lower = np.full(np.shape(teff), self["logg"].lower)
-        return np.maximum(lower, np.interp(teff, *self._nodes)) if self.lowest_logg else lower
+        lower = self["logg"].lower
+        return np.maximum(lower, np.interp(teff, *self._nodes)) if self.lowest_logg else np.full(np.shape(teff), lower)
 
     def floor(self, values: np.ndarray) -> np.ndarray:
         """Lower limits of the labels of each row of `values`, both of the shape (..., n_labels)."""
@@ -376,7 +379,22 @@ class LabelSpace:
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """What the network sees: each label's domain mapped to [-1, 1]. Shape is kept."""
-        return np.stack([lab.scaled(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+        out = np.array(values, dtype=float)
+        for transform, columns in self._transformed.items():
+            out[..., columns] = _TRANSFORMS[transform][0](out[..., columns])
+        middle, half = self._scales
+        return (out - middle) / half
+
+    @cached_property
+    def _transformed(self) -> dict[str, list[int]]:
+        """By transform, if it is not linear, the numbers of its labels."""
+        kinds = [label.transform for label in self.labels]
+        return {kind: [i for i, own in enumerate(kinds) if own == kind] for kind in kinds if kind != "linear"}
+
+    @cached_property
+    def _scales(self) -> np.ndarray:
+        """Middle and half width (2, n_labels) of the transformed domains."""
+        return np.transpose([label._scale for label in self.labels])
 
     def unscaled(self, scaled: np.ndarray) -> np.ndarray:
         """Label values of what the network sees: the inverse of `scaled`."""
@@ -384,7 +402,10 @@ class LabelSpace:
 
     def slope(self, values: np.ndarray) -> np.ndarray:
         """d scaled / d label, same shape as `values` (the scaling acts on each label alone)."""
-        return np.stack([lab.slope(values[..., i]) for i, lab in enumerate(self.labels)], axis=-1)
+        out = np.ones(np.shape(values))
+        for transform, columns in self._transformed.items():
+            out[..., columns] = _TRANSFORMS[transform][1](values[..., columns])
+        return out / self._scales[1]
 
     def alpha(self, value: ArrayLike | u.Quantity) -> dict[str, ArrayLike | u.Quantity]:
         """[alpha/M] by its name where it is a label here; nothing where it is none and 0.

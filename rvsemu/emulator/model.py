@@ -129,6 +129,8 @@ class Emulator:
             `labels` have another shape or are not finite, or the result would be larger than 4 GiB.
         """
         labels = self.labels.rows(labels)
+        if len(labels) <= _BATCH:
+            return self._network(self.labels.scaled(labels))
         out = _empty(len(labels), len(self.wavelength), dtype=self._network.layers[-1].bias.dtype)
         for some in _parts(len(labels)):
             out[some] = self._network(self.labels.scaled(labels[some]))

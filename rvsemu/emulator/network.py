@@ -21,19 +21,25 @@ def _silu(x: np.ndarray) -> np.ndarray:
     return x * _sigmoid(x)
 
 
-def _silu_slope(x: np.ndarray) -> np.ndarray:
+def _silu_and_slope(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     s = _sigmoid(x)
-    return s * (1.0 + x * (1.0 - s))
+    return x * s, s * (1.0 + x * (1.0 - s))
+
+
+def _tanh_and_slope(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    y = np.tanh(x)
+    return y, 1.0 - y**2
 
 
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
+_Both: TypeAlias = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-#: name -> (function, derivative), both of the pre-activation
-ACTIVATIONS: dict[str, tuple[_Function, _Function]] = {
-    "linear": (lambda x: x, np.ones_like),
-    "relu": (lambda x: np.maximum(x, 0), lambda x: (x > 0).astype(x.dtype)),
-    "silu": (_silu, _silu_slope),
-    "tanh": (np.tanh, lambda x: 1.0 - np.tanh(x) ** 2),
+#: name -> (function, the same with its derivative), both of the pre-activation
+ACTIVATIONS: dict[str, tuple[_Function, _Both]] = {
+    "linear": (lambda x: x, lambda x: (x, np.ones_like(x))),
+    "relu": (lambda x: np.maximum(x, 0), lambda x: (np.maximum(x, 0), (x > 0).astype(x.dtype))),
+    "silu": (_silu, _silu_and_slope),
+    "tanh": (np.tanh, _tanh_and_slope),
 }
 
 
@@ -123,11 +129,9 @@ class DenseNetwork:
         both = np.empty((n, k + 1, x.shape[1]), dtype=x.dtype)  # the value, then the tangents: one product a layer
         both[:, 0], both[:, 1:] = x, tangents
         for layer in self.layers:
-            function, slope = ACTIVATIONS[layer.activation]
             both = (both.reshape(n * (k + 1), len(layer.weights)) @ layer.weights).reshape(n, k + 1, len(layer.bias))
             both[:, 0] += layer.bias
             if layer.activation != "linear":
-                z = both[:, 0]
-                both[:, 1:] *= slope(z)[:, None, :]
-                both[:, 0] = function(z)
+                both[:, 0], slope = ACTIVATIONS[layer.activation][1](both[:, 0])
+                both[:, 1:] *= slope[:, None, :]
         return both[:, 0], both[:, 1:]

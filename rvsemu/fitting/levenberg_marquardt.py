@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -38,17 +39,17 @@ class Box:
     edge: tuple[int, int, Callable] | None = None
     signed: tuple[int, ...] = ()
 
-    @property
+    @cached_property
     def from_zero(self) -> np.ndarray:
         """Variables (m,) that act by their square."""
         return (self.lower == 0) & ~np.isin(np.arange(len(self.lower)), self.signed)
 
     def floor(self, x) -> np.ndarray:
         """Lower bounds (k, m) at x (k, m)."""
-        out = np.broadcast_to(self.lower, x.shape)
+        out = np.empty(x.shape)
+        out[:] = self.lower
         if self.edge is not None:
             i, j, lowest = self.edge
-            out = out.copy()
             out[:, j] = np.maximum(out[:, j], lowest(x[:, i]))
         return out
 

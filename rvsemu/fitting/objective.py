@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["misfit", "objective", "tension", "with_held"]
+__all__ = ["CHUNK", "misfit", "objective", "tension", "with_held"]
 
-_CHUNK = 32  # problems at a time: more do not fit into the processor's cache
+CHUNK = 32
+"""Models at a time: more do not fit into the processor's cache."""
 
 
 def objective(parameters, model, projection, star):
@@ -44,16 +45,19 @@ def misfit(parameters, model, projection, star):
     n = len(moved)
 
     def evaluate(which, x):
-        order = np.argsort(parameters.full(x)[:, parameters.velocity], kind="stable")  # alike, for the model's sake
-        parts = [some(which[rows], x[rows]) for rows in np.array_split(order, -(-len(x) // _CHUNK))]
+        theta, m = parameters.full(x), x.shape[1]
+        if len(x) <= CHUNK:
+            return some(which, theta, m)
+        order = np.argsort(theta[:, parameters.velocity], kind="stable")  # alike, for the model's sake
+        parts = [some(which[rows], theta[rows], m) for rows in np.array_split(order, -(-len(x) // CHUNK))]
         back = np.argsort(order)
         return tuple(np.concatenate(part)[back] for part in zip(*parts, strict=True))
 
-    def some(which, x):
-        flux, slopes = model.jacobian(parameters.full(x), moved)
+    def some(which, theta, m):
+        flux, slopes = model.jacobian(theta, moved)
         spectra = projection.take(star[which])
         solution = spectra.solve(flux[:, None])
-        gradient, hessian = np.zeros(x.shape), np.zeros((*x.shape, x.shape[1]))
+        gradient, hessian = np.zeros((len(theta), m)), np.zeros((len(theta), m, m))
         parts = spectra.normal_equations(solution, slopes[:, None])
         gradient[:, :n], hessian[:, :n, :n] = parts[0][:, 0], parts[1][:, 0]
         return 0.5 * solution.chi2[:, 0], gradient, hessian

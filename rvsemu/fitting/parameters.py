@@ -150,7 +150,8 @@ class Parameters:
     def full(self, free_values: ArrayLike) -> np.ndarray:
         """All values (..., n) from those of the free ones (..., n_free)."""
         free_values = np.asarray(free_values, dtype=float)
-        out = np.broadcast_to(self.fixed, (*free_values.shape[:-1], len(self.fixed))).copy()
+        out = np.empty((*free_values.shape[:-1], len(self.fixed)))
+        out[:] = self.fixed
         out[..., self.free] = free_values
         return out
 
@@ -186,15 +187,11 @@ class Parameters:
     def log_prior(self, x: ArrayLike) -> np.ndarray:
         """Sum of the log densities (n,) of free values (n, m); -inf outside of the bounds, never NaN."""
         x = np.atleast_2d(x)
-        free = self.free
         inside = self.box.holds(x)
-        out = np.where(inside, 0.0, -np.inf)
+        out = np.where(inside, self._uniform, -np.inf)
         theta = self.full(x[inside])
-        for i in free:
-            prior = self._prior(i)
-            if type(prior) is Uniform:
-                out -= np.log(prior.upper - prior.lower)
-            elif isinstance(prior, Microturbulence):
+        for i, prior in self._others:
+            if isinstance(prior, Microturbulence):
                 out[inside] += prior.log_density(theta[:, i], *theta[:, self._given(prior)].T)
             else:
                 out[inside] += prior.log_density(theta[:, i])
@@ -207,8 +204,7 @@ class Parameters:
         """
         theta, n = self.full(x), len(self.fixed)
         first, second = np.zeros((len(theta), n)), np.zeros((len(theta), n, n))
-        for i in self.free:
-            prior = self._prior(i)
+        for i, prior in self._others:
             if isinstance(prior, Microturbulence):
                 given = self._given(prior)
                 which = np.array([i, *given])
@@ -229,6 +225,17 @@ class Parameters:
             if isinstance(prior, Microturbulence):
                 theta[:, i] = prior.expected(*theta[:, self._given(prior)].T)
         return theta
+
+    @cached_property
+    def _uniform(self) -> float:
+        """Logarithm of the product of the uniform densities."""
+        uniform = [prior for prior in map(self._prior, self.free) if type(prior) is Uniform]
+        return -float(np.sum(np.log([prior.upper - prior.lower for prior in uniform])))
+
+    @cached_property
+    def _others(self) -> list[tuple[int, Prior]]:
+        """Indices of the free parameters whose priors are not uniform, with these."""
+        return [(int(i), self._prior(i)) for i in self.free if type(self._prior(i)) is not Uniform]
 
     def _prior(self, i: int) -> Prior:
         """That of a free parameter."""

@@ -18,7 +18,7 @@ from ..observing.stack import Doubt, Stack, Weighted
 from .from_minima import make_results
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
-from .objective import objective, tension, with_held
+from .objective import CHUNK, objective, tension, with_held
 from .result import FitResult
 from .search import Minima, Search
 from .settings import Settings
@@ -96,7 +96,12 @@ class Problem(Search):
 
     def log_likelihood(self, weighted: Weighted, x: np.ndarray) -> np.ndarray:
         """See `Search`."""
-        return weighted.log_likelihood(self.model.flux(self.parameters.full(x))[:, None])[:, 0]
+        k, r, _ = x.shape
+        out, some = np.empty((k, r)), max(1, CHUNK // r)
+        for rows in (np.arange(first, min(first + some, k)) for first in range(0, k, some)):
+            models = self.model.flux(self.parameters.full(x[rows].reshape(len(rows) * r, -1)))
+            out[rows] = weighted.take(rows).log_likelihood(models.reshape(len(rows), r, -1))
+        return out
 
     def tension(self, minima: Minima) -> np.ndarray:
         """See `Search`."""

@@ -96,7 +96,7 @@ class Search(ABC):
 
     @abstractmethod
     def log_likelihood(self, weighted, x) -> np.ndarray:
-        """Log likelihood (k,) of free parameters `x` (k, m), a row for each of what `weighted` gave."""
+        """Log likelihoods (k, r) of free parameters `x` (k, r, m), r sets for each row of what `weighted` gave."""
 
     @abstractmethod
     def doubted(self, weighted) -> np.ndarray:
@@ -120,7 +120,7 @@ class Search(ABC):
         """Minima with the covariances that they have at free parameters `x` (k, m)."""
         weighted = self.weighted(star, x)
         found = minimise(self.evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
-        likelihood = self.log_likelihood(weighted, found.x)
+        likelihood = self.log_likelihood(weighted, found.x[:, None])[:, 0]
         log_posterior = likelihood + self.parameters.log_prior(found.x)
         return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)), np.ones(x.shape), np.zeros(x.shape))
 
@@ -132,7 +132,9 @@ class Search(ABC):
         """See `Minima`."""
 
         def fall(x):
-            return minima.log_posterior - self.log_likelihood(minima.weighted, x) - self.parameters.log_prior(x)
+            k, m = minima.found.x.shape
+            likelihood = self.log_likelihood(minima.weighted, x.reshape(k, -1, m))
+            return (minima.log_posterior[:, None] - likelihood).ravel() - self.parameters.log_prior(x)
 
         return widening(self.parameters, minima.found.x, minima.found.hessian, fall)
 

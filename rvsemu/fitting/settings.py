@@ -147,7 +147,7 @@ class Settings:
         parse_mask(self.mask, self.extra_mask)
         if not self.free_jitter and not (_is_number(self.jitter) and 0 <= self.jitter < np.inf):
             raise SettingsError(f"jitter={self.jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
-        self.parameters()  # names and values of labels, checked now and not at the first spectrum
+        self.parameters("rest")  # names and values of labels, checked now and not at the first spectrum
 
     @property
     def free_jitter(self) -> bool:

@@ -37,29 +37,31 @@ def widening(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, fall: C
     hessian : ndarray, shape (k, m, m)
         Of -log posterior, Gauss-Newton.
     fall : callable
-        From free parameters (k, m) to how much lower (k,) the log posterior is there.
+        From free parameters (k * r, m), r sets for each maximum, to how much lower (k * r,) the log posterior is there.
     """
+    out, looked_at = np.ones(x.shape), _labels(parameters)
+    if not len(looked_at):
+        return out
     covariance = covariance_of(parameters, x, hessian, 1.0)
     errors = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    out = np.ones(x.shape)
-    for i in _labels(parameters):
-        away = _AWAY * covariance[:, i] / errors[:, i, None]
-        for step in (-away, away):
-            there = parameters.box.clip(x + step)
-            expected = _gaussian(parameters.box, x, there, hessian)
-            seen = expected > _SEEN * 0.5 * _AWAY**2
-            factor = np.sqrt(expected / np.maximum(fall(there), _LEAST * np.maximum(expected, 1.0)))
-            out[:, i] = np.maximum(out[:, i], np.where(seen, factor, 1.0))
+    away = _AWAY * covariance[:, looked_at] / errors[:, looked_at, None]
+    rows = np.concatenate([x[:, None] - away, x[:, None] + away], axis=1)  # (k, r, m)
+    there = parameters.box.clip(rows.reshape(-1, x.shape[1]))
+    expected = _gaussian(parameters.box, x, there.reshape(rows.shape), hessian)
+    fallen = np.maximum(fall(there).reshape(expected.shape), _LEAST * np.maximum(expected, 1.0))
+    factor = np.where(expected > _SEEN * 0.5 * _AWAY**2, np.sqrt(expected / fallen), 1.0)
+    out[:, looked_at] = np.maximum(1.0, factor.reshape(len(x), 2, -1).max(axis=1))
     nothing = (parameters.upper - parameters.lower)[parameters.free] / np.sqrt(12.0)
     out = np.clip(out, 1.0, np.maximum(nothing / errors, 1.0))
     return np.where(np.any(out > _TOLERATED, axis=1, keepdims=True), out, 1.0)
 
 
 def _gaussian(box: Box, x: np.ndarray, there: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    """How much lower (k,) than at `x` (k, m) a Gaussian is elsewhere."""
+    """How much lower (k, r) than at `x` (k, m) a Gaussian is in r places `there` (k, r, m)."""
+    x = x[:, None]
     least = np.maximum(x, LEAST_SQUARED * (box.upper - box.lower))
     squares = np.where(box.from_zero, (there**2 - x**2) / (2.0 * least), there - x)
-    falls = [0.5 * np.einsum("ki,kij,kj->k", away, hessian, away) for away in (there - x, squares)]
+    falls = [0.5 * np.sum(away @ hessian * away, axis=2) for away in (there - x, squares)]
     return np.minimum(*falls)
 
 

@@ -102,6 +102,11 @@ class Transits(Search):
         """Free parameters (k * n, m) of the n transits of a part from those of the star (k, all)."""
         return x[:, self._columns[part.at]].reshape(len(x) * len(part.at), -1)
 
+    def _sets(self, part, x) -> np.ndarray:
+        """Free parameters (k * n, r, m) of the n transits of a part from r sets of those of the star (k, r, all)."""
+        own = x[:, :, self._columns[part.at]].swapaxes(1, 2)
+        return own.reshape(len(x) * len(part.at), x.shape[1], -1)
+
     # ------------------------------------------------------------------ the search
     def starts(self) -> tuple[np.ndarray, np.ndarray]:
         """See `Search`; a spectrum alone starts as in `Problem`."""
@@ -134,8 +139,8 @@ class Transits(Search):
     def log_likelihood(self, weighted: Sequence[Weighted], x: np.ndarray) -> np.ndarray:
         """See `Search`."""
         pairs = zip(self._parts, weighted, strict=True)
-        each = [part.problem.log_likelihood(one, self._rows(part, x)) for part, one in pairs]
-        return np.sum([values.reshape(len(x), -1).sum(axis=1) for values in each], axis=0)
+        each = [part.problem.log_likelihood(one, self._sets(part, x)) for part, one in pairs]
+        return np.sum([values.reshape(len(x), -1, x.shape[1]).sum(axis=1) for values in each], axis=0)
 
     def doubted(self, weighted: Sequence[Weighted]) -> np.ndarray:
         """See `Search`."""

@@ -95,23 +95,18 @@ class Microturbulence(Prior):
         """
         about = _about(teff, logg, mh)
         sigma, by_teff = self.factor * about.scatter, self.factor * about.scatter_slope
-
-        def scaled(value: np.ndarray | float, moves: bool) -> tuple[np.ndarray, np.ndarray]:
-            """(value - mean) / sigma (n,), and its derivatives (n, 4)."""
-            z = (value - about.mean) / sigma
-            slope = np.column_stack([np.full(len(z), float(moves)), -about.mean_slope])
-            slope[:, 1] -= z * by_teff
-            return z, slope / sigma[:, None]
-
-        z, slope = scaled(np.asarray(x, dtype=float), True)
-        first = z[:, None] * slope
+        values = np.empty((3, len(sigma)))
+        values[0], values[1], values[2] = x, self.lower, self.upper
+        z = (values - about.mean) / sigma
+        near = np.where(np.isfinite(z), z, 0.0)  # infinite limits have no density, wherever they are
+        slopes = np.zeros((*z.shape, 4))  # of z, by x and the labels
+        slopes[0, :, 0], slopes[:, :, 1:] = 1.0, -about.mean_slope
+        slopes[:, :, 1] -= near * by_teff
+        slopes /= sigma[:, None]
+        density = np.exp(-0.5 * z[1:] ** 2 - _log_share(z[1], z[2])) / np.sqrt(2 * np.pi)
+        first = z[0, :, None] * slopes[0] - density[0, :, None] * slopes[1] + density[1, :, None] * slopes[2]
         first[:, 1] += by_teff / sigma
-        share = _log_share(*((end - about.mean) / sigma for end in (self.lower, self.upper)))
-        for sign, end in ((-1, self.lower), (1, self.upper)):
-            if np.isfinite(end):
-                at, moved = scaled(end, False)
-                first += sign * (np.exp(-0.5 * at**2 - share) / np.sqrt(2 * np.pi))[:, None] * moved
-        return first, slope[:, :, None] * slope[:, None, :]
+        return first, slopes[0, :, :, None] * slopes[0, :, None, :]
 
 
 def _about(*labels: ArrayLike) -> Expected:

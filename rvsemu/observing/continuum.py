@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -46,16 +47,22 @@ class Solution:
     coefficients : ndarray, shape (s, r, p)
     chi2 : ndarray, shape (s, r)
         (y - A c)^T C^-1 (y - A c) at these.
-    log_determinant : ndarray, shape (s, r)
-        Of the normal matrix A^T C^-1 A.
+    white, residual : tuple of ndarray
+        Whitened columns of A and residuals: see `Projection`.
+    normal : ndarray, shape (s, r, p, p)
+        The matrix A^T C^-1 A.
     """
 
     coefficients: np.ndarray
     chi2: np.ndarray
-    log_determinant: np.ndarray
     white: tuple
     residual: tuple
     normal: np.ndarray
+
+    @cached_property
+    def log_determinant(self) -> np.ndarray:
+        """Of the normal matrix, (s, r)."""
+        return np.linalg.slogdet(self.normal)[1]
 
 
 class Projection:
@@ -83,6 +90,7 @@ class Projection:
 
     def __init__(self, flux, basis, covariance):
         self._flux, self._basis, self._covariance = flux, basis, covariance
+        self._single = basis.astype("f4")
         self._data = self._whitened(flux[:, None].astype("f4"))
 
     def _whitened(self, rows):
@@ -95,7 +103,8 @@ class Projection:
         if np.array_equal(which, np.arange(len(self._flux))):
             return self
         out = object.__new__(Projection)
-        out._flux, out._basis, out._covariance = self._flux[which], self._basis[which], self._covariance.take(which)
+        out._flux, out._basis, out._single = self._flux[which], self._basis[which], self._single[which]
+        out._covariance = self._covariance.take(which)
         out._data = tuple(part[which] for part in self._data)
         return out
 
@@ -107,7 +116,7 @@ class Projection:
         """Best coefficients for models (s, r, n)."""
         s, r, n = models.shape
         p = self._basis.shape[1]
-        columns = models.astype("f4", copy=False)[:, :, None] * self._basis.astype("f4")[:, None]
+        columns = models.astype("f4", copy=False)[:, :, None] * self._single[:, None]
         white = tuple(part.reshape(s, r, p, -1) for part in self._whitened(columns.reshape(s, r * p, n)))
         normal = _product(white, white)
         data = tuple(part[:, None] for part in self._data)
@@ -118,7 +127,7 @@ class Projection:
         slope = _product(white, residual)
         step = np.linalg.solve(normal, slope)
         chi2 -= np.sum(slope * step, axis=(-1, -2))
-        return Solution(coefficients + step[..., 0], chi2, np.linalg.slogdet(normal)[1], white, residual, normal)
+        return Solution(coefficients + step[..., 0], chi2, white, residual, normal)
 
     def continuum(self, solution) -> np.ndarray:
         """The polynomials of a solution, (s, r, n)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,8 +12,12 @@ from numpy.typing import ArrayLike
 from ..emulator import Emulator
 from ..physics.resampling import Resampler
 from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
+from .memory import remembered
 
 __all__ = ["ForwardModel"]
+
+T = TypeVar("T")
+_LATEST = 4  # calls for one star alone, whose values are kept: a fit asks again where a minimisation has ended
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,17 @@ class ForwardModel:
 
     def flux(self, theta: ArrayLike) -> np.ndarray:
         """Normalised flux (n, n_pixels), in the precision of the emulator."""
-        theta = np.atleast_2d(theta)
+        theta = np.atleast_2d(np.asarray(theta, dtype=float))
         return self.sample(self._flux(theta)[:, None], theta[:, self._labels])[:, 0]
 
     def _flux(self, theta: np.ndarray) -> np.ndarray:
         """That on the emulator's grid (n, n_grid)."""
-        return (self.precise or self.emulator).flux(theta[:, : self._labels])
+        labels, emulator = theta[:, : self._labels], self.precise or self.emulator
+        return self._latest(("flux", labels.tobytes()), len(theta), lambda: emulator.flux(labels))
+
+    def _latest(self, key: Hashable, n: int, make: Callable[[], T]) -> T:
+        """What `make` gives for n stars, or what it gave when it was last asked for one star with this `key`."""
+        return make() if n > 1 else remembered(self, key, make, _LATEST)
 
     def jacobian(self, theta: ArrayLike, by: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Flux (n, n_pixels) and its derivatives (n, k, n_pixels) by labels and radial velocity.
@@ -76,9 +87,20 @@ class ForwardModel:
         theta : array_like, shape (n, n_parameters)
         by : array_like of int, shape (k,), optional
             Numbers of what to derive by, increasing; default: all labels, then the radial velocity.
+
+        Returns
+        -------
+        flux, slopes : ndarray
+            Read-only.
         """
-        theta = np.atleast_2d(theta)
-        velocity, by = theta[:, self._labels], np.arange(self._labels + 1) if by is None else np.asarray(by)
+        theta = np.atleast_2d(np.asarray(theta, dtype=float))
+        by = np.arange(self._labels + 1) if by is None else np.asarray(by)
+        key = ("jacobian", theta.tobytes(), by.tobytes())
+        return self._latest(key, len(theta), lambda: self._jacobian(theta, by))
+
+    def _jacobian(self, theta: np.ndarray, by: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `jacobian`."""
+        velocity = theta[:, self._labels]
         labels = by[by < self._labels]
         flux, slopes = self.emulator.jacobian(theta[:, : self._labels], labels.tolist())
         flux = flux if self.precise is None else self._flux(theta)
@@ -89,7 +111,10 @@ class ForwardModel:
         if len(labels) < len(by):
             per_velocity = -stretch / SPEED_OF_LIGHT / (1.0 - (velocity / SPEED_OF_LIGHT) ** 2)
             out[:, -1] = by_wavelength * np.outer(per_velocity, self.wavelength)
-        return sampled[:, 0], out
+        flux = sampled[:, 0]
+        for array in (flux, out):
+            array.setflags(write=False)
+        return flux, out
 
     def sample(self, values: np.ndarray, velocity: ArrayLike) -> np.ndarray:
         """Rows (n, k, n_grid) on the emulator's grid, in the observed pixels at velocities (n,)."""

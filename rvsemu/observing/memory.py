@@ -10,10 +10,11 @@ __all__ = ["remembered"]
 
 T = TypeVar("T")
 _NAME = "_remembered"
+_NONE = object()
 _KEPT = 12
 
 
-def remembered(owner: object, key: Hashable, make: Callable[[], T]) -> T:
+def remembered(owner: object, key: Hashable, make: Callable[[], T], most: int = _KEPT) -> T:
     """Value that `make` gives, made once for each `key` and kept in the frozen object `owner`.
 
     Parameters
@@ -23,12 +24,15 @@ def remembered(owner: object, key: Hashable, make: Callable[[], T]) -> T:
     key : hashable
         All that the value depends on besides the owner.
     make : callable
-        Makes the value. The twelve that were asked for last are kept.
+        Makes the value.
+    most : int
+        Number of values, those that were asked for last, that are kept.
     """
     kept = owner.__dict__.setdefault(_NAME, OrderedDict())
-    if key not in kept:
-        kept[key] = make()
-        while len(kept) > _KEPT:
-            kept.popitem(last=False)
-    kept.move_to_end(key)
-    return kept[key]
+    value = kept.pop(key, _NONE)
+    if value is _NONE:
+        value = make()
+    kept[key] = value
+    while len(kept) > most:
+        kept.popitem(last=False)
+    return value

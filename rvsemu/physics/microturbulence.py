@@ -20,6 +20,8 @@ _JOIN = 6600.0  # K
 _SMOOTH = {"teff": 150.0, "coolest": 100.0, "logg": 0.1}  # half widths of the joins, in K, K and dex
 _SCATTER = 0.2  # km/s, of F, G and K stars
 _WIDER = ((4100.0, -150.0, 0.3), (_JOIN, 200.0, 0.5), (10000.0, 500.0, 0.3))  # at K, over K, by km/s
+_AT, _OVER = np.array([(_JOIN, _SMOOTH["teff"]), *(step[:2] for step in _WIDER)]).T[..., None]  # all steps in Teff
+_BY = np.array([step[2] for step in _WIDER])
 
 
 @dataclass(frozen=True)
@@ -85,18 +87,11 @@ def microturbulence(teff: ArrayLike, logg: ArrayLike, mh: ArrayLike = 0.0) -> Ex
     teff, logg, mh = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, dtype=float)) for x in (teff, logg, mh)))
     cool, cool_slope = _cool(teff, logg, mh)
     hot, hot_slope = _hot(teff)
-    share, share_slope = _step(teff, _JOIN, _SMOOTH["teff"])
+    (share, *wider), (share_slope, *wider_slopes) = _step(teff, _AT, _OVER)
     slope = (1 - share)[:, None] * cool_slope
     slope[:, 0] += share * hot_slope + share_slope * (hot - cool)
-    wider = [
-        (step * part, step * part_slope) for at, over, step in _WIDER for part, part_slope in [_step(teff, at, over)]
-    ]
-    return Expected(
-        mean=(1 - share) * cool + share * hot,
-        scatter=_SCATTER + sum(value for value, _ in wider),
-        mean_slope=slope,
-        scatter_slope=np.sum([by_teff for _, by_teff in wider], axis=0),
-    )
+    mean = (1 - share) * cool + share * hot
+    return Expected(mean, _SCATTER + _BY @ wider, slope, _BY @ wider_slopes)
 
 
 def _cool(teff, logg, mh):

@@ -142,19 +142,32 @@ class Resampler:
         """
         kind = "f4" if values.dtype == np.float32 else "f8"
         values, stretch = np.ascontiguousarray(values, dtype=kind), np.asarray(stretch, dtype=float)
-        out = np.empty((*values.shape[:2], len(self._scaled)), dtype=kind)
-        slopes = np.empty((len(values), len(self._scaled)), dtype=kind)
         near = np.round((stretch - 1.0) / self._apart)
-        for anchor in np.unique(near):
+        anchors = set(near.tolist())
+        if len(anchors) == 1:
+            out, slopes = self._at(anchors.pop(), values, stretch, derivative)
+            return (out, slopes) if derivative else out
+        out = np.empty((*values.shape[:2], len(self._scaled)), dtype=kind)
+        slopes = np.empty((len(values) if derivative else 0, len(self._scaled)), dtype=kind)
+        for anchor in anchors:
             rows = np.flatnonzero(near == anchor)
-            first, runs = self._runs(1.0 + anchor * self._apart)
-            position = self._scaled * stretch[rows, None] - self._start
-            self._check(position)
-            powers = self._powers_of(position - (first + (self._order - 1) / 2), kind)
-            out[rows] = self._products(self._powers[kind], powers, values[rows], first, runs)
+            out[rows], some = self._at(anchor, values[rows], stretch[rows], derivative)
             if derivative:
-                slopes[rows] = self._products(self._slopes[kind], powers[:-1], values[rows, :1], first, runs)[:, 0]
+                slopes[rows] = some
         return (out, slopes) if derivative else out
+
+    def _at(self, anchor, values, stretch, derivative) -> tuple[np.ndarray, np.ndarray]:
+        """Values, and their derivatives or nothing, at stretches that are next to the same multiple of the distance
+        within which they use the same grid points."""
+        kind = values.dtype.str[1:]
+        first, runs = self._runs(1.0 + anchor * self._apart)
+        position = self._scaled * stretch[:, None] - self._start
+        self._check(position)
+        powers = self._powers_of(position - (first + (self._order - 1) / 2), kind)
+        out = self._products(self._powers[kind], powers, values, first, runs)
+        if not derivative:
+            return out, np.empty((0, out.shape[2]), dtype=kind)
+        return out, self._products(self._slopes[kind], powers[:-1], values[:, :1], first, runs)[:, 0]
 
     def _runs(self, factor) -> tuple[np.ndarray, list[slice]]:
         """`_find_runs`, kept for next time."""

@@ -89,6 +89,6 @@ def doppler(wavelength: ArrayLike, velocity: ArrayLike) -> np.ndarray:
     array([8541.24, 8542.09, 8542.94])
     """
     beta = np.asarray(velocity, dtype=float) / SPEED_OF_LIGHT
-    if not np.all(np.abs(beta) < 1.0):
+    if not (np.abs(beta) < 1.0).all():
         raise SpectrumError(f"velocity={velocity!r} km/s: give velocities below that of light, {SPEED_OF_LIGHT} km/s.")
     return np.asarray(wavelength, dtype=float) * np.sqrt((1.0 + beta) / (1.0 - beta))
