@@ -472,7 +472,7 @@ def test_stars_that_are_there_twice_are_counted(tmp_path, kept_workers):
     assert catalog.fit_catalog(once, tmp_path / "once", jobs=1, **MADE).repeated == 0
     summary = catalog.fit_catalog(sorted(tmp_path.glob("*.gz")), tmp_path / "twice", jobs=1, **MADE)
     assert (summary.spectra, summary.repeated) == (10, 3)
-    assert str(summary).endswith("3 stars or transits in several rows, as they are in the input more than once")
+    assert "3 stars or transits in several rows, as they are in the input more than once, 2 without" in str(summary)
 
 
 def test_one_star_for_which_the_program_fails(tmp_path, monkeypatch):

@@ -29,7 +29,15 @@ GROUP = 2**24  # bytes of files that are taken together: some 800 spectra of Gai
 _MOST_FILES = 1000
 _BLOCKS, _BLOCK = 32, 2**16  # what is compared of files that are longer than a group
 _READERS = 8  # threads: files are on disks that many may read from
-_NAMES = ("rvsemu", "settings", "emulator", "rows", "transits", "inputs")  # what a run that goes on must have in common
+_NAMES = (
+    "format",
+    "rvsemu",
+    "settings",
+    "emulator",
+    "rows",
+    "transits",
+    "inputs",
+)  # what a run that goes on must have in common
 _BEFORE = {"transits": "alone"}  # of runs that were begun when there was no choice
 _SOURCE = re.compile(r"\d{10,19}")  # in the name of a file: the first number so long is that of the source
 
@@ -117,7 +125,7 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpectrumError(f"{plan} cannot be read ({error}): give another folder.") from None
         if different:
-            back = ", install that version" if "rvsemu" in different else ""
+            back = ", install that version" if {"format", "rvsemu"} & set(different) else ""
             raise SpectrumError(
                 f"{folder} was made with other {differences}: give another folder{back}, or what it was made with."
             )
@@ -131,6 +139,8 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
 
 def _difference(name: str, old: Any, new: Any) -> str:
     """What of a run was other than it is now, in words."""
+    if name == "format":
+        return f"code, which wrote format {old} of such folders, and this one writes {new}"
     if name == "rvsemu":
         return f"code: rvsemu {old}, and this is {new}"
     if name == "settings":
