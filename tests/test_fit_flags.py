@@ -176,7 +176,7 @@ def test_a_narrow_prior_cannot_hide_that_it_is_disputed(way, emulator):
 
 @pytest.mark.parametrize("velocity", [82.0, -60.0, 25.0])
 def test_flag_not_at_rest(velocity):
-    """As with wavelengths in air (82 km/s), or pixels that were moved; not where the frame is another, or it is held."""
+    """As with wavelengths in air (82 km/s), or moved pixels; not in another frame, or where the velocity is given."""
     star = rvsemu.generate(**SUN)
     seen = {"signal_to_noise": 60, "seed": 3, "radial_velocity": velocity, "release": "Gaia DR4"}
     resting, moving = (rvsemu.simulate(star, **seen, frame=frame) for frame in ("rest", "barycentric"))
