@@ -66,7 +66,7 @@ class Calibration:
         found = self.report.get("fitted_less_given", {})
         lines = ["fits with the emulator as it was, less given labels (median):"] if found else []
         for name, one in found.items():
-            lines.append(f"  {name:<10} {one['median']:+.2g} +- {one['error']:.1g} {units[name]}".rstrip())
+            lines.append(f"  {name:<10} {one['median']:+.3g} +- {one['error']:.2g} {units[name]}".rstrip())
         far = [
             n for n, one in found.items() if abs(one["median"]) - _SURELY * one["error"] > _MUCH.get(n, float("inf"))
         ]

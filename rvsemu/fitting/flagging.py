@@ -42,7 +42,7 @@ _PULLED = 4.0  # standard deviations of a prior that depends on other labels
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _MOVED = 30.0  # km/s: several times the errors of velocities by which mean spectra are put at rest
 _MOVED_BY = 3.0  # standard deviations above that
-_CALIBRATED = ("logg", "mh")  # beside Teff, outside of whose range errors are those of synthetic spectra
+_CALIBRATED = ("teff", "logg", "mh")  # labels outside of whose range corrections vanish
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
@@ -109,7 +109,7 @@ def _uncalibrated(found, errors) -> np.ndarray:
         value, sigma = found.theta[:, column], errors[:, column]
         return (value + sigma < low) | (value - sigma > high)
 
-    return ~beyond("teff") & np.any([beyond(name) for name in _CALIBRATED], axis=0)
+    return np.any([beyond(name) for name in _CALIBRATED], axis=0)
 
 
 def _true(conditions) -> list[list[str]]:

@@ -106,7 +106,7 @@ FLAGS: dict[str, str] = {
     NOT_GAUSSIAN: "The errors were widened, for the posterior is not as narrow as its curvature says: sample them.",
     TRANSITS_DIFFER: "A transit wants other labels than the others: one of another star or time, or a bad spectrum.",
     NOT_AT_REST: "The frame is rest, but lines are 30 km/s or more off: wrong velocity, air wavelengths, moved pixels.",
-    OUTSIDE_CALIBRATION: "log g or [M/H] is outside that of the stars of the calibration: the errors are too small.",
+    OUTSIDE_CALIBRATION: "Teff, log g or [M/H] is outside that of the stars of the calibration: errors are too small.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
