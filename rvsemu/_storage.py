@@ -63,6 +63,7 @@ def replacing(path) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as e:
         if e.filename is None or Path(os.fsdecode(e.filename)) == temporary:
+            e.strerror = e.strerror or str(e)  # of astropy and h5py, which say it in another way
             e.filename, e.filename2 = str(path), None
         raise
     finally:

@@ -67,6 +67,18 @@ def test_stars_of_another_kind_stay_as_they_were(made):
     assert np.sqrt(np.mean(change**2)) < 0.2 * np.sqrt(np.mean(most**2))
 
 
+def test_labels_on_another_scale_are_said(made):
+    """The corrected emulator gives them back, and neither misfit nor errors of its fits tell."""
+    labels = some_labels(16, seed=4)
+    table = table_of(labels)
+    table["mh"] = np.clip(table["mh"] - 0.5, -1.4, 0.5)
+    result = calibrate(observed(labels), table, emulator=part(), **SETTINGS)
+    assert result.report["fitted_less_given"]["mh"]["median"] == pytest.approx(0.5, abs=0.2)
+    assert "  mh: by more than is to be expected of synthetic spectra" in str(result)
+    assert "fits with the emulator as it was, less given labels" in str(made)
+    assert "by more than is to be expected" not in str(made)
+
+
 @pytest.mark.parametrize("perturbed", [False, True])
 def test_five_stars_never_make_it_worse(perturbed):
     labels, others = some_labels(5, seed=11), some_labels(200, seed=2)

@@ -240,15 +240,146 @@ def test_only_the_same_run_goes_on(inputs, made, tmp_path, kept_workers):
         catalog.fit_catalog(inputs, out, **MADE)
     with pytest.raises(SpectrumError, match=r"was made with other settings \(mask: \['edges'\]\): give another"):
         catalog.fit_catalog(inputs, out, **{**again, "mask": None})
-    with pytest.raises(SpectrumError, match=r"was made with other rows=: give another"):
+    with pytest.raises(SpectrumError, match=r"was made with other rows=10: give another"):
         catalog.fit_catalog(inputs, out, **{**again, "rows": 11})
-    with pytest.raises(SpectrumError, match=r"was made with other input files"):
+    with pytest.raises(SpectrumError, match=r"was made with other input files \(.*b.csv.gz is missing\)"):
         catalog.fit_catalog(inputs / "a.csv.gz", out, **again)
+    with pytest.raises(SpectrumError, match=r"was made with other input files \(in another order"):
+        catalog.fit_catalog([inputs / "b.csv.gz", inputs / "a.csv.gz"], out, **again)
     with pytest.raises(SpectrumError, match=r"was made with another emulator|other emulator"):
         catalog.fit_catalog(inputs, out, emulator=exact_emulator(), **again)
     with pytest.raises(SpectrumError, match=r"is not empty: give another folder"):
         catalog.fit_catalog(inputs, inputs, **MADE)
     assert same(made, out)
+
+
+def test_another_version_does_not_go_on(inputs, made, tmp_path, monkeypatch):
+    """Half of the stars would have labels by other code than the rest, and nothing would say so."""
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    monkeypatch.setattr("rvsemu.catalog.plan.version", lambda name: "99.0")
+    words = r"was made with other code: rvsemu .*, and this is 99.0: give another folder, install that version, or"
+    with pytest.raises(SpectrumError, match=words):
+        catalog.fit_catalog(inputs, out, resume=True, **MADE)
+    assert same(made, out)
+
+
+@pytest.mark.parametrize("group", [2**24, 2**12], ids=["whole files", "parts of files"])
+def test_a_file_whose_rows_have_moved_does_not_go_on(tmp_path, monkeypatch, kept_workers, group):
+    """It is as long as before, and what is left to do would be other stars than those that are not done."""
+    monkeypatch.setattr("rvsemu.catalog.plan.GROUP", group)
+    path, out = tmp_path / "a.csv", tmp_path / "out"
+    text = gzip.decompress(write_stars(tmp_path / "a.csv.gz", 22).read_bytes()).decode()
+    path.write_text(text)
+    catalog.fit_catalog(path, out, **MADE)
+    sorted(out.glob("part-*"))[1].unlink()
+    *others, first, last = text.splitlines(keepends=True)
+    path.write_text("".join([*others, last, first]))
+    assert path.stat().st_size == len(text)
+    with pytest.raises(SpectrumError, match=r"other input files \(the content of .*a.csv has changed\): give another"):
+        catalog.fit_catalog(path, out, resume=True, **MADE)
+    path.write_text(text)
+    assert catalog.fit_catalog(path, out, resume=True, **MADE).repeated == 0
+
+
+@pytest.mark.parametrize("kind", ["damaged", "another"])
+def test_the_emulator_in_the_folder_is_that_of_the_run(inputs, made, tmp_path, kept_workers, kind):
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    sorted(out.glob("part-*"))[1].unlink()
+    copy = out / work.EMULATOR
+    if kind == "damaged":
+        copy.write_bytes(copy.read_bytes()[:100_000])
+    else:
+        with_error(rvsemu.shipped(), 0.02).save(copy, overwrite=True)
+    catalog.fit_catalog(inputs, out, resume=True, **MADE)
+    assert same(made, out)
+
+
+def test_one_run_at_a_time(inputs, made, tmp_path, capsys):
+    """The second is refused and the first unharmed."""
+    out = tmp_path / "out"
+    process = started(*arguments(inputs, out, "--jobs", "1"))
+    until(lambda: out.is_dir() and any(out.glob("part-*")))
+    assert main(arguments(inputs, out, "--resume")) == 2
+    said = capsys.readouterr().err
+    assert f"{out} is being written by another process (number {process.pid}): wait until it has ended, or" in said
+    assert said.endswith("give another folder.\n")
+    assert process.communicate(timeout=120)[1] == "" and process.returncode == 0
+    assert same(made, out)
+
+
+def test_output_within_the_folder_of_the_inputs(tmp_path, kept_workers):
+    """It is no input when the run goes on."""
+    folder = tmp_path / "bulk"
+    folder.mkdir()
+    write_stars(folder / "a.csv.gz", 12)
+    (folder / "b.csv").write_text("words\n")
+    for out in (folder / "labels", folder / "labels.csv"):
+        assert catalog.fit_catalog(folder, out, **MADE).spectra == 12
+        if out.suffix:
+            out.unlink()
+            assert (folder / "labels-rejects.csv").exists()
+        else:
+            sorted(out.glob("part-*"))[1].unlink()
+        summary = catalog.fit_catalog(folder, out, resume=True, **MADE)
+        assert (summary.spectra, summary.rejected) == (12, 1)
+        shutil.rmtree(folder / "labels", ignore_errors=True)
+
+
+def test_what_rows_lack_is_said(tmp_path, capsys, kept_workers):
+    """Files without the columns, as if they had other names; a cell of a file that has them."""
+    text = gzip.decompress(write_stars(tmp_path / "a.csv.gz", 3).read_bytes()).decode()
+    (tmp_path / "b.csv").write_text(text.replace("source_id", "sourceid").replace("combined_ccds", "ccds"))
+    (tmp_path / "c.csv").write_text(text.replace(f"\n{(1 << 40) + 1},", "\n,"))
+    inputs = [str(tmp_path / name) for name in ("a.csv.gz", "b.csv", "c.csv")]
+    summary = catalog.fit_catalog(inputs, tmp_path / "out", **MADE)
+    assert (summary.spectra, summary.missing) == (9, {"source_id": 4, "combined_ccds": 3})
+    assert "4 without source_id: file and order say which they are, 3 without combined_ccds: " in str(summary)
+    assert catalog.fit_catalog(inputs[:1], tmp_path / "other", **MADE).missing == {}
+
+
+def test_no_source_is_zero(tmp_path, kept_workers):
+    """With 0 for none, transits of different stars would be fitted together."""
+    text = gzip.decompress(write_stars(tmp_path / "a.csv.gz", 2).read_bytes()).decode()
+    for value in ("0", "-5"):
+        (tmp_path / "b.csv").write_text(text.replace(f"\n{(1 << 40) + 1},", f"\n{value},"))
+        out = tmp_path / f"out{value}"
+        assert catalog.fit_catalog(tmp_path / "b.csv", out, **MADE).spectra == 1
+        assert f"source_id {value} is not within 1 to 2^63 - 1" in (out / "_rejects.csv").read_text()
+
+
+def synthetic(folder, rows, sources):
+    """Partitions of so many `rows` each, which have `sources` and nothing else."""
+    import pyarrow as pa
+
+    about = {"unit": 0, "last": True, "rejected": 0, "expected": 0}
+    for number, some in enumerate(np.split(sources, len(sources) // rows)):
+        table = pa.table({"source_id": pa.array(some, mask=some < 0), "transit_id": pa.nulls(rows, pa.int64())})
+        metadata = {"rvsemu.part": json.dumps({**about, "number": number})}
+        pq.write_table(table.replace_schema_metadata(metadata), dataset.part_path(folder, 0, number))
+    return dataset.parts_of(folder)
+
+
+@pytest.mark.parametrize("order", ["sorted", "sorted but for two", "random"])
+@pytest.mark.parametrize("at_once", [20, 100, 10_000])
+def test_repeated_sources_are_those_of_a_count(tmp_path, monkeypatch, order, at_once):
+    """However many are compared at once; of sorted ones each partition is read once."""
+    rng = np.random.default_rng(3)
+    sources = rng.integers(1, 2000, 1000) + 2**61
+    if order != "random":
+        sources.sort()
+    if order == "sorted but for two":
+        sources[[5, 995]] = sources[[995, 5]]
+    sources[rng.integers(0, 1000, 30)] = -1  # has none
+    parts, read = synthetic(tmp_path, 10, sources), []
+    monkeypatch.setattr(dataset, "_AT_ONCE", at_once)
+    table_of = pq.read_table
+    monkeypatch.setattr(pq, "read_table", lambda path, **options: read.append(path) or table_of(path, **options))
+    expected = np.sum(np.unique(sources[sources > 0], return_counts=True)[1] > 1)
+    assert dataset.repeated_sources(parts, ["source_id", "transit_id"]) == expected > 100
+    if at_once == 10_000 or (order == "sorted" and at_once == 100):
+        assert sorted(read) == [part.path for part in parts]
 
 
 @pytest.fixture
@@ -341,7 +472,7 @@ def test_stars_that_are_there_twice_are_counted(tmp_path, kept_workers):
     assert catalog.fit_catalog(once, tmp_path / "once", jobs=1, **MADE).repeated == 0
     summary = catalog.fit_catalog(sorted(tmp_path.glob("*.gz")), tmp_path / "twice", jobs=1, **MADE)
     assert (summary.spectra, summary.repeated) == (10, 3)
-    assert str(summary).endswith("3 stars or transits in several rows, as they are in the input more than once")
+    assert "3 stars or transits in several rows, as they are in the input more than once, 2 without" in str(summary)
 
 
 def test_one_star_for_which_the_program_fails(tmp_path, monkeypatch):

@@ -146,12 +146,12 @@ def test_the_same_from_more_processes_and_resumed(inputs, made, tmp_path, kept_w
     sorted(out.glob("part-*"))[0].unlink()
     assert catalog.fit_catalog(inputs, out, resume=True, **MADE).spectra == 4
     assert {path.name: path.read_bytes() for path in out.glob("part-*")} == expected
-    with pytest.raises(SpectrumError, match="was made with other transits=: give another folder"):
+    with pytest.raises(SpectrumError, match="was made with other transits=joint: give another folder"):
         catalog.fit_catalog(inputs, out, resume=True, **{**MADE, "transits": "alone"})
 
 
 def test_a_run_from_before_there_was_a_choice_goes_on(tmp_path):
-    run = {"settings": {}, "emulator": {}, "rows": 10, "inputs": []}
+    run = {"format": 2, "rvsemu": "1.0", "settings": {}, "emulator": {}, "rows": 10, "inputs": []}
     (tmp_path / plan.PLAN).write_text(json.dumps(run))
     plan.agreed(tmp_path, run | {"transits": "alone"}, resume=True)
     with pytest.raises(SpectrumError, match="was made with other transits="):

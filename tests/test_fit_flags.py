@@ -174,6 +174,31 @@ def test_a_narrow_prior_cannot_hide_that_it_is_disputed(way, emulator):
     assert not any(flag.startswith("prior-disputed") for flag in found.flags)
 
 
+@pytest.mark.parametrize("velocity", [82.0, -60.0, 25.0])
+def test_flag_not_at_rest(velocity):
+    """As with wavelengths in air (82 km/s), or moved pixels; not in another frame, or where the velocity is given."""
+    star = rvsemu.generate(**SUN)
+    seen = {"signal_to_noise": 60, "seed": 3, "radial_velocity": velocity, "release": "Gaia DR4"}
+    resting, moving = (rvsemu.simulate(star, **seen, frame=frame) for frame in ("rest", "barycentric"))
+    given = fit(resting, fixed={"radial_velocity": velocity})
+    results = [fit(resting), fit(moving), given]
+    assert ["not-at-rest" in one.flags for one in results] == [abs(velocity) > 30, False, False]
+
+
+def test_flag_outside_calibration():
+    """Of Teff, log g and [M/H], each."""
+    shipped = rvsemu.shipped()
+    ranges = {"teff": [4900.0, 6300.0], "logg": [4.0, 4.6], "mh": [-0.3, 0.3]}
+    calibration = {"ranges": ranges, "model_error": {"base": 0.003, "depth": 0.01}}
+    emulator = dataclasses.replace(shipped, info={**shipped.info, "calibration": calibration})
+    cases = {(5777.0, 4.4, 0.0): False, (5200.0, 2.8, 0.0): True, (5777.0, 4.4, -0.8): True, (4300.0, 4.6, 0.0): True}
+    for (teff, logg, mh), expected in cases.items():
+        star = rvsemu.generate(**SUN | {"teff": teff, "logg": logg, "mh": mh})
+        seen = rvsemu.simulate(star, signal_to_noise=100, seed=5, release="Gaia DR4")
+        assert ("outside-calibration" in fit(seen, emulator=emulator).flags) is expected, teff
+        assert "outside-calibration" not in fit(seen).flags
+
+
 def test_transits_together_dispute_a_prior(emulator):
     """What each of eight noisy transits does not know alone."""
     settings = {"emulator": emulator, "noise_correlation": (), "model_error": None}

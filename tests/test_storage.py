@@ -4,8 +4,9 @@ import os
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
-from astropy.table import QTable
+from astropy.table import QTable, Table
 from emulator_fixtures import small_emulator
 
 from rvsemu.emulator import Emulator
@@ -63,6 +64,16 @@ def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
         assert e.value.__cause__.filename == str(path)
         assert str(e.value).startswith(f"{path}: ") and ".tmp" not in str(e.value) + str(e.value.__cause__)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_given_as_the_reason(tmp_path, limit_of_file_size):
+    """Also by what astropy raises for FITS, which has no number of the system."""
+    table = Table({"a": np.zeros(20_000)})
+    for ending in ("fits", "ecsv", "vot"):
+        with limit_of_file_size(20_000), pytest.raises(SpectrumError) as e:
+            write_table(table, tmp_path / f"a.{ending}")
+        assert "None" not in str(e.value) and ".tmp" not in str(e.value)
+        assert "written" in str(e.value) and list(tmp_path.iterdir()) == []
 
 
 def test_threads_do_not_share_a_temporary_file(tmp_path):

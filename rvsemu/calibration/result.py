@@ -11,6 +11,8 @@ from ..emulator import Emulator
 __all__ = ["Calibration"]
 
 _HELD_OUT = "fitted less given labels of stars that it was not made from; what is added to errors of fits with it:"
+_MUCH = {"teff": 200.0, "logg": 0.3, "mh": 0.2}  # by which synthetic spectra are rarely off in the mean of stars
+_SURELY = 3.0  # standard errors
 _OF_A_CORRECTION = "an offset", "usual model error"
 
 
@@ -50,6 +52,7 @@ class Calibration:
         units = {label.name: label.unit for label in self.emulator.labels.labels}
         for name, (low, high) in self.report["ranges"].items():
             lines.append(f"  {name:<10} {low:.5g} to {high:.5g} {units[name]}".rstrip())
+        lines += self._scale(units)
         lines += [
             f"left of stars that the {self._made} was not made from, in units of the continuum:",
             f"  RMS of the residuals        {before['rms']:.4f} -> {after['rms']:.4f}",
@@ -57,6 +60,22 @@ class Calibration:
             f"  misfit of a star (median)   {self.report['held_out']['median_gain']:.1f} lower",
         ]
         return "\n".join([*lines, *(self._good() if self.improved else self._poor())])
+
+    def _scale(self, units: Mapping[str, str]) -> list[str]:
+        """Whether the given labels are on the scale of the emulator as it was."""
+        found = self.report.get("fitted_less_given", {})
+        lines = ["fits with the emulator as it was, less given labels (median):"] if found else []
+        for name, one in found.items():
+            lines.append(f"  {name:<10} {one['median']:+.3g} +- {one['error']:.2g} {units[name]}".rstrip())
+        far = [
+            n for n, one in found.items() if abs(one["median"]) - _SURELY * one["error"] > _MUCH.get(n, float("inf"))
+        ]
+        if far:
+            lines.append(
+                f"  {' and '.join(far)}: by more than is to be expected of synthetic spectra. Fits with the corrected "
+                "emulator will follow the given labels: are these right?"
+            )
+        return lines
 
     @property
     def _made(self) -> str:

@@ -7,17 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.table import Table
 from specutils import Spectrum
 
 from ..emulator import resolve
 from ..errors import CalibrationError, SettingsError, check_whole
+from ..fitting import FitResult, fit_many
 from ..fitting.settings import takes_settings
 from ..spectra import read_rvs
 from .labels import LabelTable, Wanted, matched
 from .result import Calibration
 from .rounds import Work, calibrated, with_info
 from .scratch import from_nothing
+from .stars import Star
 
 __all__ = ["LEAST_STARS", "calibrate"]
 
@@ -122,9 +125,23 @@ def calibrate(
         )
     corrected, report = calibrated(work, first)
     report |= {"table": Path(table.name).name, "labels": list(table.values)}
+    if not from_scratch:
+        report["fitted_less_given"] = _against(work, stars)
     if corrected is None:
         return Calibration(emulator, False, report, rejects)
     return Calibration(with_info(corrected, report), True, report, rejects)
+
+
+def _against(work: Work, stars: Sequence[Star]) -> dict[str, dict[str, float]]:
+    """Median over stars of labels fitted with the emulator as it was, less those given, with its standard error."""
+    results = fit_many([star.spectrum for star in stars], on_error="skip", emulator=work.emulator, **work.settings)
+    pairs = [(one, star) for one, star in zip(results, stars, strict=True) if isinstance(one, FitResult)]
+    out = {}
+    for name in stars[0].labels:
+        off = np.array([float(one.labels[name].value) - star.labels[name][0] for one, star in pairs])
+        spread = 1.4826 * np.median(np.abs(off - np.median(off)))
+        out[name] = {"median": float(np.median(off)), "error": float(1.25 * spread / np.sqrt(len(off)))}
+    return out
 
 
 def _read(spectra: Iterable[Spectrum | str | os.PathLike]) -> list[Spectrum]:

@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "WATCHED",
     "Part",
     "arrow",
     "parts_of",
@@ -43,6 +45,8 @@ __all__ = [
 __doctest_requires__ = {"read_catalog": ["pyarrow"]}
 
 _PART = "rvsemu.part"
+WATCHED = ("source_id", "combined_ccds")
+"""Columns whose missing values are counted, as others are worth less without."""
 _AT_ONCE = 10_000_000  # sources that are compared with each other: 80 MB
 _KINDS = {"int64": "i8", "int32": "i4", "double": "f8", "float": "f4", "bool": "?", "string": "U8"}
 
@@ -60,6 +64,10 @@ class Part:
         Whether the group has no more.
     spectra, rejected, expected : int
         Rows; spectra that could not be used, and among them epoch spectra that were empty or not normalised.
+    sources : (int, int) or None
+        Lowest and highest source_id; None if no row has one.
+    missing : mapping of str to int
+        Number of rows that have no value, of the columns `WATCHED`.
     """
 
     path: Path
@@ -69,6 +77,8 @@ class Part:
     spectra: int
     rejected: int
     expected: int
+    sources: tuple[int, int] | None
+    missing: Mapping[str, int]
 
 
 def arrow() -> Any:
@@ -174,7 +184,21 @@ def parts_of(folder: Path, known: Mapping[Path, Part] | None = None) -> list[Par
 def _part(path: Path) -> Part:
     footer, about = _footer(path)
     names = ("unit", "number", "last", "rejected", "expected")
-    return Part(path, spectra=footer.num_rows, **{name: about[name] for name in names})
+    sources, missing = _counted(footer)
+    given = {name: about[name] for name in names}
+    return Part(path, spectra=footer.num_rows, sources=sources, missing=missing, **given)
+
+
+def _counted(footer: Any) -> tuple[tuple[int, int] | None, dict[str, int]]:
+    """Range of sources, and rows without a value in some columns, as a footer has them."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    places = {name: place for place, name in enumerate(footer.schema.names) if name in WATCHED}
+    found = {
+        name: [group.column(place).statistics for group in groups if group.num_rows] for name, place in places.items()
+    }
+    ranges = [one for one in found.get("source_id", ()) if one.has_min_max]
+    sources = (min(one.min for one in ranges), max(one.max for one in ranges)) if ranges else None
+    return sources, {name: sum(one.null_count for one in some) for name, some in found.items()}
 
 
 def rejects_of(part: Part) -> Iterator[Rejected]:
@@ -292,9 +316,45 @@ def rectangular(table: Table, text: bool) -> Table:
 def repeated_sources(parts: Sequence[Part], names: Sequence[str] = ("source_id",)) -> int:
     """Number of sources that are in more than one row; with ``transit_id`` among the `names`, that of their transits.
 
-    Rows without a source are not counted; those without a transit have the same.
+    Rows without a source are not counted; those without a transit have the same. Partitions whose ranges of sources
+    overlap are compared with each other. Bulk files of the Gaia archive are sorted, so each partition is read once.
     """
-    shares = 1 + sum(part.spectra for part in parts) // _AT_ONCE
+    return sum(_repeated_among(some, names) for some in _overlapping(parts))
+
+
+def _overlapping(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """Partitions, so that none has a source of those in another list; as many together as are compared at once."""
+    some: list[Part] = []
+    rows = 0
+    for chain in _chains(parts):
+        more = _rows(chain)
+        if some and rows + more > _AT_ONCE:
+            yield some
+            some, rows = [], 0
+        some += chain
+        rows += more
+    yield some
+
+
+def _chains(parts: Sequence[Part]) -> list[list[Part]]:
+    """Partitions in the order of their sources, apart where one has none of those before it."""
+    out: list[list[Part]] = []
+    highest = -1
+    for (low, high), part in sorted(((p.sources, p) for p in parts if p.sources is not None), key=itemgetter(0)):
+        if low > highest:
+            out.append([])
+        out[-1].append(part)
+        highest = max(high, highest)
+    return out
+
+
+def _rows(parts: Sequence[Part]) -> int:
+    return sum(part.spectra for part in parts)
+
+
+def _repeated_among(parts: Sequence[Part], names: Sequence[str]) -> int:
+    """Number of repeated sources of some partitions, a share of them after the other if they are too many."""
+    shares = max(1, -(-_rows(parts) // _AT_ONCE))
     return sum(_repeated(_keys(parts, names, share, shares)) for share in range(shares))
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,16 +24,20 @@ __all__ = ["PLAN", "agreed", "described", "groups"]
 
 PLAN = "_run.json"
 """Name of the file in the folder of a catalogue that says what the run is."""
-_FORMAT = 1
+_FORMAT = 2
 GROUP = 2**24  # bytes of files that are taken together: some 800 spectra of Gaia DR3 in bulk files, 80 in CSV
 _MOST_FILES = 1000
-_NAMES = {
-    "settings": "settings",
-    "emulator": "another emulator",
-    "rows": "rows=",
-    "transits": "transits=",
-    "inputs": "other input files",
-}
+_BLOCKS, _BLOCK = 32, 2**16  # what is compared of files that are longer than a group
+_READERS = 8  # threads: files are on disks that many may read from
+_NAMES = (
+    "format",
+    "rvsemu",
+    "settings",
+    "emulator",
+    "rows",
+    "transits",
+    "inputs",
+)  # what a run that goes on must have in common
 _BEFORE = {"transits": "alone"}  # of runs that were begun when there was no choice
 _SOURCE = re.compile(r"\d{10,19}")  # in the name of a file: the first number so long is that of the source
 
@@ -81,8 +86,25 @@ def described(
         "settings": {name: _plain(name, value) for name, value in sorted(settings.items())},
         "rows": rows,
         "transits": transits,
-        "inputs": [[file, os.path.getsize(file)] for file in files],
+        "inputs": _contents(files),
     }
+
+
+def _contents(files: Iterable[str]) -> list[list]:
+    """Name, size and digest of the content of each file."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        return list(readers.map(_content, files))
+
+
+def _content(file: str) -> list:
+    """Of files longer than `GROUP` the digest is that of parts; packed ones change everywhere behind a change."""
+    size, digest = os.path.getsize(file), hashlib.blake2b(digest_size=8)
+    step = 0 if size <= GROUP else (size - _BLOCK) // (_BLOCKS - 1)
+    with open(file, "rb") as opened:
+        for number in range(_BLOCKS if step else 1):
+            opened.seek(number * step)
+            digest.update(opened.read(_BLOCK if step else -1))
+    return [file, size, digest.hexdigest()]
 
 
 def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
@@ -97,12 +119,16 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
     if plan.exists() and resume:
         try:
             found = _BEFORE | json.loads(plan.read_text(encoding="utf-8"))
-            different = [text for name, text in _NAMES.items() if found[name] != json.loads(json.dumps(run[name]))]
+            same = json.loads(json.dumps(run))
+            different = [name for name in _NAMES if found[name] != same[name]]
+            differences = ", ".join(_difference(name, found[name], same[name]) for name in different)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpectrumError(f"{plan} cannot be read ({error}): give another folder.") from None
         if different:
-            differences = _differences(found, run, different)
-            raise SpectrumError(f"{folder} was made with other {differences}: give another folder, or these settings.")
+            back = ", install that version" if {"format", "rvsemu"} & set(different) else ""
+            raise SpectrumError(
+                f"{folder} was made with other {differences}: give another folder{back}, or what it was made with."
+            )
         return
     if any(path.name[0] != "." for path in folder.iterdir()):
         what = "has a catalogue: go on with it by resume=True (--resume), or" if plan.exists() else "is not empty:"
@@ -111,12 +137,28 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
         temporary.write_text(json.dumps(run, indent=1), encoding="utf-8")
 
 
-def _differences(found: Mapping, run: Mapping, different: list[str]) -> str:
-    if "settings" not in different:
-        return ", ".join(text.removeprefix("another ").removeprefix("other ") for text in different)
-    old, new = found["settings"], json.loads(json.dumps(run["settings"]))
-    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-    return "settings (" + ", ".join(f"{name}: {old.get(name, 'default')}" for name in names) + ")"
+def _difference(name: str, old: Any, new: Any) -> str:
+    """What of a run was other than it is now, in words."""
+    if name == "format":
+        return f"code, which wrote format {old} of such folders, and this one writes {new}"
+    if name == "rvsemu":
+        return f"code: rvsemu {old}, and this is {new}"
+    if name == "settings":
+        names = [one for one in sorted({*old, *new}) if old.get(one) != new.get(one)]
+        return "settings (" + ", ".join(f"{one}: {old.get(one, 'default')}" for one in names) + ")"
+    if name == "inputs":
+        return f"input files ({_changed(old, new)})"
+    return f"emulator ({old['recipe']} {old['version']})" if name == "emulator" else f"{name}={old}"
+
+
+def _changed(old: list[list], new: list[list]) -> str:
+    """The first of the input files that is not as it was."""
+    before, now = ({file: about for file, *about in files} for files in (old, new))
+    for words, files in (("is missing", before.keys() - now.keys()), ("is new", now.keys() - before.keys())):
+        if files:
+            return f"{min(files)} {words}"
+    changed = [file for file in now if now[file] != before[file]]
+    return f"the content of {changed[0]} has changed" if changed else "in another order, or not as many times"
 
 
 def fingerprint(emulator: Emulator) -> str:

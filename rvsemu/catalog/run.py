@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,14 @@ from .._storage import check_folder, is_path, made_folder, replacing, shipped_fi
 from .._workers import cores, dask_executor, processes
 from ..emulator.choosing import DEFAULT, resolve
 from ..emulator.model import Emulator
-from ..errors import SettingsError, SpectrumError, check_whole
+from ..errors import RvsemuError, SettingsError, SpectrumError, check_whole
 from ..fitting import Settings
 from ..fitting.lock import exclusive
 from ..fitting.settings import takes_settings
 from ..spectra.stream import files_in
 from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
 from .dataset import Part, arrow, parts_of, read_catalog, rectangular, repeated_sources, write_rejects
-from .plan import PLAN, agreed, described, groups
+from .plan import PLAN, agreed, described, fingerprint, groups
 from .work import EMULATOR, Task, work
 
 __all__ = ["Summary", "fit_catalog"]
@@ -33,6 +33,10 @@ __doctest_requires__ = {"fit_catalog": ["pyarrow"]}
 _TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # of which there are folders
 _WITHOUT_ARRAYS = (".csv", ".json")
 _MOST_ROWS = 100_000
+_WITHOUT = {
+    "source_id": "source_id: file and order say which they are",
+    "combined_ccds": "combined_ccds: whether errors come from few CCD spectra is not known",
+}
 _PAUSE = 1.0  # seconds between two looks at what is done
 
 
@@ -57,6 +61,8 @@ class Summary:
     repeated : int
         Stars that have more than one row, as their transits do not follow one another in the input; where rows are
         spectra, stars and transits that are in the input more than once, as if a file is given twice.
+    missing : mapping of str to int
+        Number of rows without a ``source_id`` or ``combined_ccds``, if any: the files do not say it.
 
     Examples
     --------
@@ -73,6 +79,7 @@ class Summary:
     rejects: Path | None
     stars: bool = False
     repeated: int = 0
+    missing: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"{self.path}: {self.spectra} {'stars' if self.stars else 'spectra'} fitted"]
@@ -80,6 +87,7 @@ class Summary:
             joint = "of them in several rows, as their transits do not follow one another"
             alone = "stars or transits in several rows, as they are in the input more than once"
             parts.append(f"{self.repeated} {joint if self.stars else alone}")
+        parts += [f"{number} without {_WITHOUT[name]}" for name, number in self.missing.items()]
         if self.expected:
             parts.append(f"{self.expected} transits that are empty or not normalised passed over")
         if self.rejected:
@@ -162,21 +170,22 @@ def fit_catalog(
         raise SettingsError("jitter='free': least squares cannot find it; give a number.")
     _check_transits(transits, checked)
     width = cores() if jobs is None else check_whole(SettingsError, "jobs", jobs, 1, 1024)
-    files, out = files_in(inputs), Path(out)
-    given = {name: value for name, value in settings.items() if name != "emulator"}
-    run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS), transits)
+    out = Path(out)
     as_table = out.suffix.lower() in _TABLES
     folder = out.with_name(f"{out.name}.parts") if as_table else out
+    rejects = out.with_name(f"{out.stem}-rejects.csv") if as_table else folder / "_rejects.csv"
+    files = files_in(inputs, without=(out, folder, rejects))
+    given = {name: value for name, value in settings.items() if name != "emulator"}
+    run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS), transits)
     if as_table:
-        check_writable(out, endings=_TABLES)
+        _check_table(out)
     check_folder(out, SpectrumError)
-    with _executor(width, dask) as (executor, workers), made_folder(folder), exclusive(folder / PLAN, 0.0):
+    with _executor(width, dask) as (executor, workers), made_folder(folder), _alone(folder):
         agreed(folder, run, resume)
         _clean(folder)
-        if not (folder / EMULATOR).exists():
+        if not _is_there(folder / EMULATOR, run["emulator"]["fingerprint"]):
             _keep(settings.get("emulator"), folder / EMULATOR)
         parts = _done(_tasks(folder, groups(files), workers, run, given), executor, folder, progress)
-        rejects = out.with_name(f"{out.stem}-rejects.csv") if as_table else folder / "_rejects.csv"
         write_rejects(parts, rejects)
         if as_table:
             text = out.suffix.lower() in _WITHOUT_ARRAYS
@@ -188,7 +197,29 @@ def fit_catalog(
     rejected = sum(part.rejected for part in parts)
     spectra = sum(part.spectra for part in parts)
     listed = rejects if rejected else None
-    return Summary(out, spectra, rejected - expected, expected, listed, transits == "joint", repeated)
+    missing = {name: sum(part.missing.get(name, 0) for part in parts) for name in _WITHOUT}
+    missing = {name: number for name, number in missing.items() if number}
+    return Summary(out, spectra, rejected - expected, expected, listed, transits == "joint", repeated, missing)
+
+
+def _check_table(out: Path) -> None:
+    """Refuse a table that is there, or cannot be written; there is no way to replace it, as it took long to make."""
+    if out.is_file():
+        raise SpectrumError(f"{out} exists, as a run has ended there: give another name, or delete it first.")
+    check_writable(out, endings=_TABLES)
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Keep other runs away from a folder."""
+    return exclusive(folder / PLAN, 0.0, folder)
+
+
+def _is_there(path: Path, expected: str) -> bool:
+    """Whether a file has the emulator of a fingerprint: it may be damaged, or of another run."""
+    try:
+        return path.exists() and fingerprint(Emulator.load(path)) == expected
+    except RvsemuError:
+        return False
 
 
 def _check_transits(transits: str, settings: Settings) -> None:
@@ -278,5 +309,5 @@ def _result(future: Future) -> None:
             raise
         raise SpectrumError(
             "a worker was killed, perhaps as memory ran out: give fewer jobs; what is done stays, and resume=True "
-            "(--resume) goes on with it."
+            '(--resume) goes on with it. (A script needs if __name__ == "__main__": around its call, too.)'
         ) from None

@@ -12,9 +12,11 @@ from ..observing.flags import (
     FEW_GOOD_PIXELS,
     NEGATIVE_CONTINUUM,
     NO_INFORMATION,
+    NOT_AT_REST,
     NOT_CONVERGED,
     NOT_GAUSSIAN,
     OUTLIERS,
+    OUTSIDE_CALIBRATION,
     OUTSIDE_DOMAIN,
     POOR_FIT,
     PRIOR_DISPUTED,
@@ -38,6 +40,9 @@ _FEW = 0.5  # of the pixels
 _DISPUTED = 3.3  # standard deviations of the difference of prior and spectrum
 _PULLED = 4.0  # standard deviations of a prior that depends on other labels
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
+_MOVED = 30.0  # km/s: several times the errors of velocities by which mean spectra are put at rest
+_MOVED_BY = 3.0  # standard deviations above that
+_CALIBRATED = ("teff", "logg", "mh")  # labels outside of whose range corrections vanish
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
@@ -55,7 +60,8 @@ def flags_of(found, errors, second_minimum, double) -> list[tuple[str, ...]]:
     )
     two = [[DOUBLE_LINED] if it_is else [] for it_is in double]
     broad = [broad_lines(names, *one) for one in zip(found.theta, errors, strict=True)]
-    parts = [*of_labels, _true(_conditions(found, second_minimum)), features, two, broad, nothing]
+    known = _true({NOT_AT_REST: _moved(found, errors), OUTSIDE_CALIBRATION: _uncalibrated(found, errors)})
+    parts = [*of_labels, _true(_conditions(found, second_minimum)), features, two, broad, nothing, known]
     if problem.settings.assumes_alpha:
         tension = found.minima.tension[found.rows]
         parts.append([alpha_assumed(names, *one) for one in zip(found.theta, tension, strict=True)])
@@ -80,6 +86,30 @@ def _conditions(found, second_minimum) -> dict[str, np.ndarray]:
         NEGATIVE_CONTINUUM: np.any(used & (continuum <= 0), axis=1),
         ERRORS_TOO_LARGE: np.sum(in_noise**2, axis=1) < _TOO_GOOD * n_pixels,
     }
+
+
+def _moved(found, errors) -> np.ndarray:
+    """Whether spectra that should be at rest are surely not (k,); `errors` are 0 where the velocity is given."""
+    velocity, stack = found.problem.parameters.velocity, found.problem.stack
+    resting = np.array([stack.observations[star].meta.get("frame") == "rest" for star in found.star])
+    sigma = errors[:, velocity]
+    return resting & (sigma > 0) & (np.abs(found.theta[:, velocity]) - _MOVED_BY * sigma > _MOVED)
+
+
+def _uncalibrated(found, errors) -> np.ndarray:
+    """Whether labels (k,) of a calibrated emulator are outside those of its stars, and its errors not those there."""
+    calibration = found.problem.settings.loaded_emulator.info.get("calibration", {})
+    names, ranges = found.problem.parameters.space.names, calibration.get("ranges", {})
+
+    def beyond(name: str) -> np.ndarray:
+        if name not in ranges or name not in names:
+            return np.zeros(len(found.theta), dtype=bool)
+        column = names.index(name)
+        low, high = ranges[name]
+        value, sigma = found.theta[:, column], errors[:, column]
+        return (value + sigma < low) | (value - sigma > high)
+
+    return np.any([beyond(name) for name in _CALIBRATED], axis=0)
 
 
 def _true(conditions) -> list[list[str]]:

@@ -25,11 +25,12 @@ _PAUSE = 0.1
 
 
 @contextmanager
-def exclusive(path: Path, patience: float) -> Iterator[None]:
+def exclusive(path: Path, patience: float, name: Path | None = None) -> Iterator[None]:
     """Keep other processes that ask for the same away from `path` while the block runs.
 
     The lock is on a file ``.<name>.lock`` beside `path`, as `path` itself is replaced whenever it is written. The
-    system releases it when the process ends, however that happens. After a second of waiting there is a message.
+    system releases it when the process ends, however that happens. After a second of waiting there is a message. It is
+    about `name`: the file itself, or a folder that it stands for.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def exclusive(path: Path, patience: float) -> Iterator[None]:
         yield
         return
     beside = path.with_name(f".{path.name}.lock")
-    file = _acquired(path, beside, patience)
+    file = _acquired(name or path, beside, patience)
     try:
         yield
     finally:
@@ -54,8 +55,8 @@ def _acquired(path, beside, patience) -> IO[str]:
         waited = time.monotonic() - begun
         if waited > patience:
             raise PosteriorFileError(
-                f"{path} is being written by another process{_owner(beside)}, for more than {patience:g} s: wait until "
-                "it has ended, or give another file."
+                f"{path} is being written by another process{_owner(beside)}{_since(patience)}: wait until it has "
+                f"ended, or give another {'folder' if path.is_dir() else 'file'}."
             )
         if waited > _SILENT and not said:
             said = True
@@ -84,6 +85,10 @@ def _tried(path, beside) -> IO[str] | None:
         return file
     file.close()
     return None
+
+
+def _since(patience: float) -> str:
+    return f", for more than {patience:g} s" if patience else ""
 
 
 def _owner(beside) -> str:

@@ -27,10 +27,12 @@ __all__ = [
     "FLAGS",
     "LABELS_CONTRADICT",
     "NEGATIVE_CONTINUUM",
+    "NOT_AT_REST",
     "NOT_CONVERGED",
     "NOT_GAUSSIAN",
     "NO_INFORMATION",
     "OUTLIERS",
+    "OUTSIDE_CALIBRATION",
     "OUTSIDE_DOMAIN",
     "POOR_FIT",
     "PRIOR_DISPUTED",
@@ -69,6 +71,8 @@ BROAD_LINES = "broad-lines"
 PRIOR_DISPUTED = "prior-disputed"
 NOT_GAUSSIAN = "not-gaussian"
 TRANSITS_DIFFER = "transits-differ"
+NOT_AT_REST = "not-at-rest"
+OUTSIDE_CALIBRATION = "outside-calibration"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -101,6 +105,8 @@ FLAGS: dict[str, str] = {
     PRIOR_DISPUTED: "A normal prior and what the spectrum says without it differ by more than 3.3 standard deviations.",
     NOT_GAUSSIAN: "The errors were widened, for the posterior is not as narrow as its curvature says: sample them.",
     TRANSITS_DIFFER: "A transit wants other labels than the others: one of another star or time, or a bad spectrum.",
+    NOT_AT_REST: "The frame is rest, but lines are 30 km/s or more off: wrong velocity, air wavelengths, moved pixels.",
+    OUTSIDE_CALIBRATION: "Teff, log g or [M/H] is outside that of the stars of the calibration: errors are too small.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

@@ -185,7 +185,7 @@ def simulate(
         "combined_ccds": check_whole(SettingsError, "ccds", ccds, 2, _MOST_CCDS),
     }
     if source_id is not None:
-        meta["source_id"] = check_whole(SettingsError, "source_id", source_id, 0, 2**63 - 1)
+        meta["source_id"] = check_whole(SettingsError, "source_id", source_id, 1, 2**63 - 1)
     flux = _observable(star, kind, velocity) * _level(kind, settings["continuum"])
     noise, error = _noise(rng, kind, meta["combined_ccds"], settings)
     stated = _median(flux) / settings["signal_to_noise"]

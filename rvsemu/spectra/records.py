@@ -194,8 +194,12 @@ def _check_id(label: str, name: str, value: object) -> None:
         raise SpectrumError(
             f"{label}: {name} {_short(value)} is not stored as an integer, it may be inexact; download the file again"
         )
-    if not 0 <= value < 2**63:
-        raise SpectrumError(f"{label}: {name} {_short(value)} is not within 0 to 2^63 - 1; download the file again")
+    least = int(name == "source_id")  # 0 stands for none in some tables; transits of different stars would share it
+    if not least <= value < 2**63:
+        raise SpectrumError(
+            f"{label}: {name} {_short(value)} is not within {least} to 2^63 - 1; download the file again, or leave "
+            "the cell empty if there is none"
+        )
 
 
 def _short(value: object) -> str:

@@ -152,8 +152,12 @@ def iter_rvs(
     return _blocks(files_in(paths), size, rejects)
 
 
-def files_in(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[str]:
+def files_in(
+    paths: str | os.PathLike | Iterable[str | os.PathLike], without: Iterable[str | os.PathLike] = ()
+) -> list[str]:
     """Files that are meant by `paths`: themselves, and those in folders with the ending of a format that is read.
+
+    Files and folders `without` which folders are meant, as they are an output there, are passed over.
 
     Raises
     ------
@@ -162,6 +166,7 @@ def files_in(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[str
     """
     given = paths if isinstance(paths, Iterable) and not isinstance(paths, str | os.PathLike) else [paths]
     out: list[str] = []
+    passed = {Path(one).absolute() for one in without}
     for one in given:
         if not isinstance(one, str | os.PathLike):
             raise SpectrumError(
@@ -171,11 +176,19 @@ def files_in(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[str
         path = Path(one)
         if not path.exists():
             raise SpectrumError(f"{one}: {why_missing(one)}")
-        found = sorted(p for p in path.rglob("*") if _is_input(p, path)) if path.is_dir() else [path]
+        found = sorted(_inputs(path, passed)) if path.is_dir() else [path]
         if not found:
             raise SpectrumError(f"{path}: no file in this folder has one of the endings {', '.join(_ENDINGS)}")
         out += map(str, found)
     return out
+
+
+def _inputs(folder: Path, passed: set[Path]) -> Iterator[Path]:
+    """Files in a folder that may be spectra, but for those that are `passed` over in it."""
+    inside = {one for one in passed if folder.absolute() in one.parents}
+    for path in folder.rglob("*"):
+        if _is_input(path, folder) and not (inside and inside & {path.absolute(), *path.absolute().parents}):
+            yield path
 
 
 def _is_input(path: Path, folder: Path) -> bool:

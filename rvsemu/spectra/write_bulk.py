@@ -118,8 +118,10 @@ def _check(spectrum: Any, number: int, release: str) -> None:
     axis = u.Quantity(spectrum.spectral_axis).to_value(u.nm)
     if axis.shape != (pixels,) or np.abs(axis - 846.0 - step * np.arange(pixels)).max() > step / 100:
         raise SpectrumError(f"spectrum {number} is not on the grid of {release}: give {pixels} pixels from 846 nm on.")
-    if not isinstance(spectrum.meta.get("source_id"), int | np.integer):
-        raise SpectrumError(f"spectrum {number} has no source_id: set meta['source_id'] to a whole number.")
+    source = spectrum.meta.get("source_id")
+    if not isinstance(source, int | np.integer) or not 0 < source < 2**63:
+        given = "no source_id" if source is None else f"source_id={source!r}"
+        raise SpectrumError(f"spectrum {number} has {given}: set meta['source_id'] to a whole number, 1 to 2^63 - 1.")
     if getattr(spectrum.uncertainty, "uncertainty_type", None) != "std":
         raise SpectrumError(f"spectrum {number} has no standard deviations: set its uncertainty to StdDevUncertainty.")
 
