@@ -35,7 +35,7 @@ from .recipes import recipe as recipe_named
 __all__ = ["LEAST_R2", "limited", "measured_emulator", "r2_of", "train"]
 
 LEAST_R2 = 0.9
-"""R2 below which a model has learned too little for any fit to be trusted; the shipped emulator reaches 0.9998."""
+"""R2 below which a model has learned too little for any fit to be trusted; the shipped emulator reaches 0.9999."""
 
 _SLOW = 30.0  # km/s
 _POSSIBLE = {"vsini": (0.0, 500.0), "resolution": (1000.0, 1e6)}  # limits, km/s and 1
