@@ -79,6 +79,16 @@ def test_labels_on_another_scale_are_said(made):
     assert "by more than is to be expected" not in str(made)
 
 
+def test_labels_of_other_stars_are_said(made):
+    """Rows of a table in another order: the correction would still seem to be an improvement."""
+    labels = some_labels(16, seed=4)
+    table = table_of(labels)
+    for name in ("teff", "logg", "mh"):
+        table[name] = np.random.default_rng(1).permutation(np.asarray(table[name]))
+    assert "mixed up?" in str(calibrate(observed(labels), table, emulator=part(), **SETTINGS))
+    assert "mixed up?" not in str(made)
+
+
 @pytest.mark.parametrize("perturbed", [False, True])
 def test_five_stars_never_make_it_worse(perturbed):
     labels, others = some_labels(5, seed=11), some_labels(200, seed=2)

@@ -13,6 +13,7 @@ __all__ = ["Calibration"]
 _HELD_OUT = "fitted less given labels of stars that it was not made from; what is added to errors of fits with it:"
 _MUCH = {"teff": 200.0, "logg": 0.3, "mh": 0.2}  # by which synthetic spectra are rarely off in the mean of stars
 _SURELY = 3.0  # standard errors
+_APART = 2.0  # times the same: the scatter of fits and labels of the same stars is smaller
 _OF_A_CORRECTION = "an offset", "usual model error"
 
 
@@ -62,18 +63,24 @@ class Calibration:
         return "\n".join([*lines, *(self._good() if self.improved else self._poor())])
 
     def _scale(self, units: Mapping[str, str]) -> list[str]:
-        """Whether the given labels are on the scale of the emulator as it was."""
+        """Whether the given labels are on the scale of the emulator as it was, and those of the stars."""
         found = self.report.get("fitted_less_given", {})
-        lines = ["fits with the emulator as it was, less given labels (median):"] if found else []
+        lines = ["fits with the emulator as it was, less given labels (median, and scatter of stars):"] if found else []
         for name, one in found.items():
-            lines.append(f"  {name:<10} {one['median']:+.3g} +- {one['error']:.2g} {units[name]}".rstrip())
-        far = [
-            n for n, one in found.items() if abs(one["median"]) - _SURELY * one["error"] > _MUCH.get(n, float("inf"))
-        ]
+            median = f"{one['median']:+.3g} +- {one['error']:.3g}"
+            lines.append(f"  {name:<10} {median}, {one['scatter']:.3g} {units[name]}".rstrip())
+        known = {name: one for name, one in found.items() if name in _MUCH}
+        far = [n for n, one in known.items() if abs(one["median"]) - _SURELY * one["error"] > _MUCH[n]]
         if far:
             lines.append(
                 f"  {' and '.join(far)}: by more than is to be expected of synthetic spectra. Fits with the corrected "
                 "emulator will follow the given labels: are these right?"
+            )
+        apart = [n for n, one in known.items() if one["scatter"] > _APART * _MUCH[n]]
+        if apart:
+            lines.append(
+                f"  {' and '.join(apart)}: fits and labels of the same stars differ less from star to star. Are rows "
+                "of labels and spectra mixed up?"
             )
         return lines
 
@@ -96,7 +103,7 @@ class Calibration:
         """Of held-out stars, if they were fitted."""
         off, units = self.report["held_out"].get("labels", {}), {x.name: x.unit for x in self.emulator.labels.labels}
         lines = [
-            f"  {name:<10} {one['median']:+.2g}, scatter {one['scatter']:.2g}; {one['added']:.2g} {units[name]}"
+            f"  {name:<10} {one['median']:+.2g}, scatter {one['scatter']:.3g}; {one['added']:.2g} {units[name]}"
             for name, one in off.items()
         ]
         return [_HELD_OUT, *lines] if lines else []
