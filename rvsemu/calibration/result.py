@@ -103,7 +103,7 @@ class Calibration:
         """Of held-out stars, if they were fitted."""
         off, units = self.report["held_out"].get("labels", {}), {x.name: x.unit for x in self.emulator.labels.labels}
         lines = [
-            f"  {name:<10} {one['median']:+.2g}, scatter {one['scatter']:.3g}; {one['added']:.2g} {units[name]}"
+            f"  {name:<10} {one['median']:+.2g}, scatter {one['scatter']:.2g}; {one['added']:.2g} {units[name]}"
             for name, one in off.items()
         ]
         return [_HELD_OUT, *lines] if lines else []

@@ -133,11 +133,14 @@ def calibrate(
 
 
 def _against(work: Work, stars: Sequence[Star]) -> dict[str, dict[str, float]]:
-    """Labels fitted with the emulator as it was, less those given: median of stars, its standard error, and scatter."""
+    """Labels fitted with the emulator as it was, less those given: median of stars, its standard error, and scatter.
+
+    Nothing if no star could be fitted.
+    """
     results = fit_many([star.spectrum for star in stars], on_error="skip", emulator=work.emulator, **work.settings)
     pairs = [(one, star) for one, star in zip(results, stars, strict=True) if isinstance(one, FitResult)]
     out = {}
-    for name in stars[0].labels:
+    for name in stars[0].labels if pairs else ():
         off = np.array([float(one.labels[name].value) - star.labels[name][0] for one, star in pairs])
         spread = 1.4826 * np.median(np.abs(off - np.median(off)))
         error = 1.25 * spread / np.sqrt(len(off))

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..library import Library
 from .molecules import molecule_features
-from .structures import structure_features
+from .structures import labels_by_name, structure_features
 
 __all__ = ["LibraryInterpolator"]
 
@@ -49,10 +49,10 @@ def _features(library, labels):
     """Inputs of the kernel: Teff as 5040/Teff and as its logarithm, so that cool and hot stars both vary evenly, the
     other labels, what the structures are, which bend between their nodes and end at some (`structure_features`), and
     how strong molecules are, which come and go all at once (`molecule_features`)."""
-    label = dict(zip(library.names, np.transpose(labels), strict=True))
-    logg, mh, vmic, alpha = (label.get(name, np.zeros(len(labels))) for name in ("logg", "mh", "vmic", "alpha"))
+    label = labels_by_name(library, labels)
+    teff, logg, mh, vmic, alpha = (label[name] for name in ("teff", "logg", "mh", "vmic", "alpha"))
     bend = np.maximum(mh - _METAL_EDGE, 0.0)
-    simple = np.stack([5040.0 / label["teff"], np.log(label["teff"]), logg, mh, bend, vmic, alpha], axis=1)
+    simple = np.stack([5040.0 / teff, np.log(teff), logg, mh, bend, vmic, alpha], axis=1)
     return np.concatenate([simple, structure_features(library, labels), molecule_features(library, labels)], axis=1)
 
 

@@ -56,9 +56,8 @@ def structure_features(library: Library, labels: np.ndarray) -> np.ndarray:
 
 
 def labels_by_name(library: Library, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns (n,) of `labels` (n, n_labels), in the library's order; those that the structures have and it has not
-    are 0."""
-    zeros = {name: np.zeros(len(labels)) for name in _AXES}
+    """Columns (n,) of `labels` (n, n_labels), in the library's order; 0 for those that it may be without."""
+    zeros = {name: np.zeros(len(labels)) for name in ("logg", "mh", "vmic", "alpha")}
     return zeros | dict(zip(library.names, np.transpose(labels), strict=True))
 
 
