@@ -274,6 +274,7 @@ def test_what_is_added_to_errors_of_labels_is_in_all_that_fits_give(learned):
     assert one.labels == without.labels
     both, alone = (rvsemu.fit_transits([star, star], emulator=which) for which in (emulator, bare))
     np.testing.assert_allclose((both.covariance - alone.covariance)[:3, :3], added)
+    assert not one.external_errors and not both.external_errors  # they are in the errors
     drawn, plain = (rvsemu.fit(star, emulator=which, errors="sampled") for which in (emulator, bare))
     chain, few = (rvsemu.sample(star, emulator=which, steps=400, progress=False) for which in (emulator, bare))
     for more, less in ((drawn, plain), (chain, few)):

@@ -125,7 +125,9 @@ def test_tables_are_printed_with_few_digits(name, request):
 def test_columns_are_described(name, request):
     table = request.getfixturevalue(name).to_table()
     assert [column for column in table.colnames if not table[column].info.description] == []
-    assert table["logg_error"].info.description == "Standard deviation: surface gravity, log10 of cm/s2"
+    assert table["logg_error"].info.description == (
+        "Standard deviation: surface gravity, log10 of cm/s2; real stars differ by 0.2 more"
+    )
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".vot"])

@@ -12,7 +12,7 @@ from astropy import units as u
 
 from ..fitting import FitResult, Settings, TransitsResult
 from ..observing.flags import to_bits
-from ..observing.result_table import DESCRIPTIONS
+from ..observing.result_table import DESCRIPTIONS, description_of
 
 __all__ = ["Column", "columns_of", "star_values", "values_of", "what_it_is"]
 
@@ -92,7 +92,8 @@ def columns_of(settings: Settings, joint: bool = False) -> list[Column]:
     for label in parameters.space.labels:
         what = label.description or label.name
         out.append(Column(label.name, "double", label.unit, what))
-        out.append(Column(f"{label.name}_error", "double", label.unit, f"Standard deviation: {what}"))
+        error = f"{label.name}_error"
+        out.append(Column(error, "double", label.unit, description_of(error) or f"Standard deviation: {what}"))
         if label.name == "vsini":
             out.append(Column("vsini_upper_limit", "double", label.unit, "95 % limit of v sin i where it may be zero"))
     units = {label.name: u.Unit(label.unit) for label in parameters.space.labels}

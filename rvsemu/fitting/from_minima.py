@@ -176,12 +176,13 @@ def _noise_chi2(problem, star, weighted, theta, flux) -> np.ndarray:
 
 def _meta(problem, observation, scale) -> dict:
     """What names the star, the emulator and the settings."""
-    info, noise = problem.settings.emulator.info, problem.noise
+    emulator, noise = problem.settings.loaded_emulator, problem.noise
     return {
         **identity_of(observation.meta),
         "medium": observation.medium,
-        "recipe": info.get("recipe"),
-        "emulator_version": info.get("version"),
+        "recipe": emulator.info.get("recipe"),
+        "emulator_version": emulator.info.get("version"),
+        "calibrated": bool(len(emulator.error.label_covariance)),
         "continuum_degree": problem.settings.continuum_degree,
         "noise_correlation": noise.correlation,
         "errors_smoothed": observation.smoothed,

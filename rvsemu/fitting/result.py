@@ -15,7 +15,7 @@ from specutils import Spectrum
 
 from ..errors import RvsemuError
 from ..observing.flags import FAILED, FEW_DRAWS, NOT_GAUSSIAN, to_bits
-from ..observing.result_table import ResultTable
+from ..observing.result_table import EXTERNAL_ERRORS, ResultTable
 from ..observing.results import LIMITED, Result, identity_columns, normal_interval, tails
 from .importance import Draws
 from .levenberg_marquardt import LEAST_SQUARED
@@ -50,6 +50,17 @@ class LeastSquares(Result):
         """What was fitted."""
         return tuple(self.ranges)
 
+    @property
+    def external_errors(self) -> dict[str, u.Quantity]:
+        """What real stars show to be missing in `errors` of free labels, to be added in quadrature.
+
+        See `rvsemu.observing.result_table.EXTERNAL_ERRORS`. Empty without a model error, and with a calibrated
+        emulator, whose errors include it.
+        """
+        applies = self.meta.get("model_error") is not None and not self.meta.get("calibrated")
+        known = EXTERNAL_ERRORS if applies else {}
+        return {name: u.Quantity(error, self.labels[name].unit) for name, error in known.items() if name in self.ranges}
+
     def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
         """Where each free label is with a probability of `level`: its central interval, as Quantities of two.
 
@@ -71,7 +82,9 @@ class LeastSquares(Result):
         chi2 = f"reduced chi2 {self.reduced_chi2:.2f} ({self.noise_chi2:.2f} from noise alone)"
         outliers = f", {self.n_outliers} outliers" if self.n_outliers else ""
         limits = [f"{name} below {limit:.2g} (95 %)" for name, limit in self.upper_limits().items()]
-        return [*limits, f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
+        external = ", ".join(f"{name} {error.value:g} dex" for name, error in self.external_errors.items())
+        more = [f"not in the errors, from real stars: {external}"] if external else []
+        return [*limits, *more, f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
 
     def _columns(self) -> dict[str, Any]:
         names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")

@@ -9,7 +9,7 @@ from astropy.table.pprint import TableFormatter
 
 from ..emulator.labels import ALPHA, PAPER_LABELS
 
-__all__ = ["DESCRIPTIONS", "FORMATS", "ResultTable", "description_of", "format_of"]
+__all__ = ["DESCRIPTIONS", "EXTERNAL_ERRORS", "FORMATS", "ResultTable", "description_of", "format_of"]
 
 FORMATS = {
     "teff": ".1f",
@@ -34,6 +34,12 @@ FORMATS = {
     "acceptance": ".2f",
 }
 """How columns are printed; those of errors and limits like that of their label."""
+
+EXTERNAL_ERRORS = {"logg": 0.2, "mh": 0.1}
+"""Standard deviations (dex) by which fits of real stars differ from the literature besides the errors of both; those of
+Teff suffice. Measured with the five stars of ``validation/real_stars.py``, F to K, and rounded."""
+
+_NOT_ALL = {f"{name}_error" for name in EXTERNAL_ERRORS}
 
 _LABELS = {label.name: label.description for label in (*PAPER_LABELS, ALPHA)}
 
@@ -92,7 +98,8 @@ def description_of(column: str) -> str | None:
     label, end = _label_of(column)
     if column in DESCRIPTIONS or label not in DESCRIPTIONS:
         return DESCRIPTIONS.get(column)
-    return _OF_A_LABEL[end].format(DESCRIPTIONS[label])
+    external = f"; real stars differ by {EXTERNAL_ERRORS[label]:g} more" if column in _NOT_ALL else ""
+    return _OF_A_LABEL[end].format(DESCRIPTIONS[label]) + external
 
 
 def _label_of(column: str) -> tuple[str, str]:
