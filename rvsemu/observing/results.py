@@ -17,7 +17,17 @@ from ..errors import RvsemuError
 from .flags import describe, to_bits
 from .result_table import ResultTable
 
-__all__ = ["IDENTITY", "LIMITED", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
+__all__ = [
+    "IDENTITY",
+    "LIMITED",
+    "Result",
+    "identity_columns",
+    "identity_of",
+    "name_of",
+    "normal_interval",
+    "tails",
+    "without_prior",
+]
 
 LIMITED = ("vsini",)
 """Labels that have an upper limit where they may be zero; others that begin at zero have priors."""
@@ -67,6 +77,12 @@ def tails(level: float) -> np.ndarray:
     if not (isinstance(level, int | float | np.number) and 0 < level < 1):
         raise RvsemuError(f"level={level!r}: give a probability between 0 and 1, e.g. 0.68.")
     return 0.5 + 0.5 * level * np.array([-1.0, 1.0])
+
+
+def without_prior(meta: Mapping[str, Any]) -> list[str]:
+    """A line for ``print`` if `meta` says that labels are free and without the prior that they have by default."""
+    names = meta.get("without_prior")
+    return [f"no prior on {names}: those given replace the default ones"] if names else []
 
 
 def normal_interval(value: u.Quantity, error: u.Quantity, limits, level: float) -> u.Quantity:
