@@ -105,7 +105,7 @@ def plot_predictive(
 def plot_corner(
     posterior: Posterior,
     *,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     truths: Mapping[str, float | u.Quantity] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
@@ -114,7 +114,7 @@ def plot_corner(
     Parameters
     ----------
     posterior : Posterior
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         Labels to show; default: all.
     truths : dict of float or Quantity, optional
         Values to mark, by label.
@@ -145,6 +145,7 @@ def plot_corner(
         warnings.simplefilter("ignore", FutureWarning)  # of arviz, which corner imports if it is there
         import corner
 
+    names = (names,) if isinstance(names, str) else names
     rows = {row["name"]: row for row in posterior.summary() if names is None or row["name"] in names}
     names = tuple(rows) if names is None else tuple(names)
     truths = truths or {}

@@ -11,6 +11,7 @@ from astropy import units as u
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
+from ..errors import SettingsError, SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import convert_medium, doppler
 
@@ -49,7 +50,8 @@ def plot_spectrum(
         Names and wavelengths in air, Angstrom. Those outside the spectrum are left out; Paschen lines
         (P17 ...) are left out for stars cooler than 6500 K, where ``meta["labels"]`` tells.
     label : str, optional
-        For the legend; default: the labels of ``meta["labels"]``, for one spectrum.
+        For the legend; default: the labels of ``meta["labels"]``, if they are those of one spectrum. A row of a
+        two-dimensional spectrum has the labels of all rows there, and no default.
     color : str
         Color of the curve, if there is only one.
 
@@ -66,13 +68,15 @@ def plot_spectrum(
     '...'
     >>> plt.close(ax.figure)
     """
+    _check_spectrum(spectrum)
     ax = new_axes(ax, (7, 3.6))
     wave = _angstrom(spectrum)
     flux = np.atleast_2d(spectrum.flux.value)
     stated = spectrum.meta.get("labels", {})
     single = len(flux) == 1
-    if single and label is None and stated:
-        label = describe({name: u.Quantity(q).ravel()[0] for name, q in stated.items()})
+    of_one = {name: u.Quantity(q) for name, q in stated.items() if np.size(q) == 1}
+    if single and label is None and of_one and len(of_one) == len(stated):  # a row of many has the labels of all
+        label = describe({name: q.ravel()[0] for name, q in of_one.items()})
     for i, row in enumerate(flux):
         ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
     frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
@@ -155,6 +159,14 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     return ax
 
 
+def _check_spectrum(spectrum) -> None:
+    """Refuse what is no spectrum before a figure is made for it."""
+    if not isinstance(getattr(spectrum, "flux", None), u.Quantity):
+        kind = type(spectrum).__name__
+        remedy = ", or use its method plot" if hasattr(spectrum, "plot") and hasattr(spectrum, "labels") else ""
+        raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, one at a time{remedy}.")
+
+
 def _errors(result: FitResult) -> tuple[np.ndarray, np.ndarray]:
     """Standard deviations of the pixels in units of the continuum: of the noise, and of all in the covariance."""
     noise, emulator = result.flux_sigma / result.continuum, result.model_sigma / result.continuum
@@ -164,6 +176,11 @@ def _errors(result: FitResult) -> tuple[np.ndarray, np.ndarray]:
 
 
 def new_axes(ax, size):
+    if ax is not None and not hasattr(ax, "get_subplotspec"):
+        raise SettingsError(
+            f"ax is a {type(ax).__name__}: give one Axes of matplotlib. To save a figure, use ax.figure.savefig(path) "
+            "on the Axes that are returned."
+        )
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
