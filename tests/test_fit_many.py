@@ -1,6 +1,7 @@
 """Many spectra: what is wrong with one of them costs no other, and each step is taken once."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,8 +195,27 @@ def test_seeds(sun, emulator):
 def test_settings_that_mean_nothing_are_refused(sun):
     with pytest.raises(SettingsError, match="errors= means nothing to sample"):
         rvsemu.sample(sun, errors="sampled")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'prior'"):
+    with pytest.raises(TypeError, match=r"^fit\(\) got an unexpected keyword argument 'prior': did you mean priors="):
         rvsemu.fit(sun, prior={})
+    with pytest.raises(TypeError, match=r"^sample\(\) got .* 'nwalkers': did you mean walkers="):
+        rvsemu.sample(sun, nwalkers=32)
+    with pytest.raises(TypeError, match=r"^fit_many\(\) got .* 'snr': there are spectra, on_error, emulator, fixed,"):
+        rvsemu.fit_many([sun], snr=100)
+
+
+@pytest.mark.parametrize("verb", [rvsemu.fit_many, rvsemu.fit_transits])
+@pytest.mark.parametrize("given", ["star.csv", Path("star.csv"), None, 3])
+def test_what_is_no_list_of_spectra_is_named(verb, given):
+    kind = type(given).__name__
+    with pytest.raises(SpectrumError, match=rf"^spectra is a {kind}: give a list .* rvsemu.read_rvs\(path\)"):
+        verb(given)
+
+
+def test_a_result_is_no_spectrum(sun):
+    result = rvsemu.fit(sun, model_error=None)
+    for verb in (rvsemu.fit, rvsemu.sample, rvsemu.plot_spectrum):
+        with pytest.raises(SpectrumError, match="^spectrum is a FitResult: give a specutils Spectrum"):
+            verb(result)
 
 
 def test_labels_that_are_all_known_leave_the_velocity():

@@ -35,6 +35,7 @@ FORMATS = {
 }
 """How columns are printed; those of errors and limits like that of their label."""
 
+_LONGEST = 24  # characters of the name of a file that are printed
 _LABELS = {label.name: label.description for label in (*PAPER_LABELS, ALPHA)}
 
 DESCRIPTIONS = _LABELS | {
@@ -101,6 +102,11 @@ def _label_of(column: str) -> tuple[str, str]:
     return (column.removesuffix(end), end) if end else ("", "")
 
 
+def _shortened(name: str) -> str:
+    """The end of the name of a file, so that a terminal has room for other columns."""
+    return name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}"
+
+
 class _Formatter(TableFormatter):
     """Prints a copy whose columns have formats.
 
@@ -112,6 +118,8 @@ class _Formatter(TableFormatter):
         for name in shown.colnames:
             if shown[name].info.format is None and shown[name].dtype.kind == "f":
                 shown[name].info.format = format_of(name)
+        if "file" in shown.colnames and shown["file"].info.format is None:
+            shown["file"].info.format = _shortened
         return super()._pformat_table(shown, *args, **options)
 
 
