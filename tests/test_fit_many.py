@@ -229,3 +229,17 @@ def test_labels_that_are_all_known_leave_the_velocity():
             assert result.free_names == ("radial_velocity",)
             error = result.errors["radial_velocity"].value
             assert 0 < error < 1 and abs(result.radial_velocity.value - velocity) < 4 * error
+
+
+def test_a_row_has_not_the_names_of_all(sun):
+    """As specutils gives each row of a two-dimensional Spectrum the meta of all."""
+    both = Spectrum(
+        spectral_axis=sun.spectral_axis,
+        flux=np.array([sun.flux.value] * 2) * u.one,
+        uncertainty=StdDevUncertainty(np.array([sun.uncertainty.array] * 2)),
+        meta={"medium": "vacuum", "source_id": [1, 2]},
+    )
+    with pytest.raises(SpectrumError, match=r"meta\['source_id'\] has 2 values: a spectrum has one. Give a list"):
+        fit_many(both)
+    failures = fit_many(both, on_error="skip")
+    assert [str(one.to_table()["source_id"][0]) for one in failures] == ["--", "--"]

@@ -193,3 +193,14 @@ def test_axes_are_one(result):
             result.plot(given)
         with pytest.raises(SettingsError, match="give one Axes"):
             plot_spectrum(result.model, given)
+
+
+@pytest.mark.parametrize("size", [(6.4, 4.8), (12, 8)])
+def test_labels_fit_into_axes_of_ones_own(result, size):
+    """At the default size of matplotlib, and in one of four panels."""
+    for draw in (result.plot, lambda ax: plot_spectrum(rvsemu.generate(**HOT), ax)):
+        figure, axes = plt.subplots(*((1, 1) if size[0] < 7 else (2, 2)), figsize=size, squeeze=False)
+        ax = draw(axes[0, 0])
+        figure.canvas.draw()
+        legend, box = ax.get_legend().get_window_extent(), ax.get_window_extent()
+        assert box.x0 <= legend.x0 and legend.x1 <= box.x1 and box.y0 <= legend.y0

@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from .._display import html_card
 from .._frozen import same
-from ..errors import RvsemuError
+from ..errors import RvsemuError, SpectrumError
 from .flags import describe, to_bits
 from .result_table import ResultTable
 
@@ -44,8 +44,21 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 
 
 def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame."""
-    return {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame.
+
+    Raises
+    ------
+    SpectrumError
+        One of them has several values, as a row of a two-dimensional Spectrum has the meta of all rows.
+    """
+    out = {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+    for name, value in out.items():
+        if np.size(value) != 1:
+            raise SpectrumError(
+                f"meta['{name}'] has {np.size(value)} values: a spectrum has one. Give a list of Spectrum, each with a "
+                "meta of its own."
+            )
+    return out
 
 
 def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:
@@ -60,7 +73,7 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     for name, (kind, unit, missing) in IDENTITY.items():
         value = meta.get(name)
         value = value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
-        unknown = value is None or np.ma.is_masked(value)
+        unknown = value is None or np.ma.is_masked(value) or np.size(value) not in (1, rows)
         data = np.full(rows, kind(missing if unknown else value))
         out[name] = MaskedColumn(data, mask=np.full(rows, unknown), unit=unit or None, fill_value=missing)
     return out
