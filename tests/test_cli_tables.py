@@ -144,6 +144,23 @@ def test_priors_by_name_or_numbers(tmp_path):
     assert found[1] == found[2] < found[0] - 0.1
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--prior", "teff=5669,75"],
+            "rvsemu fit: no prior on resolution, vmic: those given replace the default ones\n",
+        ),
+        (["--prior", "vmic=1,0.3", "--fix", "resolution=11900"], ""),
+        (["--no-priors"], ""),
+        ([], ""),
+    ],
+)
+def test_default_priors_that_are_gone_are_said_once(options, said, capsys):
+    assert main(["fit", KEPLER, GIANT, *options]) == 0
+    assert capsys.readouterr().err == said
+
+
 def test_every_setting_has_an_option(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])

@@ -178,7 +178,7 @@ class Result(ABC):
         if name in self.labels:
             return self.labels[name]
         kind, labels = type(self).__name__, ", ".join(self.labels)
-        raise AttributeError(f"{kind} has no attribute '{name}'; its labels are {labels}.")
+        raise AttributeError(f"{kind} has no attribute '{name}'; its labels are {labels}; errors has their errors.")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.labels]
