@@ -67,11 +67,15 @@ __all__ = [
     "simulate",
 ]
 _HOMES = {
+    "calibration": (),
+    "catalog": (),
+    "comparison": (),
     "emulator": ("Emulator", "generate", "shipped"),
     "errors": ("RvsemuError",),
     "explorer": ("explore",),
     "fitting": ("FitResult", "Posterior", "RVSModel", "TransitsResult", "fit", "fit_many", "fit_transits", "sample"),
     "inversion": ("Inversion", "InversionResult", "invert"),
+    "library": (),
     "spectra": ("example_path", "fetch_rvs", "iter_rvs", "read_rvs"),
     "observing": ("as_rvs", "simulate"),
     "physics": (),

@@ -595,3 +595,10 @@ def test_without_pyarrow(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     assert main(["catalog", "fit", str(example_path()), "-o", str(tmp_path / "out")]) == 2
     assert 'a catalogue needs pyarrow: pip install "rvsemu[catalog]"' in capsys.readouterr().err
+
+
+def test_reading_a_catalogue_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
+    for name in ("pyarrow", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(SpectrumError, match=r'needs pyarrow: pip install "rvsemu\[catalog\]"'):
+        rvsemu.catalog.read_catalog(tmp_path)

@@ -278,3 +278,21 @@ def test_merge_with_spectra_that_are_recomputed(tmp_path, capsys):
     for said in ("wrote", "nothing: all its spectra"):
         assert main(["library", "split", out, "-o", str(tmp_path / "parts")]) == 0
         assert said in capsys.readouterr().out
+
+
+def test_ctrl_c_while_a_class_is_made_is_one_line(monkeypatch, capsys):
+    """Python 3.10 and 3.11 raise RuntimeError from it."""
+
+    def interrupted(arguments, chosen):
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("rvsemu.cli._run", interrupted)
+    assert main(["fit", KEPLER]) == 130
+    assert capsys.readouterr().err == "rvsemu fit: interrupted\n"
+
+    def broken(arguments, chosen):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr("rvsemu.cli._run", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        main(["fit", KEPLER])

@@ -44,6 +44,14 @@ def test_a_row_for_each_spectrum_and_for_each_that_failed(command, suffix, bad, 
     assert np.isfinite(teff).sum() == 2
 
 
+def test_columns_are_in_the_same_order_whichever_row_failed(bad, tmp_path):
+    for name, files in (("a.ecsv", [bad, KEPLER]), ("b.ecsv", [KEPLER, bad])):
+        assert main(["fit", *files, "-o", str(tmp_path / name)]) == 2
+    first, last = (QTable.read(tmp_path / name) for name in ("a.ecsv", "b.ecsv"))
+    assert first.colnames == last.colnames and first.colnames[-1] == "error"
+    assert [str(row["flags"]) for row in first] == ["failed", "none"]
+
+
 def test_a_mask_that_masks_nothing_is_an_error_of_each_spectrum(tmp_path, capsys):
     assert main(["fit", KEPLER, "--mask", "850,851", "-o", str(tmp_path / "t.ecsv")]) == 2
     said = capsys.readouterr().err
@@ -136,6 +144,23 @@ def test_priors_by_name_or_numbers(tmp_path):
     assert found[1] == found[2] < found[0] - 0.1
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            ["--prior", "teff=5669,75"],
+            "rvsemu fit: no prior on resolution, vmic: those given replace the default ones\n",
+        ),
+        (["--prior", "vmic=1,0.3", "--fix", "resolution=11900"], ""),
+        (["--no-priors"], ""),
+        ([], ""),
+    ],
+)
+def test_default_priors_that_are_gone_are_said_once(options, said, capsys):
+    assert main(["fit", KEPLER, GIANT, *options]) == 0
+    assert capsys.readouterr().err == said
+
+
 def test_every_setting_has_an_option(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
@@ -148,7 +173,7 @@ def test_every_setting_has_an_option(capsys):
 def test_a_line_for_each_star_or_all_about_it(bad, capsys):
     assert main(["fit", KEPLER, bad, GIANT]) == 2
     heading, *lines = capsys.readouterr().out.splitlines()
-    assert heading.split()[:3] == ["spectrum", "teff", "[K]"] and heading.split()[-2:] == ["chi2", "flags"]
+    assert heading.split()[:3] == ["spectrum", "teff", "[K]"] and heading.split()[-3:] == ["reduced", "chi2", "flags"]
     assert [line.split()[0] for line in lines] == [str(IDS[KEPLER]), str(IDS[GIANT])]
     assert lines[0][heading.index("teff") :].split()[1] == "+-"
     for words in map(str.split, lines):  # columns do not touch

@@ -178,3 +178,13 @@ def test_tables_of_transits_are_printed_with_few_digits(sun, emulator):
     for table in (transits.to_table(), transits.transit_table()):
         assert longest(printed(table)) <= 6
         assert all(table[column].info.description for column in table.colnames)
+
+
+def test_long_names_of_files_leave_room_for_other_columns(result, tmp_path):
+    table = replace(result, meta={**result.meta, "file": "/a/long/name/of/a/folder/star.csv"}).to_table()
+    assert ".../of/a/folder/star.csv " in printed(table) and "/a/long" not in printed(table)
+    assert table["file"][0] == "/a/long/name/of/a/folder/star.csv"
+    table.write(tmp_path / "labels.csv")
+    assert "/a/long/name/of/a/folder/star.csv" in (tmp_path / "labels.csv").read_text()
+    named = replace(result, meta={**result.meta, "file": "star.csv"}).to_table()
+    assert "\nstar.csv " in printed(named) and "..." not in printed(named)

@@ -1,6 +1,7 @@
 """The documentation says what the installed package is and does."""
 
 import ast
+import builtins
 import doctest
 import importlib
 import re
@@ -131,6 +132,29 @@ def test_pages_run(page, examples, tmp_path, monkeypatch):
     outcome = doctest.testfile(str(DOCS / f"{page}.rst"), module_relative=False, optionflags=flags)
     assert outcome.attempted > examples
     assert outcome.failed == 0
+
+
+def _code(page):
+    """All Python of a page, in its order."""
+    text = page.read_text(encoding="utf-8")
+    examples = [(example.lineno, example.source) for example in doctest.DocTestParser().get_examples(text)]
+    for block in re.finditer(r"\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text):
+        examples.append((text[: block.start()].count("\n"), re.sub("(?m)^   ", "", block[1])))
+    return "\n".join(source for _, source in sorted(examples))
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.rst")), ids=lambda page: page.stem)
+def test_names_in_examples_are_imported_or_of_the_reader(page):
+    """What a reader copies from a page runs: the rest of the names are data that only he can have."""
+    nodes = list(ast.walk(ast.parse(_code(page))))
+    used = {node.id for node in nodes if isinstance(node, ast.Name)}
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    imported = {
+        a.asname or a.name.split(".")[0] for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names
+    }
+    assert used - made - imported - set(dir(builtins)) <= {"paths", "spectrum", "star", "stars", "table"}
 
 
 def test_readme_example_runs(capsys):

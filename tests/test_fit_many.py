@@ -1,6 +1,7 @@
 """Many spectra: what is wrong with one of them costs no other, and each step is taken once."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,8 +195,27 @@ def test_seeds(sun, emulator):
 def test_settings_that_mean_nothing_are_refused(sun):
     with pytest.raises(SettingsError, match="errors= means nothing to sample"):
         rvsemu.sample(sun, errors="sampled")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'prior'"):
+    with pytest.raises(TypeError, match=r"^fit\(\) got an unexpected keyword argument 'prior': did you mean priors="):
         rvsemu.fit(sun, prior={})
+    with pytest.raises(TypeError, match=r"^sample\(\) got .* 'nwalkers': did you mean walkers="):
+        rvsemu.sample(sun, nwalkers=32)
+    with pytest.raises(TypeError, match=r"^fit_many\(\) got .* 'snr': there are spectra, on_error, emulator, fixed,"):
+        rvsemu.fit_many([sun], snr=100)
+
+
+@pytest.mark.parametrize("verb", [rvsemu.fit_many, rvsemu.fit_transits])
+@pytest.mark.parametrize("given", ["star.csv", Path("star.csv"), None, 3])
+def test_what_is_no_list_of_spectra_is_named(verb, given):
+    kind = type(given).__name__
+    with pytest.raises(SpectrumError, match=rf"^spectra is a {kind}: give a list .* rvsemu.read_rvs\(path\)"):
+        verb(given)
+
+
+def test_a_result_is_no_spectrum(sun):
+    result = rvsemu.fit(sun, model_error=None)
+    for verb in (rvsemu.fit, rvsemu.sample, rvsemu.plot_spectrum):
+        with pytest.raises(SpectrumError, match="^spectrum is a FitResult: give a specutils Spectrum"):
+            verb(result)
 
 
 def test_labels_that_are_all_known_leave_the_velocity():
@@ -209,3 +229,17 @@ def test_labels_that_are_all_known_leave_the_velocity():
             assert result.free_names == ("radial_velocity",)
             error = result.errors["radial_velocity"].value
             assert 0 < error < 1 and abs(result.radial_velocity.value - velocity) < 4 * error
+
+
+def test_a_row_has_not_the_names_of_all(sun):
+    """As specutils gives each row of a two-dimensional Spectrum the meta of all."""
+    both = Spectrum(
+        spectral_axis=sun.spectral_axis,
+        flux=np.array([sun.flux.value] * 2) * u.one,
+        uncertainty=StdDevUncertainty(np.array([sun.uncertainty.array] * 2)),
+        meta={"medium": "vacuum", "source_id": [1, 2]},
+    )
+    with pytest.raises(SpectrumError, match=r"meta\['source_id'\] has 2 values: a spectrum has one. Give a list"):
+        fit_many(both)
+    failures = fit_many(both, on_error="skip")
+    assert [str(one.to_table()["source_id"][0]) for one in failures] == ["--", "--"]

@@ -24,6 +24,27 @@ def test_fixed_labels_stay(sun, emulator):
     assert "(fixed)" in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("priors", "without"),
+    [
+        (None, ""),
+        ({"teff": (5777, 100)}, "resolution, vmic"),
+        ({"resolution": (11500, 100)}, "vmic"),
+        ({}, "resolution, vmic"),
+        (DEFAULT_PRIORS | {"teff": (5777, 100)}, ""),
+    ],
+)
+def test_default_priors_that_are_gone_are_named(sun, emulator, priors, without):
+    for found in (
+        fit(sun, emulator=emulator, priors=priors),
+        rvsemu.sample(sun, emulator=emulator, priors=priors, model_error=None, steps=2, progress=False),
+    ):
+        assert (f"no prior on {without}: those given replace" in repr(found)) == bool(without)
+        assert ("no prior" in found._repr_html_()) == bool(without)
+    held = fit(sun, emulator=emulator, priors={"resolution": (11500, 100)}, fixed={"vmic": 1.2})
+    assert "no prior" not in repr(held)
+
+
 def test_prior_and_data_are_weighted_by_their_precision(sun, emulator):
     fixed = {k: v for k, v in SUN.items() if k != "mh"} | {"radial_velocity": 0.0}
     free = fit(sun, emulator=emulator, fixed=fixed, priors={}, noise_correlation=(), scale_errors=False)
@@ -84,6 +105,8 @@ def test_masks(emulator, sun, result):
     band = fit(sun, emulator=emulator, mask=["edges", (855.005, 856.005) * u.nm])
     assert band.n_pixels == result.n_pixels + 90 + 120 - 100
     assert fit(sun, emulator=emulator, mask=(8550.05, 8560.05)).n_pixels == 2301
+    ends = [(8600, 8650), (860, 865) * u.nm, (0.86, 0.865) * u.um]  # both of them wavelengths of pixels
+    assert {fit(sun, emulator=emulator, mask=mask).n_pixels for mask in ends} == {2401 - 501}
     both = fit(sun, emulator=emulator, extra_mask=(8580.05, 8590.05))
     assert both.n_pixels == result.n_pixels - 100
     assert fit(sun, emulator=emulator, mask=None, extra_mask="edges").n_pixels == 2401 - 22
@@ -165,6 +188,7 @@ BAD_ARGUMENTS = [
     ({"jitter": "free"}, SettingsError, "least squares cannot find it"),
     ({"mask": 5}, SettingsError, "mask=5: give a name"),
     ({"mask": {}}, SettingsError, "mask={}: give a name"),
+    ({"mask": np.ones(N, dtype=bool)}, SettingsError, "single pixels are left out by spectrum.mask"),
     ({"extra_mask": 5}, SettingsError, "extra_mask=5: give a name"),
     ({"mask": (850, 851)}, SpectrumError, "masks no pixel.*in Angstrom unless they have a unit"),
     ({"extra_mask": [(850, 851)]}, SpectrumError, "masks no pixel"),

@@ -114,7 +114,7 @@ def test_interpolated_uncertainty_lies_between_its_neighbours(default):
     """The error is rough from pixel to pixel: interpolated, it must neither vanish nor overshoot."""
     wave = np.random.default_rng(3).uniform(8400, 8799.9, 2000)
     wave.sort()
-    got = rvsemu.generate(**SUN, wavelength=wave).uncertainty.array
+    got = rvsemu.generate(**SUN, wavelength=wave, medium="air").uncertainty.array
     own = default.sigma([*SUN.values(), 0.0])[0]
     left = np.minimum(((wave - 8400) / 0.1).astype(int), 3998)
     assert (got >= np.minimum(own[left], own[left + 1]) - 1e-9).all()
@@ -133,7 +133,7 @@ def test_vacuum_shifts_the_axis_alone():
 )
 def test_wavelengths_of_its_own_grid(chosen):
     whole = rvsemu.generate(**SUN)
-    part = rvsemu.generate(**SUN, wavelength=whole.spectral_axis[chosen])
+    part = rvsemu.generate(**SUN, wavelength=whole.spectral_axis[chosen], medium="air")
     np.testing.assert_allclose(part.flux.value, whole.flux.value[chosen], rtol=0, atol=1e-7)
     np.testing.assert_allclose(part.spectral_axis.value, whole.spectral_axis.value[chosen], rtol=0, atol=1e-9)
     np.testing.assert_allclose(part.uncertainty.array, whole.uncertainty.array[chosen], rtol=1e-5)
@@ -152,12 +152,12 @@ def test_interpolated_wavelengths_are_those_of_a_spline(medium):
 
 def test_wavelengths_with_units():
     wave = np.linspace(8410, 8700, 500)
-    expected = rvsemu.generate(**SUN, wavelength=wave)
-    got = rvsemu.generate(**SUN, wavelength=wave / 10 * u.nm)
+    expected = rvsemu.generate(**SUN, wavelength=wave, medium="air")
+    got = rvsemu.generate(**SUN, wavelength=wave / 10 * u.nm, medium="air")
     np.testing.assert_allclose(got.flux.value, expected.flux.value, rtol=0, atol=1e-7)
-    listed = rvsemu.generate(**SUN, wavelength=list(wave))
+    listed = rvsemu.generate(**SUN, wavelength=list(wave), medium="air")
     np.testing.assert_array_equal(listed.flux.value, expected.flux.value)
-    two = rvsemu.generate(**{**SUN, "teff": [5777, 6000]}, wavelength=wave)
+    two = rvsemu.generate(**{**SUN, "teff": [5777, 6000]}, wavelength=wave, medium="air")
     assert two.flux.shape == two.uncertainty.array.shape == (2, 500)
     np.testing.assert_allclose(two.flux.value[0], expected.flux.value, rtol=0, atol=2e-6)
 
@@ -188,7 +188,15 @@ def test_wavelength_out_of_range(medium, beyond):
 )
 def test_bad_wavelengths(wave):
     with pytest.raises(SpectrumError, match="^wavelength "):
-        rvsemu.generate(**SUN, wavelength=wave)
+        rvsemu.generate(**SUN, wavelength=wave, medium="air")
+
+
+def test_wavelengths_need_a_medium():
+    gaia = np.linspace(846, 870, 2401) * u.nm
+    for make in (rvsemu.generate, rvsemu.shipped().spectrum):
+        with pytest.raises(SpectrumError, match="medium is not given: say whether wavelength is in air or in vacuum"):
+            make(**SUN, wavelength=gaia)
+    assert rvsemu.generate(**SUN).meta["medium"] == "air"
 
 
 def test_bad_medium():

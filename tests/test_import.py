@@ -114,6 +114,15 @@ def test_help_needs_no_slow_library(arguments):
     assert sorted(loaded & {*SLOW, *HEAVY}) == []
 
 
+def test_subpackages_are_imported_by_their_names():
+    code = "import rvsemu; print(*(getattr(rvsemu, name).__name__ for name in ('catalog', 'calibration', 'comparison', "
+    code += "'emulator', 'fitting', 'inversion', 'library', 'observing', 'physics', 'plotting', 'spectra')))"
+    assert python("-c", code).stdout.split()[:2] == ["rvsemu.catalog", "rvsemu.calibration"]
+    import rvsemu
+
+    assert {"catalog", "calibration", "comparison", "library"} <= set(dir(rvsemu))
+
+
 def test_unknown_names_are_attribute_errors():
     import rvsemu
 

@@ -248,7 +248,7 @@ def test_a_truncated_answer_leaves_nothing_behind(fetch, service, tmp_path):
     service.state["cut"] = 3000
     with pytest.raises(SpectrumError, match="truncated"):
         fetch(KEPLER)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert not (tmp_path / "cache").exists()
     service.state["cut"] = None
     assert len(fetch(KEPLER)) == 1
 
@@ -284,6 +284,16 @@ def test_without_astroquery(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "astroquery.utils.tap", None)
     with pytest.raises(SpectrumError, match=r'pip install "rvsemu\[gaia\]"'):
         fetch_rvs(KEPLER, cache=tmp_path)
+
+
+def test_an_error_leaves_no_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "astroquery.utils.tap", None)
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder in (tmp_path / "spectra", there):
+        with pytest.raises(SpectrumError, match="needs astroquery"):
+            fetch_rvs(KEPLER, cache=folder)
+    assert list(tmp_path.iterdir()) == [there]
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -7,9 +7,12 @@ import zipfile
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
+from astropy.table import Table
 from rvs_fixtures import epoch_star, example_star, individual, raw, write_csv, write_ecsv, write_fits, write_votable
 from rvs_fixtures import zip_members as zipped
+from specutils import Spectrum
 
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError, SpectrumWarning
@@ -210,6 +213,12 @@ def test_an_endless_line(tmp_path):
         (None, "path=None is not the name of a file"),
         (5, "path=5 is not the name of a file"),
         (["a.csv"], r"path=\['a.csv'\] is not the name"),
+        (["a.csv"] * 1000, r"path=\['a.csv', .*\.\.\.\] is not the name"),
+        (Table({"flux": [1.0]}), "path=<Table> is not the name of a file"),
+        (
+            Spectrum(flux=[1.0, 1.0] * u.one, spectral_axis=[850, 851] * u.nm),
+            "path=<Spectrum> is not the name",
+        ),
         ("https://gea.esac.esa.int/a.csv", "https://gea.esac.esa.int/a.csv: addresses are not read; download"),
         ("", "cannot be read|no such file"),
         (".", "cannot be read, it is a folder"),

@@ -176,7 +176,7 @@ def test_a_header_that_was_changed_is_refused(tmp_path):
 @pytest.mark.parametrize("ending", FORMATS)
 def test_other_programs_read_a_plain_table(tmp_path, ending):
     path = tmp_path / f"sun{ending}"
-    sun = rvsemu.generate(5777, 4.44, wavelength=np.linspace(846, 870, 101) * u.nm)
+    sun = rvsemu.generate(5777, 4.44, wavelength=np.linspace(846, 870, 101) * u.nm, medium="air")
     write_spectrum(sun, path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -21,7 +21,7 @@ ERROR = 0.01
 def star():
     """Noiseless flux of a star at the resolution of the emulator's limit."""
     labels = {"teff": 5500, "logg": 4.3, "vsini": 3, "mh": -0.2, "vmic": 1.1, "resolution": 14_500}
-    return rvsemu.generate(wavelength=AXIS, **labels).flux.value
+    return rvsemu.generate(wavelength=AXIS, medium="air", **labels).flux.value
 
 
 def phase3(path, flux, *, medium="air", unit="angstrom", more=(), **header):

@@ -9,12 +9,13 @@ from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
 import rvsemu
-from rvsemu.errors import SettingsError, SpectrumError
+from rvsemu.errors import SettingsError, SpectrumError, SpectrumWarning
 from rvsemu.fitting import Settings, fit_many
-from rvsemu.observing import NOISES, smoothed_sigma
+from rvsemu.observing import NOISES, RVS_NOISE_CORRELATION, smoothed_sigma
 from rvsemu.observing.correlation import LagCorrelation
 from rvsemu.observing.noise import noise_for
 from rvsemu.observing.outliers import doubtful
+from rvsemu.spectra import write_spectrum
 
 DR3 = 8460.0 + 0.1 * np.arange(2401)
 DR4 = 8460.0 + 0.25 * np.arange(961)
@@ -82,7 +83,12 @@ def test_resampled_spectra_are_refused(wave):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("pink", "'pink' is unknown: use 'auto'"), ((0.5, 0.2), "starting with 1"), ((1, 0.77, 0.33), "no noise has")],
+    [
+        *((given, r"noise_correlation=.*: use 'auto'.*'white' are independent") for given in (None, 0.5)),
+        ("pink", "'pink' is unknown: use 'auto'"),
+        ((0.5, 0.2), "starting with 1"),
+        ((1, 0.77, 0.33), "no noise has"),
+    ],
 )
 def test_noise_that_is_none(given, message):
     with pytest.raises(SpectrumError, match=message):
@@ -101,6 +107,30 @@ def test_generated_spectra_have_white_noise_unless_told_otherwise(sun, exact):
     assert found.reduced_chi2 == pytest.approx(1, abs=4 * np.sqrt(2 / found.n_pixels))
     assert found.meta["noise_correlation"] == NOISES["white"].correlation
     assert not found.meta["errors_smoothed"]
+
+
+@pytest.fixture(scope="module")
+def kepler():
+    (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    return star
+
+
+@pytest.mark.parametrize("suffix", [None, ".fits", ".csv"])
+def test_what_was_fitted_can_be_fitted_again(kepler, suffix, tmp_path):
+    """With the same noise: taken to be white, it would make errors of the labels smaller by a sixth."""
+    first = rvsemu.fit(kepler)
+    observed = first.observed
+    assert observed.meta["pixel_correlation"] == pytest.approx(RVS_NOISE_CORRELATION, abs=1e-4)
+    if suffix:
+        with pytest.warns(SpectrumWarning, match="not written"):
+            write_spectrum(observed, tmp_path / f"star{suffix}")
+        (observed,) = rvsemu.read_rvs(tmp_path / f"star{suffix}")
+    again = rvsemu.fit(observed, mask=None)
+    np.testing.assert_array_equal(again.used, first.used)
+    for name in first.free_names:
+        error = first.errors[name].value
+        assert again.labels[name].value == pytest.approx(first.labels[name].value, abs=0.02 * error)
+        assert again.errors[name].value == pytest.approx(error, rel=0.01)
 
 
 @pytest.mark.parametrize("dropped", [0.2, 0.4])

@@ -12,6 +12,7 @@ from astropy.nddata import StdDevUncertainty
 from specutils import Spectrum
 
 import rvsemu
+from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.plotting import plot_fit, plot_spectrum, spread_apart
 
 mpl.use("Agg")
@@ -167,3 +168,39 @@ def test_matplotlib_is_loaded_only_when_a_figure_is_made():
         "sys.exit(any(name.startswith(('matplotlib', 'mpl_toolkits')) for name in new))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_row_of_many_is_not_labelled_as_another():
+    """specutils gives a row the meta of all, and the labels of the first star are not those of the second."""
+    stars = rvsemu.generate(teff=[5000, 6000], logg=4.4)
+    assert plot_spectrum(stars[1]).get_legend() is None
+    assert "labels" not in rvsemu.simulate(stars[1], signal_to_noise=50, seed=1).meta
+    (text,) = plot_spectrum(rvsemu.generate(teff=[6000], logg=4.4)[0]).get_legend().get_texts()
+    assert "6000 K" in text.get_text()
+
+
+@pytest.mark.parametrize("thing", [None, "star.csv", [1, 2], np.ones(3)])
+def test_what_is_no_spectrum_is_refused_without_an_empty_figure(thing):
+    with pytest.raises(SpectrumError, match=f"^spectrum is a {type(thing).__name__}: give a specutils Spectrum"):
+        plot_spectrum(thing)
+    assert plt.get_fignums() == []
+
+
+def test_axes_are_one(result):
+    _, axes = plt.subplots(2, 1)
+    for given in (axes, "fit.png"):
+        with pytest.raises(SettingsError, match=f"^ax is a {type(given).__name__}: give one Axes"):
+            result.plot(given)
+        with pytest.raises(SettingsError, match="give one Axes"):
+            plot_spectrum(result.model, given)
+
+
+@pytest.mark.parametrize("size", [(6.4, 4.8), (12, 8)])
+def test_labels_fit_into_axes_of_ones_own(result, size):
+    """At the default size of matplotlib, and in one of four panels."""
+    for draw in (result.plot, lambda ax: plot_spectrum(rvsemu.generate(**HOT), ax)):
+        figure, axes = plt.subplots(*((1, 1) if size[0] < 7 else (2, 2)), figsize=size, squeeze=False)
+        ax = draw(axes[0, 0])
+        figure.canvas.draw()
+        legend, box = ax.get_legend().get_window_extent(), ax.get_window_extent()
+        assert box.x0 <= legend.x0 and legend.x1 <= box.x1 and box.y0 <= legend.y0

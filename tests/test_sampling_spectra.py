@@ -146,6 +146,7 @@ def test_corner_plot(posterior, plt):
 
 
 def test_corner_plot_of_some(posterior, plt):
+    assert len(posterior.plot_corner(names="mh").axes) == 1
     figure = posterior.plot_corner(names=("mh", "teff"), figure=plt.figure())
     assert [figure.axes[i].get_xlabel() for i in (2, 3)] == ["[M/H]", "$T_{\\rm eff}$ (K)"]
 

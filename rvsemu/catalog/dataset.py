@@ -248,6 +248,7 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
     >>> print(table["source_id"][0], table["teff"].unit)
     2052747119115620352 K
     """
+    arrow()  # says what to install
     import pyarrow as pa
 
     folder = Path(path)

@@ -1,6 +1,7 @@
 """The command ``rvsemu``.
 
 Whatever takes time to import is imported within `main`, so that Ctrl-C ends the command in one line from the start.
+Python 3.10 and 3.11 turn it into a RuntimeError while a class is being made.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = next((word for word in arguments if not word.startswith("-")), None)
     try:
         return _run(arguments, chosen)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as e:
+        if not (isinstance(e, KeyboardInterrupt) or isinstance(e.__cause__, KeyboardInterrupt)):
+            raise
         print(f"{f'rvsemu {chosen}' if chosen else 'rvsemu'}: interrupted", file=sys.stderr)
         return 130
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from ..fitting import FitFailure, fit_stream
-from ..observing.results import name_of
+from ..observing.results import name_of, without_prior
 from .common import command, headless, made_plots, save_figure
 from .options import whole
 from .settings import add_settings, settings_of
@@ -26,11 +27,15 @@ def _fit(options):
     settings = settings_of(options)
     with ResultsTable("fit", options) as table:
         lines = None if options.verbose or table.to_terminal else Lines()
+        notes = not (options.verbose or options.no_priors)
         for result in fit_stream(spectra_in(options, table), on_error="skip", **settings):
             if isinstance(result, FitFailure):
                 table.failed(result.meta["file"], result.error, result.meta)
                 continue
             table.add(result)
+            for note in without_prior(result.meta) if notes else ():
+                print(f"rvsemu fit: {note}", file=sys.stderr)
+            notes = False
             if lines is not None:
                 lines.print(result)
             elif not table.to_terminal:

@@ -117,6 +117,8 @@ class ResultsTable:
         if not self._fresh:
             return
         together = self._rows[0] if len(self._rows) == 1 else vstack(self._rows, metadata_conflicts="silent")
+        order = max((rows.colnames for rows in self._rows), key=len)  # also where the first row is a failure
+        together = together[[*order, *(name for name in together.colnames if name not in order)]]
         if self.path is None:
             with TemporaryDirectory() as folder:
                 write_table(together, Path(folder, "table"), format=self._format)
@@ -136,8 +138,8 @@ class Lines:
         """Print a line for a result, below a heading if it is the first."""
         if not self._widths:
             labels = [f"{name} [{q.unit}]".replace(" []", "") for name, q in result.labels.items()]
-            self._widths = [21, *(max(_NARROW, len(label) + 2) for label in labels), 7, 1]
-            self._line("spectrum", *labels, "chi2", "flags")
+            self._widths = [21, *(max(_NARROW, len(label) + 2) for label in labels), 13, 1]
+            self._line("spectrum", *labels, "reduced chi2", "flags")
         values = [result.text(name) for name in result.labels]
         name = name_of(result.meta, Path(result.meta["file"]).name)
         self._line(name, *values, f"{result.reduced_chi2:.2f}", ",".join(result.flags) or "none")

@@ -28,7 +28,7 @@ def generate(
     *,
     alpha: ArrayLike | u.Quantity = 0.0,
     wavelength: ArrayLike | u.Quantity | None = None,
-    medium: str = "air",
+    medium: str | None = None,
     emulator: Emulator | str | PathLike | None = None,
     extrapolate: bool = False,
 ) -> Spectrum:
@@ -54,8 +54,9 @@ def generate(
     wavelength : array or Quantity, optional
         Where to evaluate (floats: Angstrom), within the emulator's range. Default: its own grid,
         4000 points from 8400.0 to 8799.9 A in air.
-    medium : {'air', 'vacuum'}
-        Of `wavelength` and of the result.
+    medium : {'air', 'vacuum'}, optional
+        Of `wavelength` and of the result. It must be given with `wavelength`: spectra of Gaia are in vacuum, and the
+        two differ by 82 km/s. Default without `wavelength`: air.
     emulator : Emulator, str or path, optional
         Another emulator than the default one: a shipped one by name, or a file.
     extrapolate : bool
@@ -74,7 +75,7 @@ def generate(
         A label is not finite, of the wrong unit, or outside the domain; or the result, flux and uncertainty in
         double precision, would be larger than 4 GiB (67,000 spectra on the emulator's own grid).
     SpectrumError
-        `wavelength` leaves the emulator's range, or `medium` is unknown.
+        `wavelength` leaves the emulator's range, or `medium` is unknown, or missing where `wavelength` is given.
 
     Notes
     -----
@@ -92,4 +93,5 @@ def generate(
     given |= emulator.labels.alpha(alpha)
     if set(emulator.labels.names) != set(given):
         raise LabelError(f"This emulator takes {', '.join(emulator.labels.names)}: use Emulator.spectrum.")
+    medium = "air" if medium is None and wavelength is None else medium
     return emulator.spectrum(wavelength=wavelength, medium=medium, extrapolate=extrapolate, **given)

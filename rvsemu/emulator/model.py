@@ -204,7 +204,7 @@ class Emulator:
 
         values = self.labels.values(extrapolate=extrapolate, **labels)
         rows = values.reshape(-1, len(self.labels))
-        medium = check_medium(self.medium if medium is None else medium)
+        medium = _medium_of(wavelength, medium, self.medium)
         axis, sample = self._axis(wavelength, medium)
         _check_size(len(rows), 2 * len(axis), "f8")
         flux = np.empty((2, len(rows), len(axis)))
@@ -309,6 +309,16 @@ def _factors(error: h5py.Group) -> dict[str, np.ndarray]:
     if "mh" in error:
         return {"mh": np.stack([error["mh"][:], error["scale"][:]])}
     return {name: table[:] for name, table in error.get("factors", {}).items()}
+
+
+def _medium_of(wavelength: ArrayLike | u.Quantity | None, stated: str | None, own: str) -> str:
+    """The `stated` medium, or that of an emulator's `own` grid; never a guess for wavelengths of the user."""
+    if stated is None and wavelength is not None:
+        raise SpectrumError(
+            "medium is not given: say whether wavelength is in air or in vacuum, as the wavelengths of Gaia are, with "
+            "medium='air' or medium='vacuum'."
+        )
+    return check_medium(own if stated is None else stated)
 
 
 def _parts(n: int) -> Iterator[slice]:

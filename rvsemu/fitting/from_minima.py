@@ -190,6 +190,7 @@ def _meta(problem, observation, scale) -> dict:
         "jitter": noise.jitter,
         "errors_scaled_by": float(scale),
         "priors": problem.parameters.informative,
+        "without_prior": ", ".join(problem.parameters.without_default),
     }
 
 

@@ -248,6 +248,11 @@ class Parameters:
         return _present(prior, self.space)
 
     @property
+    def without_default(self) -> tuple[str, ...]:
+        """Free parameters that have a default prior, but none now, as `priors` were given that replaced all of them."""
+        return tuple(name for name in DEFAULT_PRIORS if name in self.free_names and name not in self.informative)
+
+    @property
     def informative(self) -> dict[str, Prior | tuple[float, float]]:
         """Priors that are not just uniform in the label's domain, by name: (mean, sigma) of the Gaussian ones."""
         out: dict[str, Prior | tuple[float, float]] = {}

@@ -14,7 +14,7 @@ from astropy.table import QTable, Table
 
 from ..emulator.regions import from_json
 from ..observing.flags import NOT_CONVERGED, OUTSIDE_DOMAIN
-from ..observing.results import LIMITED, Result, tails
+from ..observing.results import LIMITED, Result, tails, without_prior
 from .chain_file import Chain, read_chain
 from .convergence import Convergence
 from .label_errors import broadened
@@ -232,6 +232,7 @@ class Posterior(Result):
         return [
             f"{steps} steps of {walkers} walkers, {self.burn_in} left out, acceptance {self.acceptance:.2f}",
             f"autocorrelation {self.tau.max():.1f} steps, {self.ess.min():.0f} independent samples",
+            *without_prior(self.meta),
         ]
 
     def _columns(self) -> dict[str, Any]:

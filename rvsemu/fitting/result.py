@@ -14,9 +14,10 @@ from scipy.special import ndtr, ndtri
 from specutils import Spectrum
 
 from ..errors import RvsemuError
+from ..observing.correlation import lag_correlation
 from ..observing.flags import FAILED, FEW_DRAWS, NOT_GAUSSIAN, to_bits
 from ..observing.result_table import EXTERNAL_ERRORS, ResultTable
-from ..observing.results import LIMITED, Result, identity_columns, normal_interval, tails
+from ..observing.results import LIMITED, Result, identity_columns, normal_interval, tails, without_prior
 from .importance import Draws
 from .levenberg_marquardt import LEAST_SQUARED
 from .limits import piled_up
@@ -84,7 +85,8 @@ class LeastSquares(Result):
         limits = [f"{name} below {limit:.2g} (95 %)" for name, limit in self.upper_limits().items()]
         external = ", ".join(f"{name} {error.value:g} dex" for name, error in self.external_errors.items())
         more = [f"not in the errors, from real stars: {external}"] if external else []
-        return [*limits, *more, f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"]
+        fit = f"{chi2}, residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels{outliers}"
+        return [*limits, *more, *without_prior(self.meta), fit]
 
     def _columns(self) -> dict[str, Any]:
         names = ("chi2", "reduced_chi2", "noise_chi2", "residual_rms", "n_pixels", "n_outliers")
@@ -209,21 +211,26 @@ class FitResult(LeastSquares):
 
     @property
     def observed(self) -> Spectrum:
-        """What was fitted, ``mask`` True in the pixels left out; made anew at each access (1 ms)."""
-        return self._spectrum(self.flux, self.flux_sigma, ~self.used)
+        """What was fitted, ``mask`` True in the pixels left out; made anew at each access (1 ms).
+
+        Its uncertainty is `flux_sigma`, and ``meta["pixel_correlation"]`` the correlation of its noise, so that another
+        fit of it, also after it was written to a file, takes the same noise.
+        """
+        lags = lag_correlation(self.meta["noise_correlation"], self.spectral_axis.to_value(u.AA))
+        return self._spectrum(self.flux, self.flux_sigma, ~self.used, pixel_correlation=lags)
 
     @property
     def model(self) -> Spectrum:
         """The fit on the same axis, with its continuum and the emulator's error; made anew at each access."""
         return self._spectrum(self.model_flux, self.model_sigma, np.isnan(self.model_flux))
 
-    def _spectrum(self, flux, sigma, mask) -> Spectrum:
+    def _spectrum(self, flux, sigma, mask, **more: Any) -> Spectrum:
         return Spectrum(
             spectral_axis=self.spectral_axis,
             flux=u.Quantity(flux, self.flux_unit),
             uncertainty=StdDevUncertainty(sigma),
             mask=mask,
-            meta=dict(self.meta),
+            meta=self.meta | more,
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeGuard, TypeVar
 
@@ -229,6 +230,8 @@ def takes_settings(*without: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             for name in without:
                 if name in kwargs:
                     raise SettingsError(f"{name}= means nothing to {function.__name__}: leave it out.")
+            for name in kwargs.keys() - known:
+                raise TypeError(_no_setting(function.__name__, name, known))
             return function(*args, **kwargs)
 
         own = inspect.signature(function)
@@ -236,6 +239,7 @@ def takes_settings(*without: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         added = [inspect.Parameter(f.name, keyword, default=f.default, annotation=f.type) for f in taken]
         named = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         vars(checked)["__signature__"] = own.replace(parameters=[*named, *added])
+        known = [p.name for p in (*named, *added)]
         texts = described()
         checked.__doc__ = re.sub(
             r"^( *)\*\*settings\n(?:\1 .*\n)*",
@@ -246,6 +250,13 @@ def takes_settings(*without: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         return checked
 
     return decorate
+
+
+def _no_setting(function: str, name: str, known: Sequence[str]) -> str:
+    """What to say of an argument that a function does not have."""
+    near = get_close_matches(name, known, n=1)
+    remedy = f"did you mean {near[0]}=?" if near else f"there are {', '.join(known)}."
+    return f"{function}() got an unexpected keyword argument '{name}': {remedy}"
 
 
 def _indented(text: str, margin: str) -> str:

@@ -113,7 +113,7 @@ class TransitsResult(LeastSquares):
 
     def _quality(self) -> list[str]:
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        lines = [f"{self.n_transits} transits{skipped}", *super()._quality()]
+        lines = [f"{self.n_transits} transit{'s' if self.n_transits != 1 else ''}{skipped}", *super()._quality()]
         if np.isfinite(self.velocity_p_value):
             unit = self.velocities.unit
             both = self.velocity_scatter, np.median(self.velocity_noise)

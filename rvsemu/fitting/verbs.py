@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -283,6 +284,10 @@ def _for_least_squares(settings: Mapping[str, Any]) -> Settings:
 
 def _one_by_one(spectra: Any) -> Iterable[Spectrum]:
     """The spectra of an iterable, or those of a two-dimensional Spectrum."""
+    if isinstance(spectra, str | os.PathLike) or not (hasattr(spectra, "flux") or isinstance(spectra, Iterable)):
+        raise SpectrumError(
+            f"spectra is a {type(spectra).__name__}: give a list of specutils Spectrum, e.g. rvsemu.read_rvs(path)."
+        )
     if getattr(spectra, "flux", None) is None:
         return spectra
     return [spectra] if spectra.flux.ndim < 2 else [spectra[i] for i in range(len(spectra.flux))]

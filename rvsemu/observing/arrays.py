@@ -40,12 +40,12 @@ def _measured(spectrum, flux, error) -> np.ndarray:
 
 def _checked_flux(spectrum) -> u.Quantity:
     """The flux, which a Spectrum makes anew at each access, of what is a one-dimensional spectrum of linear fluxes."""
-    if not hasattr(spectrum, "spectral_axis") or not hasattr(spectrum, "flux"):
+    flux = getattr(spectrum, "flux", None)
+    if not hasattr(spectrum, "spectral_axis") or not isinstance(flux, u.Quantity):
         kind = type(spectrum).__name__
         raise SpectrumError(
             f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path); several to fit_many."
         )
-    flux = spectrum.flux
     if flux.ndim != 1:
         raise SpectrumError(f"spectrum has the shape {flux.shape}: fit one at a time, [fit(s) for s in spectrum].")
     unit = flux.unit
@@ -86,7 +86,8 @@ def _sigma(spectrum, flux, sigma) -> np.ndarray:
             return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
         except (u.UnitConversionError, TypeError, ValueError):
             raise SpectrumError(
-                f"sigma does not fit the flux: give one number or {shape[0]} of them, in '{unit}' or plain."
+                f"sigma does not fit the flux: give one number or {shape[0]} of them, plain or in the unit of the flux"
+                f"{f', {unit}' if str(unit) else ', which is dimensionless'}."
             ) from None
     uncertainty = spectrum.uncertainty
     if uncertainty is None:

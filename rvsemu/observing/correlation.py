@@ -9,7 +9,15 @@ import numpy as np
 
 from ..errors import SpectrumError
 
-__all__ = ["WHITE", "Correlation", "LagCorrelation", "SmoothCorrelation", "SplineCorrelation", "correlation_band"]
+__all__ = [
+    "WHITE",
+    "Correlation",
+    "LagCorrelation",
+    "SmoothCorrelation",
+    "SplineCorrelation",
+    "correlation_band",
+    "lag_correlation",
+]
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,26 @@ WHITE = LagCorrelation((1.0,), 1e-9)
 """Independent pixels."""
 
 Correlation = SplineCorrelation | SmoothCorrelation | LagCorrelation | Callable[[np.ndarray], np.ndarray]
+
+
+def lag_correlation(correlation, wavelength) -> tuple[float, ...]:
+    """Correlations at lags of 0, 1, 2, ... pixels.
+
+    Parameters
+    ----------
+    correlation : Correlation
+    wavelength : ndarray, shape (n,)
+        Angstrom; a pixel is the least distance of two that follow each other.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.correlation import SplineCorrelation, lag_correlation
+    >>> [round(rho, 3) for rho in lag_correlation(SplineCorrelation(0.2, 0.0), [8500.0, 8500.1, 8500.2])]
+    [1.0, 0.719, 0.25, 0.031]
+    """
+    step = float(np.min(np.abs(np.diff(wavelength))))
+    lags = max(1, int(np.ceil(correlation.reach / step * (1 - 1e-9))))
+    return tuple(correlation(step * np.arange(lags)).tolist())
 
 
 def correlation_band(correlation, wavelength) -> np.ndarray:

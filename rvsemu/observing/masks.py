@@ -30,6 +30,7 @@ EDGE_WIDTH = 1.0
 """Angstrom."""
 BAND_HALF_WIDTH = 6.0
 """Angstrom."""
+_ROUNDING = 1e-6  # Angstrom: the unit of a range or of an axis does not decide on a pixel at its end
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Masks:
         """Pixels (n,) masked at any velocity, at wavelengths `native` (n,) in `medium`; some are `measured`."""
         out = np.zeros(len(native), dtype=bool)
         for low, high in self.ranges:
-            inside = (native >= low) & (native <= high)
+            inside = (native >= low - _ROUNDING) & (native <= high + _ROUNDING)
             if not inside.any():
                 raise SpectrumError(
                     f"mask=({low:g}, {high:g}) in Angstrom masks no pixel: the spectrum runs from {native.min():.1f} "
@@ -88,7 +89,8 @@ def _items(mask, argument) -> list:
         return [mask]
     if not isinstance(mask, list | tuple):
         raise SettingsError(
-            f"{argument}={mask!r}: give a name ({', '.join(MASKS)}), a range (low, high), a list of these, or None."
+            f"{argument}={mask!r}: give a name ({', '.join(MASKS)}), a range (low, high), a list of these, or None; "
+            "single pixels are left out by spectrum.mask."
         )
     return list(mask)
 

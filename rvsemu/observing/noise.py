@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -110,13 +110,14 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
         The name is unknown, the sequence is no correlation, or the pixels are not those of the release.
     """
     step = float(np.min(np.abs(np.diff(spectrum_axis))))
+    if not isinstance(given, str | Sequence | np.ndarray):
+        raise SpectrumError(f"noise_correlation={given!r}: use {_names()}; 'white' are independent pixels.")
     if not isinstance(given, str):
         return PixelNoise(LagCorrelation(tuple(given), step)) if len(given) else NOISES["white"]
     if given in NOISES:
         return NOISES[given]
     if given != "auto":
-        names = ", ".join(map(repr, ("auto", *NOISES)))
-        raise SpectrumError(f"noise_correlation={given!r} is unknown: use {names} or a tuple of numbers.")
+        raise SpectrumError(f"noise_correlation={given!r} is unknown: use {_names()}.")
     if "pixel_correlation" in meta:
         return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), step))
     release = str(meta.get("release"))
@@ -129,6 +130,10 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
             if noise.step is not None and _on_grid(spectrum_axis, noise.step, step):
                 return noise
     return NOISES["white"]
+
+
+def _names() -> str:
+    return f"{', '.join(map(repr, ('auto', *NOISES)))} or a tuple of numbers"
 
 
 def _check_pixels(wavelength, release, noise):

@@ -41,6 +41,7 @@ Teff suffice. Measured with the five stars of ``validation/real_stars.py``, F to
 
 _NOT_ALL = {f"{name}_error" for name in EXTERNAL_ERRORS}
 
+_LONGEST = 24  # characters of the name of a file that are printed
 _LABELS = {label.name: label.description for label in (*PAPER_LABELS, ALPHA)}
 
 DESCRIPTIONS = _LABELS | {
@@ -108,6 +109,11 @@ def _label_of(column: str) -> tuple[str, str]:
     return (column.removesuffix(end), end) if end else ("", "")
 
 
+def _shortened(name: str) -> str:
+    """The end of the name of a file, so that a terminal has room for other columns."""
+    return name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}"
+
+
 class _Formatter(TableFormatter):
     """Prints a copy whose columns have formats.
 
@@ -119,6 +125,8 @@ class _Formatter(TableFormatter):
         for name in shown.colnames:
             if shown[name].info.format is None and shown[name].dtype.kind == "f":
                 shown[name].info.format = format_of(name)
+        if "file" in shown.colnames and shown["file"].info.format is None:
+            shown["file"].info.format = _shortened
         return super()._pformat_table(shown, *args, **options)
 
 

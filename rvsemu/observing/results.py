@@ -13,11 +13,21 @@ from scipy.special import ndtri
 
 from .._display import html_card
 from .._frozen import same
-from ..errors import RvsemuError
+from ..errors import RvsemuError, SpectrumError
 from .flags import describe, to_bits
 from .result_table import ResultTable
 
-__all__ = ["IDENTITY", "LIMITED", "Result", "identity_columns", "identity_of", "name_of", "normal_interval", "tails"]
+__all__ = [
+    "IDENTITY",
+    "LIMITED",
+    "Result",
+    "identity_columns",
+    "identity_of",
+    "name_of",
+    "normal_interval",
+    "tails",
+    "without_prior",
+]
 
 LIMITED = ("vsini",)
 """Labels that have an upper limit where they may be zero; others that begin at zero have priors."""
@@ -34,8 +44,21 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 
 
 def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame."""
-    return {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame.
+
+    Raises
+    ------
+    SpectrumError
+        One of them has several values, as a row of a two-dimensional Spectrum has the meta of all rows.
+    """
+    out = {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+    for name, value in out.items():
+        if np.size(value) != 1:
+            raise SpectrumError(
+                f"meta['{name}'] has {np.size(value)} values: a spectrum has one. Give a list of Spectrum, each with a "
+                "meta of its own."
+            )
+    return out
 
 
 def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:
@@ -50,7 +73,7 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     for name, (kind, unit, missing) in IDENTITY.items():
         value = meta.get(name)
         value = value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
-        unknown = value is None or np.ma.is_masked(value)
+        unknown = value is None or np.ma.is_masked(value) or np.size(value) not in (1, rows)
         data = np.full(rows, kind(missing if unknown else value))
         out[name] = MaskedColumn(data, mask=np.full(rows, unknown), unit=unit or None, fill_value=missing)
     return out
@@ -67,6 +90,12 @@ def tails(level: float) -> np.ndarray:
     if not (isinstance(level, int | float | np.number) and 0 < level < 1):
         raise RvsemuError(f"level={level!r}: give a probability between 0 and 1, e.g. 0.68.")
     return 0.5 + 0.5 * level * np.array([-1.0, 1.0])
+
+
+def without_prior(meta: Mapping[str, Any]) -> list[str]:
+    """A line for ``print`` if `meta` says that labels are free and without the prior that they have by default."""
+    names = meta.get("without_prior")
+    return [f"no prior on {names}: those given replace the default ones"] if names else []
 
 
 def normal_interval(value: u.Quantity, error: u.Quantity, limits, level: float) -> u.Quantity:
@@ -149,7 +178,7 @@ class Result(ABC):
         if name in self.labels:
             return self.labels[name]
         kind, labels = type(self).__name__, ", ".join(self.labels)
-        raise AttributeError(f"{kind} has no attribute '{name}'; its labels are {labels}.")
+        raise AttributeError(f"{kind} has no attribute '{name}'; its labels are {labels}; errors has their errors.")
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self.labels]

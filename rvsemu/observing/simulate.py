@@ -316,6 +316,8 @@ def _gaps(rng: np.random.Generator, pixels: int, share: float) -> np.ndarray:
 def _meta(star: Spectrum, settings: dict[str, Any]) -> dict[str, Any]:
     labels = getattr(star, "meta", {}).get("labels")
     known = {"labels": dict(labels)} if isinstance(labels, Mapping) else {}
+    if any(np.size(value) > 1 for value in known.get("labels", {}).values()):  # a row of many has the labels of all
+        known = {}
     return known | {"medium": "vacuum", "simulated": settings}
 
 

@@ -24,6 +24,7 @@ from .spectra import (
     name_lines,
     new_axes,
     panel_below,
+    room_in,
     shade,
     source_name,
     visible,
@@ -69,15 +70,16 @@ def plot_predictive(
     'residual'
     >>> plt.close(ax.figure)
     """
-    ax = new_axes(ax, FIT_SIZE)
+    ax, room = new_axes(ax, FIT_SIZE), room_in(ax)
     below = panel_below(ax)
     wave, flux, sigma, good = (posterior.spectrum[key] for key in ("wavelength", "flux", "sigma", "used"))
     outer, inner, median = _bands(posterior.spectrum["predicted"])
     medians = posterior.labels
+    label = describe(medians, posterior.errors, room)
 
     ax.plot(wave, flux, color=DATA, lw=0.7, zorder=3, label=source_name(posterior))
     ax.fill_between(wave, *outer, color=MODEL, alpha=0.3, lw=0)
-    ax.plot(wave, median, color=MODEL, lw=1.6, label=describe(medians, posterior.errors))
+    ax.plot(wave, median, color=MODEL, lw=1.6, label=label)
     below.plot(wave, flux - median, color=DATA, lw=0.6)
     for edge in (-1, 1):
         below.plot(wave, edge * sigma, color=NOISE, lw=0.8, label="noise, 1 sigma" if edge > 0 else None)
@@ -94,7 +96,7 @@ def plot_predictive(
     below.set_ylim(-limit, 2 * limit)  # the legend goes above
     below.legend(**legend_style() | {"loc": "upper left", "ncols": 3})
     highest = max(np.nanpercentile(flux[good], 99.9), np.nanmax(outer))
-    limits(ax, min(flux[good].min(), np.nanmin(median)), highest)
+    limits(ax, min(flux[good].min(), np.nanmin(median)), highest, rows=1 + len(label.splitlines()))
     ax.legend(**legend_style())
     teff = medians["teff"].value if "teff" in medians else np.inf
     velocity = medians["radial_velocity"].value if "radial_velocity" in medians else 0.0
@@ -105,7 +107,7 @@ def plot_predictive(
 def plot_corner(
     posterior: Posterior,
     *,
-    names: Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     truths: Mapping[str, float | u.Quantity] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
@@ -114,7 +116,7 @@ def plot_corner(
     Parameters
     ----------
     posterior : Posterior
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         Labels to show; default: all.
     truths : dict of float or Quantity, optional
         Values to mark, by label.
@@ -145,6 +147,7 @@ def plot_corner(
         warnings.simplefilter("ignore", FutureWarning)  # of arviz, which corner imports if it is there
         import corner
 
+    names = (names,) if isinstance(names, str) else names
     rows = {row["name"]: row for row in posterior.summary() if names is None or row["name"] in names}
     names = tuple(rows) if names is None else tuple(names)
     truths = truths or {}

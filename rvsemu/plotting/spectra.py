@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from astropy import units as u
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
+from ..errors import SettingsError, SpectrumError
 from ..physics.lines import MAIN_LINES
 from ..physics.wavelengths import convert_medium, doppler
 
@@ -26,6 +28,9 @@ DATA, MODEL, _SHADE, NOISE, OUTLIER = "0.1", "#D55E00", "0.9", "#56B4E9", "#0072
 _PASCHEN_FROM = 6500.0  # K: the Paschen lines are not seen in cooler stars
 FIT_SIZE = (7, 5.6)  # inches
 _LINE = 62  # characters of text that fit into it
+_CHARACTER = 0.075  # inches, of text of this size
+_HANDLE = 0.45  # inches, of a legend besides its text
+_MARKUP = re.compile(r"[${}_\\]|rm |lpha")  # characters of text that are not drawn
 SMALL = 10  # points: legible where a page shows the figure 400 pixels wide
 
 
@@ -49,7 +54,8 @@ def plot_spectrum(
         Names and wavelengths in air, Angstrom. Those outside the spectrum are left out; Paschen lines
         (P17 ...) are left out for stars cooler than 6500 K, where ``meta["labels"]`` tells.
     label : str, optional
-        For the legend; default: the labels of ``meta["labels"]``, for one spectrum.
+        For the legend; default: the labels of ``meta["labels"]``, if they are those of one spectrum. A row of a
+        two-dimensional spectrum has the labels of all rows there, and no default.
     color : str
         Color of the curve, if there is only one.
 
@@ -66,13 +72,15 @@ def plot_spectrum(
     '...'
     >>> plt.close(ax.figure)
     """
-    ax = new_axes(ax, (7, 3.6))
+    _check_spectrum(spectrum)
+    ax, room = new_axes(ax, (7, 3.6)), room_in(ax)
     wave = _angstrom(spectrum)
     flux = np.atleast_2d(spectrum.flux.value)
     stated = spectrum.meta.get("labels", {})
     single = len(flux) == 1
-    if single and label is None and stated:
-        label = describe({name: u.Quantity(q).ravel()[0] for name, q in stated.items()})
+    of_one = {name: u.Quantity(q) for name, q in stated.items() if np.size(q) == 1}
+    if single and label is None and of_one and len(of_one) == len(stated):  # a row of many has the labels of all
+        label = describe({name: q.ravel()[0] for name, q in of_one.items()}, width=room)
     for i, row in enumerate(flux):
         ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
     frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
@@ -114,15 +122,16 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     'residual'
     >>> plt.close(ax.figure)
     """
-    ax = new_axes(ax, FIT_SIZE)
+    ax, room = new_axes(ax, FIT_SIZE), room_in(ax)
     below = panel_below(ax)
     wave, observed = result.spectral_axis.to_value(u.AA), result.flux
     model, continuum, good = result.model_flux, result.continuum, result.used
     residual = (observed - model) / continuum
+    label = describe(result.labels, result.errors, room)
     noise, total = _errors(result)
 
     ax.plot(wave, observed, color=DATA, lw=0.7, zorder=3, label=source_name(result))
-    ax.plot(wave, model, color=MODEL, lw=1.6, label=describe(result.labels, result.errors))
+    ax.plot(wave, model, color=MODEL, lw=1.6, label=label)
     ax.plot(wave, continuum, color=MODEL, lw=0.7, ls=":")
     below.fill_between(wave, -total, total, color=NOISE, alpha=0.3, lw=0, label="1 sigma, all errors")
     below.fill_between(wave, -noise, noise, color=NOISE, alpha=0.7, lw=0, label="1 sigma, noise")
@@ -143,7 +152,7 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     below.set_ylim(-1.7 * limit, 1.7 * limit)  # the text goes above, the legend below
     below.legend(**legend_style() | {"ncols": 3})
     highest = max(np.nanpercentile(observed[good], 99.9), np.nanmax(continuum))
-    limits(ax, min(observed[good].min(), np.nanmin(model)), highest)
+    limits(ax, min(observed[good].min(), np.nanmin(model)), highest, rows=1 + len(label.splitlines()))
     ax.legend(**legend_style())
     text = f"rms {result.residual_rms:.4f}   reduced $\\chi^2$ {result.reduced_chi2:.2f}   shaded: not used"
     text += f"   {result.n_outliers} outliers" if result.n_outliers else ""
@@ -155,6 +164,14 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
     return ax
 
 
+def _check_spectrum(spectrum) -> None:
+    """Refuse what is no spectrum before a figure is made for it."""
+    if not isinstance(getattr(spectrum, "flux", None), u.Quantity):
+        kind = type(spectrum).__name__
+        remedy = ", or use its method plot" if hasattr(spectrum, "plot") and hasattr(spectrum, "labels") else ""
+        raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, one at a time{remedy}.")
+
+
 def _errors(result: FitResult) -> tuple[np.ndarray, np.ndarray]:
     """Standard deviations of the pixels in units of the continuum: of the noise, and of all in the covariance."""
     noise, emulator = result.flux_sigma / result.continuum, result.model_sigma / result.continuum
@@ -164,11 +181,21 @@ def _errors(result: FitResult) -> tuple[np.ndarray, np.ndarray]:
 
 
 def new_axes(ax, size):
+    if ax is not None and not hasattr(ax, "get_subplotspec"):
+        raise SettingsError(
+            f"ax is a {type(ax).__name__}: give one Axes of matplotlib. To save a figure, use ax.figure.savefig(path) "
+            "on the Axes that are returned."
+        )
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=size, layout="constrained").add_subplot()
+
+
+def room_in(ax) -> float:
+    """Width of the text of a legend in axes that were given, inches; figures of our own have enough."""
+    return np.inf if ax is None else ax.figure.get_figwidth() * ax.get_position().width - _HANDLE
 
 
 def _angstrom(spectrum) -> np.ndarray:
@@ -237,8 +264,13 @@ def axis_label(name: str, unit: str) -> str:
     return f"{symbol} ({unit})" if unit not in ("", "dex") else symbol
 
 
-def describe(labels: Mapping[str, u.Quantity], errors: Mapping[str, u.Quantity] | None = None) -> str:
-    """Two lines of values, with their errors where there are any; unknown labels by their own name."""
+def describe(
+    labels: Mapping[str, u.Quantity], errors: Mapping[str, u.Quantity] | None = None, width: float = np.inf
+) -> str:
+    """Values, with their errors where there are any, in two lines, or in more of a `width` in inches.
+
+    Unknown labels have their own name.
+    """
     parts = []
     for name, value in labels.items():
         symbol, digits = SYMBOLS.get(name, (f"{name} {{}} {value.unit}".rstrip(), 2))
@@ -246,8 +278,11 @@ def describe(labels: Mapping[str, u.Quantity], errors: Mapping[str, u.Quantity] 
         if errors is not None:
             text += f"±{errors[name].value:.{digits}f}" if errors[name].value > 0 else " (fixed)"
         parts.append(symbol.format(text))
-    half = (len(parts) + 1) // 2
-    return "\n".join(", ".join(some) for some in (parts[:half], parts[half:]) if some)
+    for each in range((len(parts) + 1) // 2, 0, -1):
+        lines = [", ".join(parts[i : i + each]) for i in range(0, len(parts), each)]
+        if max(len(_MARKUP.sub("", line)) for line in lines) * _CHARACTER <= width:
+            break
+    return "\n".join(lines)
 
 
 def visible(lines: Sequence[tuple[str, float]], teff: float) -> list[tuple[str, float]]:

@@ -26,19 +26,26 @@ __all__ = ["folder_of", "store", "stored"]
 
 @contextlib.contextmanager
 def folder_of(cache: bool | str | os.PathLike | None) -> Iterator[Path]:
-    """The folder of the cache; a temporary one for none."""
+    """The folder of the cache; a temporary one for none. One that was made here does not stay empty after an error."""
     if cache is None or cache is False:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
         return
     kept = Path(get_cache_dir("rvsemu")) if cache is True else Path(cache).expanduser()
+    made = not kept.exists()
     try:
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpectrumError(
             f"cache={str(cache)!r}: no such folder can be made ({error.strerror}); choose another."
         ) from None
-    yield kept
+    try:
+        yield kept
+    except BaseException:
+        if made:
+            with contextlib.suppress(OSError):  # there is something in it
+                kept.rmdir()
+        raise
 
 
 def store(records: Sequence[Record], path: Path) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import re
+import reprlib
 import warnings
 import zipfile
 import zlib
@@ -60,12 +61,14 @@ def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
     SpectrumError
         The argument is no path, or the file is missing, unreadable or above `MAX_FILE_BYTES`.
     """
-    if not isinstance(source, str | os.PathLike) and hasattr(source, "read"):
+    if not isinstance(source, str | os.PathLike) and hasattr(source, "seek"):
         source.seek(0)
         label = str(getattr(source, "name", "file object"))
         return _limited(source, label), label
     if not isinstance(source, (str, os.PathLike)):
-        raise SpectrumError(f"path={source!r} is not the name of a file; give a str or a pathlib.Path, one at a time")
+        plain = isinstance(source, int | float | list | tuple | None)
+        given = reprlib.repr(source) if plain else f"<{type(source).__name__}>"
+        raise SpectrumError(f"path={given} is not the name of a file; give a str or a pathlib.Path, one at a time")
     label = os.fspath(source)
     try:
         with open(Path(label).expanduser(), "rb") as opened:
