@@ -3,7 +3,7 @@
     python validation/real_stars.py --write
 
 fits the spectra of ``validation/stars``, with which nothing in the package was made, and Kepler-93 with the default
-settings. Three of them have no errors: there the residual rms of a first fit is the error of each pixel. The external
+settings. Two of them have no errors: there the residual rms of a first fit is the error of each pixel. The external
 error of a label is the standard deviation, besides the errors of both, that makes the differences from the literature
 most likely. With ``--write``, the tables go to ``docs/_generated/real_stars.rst``. Takes five seconds of one core.
 """
@@ -112,7 +112,8 @@ def tables(results: list[FitResult]) -> str:
         mean, sigma = np.sum(weights * difference) / weights.sum(), weights.sum() ** -0.5
         numbers = f"{mean:+.{decimals}f} ± {sigma:.{decimals}f}", f"{external_error(difference, error):.{decimals}f}"
         summary.append([text, *numbers])
-    return f"{stars}\n{rst(['', 'weighted mean of fit - literature', 'external error'], summary)}"
+    common = rst(["", "weighted mean of fit - literature", "external error"], summary)
+    return f"{stars}\n.. external-errors:\n\n{common}"
 
 
 def main() -> None:
