@@ -41,7 +41,7 @@ def some_labels(n, seed):
     teff, mh = rng.uniform(4500, 6800, n), rng.uniform(-0.8, 0.3, n)
     logg = np.where(teff < 5500, rng.uniform(2.5, 4.7, n), rng.uniform(3.8, 4.6, n))
     about = microturbulence(teff, logg, mh)
-    vmic, resolution = about.mean + about.scatter * rng.normal(size=n), 11900 + 450 * rng.normal(size=n)
+    vmic, resolution = about.mean + about.scatter * rng.normal(size=n), 11900 + 150 * rng.normal(size=n)
     rows = np.column_stack([teff, logg, rng.uniform(0, 12, n), mh, vmic, resolution, np.zeros(n)])
     return rvsemu.shipped().labels.clipped(rows)
 

@@ -73,7 +73,7 @@ def test_a_fit_finds_the_labels_of_a_simulated_spectrum(emulator):
 
 def test_the_prior_of_the_rvs_is_for_resolutions_of_the_rvs(emulator):
     assert "resolution" not in Parameters.make(emulator.labels).informative
-    assert Parameters.make(LabelSpace()).informative["resolution"] == (11900.0, 450.0)
+    assert Parameters.make(LabelSpace()).informative["resolution"] == (11900.0, 150.0)
 
 
 def test_what_is_as_wide_as_lines_is_narrower_at_a_higher_resolution(emulator):

@@ -42,11 +42,12 @@ def test_labels_are_those_of_the_literature_within_all_errors(script, results):
 
 
 def test_external_errors_are_those_measured(script, results):
-    """To half of them, as a standard deviation of five values goes."""
+    """Not less than it is measured to be, and no more than five stars can rule out."""
     for name in script.SHOWN:
         difference, error = script.compared(results, name)
-        known = EXTERNAL_ERRORS.get(name, 0.0)
-        assert abs(script.external_error(difference, error) - known) <= 0.5 * known + 0.1 * np.median(error)
+        known, measured = EXTERNAL_ERRORS.get(name, 0.0), script.external_error(difference, error)
+        assert measured <= known + 0.1 * np.median(error)
+        assert known <= max(2 * measured, np.median(error))
 
 
 def test_external_error_of_known_differences(script):
@@ -62,7 +63,7 @@ def test_results_say_what_their_errors_lack(results):
     found = results[0]
     assert {name: error.value for name, error in found.external_errors.items()} == EXTERNAL_ERRORS
     assert found.external_errors["logg"].unit == found.logg.unit
-    assert "not in the errors, from real stars: logg 0.2 dex, mh 0.1 dex" in str(found)
+    assert "not in the errors, from real stars: logg 0.15 dex, mh 0.1 dex" in str(found)
     (star,) = rvsemu.read_rvs(rvsemu.example_path())
     for settings, names in (({"model_error": None}, []), ({"fixed": {"logg": 4.47}}, ["mh"])):
         assert list(rvsemu.fit(star, **settings).external_errors) == names

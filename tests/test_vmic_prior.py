@@ -175,10 +175,10 @@ def test_fits_begin_where_it_expects_them():
 
 def test_without_its_labels_it_is_the_wide_one():
     space = LabelSpace(tuple(label for label in LabelSpace().labels if label.name != "logg"))
-    assert Parameters.make(space).informative == {"vmic": (1.5, 0.8), "resolution": (11900, 450)}
+    assert Parameters.make(space).informative == {"vmic": (1.5, 0.8), "resolution": (11900, 150)}
     with pytest.raises(LabelError, match="needs logg, which is no label"):
         Parameters.make(space, priors={"vmic": "relation"})
-    assert Parameters.make(LabelSpace(), fixed={"vmic": 1.0}).informative == {"resolution": (11900, 450)}
+    assert Parameters.make(LabelSpace(), fixed={"vmic": 1.0}).informative == {"resolution": (11900, 150)}
 
 
 @pytest.mark.parametrize(
@@ -203,10 +203,10 @@ def test_names_are_the_priors(emulator):
     default = fit(star, emulator=emulator)
     named = fit(star, emulator=emulator, priors={"vmic": "relation", "resolution": "gaia-rvs"})
     wide = fit(star, emulator=emulator, priors={"vmic": "wide", "resolution": "gaia-rvs"})
-    given = fit(star, emulator=emulator, priors={"vmic": (1.5, 0.8), "resolution": (11900, 450)})
+    given = fit(star, emulator=emulator, priors={"vmic": (1.5, 0.8), "resolution": (11900, 150)})
     assert default.labels == named.labels and wide.labels == given.labels
     assert default.meta["priors"] == named.meta["priors"] == DEFAULT_PRIORS
-    assert wide.meta["priors"] == {"vmic": (1.5, 0.8), "resolution": (11900, 450)}
+    assert wide.meta["priors"] == {"vmic": (1.5, 0.8), "resolution": (11900, 150)}
     assert default.errors["vmic"] < 0.7 * wide.errors["vmic"]
 
 
@@ -234,7 +234,7 @@ def test_intervals_hold_labels_drawn_from_the_joint_prior(emulator, snr, count):
     stars, truth = [], []
     for number in range(count):
         labels = {"teff": rng.uniform(4800, 6500), "logg": rng.uniform(3.2, 4.6), "vsini": rng.uniform(15, 40)}
-        labels |= {"mh": rng.uniform(-0.6, 0.4), "resolution": rng.normal(11900, 450)}
+        labels |= {"mh": rng.uniform(-0.6, 0.4), "resolution": rng.normal(11900, 150)}
         three = (labels[name] for name in ("teff", "logg", "mh"))
         labels["vmic"] = Microturbulence().within(0, 4).draw(rng, *three)[0]
         stars.append(observe(emulator, labels, snr=snr, seed=number))

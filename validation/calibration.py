@@ -50,7 +50,7 @@ class Sky:
     def __init__(self, folder: Path):
         workspace = Workspace.open()
         rng = np.random.default_rng(20)
-        self.labels = draw(POOL, rng) | {"resolution": 11900 + 450 * rng.normal(size=POOL)}
+        self.labels = draw(POOL, rng) | {"resolution": 11900 + 150 * rng.normal(size=POOL)}
         self.labels["teff"] = np.clip(self.labels["teff"], 4000, 7000)
         self.atoms = changed(Lines(workspace.atoms()), workspace, rng)
         self.runs, self.kept = Runs(folder / "spectra", workspace), {}

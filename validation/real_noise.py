@@ -45,7 +45,7 @@ ERRORS = ("gaussian", "sampled")
 LEVELS = (0.68, 0.95)
 SHOWN = {"teff": ("K", 0), "logg": ("dex", 3), "mh": ("dex", 3)}  # units and decimals of the RMS errors
 UNIFORM = {"teff": (5000.0, 7000.0), "logg": (3.5, 4.7), "vsini": (2.0, 30.0), "mh": (-0.8, 0.3)}
-RESOLUTION = (11900.0, 450.0, 10500.0, 13300.0)  # mean, sigma, range
+RESOLUTION = (11900.0, 150.0, 11400.0, 12400.0)  # mean, sigma, range
 VELOCITY = 5.0
 
 

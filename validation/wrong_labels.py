@@ -59,7 +59,7 @@ def star(emulator, kind, number, **labels) -> Star:
     rng = np.random.default_rng([20261127, number])
     teff, logg, vsini = (None if limits is None else rng.uniform(*limits) for limits in RANGES[kind])
     drawn = {"teff": teff, "logg": np.interp(teff, *MAIN_SEQUENCE) if logg is None else logg, "vsini": vsini}
-    drawn |= {"mh": rng.uniform(-0.25, 0.3), "resolution": rng.normal(11900.0, 250.0)} | labels
+    drawn |= {"mh": rng.uniform(-0.25, 0.3), "resolution": rng.normal(11900.0, 150.0)} | labels
     return made(emulator, {name: float(value) for name, value in drawn.items()}, rng)
 
 

@@ -13,7 +13,7 @@ __all__ = ["NAMED_PRIORS", "as_prior"]
 
 NAMED_PRIORS: dict[str, dict[str, Prior]] = {
     "vmic": {"relation": Microturbulence(), "wide": Normal(1.5, 0.8)},
-    "resolution": {"gaia-rvs": Normal(11900.0, 450.0)},
+    "resolution": {"gaia-rvs": Normal(11900.0, 150.0)},
 }
 """Priors that go by a name, of each label."""
 

@@ -23,15 +23,16 @@ __all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters", "def
 RADIAL_VELOCITY = "radial_velocity"
 LOG_JITTER = "log_jitter"
 
-DEFAULT_PRIORS: dict[str, Any] = {"resolution": (11900.0, 450.0), "vmic": Microturbulence()}
+DEFAULT_PRIORS: dict[str, Any] = {"resolution": (11900.0, 150.0), "vmic": Microturbulence()}
 """Priors used unless told otherwise, for Gaia RVS spectra. That of the resolution is left out for an emulator whose
 resolutions are others.
 
 Resolution and microturbulence are nearly degenerate with each other and with the strength of all lines. The resolution
-of the RVS was measured to be 10,983-12,587 over the field of view, mean 11,891 (on the instrument see Cropper et al.
-2018, A&A 616, A5; nominal 11,500): the prior is a Gaussian of this mean and sigma. Microturbulence follows published
-relations with Teff, log g and [M/H], with their scatter: see `Microturbulence`. For an emulator without Teff or log g
-it is a Gaussian, 1.5 +- 0.8 km/s. All other labels are uniform in their bounds.
+of the RVS was measured to be 10,983-12,587 with its 24 pairs of telescope and CCD, 11,891 on average (Cropper et al.
+2018, A&A 616, A5, table 6; nominal 11,500). A transit uses three of these pairs, and the eight such triples scatter by
+370; sigma is that of the mean of a few transits. Microturbulence follows published relations with Teff, log g and
+[M/H], with their scatter: see `Microturbulence`. For an emulator without Teff or log g it is a Gaussian,
+1.5 +- 0.8 km/s. All other labels are uniform in their bounds.
 """
 
 _FASTEST = 3000.0  # km/s: beyond, nothing of the emulator's range is left in the pixels of the RVS

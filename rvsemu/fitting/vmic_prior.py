@@ -34,7 +34,7 @@ class Microturbulence(Prior):
     >>> import numpy as np
     >>> import rvsemu
     >>> from rvsemu.fitting import Microturbulence
-    >>> settings = rvsemu.fitting.Settings(priors={"vmic": Microturbulence(2.0), "resolution": (11900, 450)})
+    >>> settings = rvsemu.fitting.Settings(priors={"vmic": Microturbulence(2.0), "resolution": (11900, 150)})
     >>> Microturbulence().expected(np.array([5777.0]), np.array([4.44])).round(1)
     array([1.1])
     """

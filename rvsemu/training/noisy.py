@@ -200,7 +200,7 @@ def train_noisy(
     Notes
     -----
     What a noisy spectrum leaves open the network fills with what was likely in training. Nine of ten spectra are
-    picked to have the resolution of the RVS, 11900 +- 450, as in fits; the others have any.
+    picked to have the resolution of the RVS, 11900 +- 450; the others have any.
 
     Returns
     -------
