@@ -6,8 +6,8 @@ import numpy as np
 
 __all__ = ["is_smooth", "roughness"]
 
-_SMOOTH = 0.4  # of the expected variance of second differences: noise that was only moved to other pixels has 0.6
-_FEWEST = 150  # second differences: noise that is as stated is five standard deviations from that
+_SMOOTH = 0.55  # of the expected variance of second differences: noise that is as stated has 0.95 or more
+_FEWEST = 300  # second differences: with so many, noise that is as stated is 4.7 standard deviations from that
 _MOST = 4.0  # that one square may be, in units of its expected value
 _MEAN = 0.9205  # of the square of a normal variable of unit variance, cut off there
 
@@ -35,7 +35,7 @@ def roughness(residual: np.ndarray, sigma: np.ndarray, band: np.ndarray, used: n
     Returns
     -------
     ndarray, shape (k,)
-        NaN where there are fewer than 150 second differences.
+        NaN where there are fewer than 300 second differences.
 
     Examples
     --------
