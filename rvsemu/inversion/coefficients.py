@@ -50,7 +50,7 @@ class ObservedCoefficients:
         What `residual_rms` should be: noise, what the components leave of training spectra, and the model error where
         lines are as deep as in their mean.
     smooth_noise : bool
-        Neighbouring pixels differ by less than the errors say (`rvsemu.observing.roughness`).
+        Neighbouring pixels differ by less than the errors say (``rvsemu.observing.roughness``).
 
     Examples
     --------
