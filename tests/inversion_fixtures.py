@@ -77,6 +77,11 @@ def meant(result):
     return [("broad-lines",) * bool(fast) + ("alpha-assumed",) * bool(poor) for fast, poor in found]
 
 
+def meant_without_noise(result):
+    """The same of a spectrum that has errors but no noise, which is smoother than any noise."""
+    return [(*flags, "smooth-noise") for flags in meant(result)]
+
+
 def scaled(result):
     return SPACE.scaled(np.array([result.labels[name].value for name in SPACE.names]).T)
 

@@ -15,6 +15,7 @@ from rvsemu.observing import NOISES, RVS_NOISE_CORRELATION, smoothed_sigma
 from rvsemu.observing.correlation import LagCorrelation
 from rvsemu.observing.noise import noise_for
 from rvsemu.observing.outliers import doubtful
+from rvsemu.physics.wavelengths import vacuum_to_air
 from rvsemu.spectra import write_spectrum
 
 DR3 = 8460.0 + 0.1 * np.arange(2401)
@@ -59,6 +60,10 @@ def part(spectrum, pixels):
         (np.delete(DR3, np.arange(100, 1900, 7)), {}, "vacuum", "gaia-dr3"),
         (DR3 * (1 + 30 / 299792.458), {"release": "Gaia DR3"}, "vacuum", "gaia-dr3"),
         (DR3, {}, "air", "white"),
+        (vacuum_to_air(DR3), {}, "air", "gaia-dr3"),
+        (vacuum_to_air(DR4)[:400], {}, "air", "gaia-dr4"),
+        (vacuum_to_air(DR3), {}, "vacuum", "white"),
+        (vacuum_to_air(DR3), {"recipe": "default"}, "air", "white"),
         (DR3, {"recipe": "default"}, "vacuum", "white"),
         (DR3, {"release": "unknown"}, "vacuum", "gaia-dr3"),
         (DR4, {"release": "Gaia DR4"}, "vacuum", "gaia-dr4"),

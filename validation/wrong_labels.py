@@ -38,6 +38,7 @@ RANGES = {  # Teff, log g (dwarfs: that of the main sequence), v sin i
     "FGK dwarf": ((4800.0, 6800.0), None, (1.0, 8.0)),
     "K giant": ((4000.0, 5000.0), (1.0, 3.0), (1.0, 6.0)),
     "A dwarf": ((7500.0, 10500.0), (3.8, 4.3), (20.0, 200.0)),
+    "B dwarf": ((10500.0, 14500.0), (3.6, 4.3), (30.0, 250.0)),
 }
 MAIN_SEQUENCE = ((4000.0, 5000.0, 5800.0, 6500.0, 7000.0), (4.65, 4.55, 4.42, 4.27, 4.2))  # Teff, log g
 LIGHT = 7.5  # of a dwarf at 860 nm goes with about this power of Teff
@@ -124,7 +125,7 @@ def filled(height, width) -> Callable:
     return change
 
 
-DWARF, GIANT, HOT = RANGES
+DWARF, GIANT, HOT, HOTTER = RANGES
 ATTACKS: dict[str, tuple] = {  # kinds of stars, what is done to the flux, labels that all have
     "nothing": ((DWARF, GIANT, HOT), None, {}),
     "a second dwarf, 0-10 km/s": ((DWARF,), pair((0, 10)), {}),

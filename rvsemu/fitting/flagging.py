@@ -21,9 +21,11 @@ from ..observing.flags import (
     POOR_FIT,
     PRIOR_DISPUTED,
     SECOND_MINIMUM,
+    SMOOTH_NOISE,
     alpha_assumed,
     broad_lines,
 )
+from ..observing.roughness import is_smooth
 from .priors import Uniform
 from .unmodelled import unmodelled
 from .vmic_prior import Microturbulence
@@ -85,7 +87,15 @@ def _conditions(found, second_minimum) -> dict[str, np.ndarray]:
         FEW_CCDS: np.array([one.ccds is not None and one.ccds < FEWEST_CCDS for one in observations]),
         NEGATIVE_CONTINUUM: np.any(used & (continuum <= 0), axis=1),
         ERRORS_TOO_LARGE: np.sum(in_noise**2, axis=1) < _TOO_GOOD * n_pixels,
+        SMOOTH_NOISE: _smooth(found),
     }
+
+
+def _smooth(found) -> np.ndarray:
+    """Whether the noise of spectra (k,) is smoother than their errors and its correlation say."""
+    stack = found.problem.stack
+    band, sigma = stack.bands(found.problem.noise)[0], stack.sigma[found.star]
+    return is_smooth(found.residual * found.continuum, sigma, band, found.weighted.used & ~found.doubted)
 
 
 def _moved(found, errors) -> np.ndarray:

@@ -12,6 +12,7 @@ from ..errors import SpectrumError
 from ..observing.covariance import Covariance, banded_sum
 from ..observing.noise import ModelError, NoiseModel
 from ..observing.observation import Observation
+from ..observing.roughness import is_smooth
 from ..physics.continuum import chebyshev_basis
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
@@ -48,6 +49,8 @@ class ObservedCoefficients:
     expected_rms : float
         What `residual_rms` should be: noise, what the components leave of training spectra, and the model error where
         lines are as deep as in their mean.
+    smooth_noise : bool
+        Neighbouring pixels differ by less than the errors say (``rvsemu.observing.roughness``).
 
     Examples
     --------
@@ -75,6 +78,7 @@ class ObservedCoefficients:
     reduced_chi2: float
     residual_rms: float
     expected_rms: float
+    smooth_noise: bool
 
 
 def find_velocity(
@@ -191,13 +195,14 @@ def fit_coefficients(
             break
         velocity = float(np.clip(velocity + step, velocity - _COARSE, velocity + _COARSE))
     assert x is not None  # as there was at least one step
-    k = len(problem.components)
+    k, smooth = len(problem.components), problem.has_smooth_noise(x, bands[0])
     return ObservedCoefficients(
         values=x[:k],
         covariance=inverse[:k, :k],
         velocity=velocity,
         velocity_error=float(np.sqrt(inverse[-1, -1])) if move else 0.0,
         chi2=chi2,
+        smooth_noise=smooth,
         **_quality(observation, pixels, problem, x, np.trace(inverse[:k, :k]), chi2, noise.model_error),
     )
 
@@ -293,6 +298,11 @@ class _Problem:
         """Normalised spectrum and continuum, each (n,)."""
         k = len(self.components)
         return self.mean + x[:k] @ self.components, x[k:] @ self.polynomials
+
+    def has_smooth_noise(self, x: np.ndarray, band: np.ndarray) -> bool:
+        """Whether the noise at the minimum `x` is smoother than its correlation `band` says."""
+        residual = self.y - np.prod(self.at(x), axis=0)
+        return bool(is_smooth(residual[None], self.sigma[None], band, self.used[None])[0])
 
     def covariance(self, x: np.ndarray, noise: NoiseModel, bands: Sequence[np.ndarray], known: bool) -> Covariance:
         """Of all that the model does not describe, at `x`; its variances alone where `x` is not `known`."""

@@ -16,7 +16,7 @@ from specutils import Spectrum
 
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError, check_whole
-from ..observing.flags import AT_BOUND, LABELS_CONTRADICT
+from ..observing.flags import AT_BOUND, LABELS_CONTRADICT, SMOOTH_NOISE
 from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import Observation
@@ -203,7 +203,7 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
     few = found.used.sum() < _FEW * observation.covered.sum()
     parts = _quantities(inversion, estimate.values, estimate.errors, estimate.noise)
     flags = flags_of(inversion, estimate.values, estimate.errors, estimate.telling, unlike, few, estimate.alpha)
-    flags += (LABELS_CONTRADICT,) * estimate.contradiction
+    flags += (LABELS_CONTRADICT,) * estimate.contradiction + (SMOOTH_NOISE,) * found.smooth_noise
     velocity_error = found.velocity_error * meta["errors_scaled_by"]
     if limits[0] < limits[1]:
         nothing = (limits[1] - limits[0]) / np.sqrt(12.0)

@@ -75,7 +75,20 @@ def _wavelength(spectrum) -> np.ndarray:
     out = np.array(axis.to_value(u.AA), dtype=float)
     if len(out) < MIN_PIXELS or not np.all(np.isfinite(out)):
         raise SpectrumError(f"The spectral axis must have at least {MIN_PIXELS} finite wavelengths, not {len(out)}.")
+    _check_order(out)
     return out
+
+
+def _check_order(wavelength) -> None:
+    """Refuse wavelengths (n,) of which some occur twice, as where orders overlap: their covariance is singular."""
+    steps = np.diff(wavelength)
+    if not (np.all(steps > 0) or np.all(steps < 0)):
+        i = int(np.argmin(steps * np.sign(wavelength[-1] - wavelength[0])))
+        raise SpectrumError(
+            f"The wavelengths neither increase nor decrease from pixel to pixel: {wavelength[i + 1]:.4f} A follows "
+            f"{wavelength[i]:.4f} A. Average pixels at the same wavelength, and fit orders that overlap one by one, or "
+            "cut them where they meet."
+        )
 
 
 def _sigma(spectrum, flux, sigma) -> np.ndarray:

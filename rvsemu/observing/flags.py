@@ -37,6 +37,7 @@ __all__ = [
     "POOR_FIT",
     "PRIOR_DISPUTED",
     "SECOND_MINIMUM",
+    "SMOOTH_NOISE",
     "TRANSITS_DIFFER",
     "UNLIKE_TRAINING",
     "VARIABLE_VELOCITY",
@@ -73,6 +74,7 @@ NOT_GAUSSIAN = "not-gaussian"
 TRANSITS_DIFFER = "transits-differ"
 NOT_AT_REST = "not-at-rest"
 OUTSIDE_CALIBRATION = "outside-calibration"
+SMOOTH_NOISE = "smooth-noise"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -107,6 +109,7 @@ FLAGS: dict[str, str] = {
     TRANSITS_DIFFER: "A transit wants other labels than the others: one of another star or time, or a bad spectrum.",
     NOT_AT_REST: "The frame is rest, but lines are 30 km/s or more off: wrong velocity, air wavelengths, moved pixels.",
     OUTSIDE_CALIBRATION: "Teff, log g or [M/H] is outside that of the stars of the calibration: errors are too small.",
+    SMOOTH_NOISE: "Neighbouring pixels differ by less than errors say: smoothed, resampled, or errors too large.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

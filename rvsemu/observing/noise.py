@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import SpectrumError
+from ..physics.wavelengths import convert_medium
 from .correlation import WHITE, Correlation, LagCorrelation, SmoothCorrelation, SplineCorrelation, correlation_band
 from .covariance import banded_sum
 
@@ -99,7 +100,7 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
         Its wavelengths, Angstrom.
     meta : dict
         Its ``pixel_correlation`` (of `rvsemu.as_rvs`) decides, if there is one, else its ``release``, else whether all
-        wavelengths are those of a release.
+        wavelengths, converted to vacuum, are those of a release.
     medium : {'air', 'vacuum'}
     given : str or sequence of float
         ``'auto'``, a name of `NOISES`, or a correlation at lags of 0, 1, 2, ... pixels; empty is white noise.
@@ -125,11 +126,14 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
         noise = NOISES[_RELEASES[release]]
         _check_pixels(spectrum_axis, release, noise)
         return noise
-    if medium == "vacuum" and "recipe" not in meta:
-        for noise in NOISES.values():
-            if noise.step is not None and _on_grid(spectrum_axis, noise.step, step):
-                return noise
-    return NOISES["white"]
+    return NOISES["white"] if "recipe" in meta else _noise_of_pixels(convert_medium(spectrum_axis, medium, "vacuum"))
+
+
+def _noise_of_pixels(wavelength) -> PixelNoise:
+    """Noise of the release that has pixels at these wavelengths, Angstrom in vacuum; white noise if there is none."""
+    step = float(np.min(np.abs(np.diff(wavelength))))
+    releases = (noise for noise in NOISES.values() if noise.step is not None)
+    return next((noise for noise in releases if _on_grid(wavelength, noise.step, step)), NOISES["white"])
 
 
 def _names() -> str:
