@@ -37,7 +37,7 @@ FORMATS = {
 
 EXTERNAL_ERRORS = {"logg": 0.15, "mh": 0.1}
 """Standard deviations (dex) by which fits of real stars may differ from the literature besides the errors of both;
-those of Teff suffice. From the five stars of ``validation/real_stars.py``, F to K; [M/H] as catalogues of them differ."""
+those of Teff suffice. From the five stars of ``validation/real_stars.py``, F to K; [M/H] as catalogues differ."""
 
 _NOT_ALL = {f"{name}_error" for name in EXTERNAL_ERRORS}
 
