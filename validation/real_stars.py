@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 TABLE = HERE.parent / "docs" / "_generated" / "real_stars.rst"
 SHOWN = {"teff": ("Teff (K)", 0), "logg": ("log g", 2), "mh": ("[M/H]", 2)}  # decimals
 FIRST_SIGMA = 0.01  # of the continuum
+PUBLISHED = np.linspace(8460.0, 8700.0, 2401) * u.AA  # pixels of Gaia DR3, vacuum
 WIDE = 11_900, 450  # prior of the resolution: all that was measured with single CCDs
 
 
@@ -43,12 +44,12 @@ class Star:
     labels: dict[str, tuple[float, float]]
 
     def spectrum(self) -> Spectrum:
-        """As in the file; text files have no errors."""
+        """As in the archive; text files have no errors, and wavelengths with one refractive index for all."""
         if self.file.suffix == ".csv":
             return rvsemu.read_rvs(self.file)[0]
-        wavelength, flux = np.genfromtxt(self.file, delimiter=",", skip_header=1).T
-        axis, flux = wavelength * u.AA, flux * u.dimensionless_unscaled
-        return Spectrum(spectral_axis=axis, flux=flux, mask=np.isnan(flux), meta={"medium": "air"})
+        flux = np.genfromtxt(self.file, delimiter=",", skip_header=1)[:, 1] * u.dimensionless_unscaled
+        meta = {"medium": "vacuum", "frame": "rest", "release": "Gaia DR3"}
+        return Spectrum(spectral_axis=PUBLISHED, flux=flux, mask=np.isnan(flux), meta=meta)
 
     def fitted(self, **priors: Any) -> FitResult:
         """With the defaults, and `priors` instead of theirs."""
