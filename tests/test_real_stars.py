@@ -1,4 +1,4 @@
-"""Real stars with which nothing was made, beside the literature: ``validation/stars``."""
+"""Real stars that the error of the models was not made with, beside the literature: ``validation/stars``."""
 
 import sys
 from pathlib import Path
