@@ -3,9 +3,9 @@
     python validation/real_stars.py --write
 
 fits the spectra of ``validation/stars``, which the error of the models was not made with, and Kepler-93 with the
-default settings. Two of them have no errors: there the residual rms of a first fit is the error of each pixel. The external
-error of a label is the standard deviation, besides the errors of both, that makes the differences from the literature
-most likely. The same is done with a wider prior on the resolution. With ``--write``, the tables go to
+default settings. Two of them have no errors: there the residual rms of a first fit is the error of each pixel. The
+external error of a label is the standard deviation, besides the errors of both, that makes the differences from the
+literature most likely. The same is done with a wider prior on the resolution. With ``--write``, the tables go to
 ``docs/_generated/real_stars.rst``. Takes ten seconds of one core.
 """
 
