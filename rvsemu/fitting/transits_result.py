@@ -65,7 +65,7 @@ class TransitsResult(LeastSquares):
     Examples
     --------
     >>> import rvsemu
-    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=12, mh=0, vmic=1.3, resolution=11900)
+    >>> star = rvsemu.generate(teff=6000, logg=4.2, vsini=6, mh=0, vmic=1.3, resolution=11900)
     >>> given = {"signal_to_noise": 40, "release": "Gaia DR4", "frame": "barycentric"}
     >>> spectra = [rvsemu.simulate(star, radial_velocity=v, seed=v, **given) for v in (10, 60)]
     >>> result = rvsemu.fit_transits(spectra, model_error=None)
