@@ -224,6 +224,22 @@ def test_disputes_are_those_of_fits_without_the_prior(emulator):
         assert found["teff"] == found["mh"] == 0
 
 
+@pytest.mark.parametrize(("resolution", "disputed"), [(12700.0, False), (14200.0, True)])
+def test_four_per_cent_of_resolution_are_tolerated(emulator, resolution, disputed):
+    """As models make that of bright real stars too high: by the errors of fit, prior and models together."""
+    star = observe(emulator, SUN | {"resolution": resolution}, snr=400, seed=5)
+    held = {"emulator": emulator, "noise_correlation": (), "model_error": None}
+    held |= {"fixed": {"vmic": SUN["vmic"], "vsini": SUN["vsini"], "alpha": 0.0}}
+    free = fit(star, **held, priors={})
+    settings = Settings(**held, priors={"resolution": "gaia-rvs"})
+    problem = Problem([settings.observe(star)], settings)
+    minima = problem.minima()
+    found = dict(zip(problem.parameters.free_names, minima.disputes[minima.best(0)], strict=True))
+    scatter = np.sqrt(free.errors["resolution"].value ** 2 + 150**2 + (0.04 * 11900) ** 2)
+    assert found["resolution"] == pytest.approx((free.resolution.value - 11900) / scatter, rel=0.15)
+    assert ("prior-disputed:resolution" in problem.results(minima)[0].flags) is disputed
+
+
 def test_a_frozen_normal_distribution_is_a_normal_prior(sun, emulator):
     """What is asked for in another way has the same flags."""
     one, other = (

@@ -1,22 +1,26 @@
 """What if a spectrum is not what it is said to be, or not that of a star as the models have it?
 
-    python validation/messy_spectra.py [--stars 16] [--invert]
+    python validation/messy_spectra.py [--stars 16] [--invert] [--write]
 
 simulates stars as ``wrong_labels.py`` does, at signals to noise of 20, 30, 60 and 100, and then does to the spectra
 what happens to spectra before someone fits them: errors of another kind, gaps that are filled, other pixels, another
 continuum. A second part has light that is not that of a single star in the library. For each accident it prints the
 number of stars of which a label is off by more than five of its errors, how many of these have no flag, and how many
 have none but ``smooth-noise``. ``at-bound`` of microturbulence, resolution or v sin i alone does not count as a flag.
+With ``--write``, the sums over kinds of stars go to ``docs/_generated/messy_spectra.rst``. Takes three minutes of one
+core.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from results import rst
 from scipy.ndimage import gaussian_filter1d, percentile_filter, uniform_filter1d
 from simulated import with_model_error
 from specutils import Spectrum
@@ -25,6 +29,7 @@ from wrong_labels import DWARF, GIANT, HOT, HOTTER, MATTERS, NO_WARNING, SPEED_O
 import rvsemu
 from rvsemu.fitting import fit_many
 
+TABLE = Path(__file__).resolve().parents[1] / "docs" / "_generated" / "messy_spectra.rst"
 SNRS = (20, 30, 60, 100)
 ERRORS = 5.0
 COOL, ALL = (DWARF, GIANT, HOT), (DWARF, GIANT, HOT, HOTTER)
@@ -96,14 +101,14 @@ INPUT: dict[str, tuple] = {  # kinds of stars, what is done, arguments of the fi
     "5 % gaps interpolated over": (COOL, filled(None), {}),
     "magnitudes": (COOL, lambda w, f, e, rng: (w, 10 - 2.5 * np.log10(f.clip(0.01)), e / f.clip(0.05)), {}),
     "flux cut off at 1": (ALL, lambda w, f, e, rng: (w, np.minimum(f, 1), e), {}),
-    "pseudo-continuum of 15 A": (ALL, pseudo_continuum(15), {}),
-    "pseudo-continuum of 40 A": (ALL, pseudo_continuum(40), {}),
+    "pseudo-continuum of 15 Å": (ALL, pseudo_continuum(15), {}),
+    "pseudo-continuum of 40 Å": (ALL, pseudo_continuum(40), {}),
     "pixels moved by 25 km/s": (COOL, moved(25.0), {}),
     "pixels equal in log wavelength": (COOL, resampled(np.geomspace(8460, 8700, 2401)), {}),
     "four times as many pixels": (COOL, resampled(np.linspace(8460, 8700, 9601)), {}),
     "mean of 5 pixels, errors as before": (COOL, smoothed(1.0), {}),
     "mean of 5 pixels, errors less": (COOL, smoothed(np.sqrt(5)), {}),
-    "averaged to pixels of 0.5 A": (COOL, averaged, {}),
+    "averaged to pixels of 0.5 Å": (COOL, averaged, {}),
     "velocity held, 8 km/s off": (COOL, moved(8.0), {"fixed": {"radial_velocity": 0.0}}),
 }
 
@@ -201,26 +206,36 @@ def count(stars, spectra, invert, settings) -> tuple[int, int, int]:
     return len(off), *silent
 
 
-def main(arguments=None) -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--stars", type=int, default=16, help="of each kind (default: 16)")
-    parser.add_argument("--invert", action="store_true", help="invert the spectra instead of fitting them")
-    options = parser.parse_args(arguments)
-    emulator, numbers = rvsemu.shipped(), range(options.stars)
-    print("what is done | star | of | off by five errors | no flag | no flag but smooth-noise")
+def measured(count_of: int, invert: bool) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """What is done, to which kind of star; number of stars, and what `count` finds."""
+    emulator, numbers = rvsemu.shipped(), range(count_of)
     for name, (kinds, change, settings) in INPUT.items():
-        for kind in kinds:
-            if options.invert and settings:
-                continue
+        for kind in kinds if not (invert and settings) else ():
             stars = [star(emulator, kind, i) for i in numbers]
             spectra = [by_hand(observed(one, one.flux, i), change, i) for i, one in enumerate(stars)]
-            print(name, kind, len(stars), *count(stars, spectra, options.invert, settings), sep=" | ", flush=True)
+            yield name, kind, (len(stars), *count(stars, spectra, invert, settings))
     for name, (kinds, change) in LIGHT.items():
         for kind in kinds:
             stars = [star(emulator, kind, i) for i in numbers]
             spectra = [observed(one, change(one), i) for i, one in enumerate(stars)]
-            print(name, kind, len(stars), *count(stars, spectra, options.invert, {}), sep=" | ", flush=True)
+            yield name, kind, (len(stars), *count(stars, spectra, invert, {}))
+
+
+def main(arguments=None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stars", type=int, default=16, help="of each kind (default: 16)")
+    parser.add_argument("--invert", action="store_true", help="invert the spectra instead of fitting them")
+    parser.add_argument("--write", action="store_true", help=f"write {TABLE.name} of the documentation")
+    options = parser.parse_args(arguments)
+    head = ["what is done", "of", "off by five errors", "and no flag", "and none but ``smooth-noise``"]
+    print(head[0], "star", *head[1:], sep=" | ")
+    sums: dict[str, np.ndarray] = {}
+    for name, kind, numbers in measured(options.stars, options.invert):
+        print(name, kind, *numbers, sep=" | ", flush=True)
+        sums[name] = sums.get(name, 0) + np.array(numbers)
+    if options.write:
+        TABLE.write_text(rst(head, [[name, *numbers] for name, numbers in sums.items()]), encoding="utf-8")
     return 0
 
 

@@ -68,6 +68,7 @@ def variants(spectrum: Spectrum) -> Iterator[tuple[str, Spectrum, dict]]:
     yield "defaults", spectrum, {}
     yield "vmic 1.5 ± 0.8 km/s (``wide``)", spectrum, {"priors": DEFAULT_PRIORS | {"vmic": "wide"}}
     yield "half the scatter of vmic", spectrum, {"priors": DEFAULT_PRIORS | {"vmic": Microturbulence(0.5)}}
+    yield "resolution 11,900 ± 450", spectrum, {"priors": DEFAULT_PRIORS | {"resolution": (11900, 450)}}
     yield "resolution held at 11,900", spectrum, {"fixed": {"resolution": 11900}}
     for factor in (0.5, 2.0):
         scaled = ModelError(factor * error.base, factor * error.depth, error.reach)

@@ -31,6 +31,7 @@ TABLE = HERE.parent / "docs" / "_generated" / "real_stars.rst"
 SHOWN = {"teff": ("Teff (K)", 0), "logg": ("log g", 2), "mh": ("[M/H]", 2)}  # decimals
 FIRST_SIGMA = 0.01  # of the continuum
 PUBLISHED = np.linspace(8460.0, 8700.0, 2401) * u.AA  # pixels of Gaia DR3, vacuum
+PLUS_MINUS = "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"  # stays on one line
 WIDE = 11_900, 450  # prior of the resolution: all that was measured with single CCDs
 
 
@@ -100,8 +101,8 @@ def rows(results: list[FitResult], wide: list[FitResult]) -> Iterator[list[str]]
         for i, (name, (text, decimals)) in enumerate(SHOWN.items()):
             fits = [(one.labels[name].value, one.errors[name].value) for one in (result, other)]
             digits = decimals + (name == "logg" and star.labels[name][1] < 0.01)
-            numbers = [f"{x:.{decimals}f} ± {dx:.{decimals}f}" for x, dx in fits]
-            numbers.append(" ± ".join(f"{x:.{digits}f}" for x in star.labels[name]))
+            numbers = [f"{x:.{decimals}f}{PLUS_MINUS}{dx:.{decimals}f}" for x, dx in fits]
+            numbers.append(PLUS_MINUS.join(f"{x:.{digits}f}" for x in star.labels[name]))
             flags = ", ".join(f"``{flag}``" for flag in result.flags) or "none"
             yield ["" if i else star.name, text, *numbers, *(["", ""] if i else [star.source, flags])]
 
@@ -111,7 +112,7 @@ def common(results: list[FitResult], name: str, decimals: int) -> tuple[str, str
     difference, error = compared(results, name)
     weights = 1 / error**2
     mean, sigma = np.sum(weights * difference) / weights.sum(), weights.sum() ** -0.5
-    return f"{mean:+.{decimals}f} ± {sigma:.{decimals}f}", f"{external_error(difference, error):.{decimals}f}"
+    return f"{mean:+.{decimals}f}{PLUS_MINUS}{sigma:.{decimals}f}", f"{external_error(difference, error):.{decimals}f}"
 
 
 def tables(results: list[FitResult], wide: list[FitResult]) -> str:
