@@ -63,7 +63,7 @@ def test_prior_and_data_are_weighted_by_their_precision(sun, emulator):
 
 
 def test_default_priors_can_be_turned_off(result, sun, emulator):
-    assert result.meta["priors"] == DEFAULT_PRIORS
+    assert result.meta["priors"] == DEFAULT_PRIORS | {"resolution": (11900, 150)}
     found = fit(sun, emulator=emulator, priors={}, noise_correlation=())
     assert found.meta["priors"] == {}
     assert found.errors["resolution"] > result.errors["resolution"]

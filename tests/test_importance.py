@@ -178,9 +178,9 @@ def test_the_best_minimum_is_the_best_fit():
 def penalty(result):
     """-2 log prior of the labels, but for a constant."""
     teff, logg, mh, vmic, resolution = (result.labels[n].value for n in ("teff", "logg", "mh", "vmic", "resolution"))
-    mean, sigma = DEFAULT_PRIORS["resolution"]
+    prior = DEFAULT_PRIORS["resolution"]
     of_vmic = DEFAULT_PRIORS["vmic"].within(0.0, 4.0).log_density(vmic, teff, logg, mh)[0]
-    return ((resolution - mean) / sigma) ** 2 - 2 * of_vmic
+    return ((resolution - prior.mean) / prior.sigma) ** 2 - 2 * of_vmic
 
 
 def test_wrong_errors():

@@ -205,7 +205,7 @@ def test_names_are_the_priors(emulator):
     wide = fit(star, emulator=emulator, priors={"vmic": "wide", "resolution": "gaia-rvs"})
     given = fit(star, emulator=emulator, priors={"vmic": (1.5, 0.8), "resolution": (11900, 150)})
     assert default.labels == named.labels and wide.labels == given.labels
-    assert default.meta["priors"] == named.meta["priors"] == DEFAULT_PRIORS
+    assert default.meta["priors"] == named.meta["priors"] == DEFAULT_PRIORS | {"resolution": (11900, 150)}
     assert wide.meta["priors"] == {"vmic": (1.5, 0.8), "resolution": (11900, 150)}
     assert default.errors["vmic"] < 0.7 * wide.errors["vmic"]
 

@@ -52,9 +52,8 @@ def _draw(labels, rng, count, ranges) -> np.ndarray:
         if isinstance(prior, Microturbulence):
             out[label.name] = prior.within(low, high).draw(rng, **{name: out[name] for name in prior.given})
         elif prior is not None:
-            mean, sigma = prior
-            limits = (low - mean) / sigma, (high - mean) / sigma
-            out[label.name] = truncnorm.rvs(*limits, mean, sigma, size=count, random_state=rng)
+            limits = (low - prior.mean) / prior.sigma, (high - prior.mean) / prior.sigma
+            out[label.name] = truncnorm.rvs(*limits, prior.mean, prior.sigma, size=count, random_state=rng)
         else:
             out[label.name] = rng.uniform(low, high, count)
     return np.stack(list(out.values()), axis=1)

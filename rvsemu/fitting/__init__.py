@@ -13,6 +13,7 @@ from .likelihood import Likelihood
 from .parameters import DEFAULT_PRIORS
 from .posterior import Posterior
 from .priors import Function, Normal, TruncatedNormal, Uniform
+from .resolution_prior import RvsResolution
 from .result import FitFailure, FitResult
 from .sampling import sample
 from .settings import Settings
@@ -32,6 +33,7 @@ __all__ = [
     "Normal",
     "Posterior",
     "RVSModel",
+    "RvsResolution",
     "Settings",
     "Transits",
     "TransitsResult",

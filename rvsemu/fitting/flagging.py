@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..emulator.labels import ALPHA
 from ..observing.flags import (
     AT_BOUND,
     DOUBLE_LINED,
     ERRORS_TOO_LARGE,
     FEW_CCDS,
     FEW_GOOD_PIXELS,
+    HELD_DISPUTED,
     NEGATIVE_CONTINUUM,
     NO_INFORMATION,
     NOT_AT_REST,
@@ -39,7 +41,7 @@ _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
 _CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
-_DISPUTED = 3.3  # standard deviations of the difference of prior and spectrum
+_DISPUTED = 3.3  # standard deviations of the difference of a prior, or a held label, and spectrum
 _PULLED = 4.0  # standard deviations of a prior that depends on other labels
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
 _MOVED = 30.0  # km/s: several times the errors of velocities by which mean spectra are put at rest
@@ -64,9 +66,11 @@ def flags_of(found, errors, second_minimum, double) -> list[tuple[str, ...]]:
     broad = [broad_lines(names, *one) for one in zip(found.theta, errors, strict=True)]
     known = _true({NOT_AT_REST: _moved(found, errors), OUTSIDE_CALIBRATION: _uncalibrated(found, errors)})
     parts = [*of_labels, _true(_conditions(found, second_minimum)), features, two, broad, nothing, known]
+    tension = dict(zip(names, found.minima.tension[found.rows].T, strict=True))
     if problem.settings.assumes_alpha:
-        tension = found.minima.tension[found.rows]
-        parts.append([alpha_assumed(names, *one) for one in zip(found.theta, tension, strict=True)])
+        assumed = tension.pop(ALPHA.name, np.zeros(len(x)))
+        parts.append([alpha_assumed(names, *one) for one in zip(found.theta, assumed, strict=True)])
+    parts.append(_true({f"{HELD_DISPUTED}:{name}": far > _DISPUTED for name, far in tension.items()}))
     return [tuple(flag for part in of_one for flag in part) for of_one in zip(*parts, strict=True)]
 
 

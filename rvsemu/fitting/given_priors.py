@@ -7,13 +7,14 @@ from typing import Any
 from ..emulator.labels import Label
 from ..errors import LabelError
 from .priors import Function, Normal, Prior
+from .resolution_prior import RvsResolution
 from .vmic_prior import Microturbulence
 
 __all__ = ["NAMED_PRIORS", "as_prior"]
 
 NAMED_PRIORS: dict[str, dict[str, Prior]] = {
     "vmic": {"relation": Microturbulence(), "wide": Normal(1.5, 0.8)},
-    "resolution": {"gaia-rvs": Normal(11900.0, 150.0)},
+    "resolution": {"gaia-rvs": RvsResolution()},
 }
 """Priors that go by a name, of each label."""
 

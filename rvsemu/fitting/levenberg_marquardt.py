@@ -8,12 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["LEAST_SQUARED", "Box", "Minimum", "minimise"]
+__all__ = ["LEAST_SQUARED", "LIFTED", "Box", "Minimum", "minimise"]
 
 LEAST_SQUARED = 0.02
 """Of the range of a variable that acts by its square: nearer to zero its slope says nothing."""
+LIFTED = 0.002
+"""Of the same range: nearer to zero there is no slope."""
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
-_LIFTED = 0.002  # of a range
 _ASIDE = 1e-6  # of a range, for the slope of an edge
 _NOISE = 2e-6  # of a cost: what single precision cannot resolve
 _MORE, _LESS, _POOR = 5.0, 0.1, 0.1  # factors of the damping after bad and good steps; at least after bad ones
@@ -75,7 +76,7 @@ class Box:
 
     def lifted(self, x) -> np.ndarray:
         """x (k, m) with variables that act by their square a little above 0, where no slope would ever move them."""
-        return np.where(self.from_zero, np.maximum(x, _LIFTED * (self.upper - self.lower)), x)
+        return np.where(self.from_zero, np.maximum(x, LIFTED * (self.upper - self.lower)), x)
 
     def stiffness(self, x) -> np.ndarray:
         """By what the damping (k, m) is multiplied: more than 1 where a variable that acts by its square is near 0.

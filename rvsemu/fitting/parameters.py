@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from astropy.units import Quantity
@@ -15,7 +15,8 @@ from ..emulator.labels import ALPHA, Label, LabelSpace
 from ..errors import LabelError
 from .given_priors import as_prior
 from .levenberg_marquardt import Box
-from .priors import Normal, Prior, Uniform
+from .priors import Normal, Prior, TruncatedNormal, Uniform
+from .resolution_prior import RvsResolution
 from .vmic_prior import Microturbulence
 
 __all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters", "default_priors"]
@@ -23,16 +24,14 @@ __all__ = ["DEFAULT_PRIORS", "LOG_JITTER", "RADIAL_VELOCITY", "Parameters", "def
 RADIAL_VELOCITY = "radial_velocity"
 LOG_JITTER = "log_jitter"
 
-DEFAULT_PRIORS: dict[str, Any] = {"resolution": (11900.0, 150.0), "vmic": Microturbulence()}
+DEFAULT_PRIORS: dict[str, Any] = {"resolution": RvsResolution(), "vmic": Microturbulence()}
 """Priors used unless told otherwise, for Gaia RVS spectra. That of the resolution is left out for an emulator whose
 resolutions are others.
 
 Resolution and microturbulence are nearly degenerate with each other and with the strength of all lines. The resolution
-of the RVS was measured to be 10,983-12,587 with its 24 pairs of telescope and CCD, 11,891 on average (Cropper et al.
-2018, A&A 616, A5, table 6; nominal 11,500). A transit uses three of these pairs, and the eight such triples scatter by
-370; sigma is that of the mean of a few transits. Microturbulence follows published relations with Teff, log g and
-[M/H], with their scatter: see `Microturbulence`. For an emulator without Teff or log g it is a Gaussian,
-1.5 +- 0.8 km/s. All other labels are uniform in their bounds.
+is what was measured, 11,900 +- 150, and less certain for spectra of few transits: see `RvsResolution`. Microturbulence
+follows published relations with Teff, log g and [M/H], with their scatter: see `Microturbulence`. For an emulator
+without Teff or log g it is a Gaussian, 1.5 +- 0.8 km/s. All other labels are uniform in their bounds.
 """
 
 _FASTEST = 3000.0  # km/s: beyond, nothing of the emulator's range is left in the pixels of the RVS
@@ -137,6 +136,11 @@ class Parameters:
         lower, upper = self.lower.copy(), self.upper.copy()
         lower[self.velocity], upper[self.velocity] = velocities
         return replace(self, lower=lower, upper=upper)
+
+    def of_transits(self, transits: int | None) -> Parameters:
+        """The same for a spectrum that is the mean of so many transits, or of an unknown number."""
+        priors = tuple(one.of(transits) if isinstance(one, RvsResolution) else one for one in self.priors)
+        return self if priors == self.priors else replace(self, priors=priors)
 
     @cached_property
     def free(self) -> np.ndarray:
@@ -258,7 +262,7 @@ class Parameters:
         """Priors that are not just uniform in the label's domain, by name: (mean, sigma) of the Gaussian ones."""
         out: dict[str, Prior | tuple[float, float]] = {}
         for name, prior, label in zip(self.space.names, self.priors, self.space.labels, strict=True):
-            if type(prior) is Normal:
+            if _is_gaussian(prior):
                 out[name] = (prior.mean, prior.sigma)
             elif prior is not None and not (isinstance(prior, Uniform) and prior.upper >= label.upper):
                 out[name] = prior
@@ -356,7 +360,7 @@ def _chosen(space: LabelSpace, fixed: np.ndarray, given: Mapping[str, Any] | Non
 def default_priors(space: LabelSpace) -> dict[str, Any]:
     """Those of `DEFAULT_PRIORS` that make sense for the labels of an emulator."""
     chosen = {name: prior for name, prior in DEFAULT_PRIORS.items() if name in space.names}
-    if "resolution" in chosen and not space["resolution"].lower <= chosen["resolution"][0] <= space["resolution"].upper:
+    if "resolution" in chosen and not _holds(space["resolution"], chosen["resolution"].mean):
         del chosen["resolution"]
     if "vmic" in chosen and not {"teff", "logg"} <= set(space.names):
         chosen["vmic"] = "wide"
@@ -384,7 +388,7 @@ def _priors(
 def _bounded(prior: Prior, label: Label, lower: float, upper: float) -> tuple[float, float]:
     """What a prior leaves of the bounds of its label."""
     low, high = max(lower, prior.lower), min(upper, prior.upper)
-    if type(prior) is Normal and not lower <= prior.mean <= upper:
+    if _is_gaussian(prior) and not lower <= prior.mean <= upper:
         raise LabelError(
             f"prior of {label.name}: the mean {prior.mean:g} is outside {lower:g} to {upper:g}; give one "
             "inside, or a Function or TruncatedNormal if only the tail is meant."
@@ -392,6 +396,16 @@ def _bounded(prior: Prior, label: Label, lower: float, upper: float) -> tuple[fl
     if not low < high:
         raise LabelError(f"prior of {label.name}, {prior!r}: nothing of {lower:g} to {upper:g} is left.")
     return low, high
+
+
+def _is_gaussian(prior: Prior | None) -> TypeGuard[Normal]:
+    """Whether it is a Gaussian without limits."""
+    return isinstance(prior, Normal) and not isinstance(prior, TruncatedNormal)
+
+
+def _holds(label: Label, value: float) -> bool:
+    """Whether the range of a label has a value."""
+    return bool(label.lower <= value <= label.upper)
 
 
 def _conditional(prior: Prior, label: Label, space: LabelSpace, bounds: tuple[float, float]) -> Prior:

@@ -9,16 +9,16 @@ from zlib import crc32
 import numpy as np
 from specutils import Spectrum
 
-from ..emulator import ALPHA
 from ..emulator.model import Emulator
 from ..observing.forward import ForwardModel
 from ..observing.memory import remembered
 from ..observing.observation import Observation, covered_at
 from ..observing.stack import Doubt, Stack, Weighted
 from .from_minima import make_results
+from .held import with_held
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
-from .objective import CHUNK, objective, tension, with_held
+from .objective import CHUNK, objective
 from .result import FitResult
 from .search import Minima, Search
 from .settings import Settings
@@ -26,6 +26,7 @@ from .start import first_minima, likely_velocity
 
 __all__ = ["Problem", "alike"]
 
+_MANY = 7  # transits: of more, the resolution is known as well as it ever is
 _AROUND = 100.0  # km/s: range of velocities that are left where more would cost pixels
 
 
@@ -41,12 +42,16 @@ class Problem(Search):
     observations : sequence of Observation
         Equal in wavelength, covered and velocities.
     settings : Settings
+    transits : int, optional
+        Of which each spectrum is the mean, or all of them together where they are of one star; default: that of the
+        first, if it is known.
     """
 
-    def __init__(self, observations: Sequence[Observation], settings: Settings) -> None:
+    def __init__(self, observations: Sequence[Observation], settings: Settings, transits: int | None = None) -> None:
         first = observations[0]
         self.settings = settings
-        self.parameters = settings.parameters(first.meta.get("frame")).within(first.velocities)
+        transits = first.transits if transits is None else transits
+        self.parameters = settings.parameters(first.meta.get("frame")).within(first.velocities).of_transits(transits)
         self.stack = Stack(observations, settings.loaded_emulator, first.velocities, settings.continuum_degree)
         self.noise = settings.noise(first)
 
@@ -103,16 +108,13 @@ class Problem(Search):
             out[rows] = weighted.take(rows).log_likelihood(models.reshape(len(rows), r, -1))
         return out
 
-    def tension(self, minima: Minima) -> np.ndarray:
+    def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
         """See `Search`."""
-        if not self.settings.can_test_alpha:
-            return super().tension(minima)
-        return tension(self.parameters, minima.found.x, *self.with_alpha(minima.weighted, minima.found.x))
+        return self.slopes_with(minima.weighted, minima.found.x, self.held)
 
-    def with_alpha(self, weighted: Weighted, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `rvsemu.fitting.objective.with_held`: of [alpha/M], which is held."""
-        label = self.parameters.space.names.index(ALPHA.name)
-        return with_held(self.parameters, self.model, weighted.projection, x, label)
+    def slopes_with(self, weighted: Weighted, x: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `rvsemu.fitting.held.with_held`."""
+        return with_held(self.parameters, self.model, weighted.projection, x, held)
 
     def doubted(self, weighted: Weighted) -> np.ndarray:
         """See `Search`."""
@@ -137,9 +139,10 @@ class Problem(Search):
         return weighted_draws(likelihood, modes.with_equal_shares(), scale, rng)
 
 
-def alike(observation: Observation) -> tuple[bytes, bytes, tuple[float, float]]:
+def alike(observation: Observation) -> tuple[bytes, bytes, tuple[float, float], int]:
     """What observations that are fitted together have in common."""
-    return observation.wavelength.tobytes(), observation.covered.tobytes(), observation.velocities
+    transits = min(observation.transits or _MANY, _MANY)
+    return observation.wavelength.tobytes(), observation.covered.tobytes(), observation.velocities, transits
 
 
 def _loses_pixels(observation: Observation, emulator: Emulator) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..emulator.labels import ALPHA
 from .disputes import disputes
 from .from_minima import covariance_of
+from .held import external_errors, tension
 from .label_errors import label_errors
 from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
 from .parameters import Parameters
@@ -44,8 +47,9 @@ class Minima:
     found : Minimum
     log_posterior : ndarray, shape (k,)
         Of the minimum, with the determinants of its covariance.
-    tension : ndarray, shape (k,)
-        By how many standard deviations the spectra want another [alpha/M] than the 0 that was assumed.
+    tension : ndarray, shape (k, n)
+        By how many standard deviations spectra want other values of held labels, 0 for all others: see
+        `rvsemu.fitting.held.tension`.
     widening : ndarray, shape (k, m)
         Factors of errors: see `rvsemu.fitting.tails.widening`.
     disputes : ndarray, shape (k, m)
@@ -122,11 +126,27 @@ class Search(ABC):
         found = minimise(self.evaluate(weighted), x, self.parameters.box, tolerance, _STEPS)
         likelihood = self.log_likelihood(weighted, found.x[:, None])[:, 0]
         log_posterior = likelihood + self.parameters.log_prior(found.x)
-        return Minima(star, x, weighted, found, log_posterior, np.zeros(len(x)), np.ones(x.shape), np.zeros(x.shape))
+        held = np.zeros((len(x), len(self.parameters.fixed)))
+        return Minima(star, x, weighted, found, log_posterior, held, np.ones(x.shape), np.zeros(x.shape))
+
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Numbers (h,) of the labels that are held."""
+        return np.flatnonzero(~np.isnan(self.parameters.fixed))
+
+    @abstractmethod
+    def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
+        """See `rvsemu.fitting.held.with_held`: at the minima, with `held`."""
 
     def tension(self, minima: Minima) -> np.ndarray:
-        """See `Minima`; 0 where nothing was assumed."""
-        return np.zeros(len(minima.at))
+        """See `Minima`. What was only assumed, as that [alpha/M] is 0, has no error."""
+        out, held = np.zeros((len(minima.at), len(self.parameters.fixed))), self.held
+        if len(held):
+            external = external_errors(self.parameters, held)
+            if self.settings.assumes_alpha:
+                external[np.array(self.parameters.space.names)[held] == ALPHA.name] = 0.0
+            out[:, held] = tension(self.parameters, minima.found.x, *self.with_held(minima), held, external)
+        return out
 
     def _widening(self, minima) -> np.ndarray:
         """See `Minima`."""

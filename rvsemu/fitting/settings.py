@@ -49,15 +49,16 @@ class Settings:
         Emulator to fit with: name of a shipped emulator, by default ``default``, or a file.
     fixed : dict, optional
         Labels held at a value. Floats or Quantities by name, e.g. ``{"vmic": 1.0}``; also ``radial_velocity``.
+        Errors of the other labels are those at this value; what the spectrum says of it is a flag, ``held-disputed``.
         The label ``alpha`` is held at 0 unless it is in `fixed` or has a prior; ``{"alpha": "free"}`` frees it.
     priors : dict, optional
         Priors by label, which replace all default priors. ``{"vmic": (1.5, 0.5)}`` is a Gaussian of this mean and
         sigma; others are names (`rvsemu.fitting.NAMED_PRIORS`: for vmic ``"relation"``, for what other labels let
         expect, or ``"wide"``, for resolution ``"gaia-rvs"``), frozen distributions of scipy.stats,
-        `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`, `Function` and `Microturbulence`, and any function from
-        values to log densities; ``{}`` is none. Default: `rvsemu.fitting.DEFAULT_PRIORS`, which are ``{"vmic":
-        "relation", "resolution": "gaia-rvs"}``, for those of these labels that are neither absent nor fixed. Labels
-        without one are uniform in their domain.
+        `rvsemu.fitting.Uniform`, `Normal`, `TruncatedNormal`, `Function`, `Microturbulence` and `RvsResolution`, and
+        any function from values to log densities; ``{}`` is none. Default: `rvsemu.fitting.DEFAULT_PRIORS`, which are
+        ``{"vmic": "relation", "resolution": "gaia-rvs"}``, for those of these labels that are neither absent nor fixed.
+        Labels without one are uniform in their domain.
     radial_velocity : (float, float) or float or Quantity, optional
         Limits of the radial velocity in km/s, or the value at which it is fixed; by default -100 to 100 for spectra
         whose ``meta["frame"]`` is ``"rest"``, such as Gaia's mean spectra, and -1000 to 1000 for others.
@@ -159,11 +160,6 @@ class Settings:
     def assumes_alpha(self) -> bool:
         """Whether [alpha/M] is 0 only because nothing was said about it."""
         return all(ALPHA.name not in (given or {}) for given in (self.fixed, self.priors))
-
-    @property
-    def can_test_alpha(self) -> bool:
-        """Whether that is so, and the emulator has [alpha/M], so that spectra can say what they think of it."""
-        return self.assumes_alpha and ALPHA.name in self.loaded_emulator.labels.names
 
     @property
     def loaded_emulator(self) -> Emulator:

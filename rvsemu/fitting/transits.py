@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .bins import Binned
 from .from_minima import covariance_of, make_results, scale_of
 from .levenberg_marquardt import Box, Minimum, minimise
 from .moves import Moves
-from .objective import misfit, tension
+from .objective import misfit
 from .parameters import RADIAL_VELOCITY, Parameters
 from .problem import Problem, alike
 from .result import FitFailure, FitResult
@@ -80,7 +81,9 @@ class Transits(Search):
         groups: dict[tuple, list[int]] = {}
         for i, one in enumerate(observations):
             groups.setdefault(alike(one), []).append(i)
-        self._parts = [_Part(Problem([observations[i] for i in at], settings), np.array(at)) for at in groups.values()]
+        count = sum(one.transits or 1 for one in observations)
+        made = (Problem([observations[i] for i in at], settings, count) for at in groups.values())
+        self._parts = [_Part(problem, np.array(at)) for problem, at in zip(made, groups.values(), strict=True)]
         each = {i: part.problem.parameters for part in self._parts for i in part.at}
         self.parameters = Parameters.joined([each[i] for i in range(len(each))])
         first = each[0]
@@ -148,20 +151,24 @@ class Transits(Search):
         each = [part.problem.doubted(one).reshape(-1, len(part.at)) for part, one in pairs]
         return np.any(np.hstack(each), axis=1)
 
-    def tension(self, minima: Minima) -> np.ndarray:
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Numbers (h,) of the labels that are held, without velocities."""
+        return np.flatnonzero(~np.isnan(self.parameters.fixed[: self._parts[0].problem.parameters.velocity]))
+
+    def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
         """See `Search`."""
-        if not self.settings.can_test_alpha:
-            return super().tension(minima)
-        x, n = minima.found.x, len(self.parameters.free)
-        gradient, hessian, row = np.zeros((len(x), n + 1)), np.zeros((len(x), n + 1, n + 1)), np.arange(len(x))
+        x, n, h = minima.found.x, len(self.parameters.free), len(self.held)
+        gradient, hessian = np.zeros((len(x), n + h)), np.zeros((len(x), n + h, n + h))
+        row = np.arange(len(x))
         for part, weighted in zip(self._parts, minima.weighted, strict=True):
-            parts = part.problem.with_alpha(weighted, self._rows(part, x))
+            parts = part.problem.slopes_with(weighted, self._rows(part, x), self.held)
             slope, bend = (values.reshape(len(x), len(part.at), *values.shape[1:]) for values in parts)
-            moved = self._columns[part.at, : slope.shape[2] - 1]
-            columns = np.hstack([moved, np.full((len(part.at), 1), n)])
+            moved = self._columns[part.at, : slope.shape[2] - h]
+            columns = np.hstack([moved, np.tile(n + np.arange(h), (len(part.at), 1))])
             np.add.at(gradient, (row[:, None, None], columns), slope)
             np.add.at(hessian, (row[:, None, None, None], columns[:, :, None], columns[:, None]), bend)
-        return tension(self.parameters, x, gradient, hessian)
+        return gradient, hessian
 
     def _together(self, compared) -> Callable:
         """Function for `minimise` from the `misfit` of each part."""
@@ -208,7 +215,7 @@ class Transits(Search):
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
-            found.tension[:] = minima.tension[row]
+            found.tension[:, self.held] = minima.tension[row, self.held]
             found.widening[:] = minima.widening[row][self._columns[part.at]]
             found.disputes[:] = minima.disputes[row][self._columns[part.at]]
             spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
@@ -319,5 +326,6 @@ class _Part:
             at[:, -1] = velocities
         cost, gradient, hessian = self.misfit(weighted)(np.arange(len(x)), at)
         found = Minimum(at, cost, hessian, np.ones(len(x), dtype=bool))
-        unknown = np.zeros(len(x)), np.ones(x.shape), np.zeros(x.shape)
+        held = np.zeros((len(x), len(self.problem.parameters.fixed)))
+        unknown = held, np.ones(x.shape), np.zeros(x.shape)
         return Minima(np.arange(len(x)), start, weighted, found, -cost, *unknown), gradient

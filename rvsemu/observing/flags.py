@@ -1,8 +1,8 @@
 """The registry of flags: what to beware of in a result, one bit, name and sentence each.
 
-The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound`` and ``prior-disputed`` say of
-which label, after a colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion. Tables have the names,
-joined by commas, and the bits as one integer.
+The flags of a result are a tuple of names, empty if there is nothing to say. ``at-bound``, ``prior-disputed`` and
+``held-disputed`` say of which label, after a colon: ``"at-bound:vsini"``; so does ``outside-domain`` of an inversion.
+Tables have the names, joined by commas, and the bits as one integer.
 
 """
 
@@ -25,6 +25,7 @@ __all__ = [
     "FEW_DRAWS",
     "FEW_GOOD_PIXELS",
     "FLAGS",
+    "HELD_DISPUTED",
     "LABELS_CONTRADICT",
     "NEGATIVE_CONTINUUM",
     "NOT_AT_REST",
@@ -75,6 +76,7 @@ TRANSITS_DIFFER = "transits-differ"
 NOT_AT_REST = "not-at-rest"
 OUTSIDE_CALIBRATION = "outside-calibration"
 SMOOTH_NOISE = "smooth-noise"
+HELD_DISPUTED = "held-disputed"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -110,6 +112,7 @@ FLAGS: dict[str, str] = {
     NOT_AT_REST: "The frame is rest, but lines are 30 km/s or more off: wrong velocity, air wavelengths, moved pixels.",
     OUTSIDE_CALIBRATION: "Teff, log g or [M/H] is outside that of the stars of the calibration: errors are too small.",
     SMOOTH_NOISE: "Neighbouring pixels differ by less than errors say: smoothed, resampled, or errors too large.",
+    HELD_DISPUTED: "A label was held, and what the spectrum says of it differs by more than 3.3 standard deviations.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Observation", "covered_at"]
 
+_STRIPS = 3  # of CCDs, which a star crosses in a transit
 _HUGE = 1e6
 """Pixels whose flux or error is larger, in units of the median flux, are bad: nothing in the sky is like that."""
 _VELOCITY_STEP = 5.0
@@ -138,7 +139,7 @@ class Observation:
         covered = covered_at(wavelength, emulator, velocities)
         smoothed = bool(noise.estimated and sigma is None) if smooth_sigma is None else bool(smooth_sigma)
         if smoothed:
-            error = smoothed_sigma(error, measured, _combined(spectrum.meta))
+            error = smoothed_sigma(error, measured, _stated(spectrum.meta, "combined_ccds"))
         if sigma is None:
             error = error * noise.scatter
         _check_some(measured, covered, native, medium, emulator)
@@ -186,7 +187,16 @@ class Observation:
     @property
     def ccds(self) -> int | None:
         """Number of CCD spectra that were combined, if the spectrum says it."""
-        return _combined(self.meta)
+        return _stated(self.meta, "combined_ccds")
+
+    @property
+    def transits(self) -> int | None:
+        """Number of transits that were combined, of up to three CCD spectra each, if the spectrum says it or is one."""
+        if (transits := _stated(self.meta, "combined_transits")) is not None:
+            return max(1, transits)
+        if self.ccds is not None:
+            return max(1, -(-self.ccds // _STRIPS))
+        return None if _stated(self.meta, "transit_id") is None else 1
 
     @property
     def step(self) -> float:
@@ -200,9 +210,9 @@ def covered_at(wavelength, emulator, velocities) -> np.ndarray:
     return np.all((rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1]), axis=0)
 
 
-def _combined(meta) -> int | None:
-    """Number of CCD spectra that were combined, if `meta` says it."""
-    stated = meta.get("combined_ccds")
+def _stated(meta, name) -> int | None:
+    """A whole number of `meta`, if it is there."""
+    stated = meta.get(name)
     if stated is None or np.ma.is_masked(stated):
         return None
     try:

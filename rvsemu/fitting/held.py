@@ -1,0 +1,91 @@
+"""What spectra say of labels that are held: what the flags ``held-disputed`` and ``alpha-assumed`` are made of."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .levenberg_marquardt import LIFTED
+from .parameters import RADIAL_VELOCITY, Parameters
+
+__all__ = ["external_errors", "tension", "with_held"]
+
+_EXTERNAL = {"teff": 50.0, "logg": 0.12, "mh": 0.05, "vmic": 0.2, "alpha": 0.05, RADIAL_VELOCITY: 1.0}
+"""By what fits of real stars may differ from right labels, besides their errors: see docs/stars."""
+_SHARPER = 0.04  # of the resolution, because lines of models are broader than those of real stars
+_BROADENED = 50.0  # (km/s)^2, which macroturbulence, unknown to the models, may add to the square of v sin i
+
+
+def external_errors(parameters: Parameters, held: np.ndarray) -> np.ndarray:
+    """By what right values of held labels may seem to be wrong in spectra of real stars, shape (h,)."""
+
+    def of(label: int) -> float:
+        name, value = parameters.space.names[label], parameters.fixed[label]
+        if name == "vsini":
+            return 0.5 * _BROADENED / max(value, _lift(parameters)[label])
+        return _SHARPER * value if name == "resolution" else _EXTERNAL.get(name, 0.0)
+
+    return np.array([of(label) for label in held])
+
+
+def with_held(parameters: Parameters, model, projection, x: np.ndarray, held: np.ndarray):
+    """Gradient (k, n + h) and Gauss-Newton Hessian (k, n + h, n + h) of chi2 / 2 by free parameters and held labels.
+
+    Where a label is held at 0 and the slope by it vanishes there, as that by v sin i, they are those a little above 0.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        Of which n move the model.
+    model : ForwardModel
+    projection : Projection
+        Of the k spectra and their covariances.
+    x : ndarray, shape (k, m)
+        Free parameters.
+    held : ndarray of int, shape (h,)
+        Numbers of the held labels in the parameters' space; the last columns.
+    """
+    order = np.append(parameters.free[parameters.free <= parameters.velocity], held)
+    theta = parameters.full(x)
+    theta[:, held] = np.maximum(theta[:, held], _lift(parameters)[held])
+    flux, slopes = model.jacobian(theta, np.sort(order))
+    solution = projection.solve(flux[:, None])
+    columns = np.searchsorted(np.sort(order), order)
+    gradient, hessian = projection.normal_equations(solution, slopes[:, None, columns])
+    return gradient[:, 0], hessian[:, 0]
+
+
+def tension(parameters: Parameters, x: np.ndarray, gradient, hessian, held: np.ndarray, external) -> np.ndarray:
+    """By how many standard deviations spectra want other values (k, h) of held labels, next to minima `x` (k, m).
+
+    All free labels follow, and other held ones do not: it is the score test (Rao 1948, Proc. Camb. Phil. Soc. 44, 50),
+    the slope of the misfit by the label over the root of its curvature, both less what the free labels have of it.
+    Labels that are known no better than by their range are not disputed, nor is 0 where a label cannot be less.
+
+    Parameters
+    ----------
+    parameters : Parameters
+    x : ndarray, shape (k, m)
+    gradient, hessian : ndarray, shape (k, n + h) and (k, n + h, n + h)
+        Those of `with_held`, to which the priors of the first n free parameters are added here.
+    held : ndarray of int, shape (h,)
+    external : ndarray, shape (h,)
+        Standard deviations of the held values themselves.
+    """
+    n, (first, second) = gradient.shape[1] - len(held), parameters.prior_slopes(x)
+    known = 12.0 / (parameters.upper - parameters.lower) ** 2  # of labels without effect, too
+    slopes = gradient[:, :n] + first[:, :n]
+    bends = hessian[:, :n, :n] + second[:, :n, :n] + np.diag(known[parameters.free[:n]])
+    mixed = np.linalg.solve(bends, hessian[:, :n, n:])
+    slope = gradient[:, n:] - np.einsum("kij,ki->kj", mixed, slopes)
+    curvature = np.diagonal(hessian[:, n:, n:], axis1=1, axis2=2) - np.einsum("kij,kij->kj", mixed, hessian[:, :n, n:])
+    curvature = np.maximum(curvature, 0.0) + known[held]
+    least = (parameters.fixed <= _lift(parameters))[held]
+    wanted = np.where(least, np.maximum(-slope, 0.0), np.abs(slope))
+    return wanted / np.sqrt(curvature + (external * curvature) ** 2)
+
+
+def _lift(parameters: Parameters) -> np.ndarray:
+    """Values (n,) below which the slopes by labels vanish, for labels that act by their square, and -infinity."""
+    width = parameters.upper - parameters.lower
+    square = np.array([label.transform == "even" for label in parameters.space.labels])
+    return np.where(square, LIFTED * width, -np.inf)

@@ -1,0 +1,106 @@
+"""Labels that are held at a value that the spectrum disputes."""
+
+import numpy as np
+import pytest
+from fit_fixtures import SUN, fit, observe
+
+import rvsemu
+from rvsemu.fitting import Settings, fit_many, fit_transits
+from rvsemu.fitting.held import external_errors
+from rvsemu.fitting.problem import Problem
+
+STAR = SUN | {"vsini": 25.0, "vmic": 1.2}
+WAYS = {
+    "gaussian": rvsemu.fit,
+    "sampled": lambda *a, **k: rvsemu.fit(*a, errors="sampled", **k),
+    "chain": lambda *a, **k: rvsemu.sample(*a, steps=100, stop=None, progress=False, **k),
+    "many": lambda star, **k: fit_many([star], **k)[0],
+    "transits": lambda star, **k: fit_transits([star, star], **k),
+}
+
+
+@pytest.fixture(scope="module")
+def white(emulator):
+    return {"emulator": emulator, "model_error": None, "noise_correlation": (), "priors": {}}
+
+
+def disputed(result) -> list[str]:
+    return [flag for flag in result.flags if flag.startswith("held-disputed")]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_flag_held_disputed(way, white):
+    """Of a label that is held far from what it is, and of no label that is held where it is."""
+    star = observe(white["emulator"], STAR, snr=100, seed=4)
+    held = {name: STAR[name] for name in ("teff", "mh", "vmic")} | {"alpha": 0.0}
+    assert disputed(WAYS[way](star, **white, fixed=held)) == []
+    wrong = {"logg": STAR["logg"] - 1.5, "vmic": STAR["vmic"]}
+    assert disputed(WAYS[way](star, **white, fixed=wrong)) == ["held-disputed:logg"]
+
+
+def tension(white, star, **fixed) -> dict[str, float]:
+    settings = Settings(**white, fixed=fixed)
+    problem = Problem([settings.observe(star)], settings)
+    minima = problem.minima()
+    return dict(zip(problem.parameters.space.names, minima.tension[minima.best(0)], strict=True))
+
+
+NAMES = ("teff", "logg", "mh", "vmic", "alpha", "resolution", "vsini", "radial_velocity")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tension_is_that_of_the_fit_where_the_label_is_free(name, white):
+    """(free - held) / sqrt(error**2 + external**2), in both directions; of v sin i, of its square."""
+    star = observe(white["emulator"], STAR, snr=200, seed=5)
+    others = {} if name in ("vmic", "resolution", "vsini") else {"vmic": STAR["vmic"], "resolution": STAR["resolution"]}
+    others |= {} if name == "alpha" else {"alpha": 0.0}
+    free = fit(star, **white | ({"priors": {"alpha": (0.0, 10.0)}} if name == "alpha" else {}), fixed=others)
+    value, error = free.labels[name].value, free.errors[name].value
+    for direction in (-1.0, 1.0):
+        held = value + 2.0 * direction * error
+        settings = Settings(**white, fixed={**others, name: held})
+        parameters = settings.parameters("rest")
+        external = external_errors(parameters, [parameters.space.names.index(name)])[0]
+        away, sigma = (value**2 - held**2, 2 * held * error) if name == "vsini" else (value - held, error)
+        expected = abs(away) / np.hypot(sigma, external * (2 * held if name == "vsini" else 1.0))
+        assert tension(white, star, **others, **{name: held})[name] == pytest.approx(expected, rel=0.2), held
+
+
+def test_vsini_0_is_disputed_by_lines_that_rotate_alone(white):
+    """There the slope by v sin i vanishes; and lines that are sharper than expected ask for no v sin i at all."""
+    fast, slow = (observe(white["emulator"], SUN | {"vsini": v}, snr=100, seed=6) for v in (30.0, 0.0))
+    sharp = observe(white["emulator"], SUN | {"vsini": 0.0, "resolution": 13_500.0}, snr=100, seed=6)
+    held = {"vmic": SUN["vmic"], "resolution": SUN["resolution"], "vsini": 0.0, "alpha": 0.0}
+    assert "held-disputed:vsini" in fit(fast, **white, fixed=held).flags
+    assert disputed(fit(slow, **white, fixed=held)) == []
+    assert "held-disputed:vsini" not in fit(sharp, **white, fixed=held).flags
+
+
+def test_right_labels_are_not_disputed(emulator):
+    """Of 60 stars of all kinds, each with one of its labels held where it is, at most one: 0.1 % is expected."""
+    rng, found = np.random.default_rng(7), []
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    for i in range(60):
+        labels = SUN | {"teff": rng.uniform(4200, 12000), "logg": rng.uniform(3.8, 4.6), "vsini": rng.uniform(0, 80)}
+        labels |= {"mh": rng.uniform(-1.5, 0.4), "alpha": 0.0}
+        star = observe(emulator, labels, snr=[20, 50, 100, 300][i % 4], seed=i)
+        name = ("teff", "logg", "vsini", "mh", "resolution", "alpha")[i % 6]
+        found.append(fit(star, **settings, fixed={name: labels[name]}))
+    assert sum(bool(disputed(one)) for one in found) <= 1
+
+
+def test_what_a_spectrum_does_not_show_is_not_disputed(white):
+    """Nor is anything where there is only noise."""
+    star = observe(white["emulator"], STAR, snr=100, seed=8)
+    found = fit(star, **white, sigma=100.0, fixed={"logg": 1.0, "mh": 1.0, "vsini": 0.0})
+    assert disputed(found) == []
+
+
+def test_transits_together_dispute_a_held_label(white):
+    """What each of eight noisy transits does not know alone."""
+    spectra = [observe(white["emulator"], SUN, snr=25, seed=seed) for seed in range(8)]
+    settings = white | {"fixed": {"logg": SUN["logg"] - 0.8, "vmic": SUN["vmic"]}}
+    assert sum(bool(disputed(one)) for one in fit_many(spectra, **settings)) < 4
+    together = fit_transits(spectra, **settings)
+    assert disputed(together) == ["held-disputed:logg"]
+    assert all(disputed(one) == ["held-disputed:logg"] for one in together.transits)
