@@ -187,6 +187,24 @@ def test_intervals_stay_in_the_domain(exact):
     assert low < observed_one.radial_velocity < high
 
 
+def test_upper_limits_are_where_v_sin_i_may_be_zero(exact):
+    """Of one spectrum and of many: the root of the 95 % quantile of its square; NaN where it is not zero."""
+    z = np.zeros((2, K))
+    z[0, 2], z[1, 2] = -1.0, 0.5
+    many = invert(fluxes(exact, z), inversion=exact)
+    one = invert(fluxes(exact, z)[0], inversion=exact)
+    low, high = many.limits["vsini"]
+    expected = np.sqrt(1.644854 * 2 * 0.02 * (high - low) * many.errors["vsini"][0].value)
+    limit = many.upper_limits()["vsini"]
+    assert limit.unit == u.km / u.s and np.isnan(limit[1])
+    assert limit[0].value == pytest.approx(expected, rel=1e-3)
+    assert one.upper_limits()["vsini"].value == pytest.approx(expected, rel=1e-3)
+    assert f"vsini below {expected:.2g} km / s (95 %)" in repr(one)
+    np.testing.assert_array_equal(many.to_table()["vsini_upper_limit"], limit)
+    fast = invert(fluxes(exact, z)[1], inversion=exact)
+    assert fast.upper_limits() == {} and np.isnan(fast.to_table()["vsini_upper_limit"][0])
+
+
 def test_an_inversion_is_frozen(exact, stars):
     again = pickle.loads(pickle.dumps(exact))
     assert again == exact == copy.deepcopy(exact) and hash(again) == hash(exact)

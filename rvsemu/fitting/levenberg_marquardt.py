@@ -8,12 +8,12 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["LEAST_SQUARED", "LIFTED", "Box", "Minimum", "minimise"]
+from ..observing.results import LEAST_SQUARED
 
-LEAST_SQUARED = 0.02
-"""Of the range of a variable that acts by its square: nearer to zero its slope says nothing."""
+__all__ = ["LIFTED", "Box", "Minimum", "minimise"]
+
 LIFTED = 0.002
-"""Of the same range: nearer to zero there is no slope."""
+"""Of the range of a variable that acts by its square: nearer to zero there is no slope."""
 _FIRST, _LARGEST = 1e-3, 1e8  # damping at the start, and where a problem is given up
 _ASIDE = 1e-6  # of a range, for the slope of an edge
 _NOISE = 2e-6  # of a cost: what single precision cannot resolve

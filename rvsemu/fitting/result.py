@@ -10,16 +10,23 @@ import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
 from astropy.table import QTable
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 from specutils import Spectrum
 
 from ..errors import RvsemuError
 from ..observing.correlation import lag_correlation
 from ..observing.flags import FAILED, FEW_DRAWS, NOT_GAUSSIAN, to_bits
 from ..observing.result_table import EXTERNAL_ERRORS, ResultTable
-from ..observing.results import LIMITED, Result, identity_columns, normal_interval, tails, without_prior
+from ..observing.results import (
+    LIMITED,
+    Result,
+    identity_columns,
+    limit_of_square,
+    normal_interval,
+    tails,
+    without_prior,
+)
 from .importance import Draws
-from .levenberg_marquardt import LEAST_SQUARED
 from .limits import piled_up
 
 if TYPE_CHECKING:
@@ -71,10 +78,7 @@ class LeastSquares(Result):
 
     def _highest(self, name, level) -> u.Quantity:
         """One-sided limit; of Gaussian errors, that of the square of the label, by which it acts."""
-        value, error = self.labels[name].value, self.errors[name].value
-        low, high = self.ranges[name]
-        slope = 2 * max(value, LEAST_SQUARED * (high - low)) * error
-        return u.Quantity(min(np.sqrt(value**2 + ndtri(level) * slope), high), self.labels[name].unit)
+        return limit_of_square(self.labels[name], self.errors[name], self.ranges[name], level)
 
     def _from_zero(self) -> list[str]:
         return [name for name in LIMITED if name in self.ranges]

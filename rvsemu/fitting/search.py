@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..emulator.labels import ALPHA
+from ..observing.results import LEAST_SQUARED
 from .disputes import disputes
 from .from_minima import covariance_of
 from .held import external_errors, tension
 from .label_errors import label_errors
-from .levenberg_marquardt import LEAST_SQUARED, Minimum, minimise
+from .levenberg_marquardt import Minimum, minimise
 from .parameters import Parameters
 from .proposals import Mixture
 from .settings import Settings

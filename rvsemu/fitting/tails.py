@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..observing.results import LEAST_SQUARED
 from .from_minima import covariance_of
-from .levenberg_marquardt import LEAST_SQUARED, Box
+from .levenberg_marquardt import Box
 from .parameters import RADIAL_VELOCITY, Parameters
 from .priors import Uniform
 

@@ -17,7 +17,7 @@ from ..observing.flags import (
     alpha_assumed,
     broad_lines,
 )
-from ..observing.results import Result, normal_interval
+from ..observing.results import LIMITED, Result, limit_of_square, normal_interval
 
 __all__ = ["InversionResult", "flags_of"]
 
@@ -95,8 +95,16 @@ class InversionResult(Result):
             for name, value in self.labels.items()
         }
 
+    def _highest(self, name, level) -> u.Quantity:
+        """That of the square of the label, by which it acts."""
+        return limit_of_square(self.labels[name], self.errors[name], self.limits[name], level)
+
+    def _from_zero(self) -> list[str]:
+        return [name for name in LIMITED if name in self.limits]
+
     def _quality(self) -> list[str]:
-        return [f"residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels"]
+        limits = [f"{name} below {limit:.2g} (95 %)" for name, limit in self.upper_limits().items()]
+        return [*limits, f"residual rms {self.residual_rms:.4f}, {self.n_pixels} pixels"]
 
     def _columns(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("reduced_chi2", "residual_rms", "n_pixels")}

@@ -19,16 +19,20 @@ from .result_table import ResultTable
 
 __all__ = [
     "IDENTITY",
+    "LEAST_SQUARED",
     "LIMITED",
     "Result",
     "identity_columns",
     "identity_of",
+    "limit_of_square",
     "name_of",
     "normal_interval",
     "tails",
     "without_prior",
 ]
 
+LEAST_SQUARED = 0.02
+"""Of the range of a label that acts by its square: nearer to zero its slope says nothing."""
 LIMITED = ("vsini",)
 """Labels that have an upper limit where they may be zero; others that begin at zero have priors."""
 
@@ -98,6 +102,26 @@ def without_prior(meta: Mapping[str, Any]) -> list[str]:
     return [f"no prior on {names}: those given replace the default ones"] if names else []
 
 
+def limit_of_square(value: u.Quantity, error: u.Quantity, limits, level: float) -> u.Quantity:
+    """What a label that acts by its square is below, if this square has a normal distribution.
+
+    Parameters
+    ----------
+    value, error : Quantity, shape (...)
+    limits : (float, float)
+        Of the label, in the unit of `value`.
+    level : float
+        The probability.
+
+    Returns
+    -------
+    Quantity, shape (...)
+    """
+    low, high = limits
+    slope = 2 * np.maximum(value.value, LEAST_SQUARED * (high - low)) * error.value
+    return u.Quantity(np.minimum(np.sqrt(value.value**2 + ndtri(level) * slope), high), value.unit)
+
+
 def normal_interval(value: u.Quantity, error: u.Quantity, limits, level: float) -> u.Quantity:
     """Central interval of a normal distribution, cut off at the limits of the label.
 
@@ -157,12 +181,13 @@ class Result(ABC):
         """What v sin i is below with the probability `level`, if it may be zero; empty if it is not, or held.
 
         It may be zero where it is less than four of its errors: spectra change with its square, which is then less
-        than two of its own errors from zero.
+        than two of its own errors from zero. For n spectra it is NaN where it is not.
         """
         if not (isinstance(level, int | float | np.number) and 0.5 < level < 1):
             raise RvsemuError(f"level={level!r}: give a probability between 0.5 and 1, e.g. 0.95.")
-        names = [name for name in self._from_zero() if self.labels[name] < 4 * self.errors[name]]
-        return {name: self._highest(name, level) for name in names}
+        may_be_zero = {name: self.labels[name] < 4 * self.errors[name] for name in self._from_zero()}
+        highest = {name: self._highest(name, level) for name, there in may_be_zero.items() if np.any(there)}
+        return {n: np.where(may_be_zero[n], x, np.nan) if x.ndim else x for n, x in highest.items()}
 
     def _from_zero(self) -> list[str]:
         """Free labels of `LIMITED`."""
