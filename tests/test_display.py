@@ -126,7 +126,7 @@ def test_columns_are_described(name, request):
     table = request.getfixturevalue(name).to_table()
     assert [column for column in table.colnames if not table[column].info.description] == []
     assert table["logg_error"].info.description == (
-        "Standard deviation: surface gravity, log10 of cm/s2; real stars differ by 0.15 more"
+        "Standard deviation: surface gravity, log10 of cm/s2; uncalibrated, real stars differ by 0.15 more"
     )
 
 

@@ -99,7 +99,7 @@ def description_of(column: str) -> str | None:
     label, end = _label_of(column)
     if column in DESCRIPTIONS or label not in DESCRIPTIONS:
         return DESCRIPTIONS.get(column)
-    external = f"; real stars differ by {EXTERNAL_ERRORS[label]:g} more" if column in _NOT_ALL else ""
+    external = f"; uncalibrated, real stars differ by {EXTERNAL_ERRORS[label]:g} more" if column in _NOT_ALL else ""
     return _OF_A_LABEL[end].format(DESCRIPTIONS[label]) + external
 
 
