@@ -151,9 +151,9 @@ plt.show()
 # -----------------------------
 #
 # The posteriors of noisy spectra can be skewed, or end at a limit. ``errors="sampled"``
-# describes them by weighted draws at little extra cost. Its intervals need not be
-# symmetric. Without it, errors are widened where the curvature at the best fit would
-# make them too small by far, and the flag ``not-gaussian`` says so.
+# describes them by weighted draws, in about ten times the time of a fit. Its intervals
+# need not be symmetric. Without it, errors are widened where the curvature at the best
+# fit would make them far too small, and the flag ``not-gaussian`` says so.
 
 faint = rvsemu.simulate(giant, signal_to_noise=20, seed=5)
 for errors in ("gaussian", "sampled"):
@@ -251,6 +251,7 @@ print(bits, from_bits(bits))
 # flags is not worthless. For a catalogue, use the labels of stars without flags, look
 # at stars with ``at-bound`` or ``second-minimum`` one by one, and do not use labels
 # with ``double-lined``, ``poor-fit`` or ``unlike-training``: these spectra are
-# discoveries or mistakes.
+# discoveries or mistakes. ``prior-disputed`` and ``held-disputed`` question what you
+# have assumed. :doc:`../accuracy` lists what can go wrong, and what to do.
 #
 # Next: :doc:`04_posterior` replaces the Gaussian by the posterior itself.

@@ -76,8 +76,8 @@ for name, spectrum in spectra.items():
 # One file first
 # --------------
 #
-# Before anything else, try a thousand rows of one bulk file. In this rehearsal the file has
-# 40 simulated stars, and one of them has no good pixel, as happens in real files.
+# Before anything else, try one bulk file. In this rehearsal the file has 40 simulated stars,
+# and one of them has no good pixel, as happens in real files.
 
 folder = TemporaryDirectory()
 here = Path(folder.name)

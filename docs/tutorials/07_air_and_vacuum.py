@@ -69,8 +69,9 @@ except SpectrumError as error:
 # ------------------------
 #
 # If the spectrum of Kepler-93 is said to be in air, it is fitted as well as before,
-# with the same labels. The radial velocity takes up the whole error of 82 km/s. Nothing
-# else looks wrong, so always state the medium with a velocity.
+# with the same labels. The radial velocity takes up the whole error of 82 km/s. The
+# flag ``not-at-rest`` warns of it, because Gaia's mean spectra should be at rest. In any
+# other frame nothing would look wrong.
 
 right = rvsemu.fit(star)
 said = Spectrum(
@@ -155,6 +156,6 @@ fig.legend(loc="outside upper center")
 plt.show()
 
 # %%
-# Barycentric or heliocentric? rvsemu changes no frame. Correcting for the motion of the
-# Earth or the spacecraft, and for gravitational redshift, is up to whoever made the
-# spectrum. Gaia's spectra are barycentric or at rest.
+# Barycentric or heliocentric? rvsemu changes no frame, and does not correct for the
+# motion of the Earth or the spacecraft, or for gravitational redshift. Gaia's spectra are
+# barycentric or at rest.

@@ -120,5 +120,5 @@ folder.cleanup()
 #    rvsemu library info bosz.h5
 #    rvsemu train --library bosz.h5 -o emulator.h5
 #
-# Training wants at least 50 spectra, from 8388 to 8812 Å, at a resolution above 14,500:
+# Training needs at least 50 spectra, from 8388 to 8812 Å, at a resolution above 14,500:
 # :doc:`12_train_an_emulator`.

@@ -141,7 +141,7 @@ folder.cleanup()
 
 # %%
 # An emulator for use needs a larger library, some hundred thousand draws and the default
-# recipe. Its training takes about half an hour on two idle cores.
+# recipe.
 #
 # .. code-block:: sh
 #
