@@ -53,7 +53,10 @@ def library_table() -> str:
 
 
 def _library_table(title, library) -> str:
-    held = int(np.count_nonzero(library.extrapolated)) if library.extrapolated is not None else 0
+    held = "not stated by all parts"
+    if library.extrapolated is not None:
+        count = int(np.count_nonzero(library.extrapolated))
+        held = f"{count:,} spectra ({100 * count / len(library):.0f} %)"
     low, high = library.wavelength[[0, -1]]
     rows = [
         ("spectra", f"{len(library):,}"),
@@ -63,10 +66,7 @@ def _library_table(title, library) -> str:
             f"{low:.1f}-{high:.1f} Å in {library.medium}, step {library.wavelength[1] - low:.2f} Å",
         ),
         ("smoothed to", f"R = {library.resolution:g}" if np.isfinite(library.resolution) else "not at all"),
-        (
-            "structure held at the edge of its grid",
-            f"{held:,} spectra ({100 * held / len(library):.0f} %)",
-        ),
+        ("structure held at the edge of its grid", held),
         *((key, library.info[key]) for key in sorted(library.info) if key not in ("manifest", "merged")),
         *_hashes(library.info),
     ]
