@@ -151,7 +151,7 @@ plt.show()
 # -----------------------------
 #
 # The posteriors of noisy spectra can be skewed, or end at a limit. ``errors="sampled"``
-# describes them by weighted draws, in about ten times the time of a fit. Its intervals
+# describes them by weighted draws, in about three times the time of a fit. Its intervals
 # need not be symmetric. Without it, errors are widened where the curvature at the best
 # fit would make them far too small, and the flag ``not-gaussian`` says so.
 

@@ -97,7 +97,7 @@ class Settings:
         then larger than noise and `model_error` allow for.
     errors : {'gaussian', 'sampled'}
         Errors from the Gaussian that approximates the posterior at the best fit, or from weighted draws. Weighted draws
-        give medians and central intervals of the posterior around all minima that the starts lead to, but take ten
+        give medians and central intervals of the posterior around all minima that the starts lead to, but take three
         times as long. Use them for spectra of low signal to noise, whose posteriors often have two maxima, and for
         labels near the limits of their range.
     seed : int or numpy.random.Generator
