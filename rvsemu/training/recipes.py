@@ -35,9 +35,9 @@ class Schedule:
     """How one stage is trained: Keras optimiser, batch, largest number of epochs, patience, learning rate.
 
     The optimiser is ``"adam"``, ``"adamax"`` or ``"muon"`` (Liu et al. 2025, :arxiv:`2502.16982`), which makes the
-    momentum of each matrix orthogonal before it is added; biases and the last layer are Adam's.
-    With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
-    `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
+    momentum of each matrix orthogonal before it is added; biases and the last layer are Adam's, whose rate is
+    `adam_ratio` times that of the matrices. With `cosine` the rate falls to zero over `epochs`, and the stage runs to
+    its end unless `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
     where gradients are as small as those of a flux error of 1e-3.
 
     Examples
@@ -55,6 +55,7 @@ class Schedule:
     learning_rate: float = 1e-3
     cosine: bool = False
     epsilon: float = 1e-7
+    adam_ratio: float = 1.0
 
 
 @dataclass(frozen=True)
