@@ -58,6 +58,13 @@ def test_spectra_of_all_numbers_of_transits_fitted_at_once():
         assert one.resolution.value == pytest.approx(other.resolution.value, abs=0.1)
 
 
+def test_a_prior_that_is_narrow_for_many_transits_in_fits_at_once():
+    spectra = [without_ccds(seen(signal_to_noise=60, seed=n), combined_transits=n) for n in (7, 50)]
+    spectra.append(without_ccds(seen(signal_to_noise=60, seed=1)))
+    found = fit_many(spectra, priors={"resolution": RvsResolution(sigma=60)})
+    assert [round(sigma(one)) for one in found] == [140, 60, 60]
+
+
 def test_transits_fitted_together_count_together():
     """With CCD spectra or without; and those of each result are those of the star."""
     spectra = [seen(signal_to_noise=40, ccds=3, seed=i) for i in range(4)]

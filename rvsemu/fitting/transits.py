@@ -80,7 +80,7 @@ class Transits(Search):
         self.settings, self.observations = settings, list(observations)
         groups: dict[tuple, list[int]] = {}
         for i, one in enumerate(observations):
-            groups.setdefault(alike(one), []).append(i)
+            groups.setdefault(alike(one, settings), []).append(i)
         count = sum(one.transits or 1 for one in observations)
         made = (Problem([observations[i] for i in at], settings, count) for at in groups.values())
         self._parts = [_Part(problem, np.array(at)) for problem, at in zip(made, groups.values(), strict=True)]

@@ -305,7 +305,7 @@ def _stream(spectra: Iterator[Spectrum], skip: bool, settings: Settings) -> Iter
                 out[i] = one
             else:
                 observations[i] = one
-                groups.setdefault(alike(one), []).append(i)
+                groups.setdefault(alike(one, settings), []).append(i)
         for rows in groups.values():
             for start in range(0, len(rows), _AT_ONCE):
                 some = {i: observations.pop(i) for i in rows[start : start + _AT_ONCE]}
