@@ -202,7 +202,8 @@ class FitResult(LeastSquares):
         labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
         errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
         kept = [flag for flag in self.flags if flag != NOT_GAUSSIAN]
-        found = [*kept, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg)]
+        texts = {name: str(unit) for name, unit in units.items()}
+        found = [*kept, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg, texts)]
         few = [FEW_DRAWS] if draws.effective < _FEW_DRAWS else []
         return replace(
             self,

@@ -153,8 +153,8 @@ class Transits(Search):
 
     @cached_property
     def held(self) -> np.ndarray:
-        """Numbers (h,) of the labels that are held, without velocities."""
-        return np.flatnonzero(~np.isnan(self.parameters.fixed[: self._parts[0].problem.parameters.velocity]))
+        """Numbers (h,) of the labels that are held; that of the first velocity is for what all have in common."""
+        return np.flatnonzero(~np.isnan(self.parameters.fixed[: self._parts[0].problem.parameters.velocity + 1]))
 
     def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
         """See `Search`."""
@@ -215,7 +215,7 @@ class Transits(Search):
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
-            found.tension[:, self.held] = minima.tension[row, self.held]
+            found.tension[:, self.held] = np.maximum(minima.tension[row, self.held], part.alone(found, self.held))
             found.widening[:] = minima.widening[row][self._columns[part.at]]
             found.disputes[:] = minima.disputes[row][self._columns[part.at]]
             spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
@@ -317,6 +317,13 @@ class _Part:
         found = minimise(evaluate, x[:, -1:], box, _TOLERANCE, _STEPS)
         width = float((box.upper - box.lower)[0])
         return found.x[:, 0], 1.0 / np.sqrt(found.hessian[:, 0, 0] + 12.0 / width**2)
+
+    def alone(self, found, held) -> np.ndarray:
+        """By how many standard deviations each of the spectra wants another velocity, and 0 for labels (n, held)."""
+        velocity = held == self.problem.parameters.velocity
+        return (
+            self.problem.tension(found)[:, held] * velocity if velocity.any() else np.zeros((len(self.at), len(held)))
+        )
 
     def fit(self, start, x, velocities) -> tuple[Minima, np.ndarray]:
         """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`; and
