@@ -24,6 +24,7 @@ __all__ = [
     "Result",
     "identity_columns",
     "identity_of",
+    "identity_value",
     "limit_of_square",
     "name_of",
     "normal_interval",
@@ -65,6 +66,12 @@ def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def identity_value(name: str, value: Any) -> Any:
+    """A value of `IDENTITY` without its unit."""
+    unit = IDENTITY[name][1] if name in IDENTITY else ""
+    return value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
+
+
 def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:
     """What to call a spectrum: its source_id, and transit_id, in `meta`; else `default`."""
     known = [str(meta[key]) for key in ("source_id", "transit_id") if meta.get(key) is not None]
@@ -75,8 +82,7 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     """First columns of a table of results: see `IDENTITY`; masked where `meta` does not say it."""
     out = {}
     for name, (kind, unit, missing) in IDENTITY.items():
-        value = meta.get(name)
-        value = value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
+        value = identity_value(name, meta.get(name))
         unknown = value is None or np.ma.is_masked(value) or np.size(value) not in (1, rows)
         data = np.full(rows, kind(missing if unknown else value))
         out[name] = MaskedColumn(data, mask=np.full(rows, unknown), unit=unit or None, fill_value=missing)
