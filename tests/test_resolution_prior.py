@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import rvsemu
-from rvsemu.errors import LabelError
+from rvsemu.errors import LabelError, SpectrumWarning
 from rvsemu.fitting import RvsResolution, Settings, fit_many, fit_transits
 from rvsemu.observing import Observation
+from rvsemu.spectra import write_spectrum
 
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 4, "mh": 0, "vmic": 1.1}
 
@@ -81,6 +82,22 @@ def test_sampled_errors_and_chains_have_the_same_prior():
     priors = "gaia-rvs", (11900, 150)
     wide, narrow = (rvsemu.fit(spectrum, priors={"resolution": one}).errors["resolution"] for one in priors)
     assert wide > 1.5 * narrow
+
+
+FEW = [{"combined_ccds": 5}, {"combined_ccds": 9, "combined_transits": 3}, {"transit_id": 7}]
+
+
+@pytest.mark.parametrize("meta", FEW)
+def test_what_was_fitted_has_the_same_prior_again(meta, tmp_path):
+    """And the same flags, also out of a file."""
+    first = rvsemu.fit(without_ccds(seen(signal_to_noise=60, seed=2), **meta))
+    with pytest.warns(SpectrumWarning, match="not written"):
+        write_spectrum(first.observed, tmp_path / "observed.fits")
+    for again in (rvsemu.fit(first.observed), rvsemu.fit(*rvsemu.read_rvs(tmp_path / "observed.fits"))):
+        assert sigma(again) == sigma(first) > 150
+        assert again.flags == first.flags
+    together = fit_transits([without_ccds(seen(signal_to_noise=60, seed=i), **meta) for i in range(2)])
+    assert not {"combined_ccds", "combined_transits", "transit_id"} & set(together.meta)
 
 
 def test_a_given_prior_does_not_change_with_transits():

@@ -117,7 +117,7 @@ def _info(result: FitResult, problem: Problem) -> dict[str, Any]:
         "label_errors": problem.label_errors.tolist(),
         "domain": {label.name: [label.lower, label.upper] for label in space.labels},
         "lowest_logg": [list(node) for node in space.lowest_logg],
-        "regions": to_json(space.regions),
+        "regions": to_json(problem.settings.loaded_emulator.labels.regions),  # which the space of parameters lacks
         "reduced_chi2": result.reduced_chi2,
         "flags": flags,
     }

@@ -345,10 +345,12 @@ def _fit_together(observations: Sequence[Observation], settings: Settings) -> li
     results = problem.results(minima)
     if settings.errors == "gaussian":
         return results
-    out = []
+    out, domain, parameters = [], settings.loaded_emulator.labels, problem.parameters
     for star, result in enumerate(results):
         scale = result.meta["errors_scaled_by"]
         draws = problem.draws(minima, problem.likelihood(minima, star), star, scale)
         x = broadened(draws.x, problem.label_errors, *np.transpose(list(result.ranges.values())))
-        out.append(result.sampled(replace(draws, x=x), problem.parameters.space.lowest_logg))
+        inside = domain.inside(parameters.full(x)[:, : parameters.velocity])
+        outside = 1.0 - float(draws.weights @ inside)
+        out.append(result.sampled(replace(draws, x=x), domain.lowest_logg, outside))
     return out

@@ -18,6 +18,7 @@ from .flags import describe, to_bits
 from .result_table import ResultTable
 
 __all__ = [
+    "COMBINED",
     "IDENTITY",
     "LEAST_SQUARED",
     "LIMITED",
@@ -48,15 +49,19 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 """What tells which spectrum a row is of, from ``spectrum.meta``: kind, unit, and what stands where it is missing."""
 
 
+COMBINED = ("combined_ccds", "combined_transits")
+"""Numbers of spectra that a spectrum is the mean of, in its ``meta``."""
+
+
 def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame.
+    """The part of a spectrum's `meta` that goes into that of a result: name, frame, and number of spectra in the mean.
 
     Raises
     ------
     SpectrumError
         One of them has several values, as a row of a two-dimensional Spectrum has the meta of all rows.
     """
-    out = {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+    out = {name: meta[name] for name in (*IDENTITY, "frame", *COMBINED) if meta.get(name) is not None}
     for name, value in out.items():
         if np.size(value) != 1:
             raise SpectrumError(
