@@ -165,3 +165,15 @@ def test_vsini_that_a_network_sees_as_it_is(white):
 def test_a_free_jitter_is_not_held():
     with pytest.raises(LabelError, match=r"jitter= takes the number itself"):
         Settings(jitter="free", fixed={"log_jitter": -5.0})
+
+
+@pytest.mark.parametrize("way", ["gaussian", "transits"])
+def test_errors_of_labels_that_no_spectrum_shows_count(way, white):
+    """Those of an emulator of observed spectra, whose labels are those of its stars to 300 K."""
+    emulator, n = white["emulator"], len(white["emulator"].labels)
+    star = observe(emulator, STAR, snr=200, seed=4)
+    held = {"teff": STAR["teff"] + 400.0, "vmic": STAR["vmic"], "alpha": 0.0}
+    assert "held-disputed:teff" in WAYS[way](star, **white, fixed=held).flags
+    covariance = np.diag([300.0**2, *np.zeros(n - 1)])
+    learned = dataclasses.replace(emulator, error=dataclasses.replace(emulator.error, label_covariance=covariance))
+    assert "held-disputed:teff" not in WAYS[way](star, **white | {"emulator": learned}, fixed=held).flags

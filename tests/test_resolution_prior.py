@@ -38,6 +38,10 @@ def sigma(result) -> float:
         ({"combined_ccds": 30, "combined_transits": 12}, 12),
         ({"transit_id": 17091923342681}, 1),
         ({"transit_id": None}, None),
+        ({"combined_ccds": np.ma.masked, "combined_transits": 0}, 1),
+        ({"combined_ccds": 6, "combined_transits": np.ma.masked}, 2),
+        ({"combined_ccds": np.inf, "combined_transits": np.nan}, None),
+        ({"combined_transits": "many", "pixel_correlation": None}, None),
         ({}, None),
     ],
 )
@@ -72,6 +76,12 @@ def test_transits_fitted_together_count_together():
     for given in (spectra, [without_ccds(one, transit_id=i) for i, one in enumerate(spectra)]):
         found = fit_transits(given)
         assert {round(sigma(one)) for one in (found, *found.transits)} == {185}
+
+
+@pytest.mark.parametrize("meta", [{}, {"combined_ccds": 3}, {"combined_transits": 2}, {"combined_transits": 40}])
+def test_a_spectrum_alone_has_the_prior_of_fit(meta):
+    spectrum = without_ccds(seen(signal_to_noise=60, seed=2), **meta)
+    assert sigma(fit_transits([spectrum])) == sigma(rvsemu.fit(spectrum))
 
 
 def test_sampled_errors_and_chains_have_the_same_prior():

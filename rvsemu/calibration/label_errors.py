@@ -66,7 +66,7 @@ class Deviations:
 
 
 def free_alpha(names: Collection[str]) -> dict[str, str]:
-    """What is ``fixed`` in fits that are compared with known labels: [alpha/M] is not held at 0 if it is one of them."""
+    """What is ``fixed`` in fits that are compared with known labels: not [alpha/M] at 0 if it is one of them."""
     return {ALPHA.name: "free"} if ALPHA.name in names else {}
 
 

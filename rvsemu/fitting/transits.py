@@ -81,7 +81,7 @@ class Transits(Search):
         groups: dict[tuple, list[int]] = {}
         for i, one in enumerate(observations):
             groups.setdefault(alike(one, settings), []).append(i)
-        count = sum(one.transits or 1 for one in observations)
+        count = None if len(observations) == 1 else sum(one.transits or 1 for one in observations)  # alone as in `fit`
         made = (Problem([observations[i] for i in at], settings, count) for at in groups.values())
         self._parts = [_Part(problem, np.array(at)) for problem, at in zip(made, groups.values(), strict=True)]
         each = {i: part.problem.parameters for part in self._parts for i in part.at}
