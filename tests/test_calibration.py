@@ -14,8 +14,12 @@ import rvsemu
 from rvsemu.calibration import LEAST_FROM_SCRATCH, LEAST_STARS, calibrate
 from rvsemu.calibration.coordinates import Coordinates
 from rvsemu.calibration.correction import Linear, Prior, solve
+from rvsemu.calibration.label_errors import deviations
 from rvsemu.calibration.labels import LabelTable, Wanted, matched
+from rvsemu.calibration.rounds import Work
 from rvsemu.calibration.selection import folds_of, surely_less
+from rvsemu.calibration.stars import Star
+from rvsemu.calibration.verb import against
 from rvsemu.cli import main
 from rvsemu.emulator import DenseNetwork, Emulator
 from rvsemu.errors import CalibrationError, ComparisonError, SettingsError
@@ -241,6 +245,27 @@ def test_what_is_learned_states_its_domain_and_what_it_leaves(learned, capsys):
     off, added = held_out["labels"], np.sqrt(np.diag(learned.emulator.error.label_covariance))
     np.testing.assert_allclose([off[name]["added"] for name in learned.emulator.labels.names], added)
     assert "what is added to errors of fits" in text and f"{off['teff']['added']:.2g} K" in text
+
+
+@pytest.mark.parametrize("lowest", [-0.05, 0.05])
+def test_alpha_that_is_known_is_fitted(lowest):
+    """Not held at 0, which may not even be in the range of the stars."""
+    labels = some_labels(8, seed=1)
+    labels[:, -1] = np.linspace(lowest, 0.3, 8)
+    known = dict(zip(rvsemu.shipped().labels.names, labels.T, strict=True))
+    errors = ERRORS | {"alpha": 0.02}
+    stars = [
+        Star(str(i), spectrum, {name: (float(known[name][i]), error) for name, error in errors.items()})
+        for i, spectrum in enumerate(observed(labels, perturbed=False, signal_to_noise=300.0))
+    ]
+    off = against(Work(part(), {"model_error": None}, 1, False), stars)
+    assert abs(off["alpha"]["median"]) < 0.05 and 0.001 < off["alpha"]["scatter"] < 0.08
+    space = part().labels
+    space = replace(space, labels=tuple(replace(x, lower=lowest) if x.name == "alpha" else x for x in space.labels))
+    every = ({name: (float(values[i]), 0.1) for name, values in known.items()} for i in range(len(stars)))
+    some = [replace(star, labels=one) for star, one in zip(stars, every, strict=True)]
+    found = deviations(some, np.zeros(8, dtype=int), {0: replace(part(), labels=space)}, {"model_error": None})
+    assert found.values.shape == (8, 7) and np.isfinite(found.excess).all()
 
 
 @pytest.fixture(scope="module")

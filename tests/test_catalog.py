@@ -18,10 +18,12 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io.votable import parse
+from astropy.nddata import StdDevUncertainty, VarianceUncertainty
 from astropy.table import QTable
 from catalog_fixtures import OPTIONS, SETTINGS, simulated, write_stars
 from fit_fixtures import exact_emulator, with_error
 from rvs_fixtures import epoch_star, write_bulk
+from specutils import Spectrum
 
 import rvsemu
 from rvsemu.cli import main
@@ -456,6 +458,24 @@ def test_any_mix_of_inputs(tmp_path, kept_workers):
     for row, one in enumerate(expected):
         assert abs(table["teff"][row] - one.teff) < 0.01 * one.errors["teff"]
     assert table["ra"][0].value == star.meta["ra"]
+
+
+def test_own_spectra_of_any_kind(tmp_path, kept_workers):
+    """Their signal to noise is that of standard deviations, their position has no unit in the file, and CSV is one."""
+    (star,) = rvsemu.read_rvs(example_path("hd176650"))
+    error = star.uncertainty.array
+    kinds = {"a.csv": StdDevUncertainty(error), "b.fits": VarianceUncertainty(error**2), "c.ecsv": None}
+    for name, uncertainty in kinds.items():
+        parts = {key: getattr(star, key) for key in ("spectral_axis", "flux", "mask")}
+        meta = star.meta | {"ra": star.meta["ra"] * 60 * u.arcmin, "source_id": str(star.meta["source_id"])}
+        rvsemu.spectra.write_spectrum(Spectrum(**parts, uncertainty=uncertainty, meta=meta), tmp_path / name)
+    options = {"smooth_sigma": False, "sigma": 0.003}
+    summary = catalog.fit_catalog(tmp_path, tmp_path / "out", jobs=1, **MADE | options)
+    table = catalog.read_catalog(tmp_path / "out")
+    assert summary.spectra == 3 and list(table["source_id"]) == [star.meta["source_id"]] * 3
+    expected = np.median((star.flux.value / error)[~star.mask])
+    np.testing.assert_allclose(table["signal_to_noise"], [expected, expected, np.nan], rtol=1e-5)
+    np.testing.assert_allclose(table["ra"].value, star.meta["ra"])
 
 
 def test_stars_that_are_there_twice_are_counted(tmp_path, kept_workers):

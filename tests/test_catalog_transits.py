@@ -65,6 +65,18 @@ def number(entry):
     return float(getattr(entry, "value", entry))
 
 
+def test_a_transit_that_is_given_twice_counts_once(tmp_path):
+    """In what the row says of the signal, too."""
+    spectra = star(1, [20.0, 60.0])
+    for name, some in {"once": spectra, "twice": [*spectra, spectra[0]]}.items():
+        write_gaia_bulk(some, tmp_path / f"{name}.csv.gz")
+        catalog.fit_catalog(tmp_path / f"{name}.csv.gz", tmp_path / name, **MADE)
+    once, twice = (catalog.read_catalog(tmp_path / name)[0] for name in ("once", "twice"))
+    assert (once["n_skipped"], twice["n_skipped"]) == (0, 1)
+    assert once["combined_ccds"] == twice["combined_ccds"] == 6
+    assert once["signal_to_noise"] == twice["signal_to_noise"]
+
+
 def test_rows_are_those_of_fits_of_all_transits(stars, made):
     table = catalog.read_catalog(made)
     assert list(table["source_id"]) == [1, 2, 3, 4]

@@ -39,6 +39,20 @@ def test_rows_of_a_spectrum_of_two_dimensions(emulator):
     assert single.teff.value == pytest.approx(alone[0].teff.value, abs=1)
 
 
+def test_each_spectrum_has_its_own_noise():
+    """Whatever the correlation is of others on the same pixels that are fitted at once, or transits of the star."""
+    star = rvsemu.generate(teff=5800, logg=4.4, mh=0, vmic=1.1, resolution=11900)
+    spectra = [rvsemu.simulate(star, signal_to_noise=60, seed=seed) for seed in range(3)]
+    spectra[1].meta["pixel_correlation"] = [1.0, 0.2]
+    spectra[2].meta["pixel_correlation"] = [1.0]
+    together, alone = fit_many(spectra), [rvsemu.fit(one) for one in spectra]
+    transits = rvsemu.fit_transits(spectra).transits
+    for one, other, transit in zip(together, alone, transits, strict=True):
+        assert one.meta["noise_correlation"] == other.meta["noise_correlation"] == transit.meta["noise_correlation"]
+        np.testing.assert_allclose(values(one), values(other), rtol=1e-3, atol=1e-2)
+        assert one.errors["teff"].value == pytest.approx(other.errors["teff"].value, rel=1e-2)
+
+
 @pytest.mark.parametrize("factor", [1e-40, 1e-12, 1e12, 1e40])
 def test_the_unit_of_the_flux_does_not_matter(factor, sun, emulator):
     plain, other = (rvsemu.fit(one, emulator=emulator, **SETTINGS) for one in (sun, scaled(sun, factor)))

@@ -1,10 +1,14 @@
 """Labels that are held at a value that the spectrum disputes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from fit_fixtures import SUN, fit, observe
 
 import rvsemu
+from rvsemu.emulator.labels import LabelSpace
+from rvsemu.errors import LabelError
 from rvsemu.fitting import Settings, fit_many, fit_transits
 from rvsemu.fitting.held import external_errors
 from rvsemu.fitting.problem import Problem
@@ -104,3 +108,72 @@ def test_transits_together_dispute_a_held_label(white):
     together = fit_transits(spectra, **settings)
     assert disputed(together) == ["held-disputed:logg"]
     assert all(disputed(one) == ["held-disputed:logg"] for one in together.transits)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("snr", [10, 100])
+@pytest.mark.parametrize("how", ["radial_velocity", "fixed"])
+def test_a_velocity_that_is_wrong_is_disputed(how, snr, way, white):
+    """However it is held, and however little the spectrum knows of it; one that is right is not."""
+    star = observe(white["emulator"], STAR, snr=snr, seed=4)
+    for velocity, wrong in ((25.0, True), (0.0, False)):
+        given = {"fixed": {"vmic": STAR["vmic"], "resolution": STAR["resolution"], "alpha": 0.0}}
+        if how == "fixed":
+            given["fixed"]["radial_velocity"] = velocity
+        else:
+            given["radial_velocity"] = velocity
+        flags = disputed(WAYS[way](star, **white, **given))
+        assert "held-disputed:radial_velocity" in flags if wrong else not flags
+
+
+def test_velocities_of_transits_that_are_all_wrong_or_each():
+    """By as much, which none of the faint ones knows alone; and by as much to one side as to the other."""
+    star = {"teff": 5900.0, "logg": 4.2, "vsini": 10.0, "mh": -0.2, "vmic": 1.3, "resolution": 11900.0}
+    given = {"release": "Gaia DR4", "frame": "barycentric", "ccds": 3}
+
+    def found(velocities, signal_to_noise):
+        model = rvsemu.generate(**star)
+        spectra = [
+            rvsemu.simulate(model, signal_to_noise=signal_to_noise, radial_velocity=v, seed=i, **given)
+            for i, v in enumerate(velocities)
+        ]
+        return fit_transits(spectra, radial_velocity=0.0, model_error=None)
+
+    flag = "held-disputed:radial_velocity"
+    together = found([6.0] * 12, 12.0)
+    assert flag in together.flags
+    alone = found([6.0], 12.0)
+    assert flag not in alone.flags
+    binary = found([-25.0, 25.0] * 3, 20.0)
+    assert flag in binary.flags and all(flag in one.flags for one in binary.transits)
+    one_of_six = found([0.0, 0.0, 25.0, 0.0, 0.0, 0.0], 25.0)
+    assert [flag in one.flags for one in one_of_six.transits] == [False, False, True, False, False, False]
+    assert flag not in found([0.0] * 6, 25.0).flags
+
+
+def test_vsini_that_a_network_sees_as_it_is(white):
+    """As those of the paper do: 0 is the least it can be, whatever function of it is learned."""
+    emulator = white["emulator"]
+    labels = [dataclasses.replace(x, transform="linear") if x.name == "vsini" else x for x in emulator.labels.labels]
+    plain = dataclasses.replace(emulator, labels=LabelSpace(tuple(labels)))
+    held = {"vmic": SUN["vmic"], "resolution": SUN["resolution"], "vsini": 0.0, "alpha": 0.0}
+    for vsini in (100.0, 0.0):  # 30 km/s, and 0, to the network
+        star = observe(plain, SUN | {"vsini": vsini}, snr=100, seed=6)
+        assert ("held-disputed:vsini" in fit(star, **white | {"emulator": plain}, fixed=held).flags) is (vsini > 0)
+
+
+def test_a_free_jitter_is_not_held():
+    with pytest.raises(LabelError, match=r"jitter= takes the number itself"):
+        Settings(jitter="free", fixed={"log_jitter": -5.0})
+
+
+@pytest.mark.parametrize("way", ["gaussian", "transits"])
+def test_errors_of_labels_that_no_spectrum_shows_count(way, white):
+    """Those of an emulator of observed spectra, whose labels are those of its stars to 300 K."""
+    emulator, n = white["emulator"], len(white["emulator"].labels)
+    star = observe(emulator, STAR, snr=200, seed=4)
+    held = {"teff": STAR["teff"] + 400.0, "vmic": STAR["vmic"], "alpha": 0.0}
+    assert "held-disputed:teff" in WAYS[way](star, **white, fixed=held).flags
+    covariance = np.diag([300.0**2, *np.zeros(n - 1)])
+    learned = dataclasses.replace(emulator, error=dataclasses.replace(emulator.error, label_covariance=covariance))
+    assert "held-disputed:teff" not in WAYS[way](star, **white | {"emulator": learned}, fixed=held).flags

@@ -121,6 +121,14 @@ def test_flags_of_fluxes(exact):
     assert "unlike-training" in invert(fluxes(exact, np.full(K, 0.7)), inversion=far).flags
 
 
+def test_a_logarithm_of_0_is_a_limit(exact):
+    labels = tuple(replace(one, lower=0.0) if one.name == "logg" else one for one in SPACE.labels)
+    giants = replace(exact, labels=replace(SPACE, labels=labels))
+    z = np.zeros(K)
+    z[1] = -1.05
+    assert "at-bound:logg" in invert(fluxes(giants, z), inversion=giants).flags
+
+
 @pytest.mark.parametrize(
     ("flux", "settings", "message"),
     [

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import rvsemu
+from rvsemu.fitting import Uniform
 from rvsemu.fitting.limits import crowded, piled_up
 
 LOWER, UPPER = 100.0, 300.0
@@ -73,3 +75,26 @@ def test_flags_name_the_label():
     assert piled_up(x, away, ranges) == []
     x[:, 1] = 300 - x[:, 1]
     assert piled_up(x, away, ranges) == ["at-bound:vsini"]
+
+
+@pytest.mark.parametrize("way", ["gaussian", "sampled", "chain"])
+@pytest.mark.parametrize(
+    ("label", "settings"),
+    [
+        ("radial_velocity", {"radial_velocity": (0, 200)}),
+        ("mh", {"priors": {"mh": Uniform(0.0, 0.5), "vmic": (1.2, 0.2), "resolution": "gaia-rvs"}}),
+        ("alpha", {"priors": {"alpha": Uniform(0.0, 0.4), "vmic": (1.2, 0.2), "resolution": "gaia-rvs"}}),
+    ],
+)
+def test_a_limit_of_0_of_what_may_be_negative_is_a_limit(label, settings, way):
+    """What lies beyond 0 is a velocity towards us, or less of something: the label is as wrong as at other limits."""
+    labels = {"teff": 5800, "logg": 4.4, "vsini": 6, "mh": -0.2, "alpha": -0.15, "vmic": 1.2, "resolution": 11900}
+    star = rvsemu.simulate(rvsemu.generate(**labels), signal_to_noise=100, radial_velocity=-15, seed=1)
+    ways = {
+        "gaussian": lambda **given: rvsemu.fit(star, model_error=None, **given),
+        "sampled": lambda **given: rvsemu.fit(star, model_error=None, errors="sampled", **given),
+        "chain": lambda **given: rvsemu.sample(star, model_error=None, steps=60, stop=None, progress=False, **given),
+    }
+    found = ways[way](**settings)
+    assert abs(found.labels[label].value) < 0.05
+    assert f"at-bound:{label}" in found.flags

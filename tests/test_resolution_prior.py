@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import rvsemu
-from rvsemu.errors import LabelError
+from rvsemu.errors import LabelError, SpectrumWarning
 from rvsemu.fitting import RvsResolution, Settings, fit_many, fit_transits
 from rvsemu.observing import Observation
+from rvsemu.spectra import write_spectrum
 
 SUN = {"teff": 5777, "logg": 4.44, "vsini": 4, "mh": 0, "vmic": 1.1}
 
@@ -37,6 +38,10 @@ def sigma(result) -> float:
         ({"combined_ccds": 30, "combined_transits": 12}, 12),
         ({"transit_id": 17091923342681}, 1),
         ({"transit_id": None}, None),
+        ({"combined_ccds": np.ma.masked, "combined_transits": 0}, 1),
+        ({"combined_ccds": 6, "combined_transits": np.ma.masked}, 2),
+        ({"combined_ccds": np.inf, "combined_transits": np.nan}, None),
+        ({"combined_transits": "many", "pixel_correlation": None}, None),
         ({}, None),
     ],
 )
@@ -58,12 +63,25 @@ def test_spectra_of_all_numbers_of_transits_fitted_at_once():
         assert one.resolution.value == pytest.approx(other.resolution.value, abs=0.1)
 
 
+def test_a_prior_that_is_narrow_for_many_transits_in_fits_at_once():
+    spectra = [without_ccds(seen(signal_to_noise=60, seed=n), combined_transits=n) for n in (7, 50)]
+    spectra.append(without_ccds(seen(signal_to_noise=60, seed=1)))
+    found = fit_many(spectra, priors={"resolution": RvsResolution(sigma=60)})
+    assert [round(sigma(one)) for one in found] == [140, 60, 60]
+
+
 def test_transits_fitted_together_count_together():
     """With CCD spectra or without; and those of each result are those of the star."""
     spectra = [seen(signal_to_noise=40, ccds=3, seed=i) for i in range(4)]
     for given in (spectra, [without_ccds(one, transit_id=i) for i, one in enumerate(spectra)]):
         found = fit_transits(given)
         assert {round(sigma(one)) for one in (found, *found.transits)} == {185}
+
+
+@pytest.mark.parametrize("meta", [{}, {"combined_ccds": 3}, {"combined_transits": 2}, {"combined_transits": 40}])
+def test_a_spectrum_alone_has_the_prior_of_fit(meta):
+    spectrum = without_ccds(seen(signal_to_noise=60, seed=2), **meta)
+    assert sigma(fit_transits([spectrum])) == sigma(rvsemu.fit(spectrum))
 
 
 def test_sampled_errors_and_chains_have_the_same_prior():
@@ -74,6 +92,22 @@ def test_sampled_errors_and_chains_have_the_same_prior():
     priors = "gaia-rvs", (11900, 150)
     wide, narrow = (rvsemu.fit(spectrum, priors={"resolution": one}).errors["resolution"] for one in priors)
     assert wide > 1.5 * narrow
+
+
+FEW = [{"combined_ccds": 5}, {"combined_ccds": 9, "combined_transits": 3}, {"transit_id": 7}]
+
+
+@pytest.mark.parametrize("meta", FEW)
+def test_what_was_fitted_has_the_same_prior_again(meta, tmp_path):
+    """And the same flags, also out of a file."""
+    first = rvsemu.fit(without_ccds(seen(signal_to_noise=60, seed=2), **meta))
+    with pytest.warns(SpectrumWarning, match="not written"):
+        write_spectrum(first.observed, tmp_path / "observed.fits")
+    for again in (rvsemu.fit(first.observed), rvsemu.fit(*rvsemu.read_rvs(tmp_path / "observed.fits"))):
+        assert sigma(again) == sigma(first) > 150
+        assert again.flags == first.flags
+    together = fit_transits([without_ccds(seen(signal_to_noise=60, seed=i), **meta) for i in range(2)])
+    assert not {"combined_ccds", "combined_transits", "transit_id"} & set(together.meta)
 
 
 def test_a_given_prior_does_not_change_with_transits():

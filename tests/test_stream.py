@@ -7,6 +7,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.nddata import InverseVariance, StdDevUncertainty, UnknownUncertainty, VarianceUncertainty
 from astropy.table import Table
 from rvs_fixtures import (
     HD,
@@ -22,10 +24,11 @@ from rvs_fixtures import (
     write_fits,
     zip_of_two,
 )
+from specutils import Spectrum
 
 import rvsemu
 from rvsemu.errors import SpectrumError, SpectrumWarning
-from rvsemu.spectra import Rejected, example_path
+from rvsemu.spectra import Rejected, example_path, write_spectrum
 from rvsemu.spectra.cells import as_floats
 
 TRANSIT = epoch_star()
@@ -245,3 +248,46 @@ def test_spectra_instead_of_files():
     for given in (star, [star], None, 5):
         with pytest.raises(SpectrumError, match="give paths; spectra that are in memory are fitted by"):
             next(rvsemu.iter_rvs(given))
+
+
+def own_spectrum(uncertainty, unit=u.one, **meta):
+    """The G dwarf as a user's own spectrum."""
+    mask = ~(np.isfinite(KEPLER.flux) & (KEPLER.error > 0))
+    about = {"medium": "vacuum", "frame": "rest", "source_id": 7} | meta
+    return Spectrum(
+        spectral_axis=KEPLER.wavelength * u.nm, flux=KEPLER.flux * unit, uncertainty=uncertainty, mask=mask, meta=about
+    )
+
+
+@pytest.mark.parametrize("ending", ["fits", "ecsv", "csv", "vot"])
+@pytest.mark.parametrize("kind", [StdDevUncertainty, VarianceUncertainty, InverseVariance])
+def test_errors_are_standard_deviations_whatever_was_written(kind, ending, tmp_path):
+    power = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}[kind]
+    uncertainty = kind((1e3 * KEPLER.error) ** power, unit=u.mJy**power)
+    write_spectrum(own_spectrum(uncertainty, u.Jy), tmp_path / f"star.{ending}")
+    (block,), rejects = blocks(tmp_path / f"star.{ending}")
+    good = np.isfinite(block.flux[0])
+    assert not rejects and good.sum() > 2000
+    np.testing.assert_allclose(block.error[0][good], KEPLER.error[good], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("uncertainty", "words"), [(None, "no uncertainty"), (UnknownUncertainty(KEPLER.error), "a UnknownUncertainty")]
+)
+def test_spectra_without_errors_are_rejected(uncertainty, words, tmp_path):
+    write_spectrum(own_spectrum(uncertainty), tmp_path / "star.fits")
+    found, rejects = blocks(tmp_path / "star.fits")
+    assert not found and words in rejects[0].reason and rejects[0].source_id == 7
+
+
+def test_what_a_spectrum_says_comes_back(tmp_path):
+    """Also where it is no number or text, as the correlation of its pixels, on which errors of labels depend."""
+    meta = {"pixel_correlation": [1.0, 0.3], "labels": {"teff": 5700 * u.K}, "ra": 10.0 * u.deg, "combined_transits": 4}
+    for name, more in (("a", meta), ("b", {"combined_transits": 9})):
+        write_spectrum(own_spectrum(StdDevUncertainty(KEPLER.error), **more), tmp_path / f"{name}.fits")
+    for name, more in (("a", meta), ("b", {"combined_transits": 9})):
+        (block,), _ = blocks(tmp_path / f"{name}.fits")
+        star = block.spectrum(0)
+        assert {key: star.meta.get(key) for key in meta} == dict.fromkeys(meta) | more
+    lags = rvsemu.fit(blocks(tmp_path / "a.fits")[0][0].spectrum(0)).meta["noise_correlation"].values
+    assert lags == (1.0, 0.3)

@@ -8,7 +8,7 @@ from fit_fixtures import exact_emulator, observe, replace
 
 import rvsemu
 from rvsemu.errors import LabelError, SettingsError, SpectrumError
-from rvsemu.fitting import FitFailure, Likelihood, Settings
+from rvsemu.fitting import FitFailure, Likelihood, Settings, Transits
 from rvsemu.fitting.problem import Problem
 from rvsemu.observing.flags import to_bits
 
@@ -172,6 +172,31 @@ def test_errors_of_models_do_not_average_out():
         assert together.labels[name].value == pytest.approx(mean.labels[name].value, abs=0.05 * error), name
         assert error > 1.3 * single.errors[name].value / np.sqrt(n), "errors of models matter here"
     assert np.all(together.velocity_errors == 0) and np.isnan(together.velocity_p_value)
+
+
+@pytest.mark.parametrize(("seed", "count"), [(0, 10), (2, 10), (1, 40)])
+def test_minima_are_as_probable_as_those_of_the_mean_spectrum(seed, count):
+    """Hot stars have two, at which models have other errors: these count once, not once for each transit."""
+    star = rvsemu.generate(teff=9500, logg=4.0, vsini=60, mh=-0.3, vmic=1.5, resolution=11900)
+    given = GIVEN | {"signal_to_noise": 15, "radial_velocity": 10}
+    spectra = [rvsemu.simulate(star, seed=1000 * seed + i, **given) for i in range(count)]
+    error = StdDevUncertainty(spectra[0].uncertainty.array / np.sqrt(count))
+    mean = replace(spectra[0], flux=sum(one.flux for one in spectra) / count, uncertainty=error)
+    settings = Settings(radial_velocity=10.0, priors={"resolution": (11900, 150), "vmic": "relation"})
+    searches = (
+        Transits([settings.observe(one) for one in spectra], settings),
+        Problem([settings.observe(mean)], settings),
+    )
+    found = []
+    for search in searches:
+        minima, at = search.minima(), search.parameters.free_names.index("teff")
+        teff, log_posterior = minima.found.x[:, at], minima.log_posterior
+        cool, hot = (log_posterior[rows].max() for rows in (teff < 10500, teff > 10500))
+        found.append(cool - hot)
+        assert cool > hot
+    assert found[0] == pytest.approx(found[1], abs=3.0)  # chi2 of the transits differs by 7 to 56
+    together = searches[0].result(searches[0].minima())
+    assert abs(together.teff.value - 9500) < 3 * together.errors["teff"].value
 
 
 def test_transits_of_unequal_noise():

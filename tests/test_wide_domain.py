@@ -292,3 +292,24 @@ def test_astropy_model_with_alpha(emulator):
     model.logg = 2.6
     with pytest.raises(LabelError, match="logg=2.6 dex is below 2.75"):
         model(RVS[:9])
+
+
+def test_a_posterior_beyond_the_regions():
+    """A faint hot star may be poor in metals, where no region has gravities as low as its own: chains and draws say so,
+    and those of one that is surely in a region do not."""
+    known = {"model_error": None, "fixed": {"vmic": 1.0}}
+    for snr, mh, flagged in ((40, -1.4, True), (200, 0.0, False)):
+        star = rvsemu.generate(teff=13000, logg=2.3, vsini=20, mh=mh, vmic=1.0, resolution=11900)
+        spectrum = rvsemu.simulate(star, signal_to_noise=snr, seed=3)
+        assert "outside-domain" not in rvsemu.fit(spectrum, **known).flags  # the best labels are inside
+        sampled = rvsemu.fit(spectrum, errors="sampled", **known)
+        chain = rvsemu.sample(spectrum, steps=150, stop=None, seed=1, progress=False, **known)
+        for found, names, x in (
+            (sampled, sampled.free_names, sampled.draws.x[sampled.draws.weights > 1e-4]),
+            (chain, chain.names, chain.values),
+        ):
+            columns = dict(zip(names, x.T, strict=True)) | {"vmic": np.full(len(x), 1.0), "alpha": np.zeros(len(x))}
+            space = rvsemu.shipped().labels
+            inside = space.inside(np.stack([columns[name] for name in space.names], axis=1))
+            assert bool(inside.all()) is not flagged
+            assert ("outside-domain" in found.flags) is flagged

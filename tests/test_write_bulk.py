@@ -5,6 +5,7 @@ import gzip
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.table import Table
 
 import rvsemu
@@ -79,3 +80,16 @@ def test_what_cannot_be_written(tmp_path):
     with pytest.raises(SpectrumError, match="exists"):
         write_bulk([star], path)
     assert write_bulk([star], path, overwrite=True) == 1
+
+
+def test_masked_pixels_and_units(tmp_path):
+    """What is masked has no flux in the file, which has no mask; times and places are in the units of the columns."""
+    (star,) = stars("Gaia DR4", 1, frame="barycentric")
+    bad = star.mask.copy()
+    bad[100:110] = True
+    star.mask = bad
+    star.meta |= {"transit_id": 10**16 + 1, "obs_time_rv": 40.0 * u.hour, "ra": 600 * u.arcmin}
+    write_bulk([star], tmp_path / "a.csv.gz")
+    (block,) = rvsemu.iter_rvs(tmp_path / "a.csv.gz")
+    np.testing.assert_array_equal(np.isnan(block.flux[0]), bad)
+    assert (block.columns["obs_time_rv"][0], block.columns["ra"][0]) == (pytest.approx(40 / 24), 10.0)

@@ -3,18 +3,18 @@ known ones."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 
-from ..emulator import Emulator
+from ..emulator import ALPHA, Emulator
 from ..fitting import FitResult, fit_many
 from .stars import Star
 
-__all__ = ["Deviations", "deviations"]
+__all__ = ["Deviations", "deviations", "free_alpha"]
 
 _STEPS = 300
 _FAR = 0.99  # of the stars: what the others differ by counts as if they were no farther
@@ -65,6 +65,11 @@ class Deviations:
         return {name: {"median": one, "scatter": other, "added": more} for name, one, other, more in rows}
 
 
+def free_alpha(names: Collection[str]) -> dict[str, str]:
+    """What is ``fixed`` in fits that are compared with known labels: not [alpha/M] at 0 if it is one of them."""
+    return {ALPHA.name: "free"} if ALPHA.name in names else {}
+
+
 def deviations(
     stars: Sequence[Star], folds: np.ndarray, emulators: Mapping[int, Emulator], settings: Mapping[str, Any]
 ) -> Deviations:
@@ -83,7 +88,8 @@ def deviations(
     values, covariance = [], []
     for fold, emulator in emulators.items():
         some = [stars[i] for i in np.flatnonzero(folds == fold).tolist()]
-        results = fit_many([star.spectrum for star in some], emulator=emulator, on_error="skip", **settings)
+        spectra = [star.spectrum for star in some]
+        results = fit_many(spectra, emulator=emulator, fixed=free_alpha(names), on_error="skip", **settings)
         for star, result in zip(some, results, strict=True):
             if isinstance(result, FitResult):
                 known, errors = np.array([star.labels[name] for name in names]).T

@@ -16,13 +16,14 @@ from ..errors import CalibrationError, SettingsError, check_whole
 from ..fitting import FitResult, fit_many
 from ..fitting.settings import takes_settings
 from ..spectra import read_rvs
+from .label_errors import free_alpha
 from .labels import LabelTable, Wanted, matched
 from .result import Calibration
 from .rounds import Work, calibrated, with_info
 from .scratch import from_nothing
 from .stars import Star
 
-__all__ = ["LEAST_STARS", "calibrate"]
+__all__ = ["LEAST_STARS", "against", "calibrate"]
 
 LEAST_STARS = 4
 """Fewer stars than this are refused: what is left of one says nothing about others."""
@@ -126,18 +127,19 @@ def calibrate(
     corrected, report = calibrated(work, first)
     report |= {"table": Path(table.name).name, "labels": list(table.values)}
     if not from_scratch:
-        report["fitted_less_given"] = _against(work, stars)
+        report["fitted_less_given"] = against(work, stars)
     if corrected is None:
         return Calibration(emulator, False, report, rejects)
     return Calibration(with_info(corrected, report), True, report, rejects)
 
 
-def _against(work: Work, stars: Sequence[Star]) -> dict[str, dict[str, float]]:
+def against(work: Work, stars: Sequence[Star]) -> dict[str, dict[str, float]]:
     """Labels fitted with the emulator as it was, less those given: median of stars, its standard error, and scatter.
 
     Nothing if no star could be fitted.
     """
-    results = fit_many([star.spectrum for star in stars], on_error="skip", emulator=work.emulator, **work.settings)
+    given = {"on_error": "skip", "emulator": work.emulator, "fixed": free_alpha(stars[0].labels), **work.settings}
+    results = fit_many([star.spectrum for star in stars], **given)
     pairs = [(one, star) for one, star in zip(results, stars, strict=True) if isinstance(one, FitResult)]
     out = {}
     for name in stars[0].labels if pairs else ():

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from ..fitting import FitResult, Settings, TransitsResult
+from ..fitting import FitFailure, FitResult, Settings, TransitsResult
 from ..observing.flags import to_bits
 from ..observing.result_table import DESCRIPTIONS, description_of
+from ..observing.results import IDENTITY, identity_value
 
 __all__ = ["Column", "columns_of", "star_values", "values_of", "what_it_is"]
 
@@ -106,8 +107,9 @@ def columns_of(settings: Settings, joint: bool = False) -> list[Column]:
 
 def what_it_is(spectrum: Any) -> dict[str, Any]:
     """Values of the columns that a spectrum has before it is fitted, and its result has no longer."""
+    error = np.nan if spectrum.uncertainty is None else spectrum.uncertainty.array  # sigma= may stand for it
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = spectrum.flux.value / spectrum.uncertainty.array
+        ratio = spectrum.flux.value / error
     good = np.isfinite(ratio) & ~np.asarray(False if spectrum.mask is None else spectrum.mask)
     signal = float(np.median(ratio[good])) if good.any() else np.nan
     return {"combined_ccds": spectrum.meta.get("combined_ccds"), "signal_to_noise": signal}
@@ -115,7 +117,7 @@ def what_it_is(spectrum: Any) -> dict[str, Any]:
 
 def star_values(result: TransitsResult, spectra: Sequence[Any], skipped: int) -> dict[str, Any]:
     """Values of the columns of a star: those of the fit of its `spectra`, beside which some were `skipped` before."""
-    known = [what_it_is(spectrum) for spectrum in spectra]
+    known = [what_it_is(spectrum) for spectrum in _without(spectra, result.skipped)]
     ccds = [one["combined_ccds"] for one in known]
     signal = np.array([one["signal_to_noise"] for one in known])
     both = {"signal_to_noise": float(np.sqrt(np.sum(np.clip(signal, 0.0, None) ** 2)))}
@@ -136,9 +138,29 @@ def star_values(result: TransitsResult, spectra: Sequence[Any], skipped: int) ->
     }
 
 
+def _identity(name: str, value: Any) -> Any:
+    """A value that names a spectrum, of the kind of its column; None if there is none."""
+    plain = identity_value(name, value)
+    return plain if plain is None or name not in IDENTITY else IDENTITY[name][0](plain)
+
+
+def _without(spectra: Sequence[Any], skipped: Sequence[FitFailure]) -> list[Any]:
+    """Spectra of a star but for those that were `skipped`; of two that are the same, the second one was."""
+    left = list(spectra)
+    for name in (_named(one.meta) for one in reversed(skipped)):
+        place = max((i for i, one in enumerate(left) if _named(one.meta) == name), default=None)
+        if place is not None:
+            del left[place]
+    return left
+
+
+def _named(meta: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(identity_value(name, meta.get(name)) for name in IDENTITY)
+
+
 def values_of(result: FitResult | TransitsResult, known: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the columns by name: those of a fit, and those that were `known` before."""
-    out = {name: result.meta.get(name) for name in _FROM_META} | dict(known)
+    out = {name: _identity(name, result.meta.get(name)) for name in _FROM_META} | dict(known)
     for name, value in result.labels.items():
         out[name], out[f"{name}_error"] = float(value.value), float(result.errors[name].value)
     out["vsini_upper_limit"] = next((float(x.value) for x in result.upper_limits().values()), None)

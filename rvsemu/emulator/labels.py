@@ -14,7 +14,7 @@ from .._frozen import frozen, read_only
 from ..errors import LabelError
 from .regions import Region
 
-__all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace"]
+__all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace", "is_signed"]
 
 _MOST_SETS = 10_000_000
 _DRAWS = 1000  # of labels, before regions count as too thin to be met
@@ -153,6 +153,20 @@ class Label:
     def _scale(self) -> tuple[float, float]:
         low, high = (float(_TRANSFORMS[self.transform][0](np.asarray(v))) for v in (self.lower, self.upper))
         return (low + high) / 2, (high - low) / 2
+
+
+def is_signed(name: str, unit: str) -> bool:
+    """Whether 0 is a value like any other of a label, and something lies below it: of logarithms and radial velocities.
+
+    Of all others, such as v sin i, nothing does.
+
+    Examples
+    --------
+    >>> from rvsemu.emulator.labels import is_signed
+    >>> is_signed("mh", "dex"), is_signed("radial_velocity", "km/s"), is_signed("vsini", "km/s")
+    (True, True, False)
+    """
+    return unit == "dex" or name.startswith("radial_velocity")
 
 
 PAPER_LABELS = (

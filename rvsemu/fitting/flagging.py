@@ -157,7 +157,7 @@ def _knows_nothing(parameters, errors) -> np.ndarray:
 def at_bounds(parameters, x, errors) -> list[list[str]]:
     """Flags of the free parameters `x` (k, m) with `errors` (k, m) that are at a limit, by the rule of `crowded`.
 
-    Nothing lies beyond a lower limit of 0.
+    Nothing lies beyond a lower limit of 0, but of a logarithm or a radial velocity.
     """
     box = parameters.box
     lower, upper = box.floor(x), box.upper

@@ -21,7 +21,9 @@ def external_errors(parameters: Parameters, held: np.ndarray) -> np.ndarray:
     def of(label: int) -> float:
         name, value = parameters.space.names[label], parameters.fixed[label]
         if name == "vsini":
-            return 0.5 * _BROADENED / max(value, _lift(parameters)[label])
+            return 0.5 * _BROADENED / max(value, LIFTED * (parameters.upper - parameters.lower)[label])
+        if name.startswith(RADIAL_VELOCITY):  # of one spectrum, or of all transits
+            return _EXTERNAL[RADIAL_VELOCITY]
         return _SHARPER * value if name == "resolution" else _EXTERNAL.get(name, 0.0)
 
     return np.array([of(label) for label in held])
@@ -87,5 +89,4 @@ def tension(parameters: Parameters, x: np.ndarray, gradient, hessian, held: np.n
 def _lift(parameters: Parameters) -> np.ndarray:
     """Values (n,) below which the slopes by labels vanish, for labels that act by their square, and -infinity."""
     width = parameters.upper - parameters.lower
-    square = np.array([label.transform == "even" for label in parameters.space.labels])
-    return np.where(square, LIFTED * width, -np.inf)
+    return np.where(parameters.from_zero, LIFTED * width, -np.inf)

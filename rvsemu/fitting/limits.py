@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..emulator.labels import ALPHA, PAPER_LABELS, is_signed
 from ..observing.flags import AT_BOUND
 
 __all__ = ["crowded", "piled_up"]
 
+_UNITS = {label.name: label.unit for label in (*PAPER_LABELS, ALPHA)}
 _EDGE = 0.02  # of the range; also the share that a flat distribution has there
 _OWN = 0.25  # of half the width of the central 68 %
 _SHARE = 0.05
@@ -21,11 +24,12 @@ def piled_up(
     weights: ArrayLike | None,
     ranges: Mapping[str, tuple[float, float]],
     lowest_logg: Sequence[tuple[float, float]] = (),
+    units: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """Flags ``at-bound:<label>`` of the labels whose weighted samples are `crowded`.
 
     Nothing lies beyond a lower limit of 0, as that of v sin i: there the result has an upper limit instead. It does
-    beyond that of logg, a logarithm.
+    beyond that of a logarithm or a radial velocity.
 
     Parameters
     ----------
@@ -36,13 +40,16 @@ def piled_up(
         Lower and upper limit of each label.
     lowest_logg : sequence of (float, float)
         Nodes of the lowest logg at each teff, linear between them, where that is above its lower limit.
+    units : dict of str
+        Of labels that are not well known.
     """
     columns = dict(zip(ranges, x.T, strict=True))
     if len(lowest_logg) and {"teff", "logg"} <= set(ranges):
         (low, high), logg = ranges["logg"], columns["logg"]
         edge = np.maximum(low, np.interp(columns["teff"], *np.transpose(lowest_logg)))
         columns["logg"] = high - (high - logg) * (high - low) / (high - edge)  # as if the domain were a box
-    beyond = {n: -np.inf if low == 0 and n != "logg" else low for n, (low, _) in ranges.items()}
+    known = _UNITS | dict(units)
+    beyond = {n: low if low or is_signed(n, known.get(n, "")) else -np.inf for n, (low, _) in ranges.items()}
     return [f"{AT_BOUND}:{n}" for n in ranges if crowded(columns[n], weights, beyond[n], ranges[n][1])]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from astropy.units import Quantity
 from numpy.typing import ArrayLike
 
-from ..emulator.labels import ALPHA, Label, LabelSpace
+from ..emulator.labels import ALPHA, Label, LabelSpace, is_signed
 from ..errors import LabelError
 from .given_priors import as_prior
 from .levenberg_marquardt import Box
@@ -35,6 +35,7 @@ without Teff or log g it is a Gaussian, 1.5 +- 0.8 km/s. All other labels are un
 """
 
 _FASTEST = 3000.0  # km/s: beyond, nothing of the emulator's range is left in the pixels of the RVS
+_ANY = 100.0  # km/s about a velocity that is held: a range that says nothing, so that the spectrum may dispute it
 _SCAN = 4001  # values of teff at which the lowest logg is looked at
 _BEYOND = 0.1  # with extrapolate=True, free labels may leave the domain by this part of its width
 _LOG_JITTER = Label(LOG_JITTER, "", -14.0, -2.0, description="natural logarithm of extra white noise / continuum")
@@ -98,10 +99,12 @@ class Parameters:
         bounds = _velocity_bounds(radial_velocity)
         if len(bounds) == 1:
             fixed.setdefault(RADIAL_VELOCITY, bounds[0])
-            bounds = bounds[0] + np.array([-1.0, 1.0])  # a domain for the label; nothing moves in it
+            bounds = bounds[0] + np.array([-_ANY, _ANY])  # a domain for the label; nothing moves in it
         velocity = Label(RADIAL_VELOCITY, "km/s", bounds[0], bounds[-1], description="radial velocity")
         space = LabelSpace((*labels.labels, velocity, *([_LOG_JITTER] if free_jitter else ())), labels.lowest_logg)
         n = len(labels)
+        if LOG_JITTER in fixed:
+            raise LabelError(f"fixed {LOG_JITTER}={fixed[LOG_JITTER]}: jitter= takes the number itself, not 'free'.")
         values = _fixed_values(space, fixed, extrapolate)
         if not np.isnan(values[: n + 1]).any():
             raise LabelError("All labels are fixed: leave at least one free, or use generate.")
@@ -109,7 +112,7 @@ class Parameters:
         if extrapolate:
             beyond = _BEYOND * (upper - lower)
             upper[:n] += beyond[:n]
-            held = (lower == 0) & (np.array(space.names) != "logg")  # what starts at 0 cannot be negative, but logg can
+            held = (lower == 0) & ~_signed(space)  # what starts at 0 cannot be negative, but logarithms can
             lower[:n] = np.where(held, 0, lower - beyond)[:n]
         _hold_to_edge(space, values, lower, upper, extrapolate)
         return cls(space, values, *_priors(space, values, lower, upper, priors))
@@ -161,6 +164,11 @@ class Parameters:
         return out
 
     @cached_property
+    def from_zero(self) -> np.ndarray:
+        """Parameters (n,) that act by their square, as nothing lies below 0, where they begin."""
+        return (self.space.lower == 0) & ~_signed(self.space)
+
+    @cached_property
     def box(self) -> Box:
         """Bounds of the free parameters."""
         at, names = self.free, self.free_names
@@ -168,7 +176,8 @@ class Parameters:
         if self.space.lowest_logg and {"teff", "logg"} <= set(names):
             beyond = max(0.0, self.space["logg"].lower - self.lower[self.space.names.index("logg")])
             edge = names.index("teff"), names.index("logg"), lambda teff: self.space.lowest(teff) - beyond
-        return Box(self.lower[at], self.upper[at], edge, tuple(i for i, name in enumerate(names) if name == "logg"))
+        signed = tuple(np.flatnonzero(_signed(self.space)[at]).tolist())
+        return Box(self.lower[at], self.upper[at], edge, signed)
 
     def squeezed(self, labels: np.ndarray) -> np.ndarray:
         """Labels (k, n_labels) of the box with logg squeezed linearly into what the domain has of it at each teff."""
@@ -279,6 +288,11 @@ class Parameters:
         i = self.velocity
         value = self.fixed[i]
         return (self.lower[i], self.upper[i]) if np.isnan(value) else (value, value)
+
+
+def _signed(space: LabelSpace) -> np.ndarray:
+    """Labels (n,) below 0 of which something lies, whatever their lower limit is."""
+    return np.array([is_signed(label.name, label.unit) for label in space.labels])
 
 
 def _velocity_bounds(radial_velocity: tuple[float, float] | float | Quantity) -> np.ndarray:

@@ -167,7 +167,7 @@ class Posterior(Result):
         ranges = self.meta.get("ranges", {})
         inside = [i for i, name in enumerate(self.names) if name in ranges]
         nodes, limits = self.meta.get("lowest_logg", ()), {self.names[i]: ranges[self.names[i]] for i in inside}
-        flags += piled_up(self.values[:, inside], None, limits, nodes)
+        flags += piled_up(self.values[:, inside], None, limits, nodes, self._units)
         flags += [OUTSIDE_DOMAIN] if self._leaves_domain() else []
         return tuple(dict.fromkeys(flags))
 

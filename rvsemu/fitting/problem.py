@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from zlib import crc32
 
@@ -19,6 +19,8 @@ from .held import with_held
 from .importance import Draws, weighted_draws
 from .likelihood import Likelihood
 from .objective import CHUNK, objective
+from .parameters import Parameters
+from .resolution_prior import RvsResolution
 from .result import FitResult
 from .search import Minima, Search
 from .settings import Settings
@@ -26,7 +28,6 @@ from .start import first_minima, likely_velocity
 
 __all__ = ["Problem", "alike"]
 
-_MANY = 7  # transits: of more, the resolution is known as well as it ever is
 _AROUND = 100.0  # km/s: range of velocities that are left where more would cost pixels
 
 
@@ -40,7 +41,7 @@ class Problem(Search):
     Parameters
     ----------
     observations : sequence of Observation
-        Equal in wavelength, covered and velocities.
+        `alike`: with the same wavelengths, covered pixels, velocities, noise and priors.
     settings : Settings
     transits : int, optional
         Of which each spectrum is the mean, or all of them together where they are of one star; default: that of the
@@ -50,8 +51,7 @@ class Problem(Search):
     def __init__(self, observations: Sequence[Observation], settings: Settings, transits: int | None = None) -> None:
         first = observations[0]
         self.settings = settings
-        transits = first.transits if transits is None else transits
-        self.parameters = settings.parameters(first.meta.get("frame")).within(first.velocities).of_transits(transits)
+        self.parameters = _parameters(first, settings, transits).within(first.velocities)
         self.stack = Stack(observations, settings.loaded_emulator, first.velocities, settings.continuum_degree)
         self.noise = settings.noise(first)
 
@@ -139,10 +139,17 @@ class Problem(Search):
         return weighted_draws(likelihood, modes.with_equal_shares(), scale, rng)
 
 
-def alike(observation: Observation) -> tuple[bytes, bytes, tuple[float, float], int]:
-    """What observations that are fitted together have in common."""
-    transits = min(observation.transits or _MANY, _MANY)
-    return observation.wavelength.tobytes(), observation.covered.tobytes(), observation.velocities, transits
+def _parameters(observation: Observation, settings: Settings, transits: int | None = None) -> Parameters:
+    """What is free, with the priors of a spectrum, or of one that is the mean of so many `transits`."""
+    transits = observation.transits if transits is None else transits
+    return settings.parameters(observation.meta.get("frame")).of_transits(transits)
+
+
+def alike(observation: Observation, settings: Settings) -> tuple[Hashable, ...]:
+    """What observations that are fitted together have in common: pixels, velocities, noise, and priors."""
+    pixels = observation.wavelength.tobytes(), observation.covered.tobytes()
+    of_transits = [one for one in _parameters(observation, settings).priors if isinstance(one, RvsResolution)]
+    return *pixels, observation.velocities, observation.noise.correlation, *of_transits
 
 
 def _loses_pixels(observation: Observation, emulator: Emulator) -> bool:

@@ -15,7 +15,7 @@ from specutils import Spectrum
 
 from ..errors import RvsemuError
 from ..observing.correlation import lag_correlation
-from ..observing.flags import FAILED, FEW_DRAWS, NOT_GAUSSIAN, to_bits
+from ..observing.flags import FAILED, FEW_DRAWS, NOT_GAUSSIAN, OUTSIDE_DOMAIN, to_bits
 from ..observing.result_table import EXTERNAL_ERRORS, ResultTable
 from ..observing.results import (
     LIMITED,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["FitFailure", "FitResult", "LeastSquares"]
 
 _FEW_DRAWS = 50
+_OUTSIDE = 0.05  # of the posterior: what counts of a second minimum, too
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -192,24 +193,26 @@ class FitResult(LeastSquares):
     def _highest(self, name, level) -> u.Quantity:
         return super()._highest(name, level) if self.draws is None else Result._highest(self, name, level)
 
-    def sampled(self, draws: Draws, lowest_logg: Sequence[tuple[float, float]] = ()) -> FitResult:
+    def sampled(self, draws: Draws, lowest_logg: Sequence[tuple[float, float]] = (), outside: float = 0.0) -> FitResult:
         """The same with labels and errors from `draws` of the free ones; flags stay, but for that of Gaussian errors.
 
-        `lowest_logg` are the nodes of a `rvsemu.emulator.LabelSpace` that is no box.
+        `lowest_logg` are the nodes of a `rvsemu.emulator.LabelSpace` that is no box, and `outside` is the share of the
+        posterior that is outside of it.
         """
         low, middle, high = draws.quantiles(ndtr([-1.0, 0.0, 1.0]))
         units = {name: self.labels[name].unit for name in self.free_names}
         labels = {name: u.Quantity(x, units[name]) for name, x in zip(units, middle, strict=True)}
         errors = {name: u.Quantity(x, units[name]) for name, x in zip(units, (high - low) / 2, strict=True)}
         kept = [flag for flag in self.flags if flag != NOT_GAUSSIAN]
-        found = [*kept, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg)]
-        few = [FEW_DRAWS] if draws.effective < _FEW_DRAWS else []
+        texts = {name: str(unit) for name, unit in units.items()}
+        found = [*kept, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg, texts)]
+        more = {FEW_DRAWS: draws.effective < _FEW_DRAWS, OUTSIDE_DOMAIN: outside > _OUTSIDE}
         return replace(
             self,
             labels=self.labels | labels,
             errors=self.errors | errors,
             covariance=draws.covariance,
-            flags=tuple(dict.fromkeys([*found, *few])),
+            flags=tuple(dict.fromkeys([*found, *(flag for flag, there in more.items() if there)])),
             draws=draws,
         )
 
@@ -218,7 +221,7 @@ class FitResult(LeastSquares):
         """What was fitted, ``mask`` True in the pixels left out; made anew at each access (1 ms).
 
         Its uncertainty is `flux_sigma`, and ``meta["pixel_correlation"]`` the correlation of its noise, so that another
-        fit of it, also after it was written to a file, takes the same noise.
+        fit of it, also after it was written to a file, takes the same noise, and the same prior of the resolution.
         """
         lags = lag_correlation(self.meta["noise_correlation"], self.spectral_axis.to_value(u.AA))
         return self._spectrum(self.flux, self.flux_sigma, ~self.used, pixel_correlation=lags)

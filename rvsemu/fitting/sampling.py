@@ -7,12 +7,11 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from specutils import Spectrum
 
 from ..emulator.regions import to_json
 from ..observing.flags import NOT_CONVERGED, NOT_GAUSSIAN
-from ..observing.results import IDENTITY, name_of
+from ..observing.results import IDENTITY, identity_value, name_of
 from .chain_file import ChainFile
 from .likelihood import Likelihood
 from .mcmc import Sampler, run
@@ -118,7 +117,7 @@ def _info(result: FitResult, problem: Problem) -> dict[str, Any]:
         "label_errors": problem.label_errors.tolist(),
         "domain": {label.name: [label.lower, label.upper] for label in space.labels},
         "lowest_logg": [list(node) for node in space.lowest_logg],
-        "regions": to_json(space.regions),
+        "regions": to_json(problem.settings.loaded_emulator.labels.regions),  # which the space of parameters lacks
         "reduced_chi2": result.reduced_chi2,
         "flags": flags,
     }
@@ -126,8 +125,7 @@ def _info(result: FitResult, problem: Problem) -> dict[str, Any]:
 
 def _plain(key: str, value: Any) -> int | float | str | None:
     """A value for JSON: without its unit if it names the star, and as text if it is not simple."""
-    if key in IDENTITY and isinstance(value, u.Quantity):
-        value = value.to_value(IDENTITY[key][1] or value.unit)
+    value = identity_value(key, value) if key in IDENTITY else value
     value = value.item() if isinstance(value, np.generic | np.ndarray) and np.size(value) == 1 else value
     return value if isinstance(value, int | float | str | None) else repr(value)
 

@@ -146,6 +146,9 @@ class Search(ABC):
             external = external_errors(self.parameters, held)
             if self.settings.assumes_alpha:
                 external[np.array(self.parameters.space.names)[held] == ALPHA.name] = 0.0
+            unseen = np.diag(self.settings.loaded_emulator.error.label_covariance)  # of labels that spectra do not show
+            own = held < len(unseen)
+            external[own] = np.hypot(external[own], np.sqrt(unseen[held[own]]))
             out[:, held] = tension(self.parameters, minima.found.x, *self.with_held(minima), held, external)
         return out
 

@@ -104,7 +104,7 @@ class Settings:
         Seed of the random numbers: the same spectrum with the same seed gives the same result.
     extrapolate : bool
         Allow fixed labels outside the training domain, and free labels to leave it by up to 10 % of its width. A label
-        whose domain starts at zero never becomes negative.
+        whose domain starts at zero never becomes negative, unless it is a logarithm.
 
     Examples
     --------

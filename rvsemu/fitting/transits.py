@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,6 +32,7 @@ __all__ = ["MOST_TRANSITS", "Transits"]
 MOST_TRANSITS = 500
 """Spectra of one star that are fitted together: more than Gaia has taken of any, and a limit to memory."""
 _TOLERANCE, _STEPS = 1e-4, 40  # of the velocities
+_ASIDE = 0.05  # of the logarithm of a factor of the variance of models, for the derivative of a determinant
 
 
 class Transits(Search):
@@ -57,6 +58,13 @@ class Transits(Search):
     they are alike. This is exact if covariances are proportional and the velocities equal. Where velocities differ,
     e moves with the star, and what is neglected is that other pixels are used and other noise meets the same line.
 
+    Beside chi2 and determinant of the mean, the sums have t - 1 times those of the scatter of the transits about it, as
+    if that were not of the noise alone, but of N / W + M. They do not depend on m, but on M, which is another one in
+    another minimum. So they are taken out of the likelihoods by which minima are compared: these have in addition half
+    of (1 - 1 / t) times the sum of ``log det(s_t N + s_t W M) - log det(s_t N) - f D`` over the transits, with D the
+    derivative of the first determinant's logarithm by that of M. f is the size of the scatter in units of N: chi2 with
+    the noise alone per degree of freedom.
+
     What is common to the velocities, their mean, has the error of the same fit. Their differences know nothing of e:
     they are taken with the noise alone, at the labels that were found.
 
@@ -80,8 +88,8 @@ class Transits(Search):
         self.settings, self.observations = settings, list(observations)
         groups: dict[tuple, list[int]] = {}
         for i, one in enumerate(observations):
-            groups.setdefault(alike(one), []).append(i)
-        count = sum(one.transits or 1 for one in observations)
+            groups.setdefault(alike(one, settings), []).append(i)
+        count = None if len(observations) == 1 else sum(one.transits or 1 for one in observations)  # alone as in `fit`
         made = (Problem([observations[i] for i in at], settings, count) for at in groups.values())
         self._parts = [_Part(problem, np.array(at)) for problem, at in zip(made, groups.values(), strict=True)]
         each = {i: part.problem.parameters for part in self._parts for i in part.at}
@@ -133,7 +141,24 @@ class Transits(Search):
 
     def weighted(self, star: np.ndarray, x: np.ndarray) -> list[Weighted]:
         """See `Search`: those of each part, of all transits of a row of `x` one after the other."""
-        return [part.weighted(self._rows(part, x), self._times[part.at]) for part in self._parts]
+        rows = [self._rows(part, x) for part in self._parts]
+        found = [part.weighted(one, self._times[part.at]) for part, one in zip(self._parts, rows, strict=True)]
+        return self._without_scatter(rows, found) if len(self.observations) > 1 else found
+
+    def _without_scatter(self, rows: Sequence[np.ndarray], found: Sequence[Weighted]) -> list[Weighted]:
+        """The same with likelihoods that can be compared between places where models have other errors: see the class.
+
+        `rows` are the free parameters of the transits of each part.
+        """
+        given = zip(self._parts, rows, found, strict=True)
+        parts = [part.scatter(x, weighted, self._times[part.at]) for part, x, weighted in given]
+        pairs = list(zip(self._parts, parts, strict=True))
+        chi2 = sum(one.chi2.reshape(-1, len(part.at)).sum(axis=1) for part, one in pairs)
+        freedom = sum(one.freedom.reshape(-1, len(part.at)).sum(axis=1) for part, one in pairs)
+        size = float(np.min(chi2 / np.maximum(freedom, 1)))
+        share = 0.5 * (1.0 - 1.0 / len(self.observations))
+        more = [share * (one.grown - size * one.slope) for one in parts]
+        return [replace(one, more=extra) for one, extra in zip(found, more, strict=True)]
 
     def evaluate(self, weighted: Sequence[Weighted]) -> Callable:
         """See `Search`."""
@@ -153,8 +178,8 @@ class Transits(Search):
 
     @cached_property
     def held(self) -> np.ndarray:
-        """Numbers (h,) of the labels that are held, without velocities."""
-        return np.flatnonzero(~np.isnan(self.parameters.fixed[: self._parts[0].problem.parameters.velocity]))
+        """Numbers (h,) of the labels that are held; that of the first velocity is for what all have in common."""
+        return np.flatnonzero(~np.isnan(self.parameters.fixed[: self._parts[0].problem.parameters.velocity + 1]))
 
     def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
         """See `Search`."""
@@ -215,7 +240,7 @@ class Transits(Search):
         results: dict[int, FitResult] = {}
         for part, found in zip(self._parts, fits, strict=True):
             found.found.converged[:] = minima.found.converged[row]
-            found.tension[:, self.held] = minima.tension[row, self.held]
+            found.tension[:, self.held] = np.maximum(minima.tension[row, self.held], part.alone(found, self.held))
             found.widening[:] = minima.widening[row][self._columns[part.at]]
             found.disputes[:] = minima.disputes[row][self._columns[part.at]]
             spreads = [(moves.of_one(covariance, at, scale), scale) for at in part.at]
@@ -241,6 +266,25 @@ class Transits(Search):
 def _kept(fits) -> int:
     """Pixels that are compared and no outliers."""
     return sum(int(np.sum(one.weighted.used)) - int(np.sum(one.weighted.doubt.probability > 0.5)) for one in fits)
+
+
+@dataclass(frozen=True)
+class _Scatter:
+    """What k spectra scatter by about the mean of their star: see `Transits`.
+
+    Parameters
+    ----------
+    grown, slope : ndarray, shape (k,)
+        By how much errors of models make the logarithm of the determinant larger, and its derivative by that of their
+        variance.
+    chi2, freedom : ndarray, shape (k,)
+        With the noise alone.
+    """
+
+    grown: np.ndarray
+    slope: np.ndarray
+    chi2: np.ndarray
+    freedom: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -299,6 +343,20 @@ class _Part:
         theta, stack = self.problem.parameters.full(x), self.problem.stack
         return stack.weighted(theta, self.problem.noise, which, doubt=alone.doubt, times=times[which])
 
+    def scatter(self, x, weighted, times) -> _Scatter:
+        """What `weighted` spectra at free parameters `x` (k * n, m) scatter by: see `Transits`."""
+        problem = self.problem
+        which, theta = np.tile(np.arange(len(self.at)), len(x) // len(self.at)), problem.parameters.full(x)
+
+        def determinants(factor):
+            return problem.stack.log_determinants(weighted, theta, problem.noise, which, factor * times[which])
+
+        slope = (determinants(np.exp(_ASIDE)) - determinants(np.exp(-_ASIDE))) / (2.0 * _ASIDE)
+        noise = problem.stack.weighted(theta, problem.noise, which, doubt=weighted.doubt, times=0.0 * times[which])
+        chi2 = noise.projection.solve(problem.model.flux(theta)[:, None]).chi2[:, 0]
+        kept = np.sum(weighted.used & (weighted.doubt.probability <= 0.5), axis=1) - len(problem.stack.basis)
+        return _Scatter(weighted.covariance.log_determinant - noise.covariance.log_determinant, slope, chi2, kept)
+
     def misfit(self, weighted) -> Callable:
         """`misfit` of rows that each have a covariance of their own."""
         rows = np.arange(len(weighted.used))
@@ -317,6 +375,13 @@ class _Part:
         found = minimise(evaluate, x[:, -1:], box, _TOLERANCE, _STEPS)
         width = float((box.upper - box.lower)[0])
         return found.x[:, 0], 1.0 / np.sqrt(found.hessian[:, 0, 0] + 12.0 / width**2)
+
+    def alone(self, found, held) -> np.ndarray:
+        """By how many standard deviations each of the spectra wants another velocity, and 0 for labels (n, held)."""
+        velocity = held == self.problem.parameters.velocity
+        return (
+            self.problem.tension(found)[:, held] * velocity if velocity.any() else np.zeros((len(self.at), len(held)))
+        )
 
     def fit(self, start, x, velocities) -> tuple[Minima, np.ndarray]:
         """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`; and

@@ -9,6 +9,7 @@ import numpy as np
 from astropy import units as u
 
 from ..observing.flags import FEW_CCDS, POOR_FIT, TRANSITS_DIFFER, VARIABLE_VELOCITY
+from ..observing.results import COMBINED
 from .flagging import FEWEST_CCDS, fits_poorly
 from .moves import Moves
 from .parameters import RADIAL_VELOCITY
@@ -18,7 +19,7 @@ from .transits_result import TransitsResult
 __all__ = ["summarised"]
 
 _CHANCE = 1e-3  # of a constant velocity, below which it is called variable; of labels that all transits share
-_OF_ONE = ("transit_id", "obs_time_rv")
+_OF_ONE = ("transit_id", "obs_time_rv", *COMBINED)
 _SHARED = 0.5  # of the transits have a flag that the star has, too
 
 

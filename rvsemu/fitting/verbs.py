@@ -305,7 +305,7 @@ def _stream(spectra: Iterator[Spectrum], skip: bool, settings: Settings) -> Iter
                 out[i] = one
             else:
                 observations[i] = one
-                groups.setdefault(alike(one), []).append(i)
+                groups.setdefault(alike(one, settings), []).append(i)
         for rows in groups.values():
             for start in range(0, len(rows), _AT_ONCE):
                 some = {i: observations.pop(i) for i in rows[start : start + _AT_ONCE]}
@@ -345,10 +345,12 @@ def _fit_together(observations: Sequence[Observation], settings: Settings) -> li
     results = problem.results(minima)
     if settings.errors == "gaussian":
         return results
-    out = []
+    out, domain, parameters = [], settings.loaded_emulator.labels, problem.parameters
     for star, result in enumerate(results):
         scale = result.meta["errors_scaled_by"]
         draws = problem.draws(minima, problem.likelihood(minima, star), star, scale)
         x = broadened(draws.x, problem.label_errors, *np.transpose(list(result.ranges.values())))
-        out.append(result.sampled(replace(draws, x=x), problem.parameters.space.lowest_logg))
+        inside = domain.inside(parameters.full(x)[:, : parameters.velocity])
+        outside = 1.0 - float(draws.weights @ inside)
+        out.append(result.sampled(replace(draws, x=x), domain.lowest_logg, outside))
     return out

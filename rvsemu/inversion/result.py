@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from astropy import units as u
 
+from ..emulator.labels import is_signed
 from ..observing.flags import (
     AT_BOUND,
     FEW_GOOD_PIXELS,
@@ -118,7 +119,8 @@ def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> 
     out = []
     for label, value, error in zip(inversion.labels.labels, values, errors, strict=True):
         beyond = max(label.lower - value, value - label.upper)
-        if beyond >= 0 and (label.lower != 0 or value > label.upper):  # nothing lies beyond a lower limit of 0
+        signed = label.lower != 0 or is_signed(label.name, label.unit)  # else nothing lies beyond a lower limit of 0
+        if beyond >= 0 and (signed or value > label.upper):
             out.append(f"{AT_BOUND}:{label.name}")
         if beyond > _BEYOND * error:
             out.append(f"{OUTSIDE_DOMAIN}:{label.name}")

@@ -119,7 +119,7 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
         return NOISES[given]
     if given != "auto":
         raise SpectrumError(f"noise_correlation={given!r} is unknown: use {_names()}.")
-    if "pixel_correlation" in meta:
+    if meta.get("pixel_correlation") is not None:
         return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), step))
     release = str(meta.get("release"))
     if release in _RELEASES:

@@ -217,7 +217,7 @@ def _stated(meta, name) -> int | None:
         return None
     try:
         return int(u.Quantity(stated).value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

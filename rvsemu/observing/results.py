@@ -18,12 +18,14 @@ from .flags import describe, to_bits
 from .result_table import ResultTable
 
 __all__ = [
+    "COMBINED",
     "IDENTITY",
     "LEAST_SQUARED",
     "LIMITED",
     "Result",
     "identity_columns",
     "identity_of",
+    "identity_value",
     "limit_of_square",
     "name_of",
     "normal_interval",
@@ -47,15 +49,19 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 """What tells which spectrum a row is of, from ``spectrum.meta``: kind, unit, and what stands where it is missing."""
 
 
+COMBINED = ("combined_ccds", "combined_transits")
+"""Numbers of spectra that a spectrum is the mean of, in its ``meta``."""
+
+
 def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spectrum's `meta` that goes into that of a result: what names it, and its frame.
+    """The part of a spectrum's `meta` that goes into that of a result: name, frame, and number of spectra in the mean.
 
     Raises
     ------
     SpectrumError
         One of them has several values, as a row of a two-dimensional Spectrum has the meta of all rows.
     """
-    out = {name: meta[name] for name in (*IDENTITY, "frame") if meta.get(name) is not None}
+    out = {name: meta[name] for name in (*IDENTITY, "frame", *COMBINED) if meta.get(name) is not None}
     for name, value in out.items():
         if np.size(value) != 1:
             raise SpectrumError(
@@ -63,6 +69,12 @@ def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
                 "meta of its own."
             )
     return out
+
+
+def identity_value(name: str, value: Any) -> Any:
+    """A value of `IDENTITY` without its unit."""
+    unit = IDENTITY[name][1] if name in IDENTITY else ""
+    return value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
 
 
 def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:
@@ -75,8 +87,7 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     """First columns of a table of results: see `IDENTITY`; masked where `meta` does not say it."""
     out = {}
     for name, (kind, unit, missing) in IDENTITY.items():
-        value = meta.get(name)
-        value = value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
+        value = identity_value(name, meta.get(name))
         unknown = value is None or np.ma.is_masked(value) or np.size(value) not in (1, rows)
         data = np.full(rows, kind(missing if unknown else value))
         out[name] = MaskedColumn(data, mask=np.full(rows, unknown), unit=unit or None, fill_value=missing)

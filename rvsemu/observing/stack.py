@@ -120,6 +120,16 @@ class Stack:
         covariance = Covariance(band, low_rank)
         return Weighted(Projection(flux, basis, covariance), covariance, used, level, doubt)
 
+    def log_determinants(
+        self, weighted: Weighted, theta: np.ndarray, noise: NoiseModel, which: np.ndarray, times: np.ndarray
+    ) -> np.ndarray:
+        """Those (k,) of the covariances that `weighted` spectra would have with other `times`: see `weighted`."""
+        models = self.model.flux(theta).astype(float)
+        about = (self.sigma[which], self.model, theta, models, weighted.level, weighted.used, times)
+        band, low_rank = noise.parts(self.bands(noise), *about)
+        band[:, 0] += weighted.doubt.variance
+        return Covariance(band, low_rank).log_determinant
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -168,6 +178,8 @@ class Weighted:
         The continuum by which errors of models were multiplied.
     doubt : Doubt
         Of the pixels; their covariance has it.
+    more : ndarray, shape (s,), or float
+        What is added to the logarithm of the likelihood.
     """
 
     projection: Projection
@@ -175,6 +187,7 @@ class Weighted:
     used: np.ndarray
     level: np.ndarray
     doubt: Doubt
+    more: np.ndarray | float = 0.0
 
     def log_likelihood(self, models: np.ndarray) -> np.ndarray:
         """Log likelihood (k, r) of normalised models (k, r, n), the continuum marginalised: see `Likelihood`."""
@@ -182,12 +195,13 @@ class Weighted:
         free = self.used.sum(axis=1) - solution.coefficients.shape[-1]
         determinants = self.covariance.log_determinant[:, None] + solution.log_determinant
         out = -0.5 * (solution.chi2 + determinants + (free * np.log(2 * np.pi))[:, None])
-        return out + self.doubt.log_odds[:, None]
+        return out + np.reshape(self.doubt.log_odds + self.more, (-1, 1))
 
     def take(self, rows: np.ndarray) -> Weighted:
         """Some rows of them."""
         projection, covariance = self.projection.take(rows), self.covariance.take(rows)
-        return Weighted(projection, covariance, self.used[rows], self.level[rows], self.doubt.take(rows))
+        more = self.more[rows] if isinstance(self.more, np.ndarray) else self.more
+        return Weighted(projection, covariance, self.used[rows], self.level[rows], self.doubt.take(rows), more)
 
     def prepared(self, row: int) -> Weighted:
         """One row of them, ready for many models."""

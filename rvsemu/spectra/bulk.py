@@ -20,7 +20,7 @@ from ..errors import SpectrumError
 from .cells import is_array
 from .reading import read_records, record_of_row
 from .records import Record
-from .tables import SpectrumTable, TextHeader, check_fields
+from .tables import WRITTEN, SpectrumTable, TextHeader, check_fields
 from .unpacking import DAMAGE, Skipped, load, sniff
 from .written import WrittenRecord
 
@@ -117,7 +117,8 @@ class _Rows:
             header = TextHeader.of(comments, label)
             names = header.names(next(csv.reader([line], **header.dialect), []))
             first = _line(stream, label)
-            if not is_array(_fields(first, header)):
+            written = WRITTEN in names or WRITTEN in header.params  # a text in braces, which looks like an array
+            if written or not is_array(_fields(first, header)):
                 return None
         except (SpectrumError, csv.Error):
             return None  # the reader of whole files says what is wrong

@@ -104,7 +104,8 @@ class RVSBlock:
 
     def spectrum(self, row: int) -> Spectrum:
         """One of them as a `specutils.Spectrum`."""
-        scalars = {name: values[row].item() for name, values in self.columns.items() if values[row] is not np.ma.masked}
+        there = {name: values for name, values in self.columns.items() if not np.ma.getmaskarray(values)[row]}
+        scalars = {name: _item(values.data[row]) for name, values in there.items()}
         return Spectrum(
             spectral_axis=self.wavelength * u.nm,
             flux=self.flux[row] * u.dimensionless_unscaled,
@@ -227,7 +228,7 @@ def _blocks(files: list[str], size: int, rejects: list[Rejected] | None) -> Iter
     for file in files:
         skipped, some = Skipped(), list[PlainSpectrum]()
         for entry in entries(file):
-            found = usable(entry, file)
+            found = _with_errors(usable(entry, file), file)
             if isinstance(found, Rejected):
                 skipped.append(found.reason)
                 if rejects is not None:
@@ -241,6 +242,15 @@ def _blocks(files: list[str], size: int, rejects: list[Rejected] | None) -> Iter
             yield _block(some)
         if rejects is None:
             skipped.warn(file)
+
+
+def _with_errors(found: PlainSpectrum | Spectrum | Rejected, file: str) -> PlainSpectrum | Spectrum | Rejected:
+    """The same, unless it is a spectrum without standard deviations."""
+    if isinstance(found, Rejected) or isinstance(found.uncertainty, StdDevUncertainty):
+        return found
+    kind = "no uncertainty" if found.uncertainty is None else f"a {type(found.uncertainty).__name__}"
+    reason = f"the spectrum has {kind}: blocks have standard deviations"
+    return Rejected(file, reason, found.meta.get("source_id"), found.meta.get("transit_id"))
 
 
 def _alike(one: PlainSpectrum, other: PlainSpectrum) -> bool:
@@ -267,5 +277,14 @@ def _column(values: list) -> np.ma.MaskedArray:
     missing = [value is None for value in values]
     kinds = {type(value) for value in values if value is not None}
     kind = kinds.pop() if len(kinds) == 1 else float if kinds == {int, float} else str
-    filler = kind() if kind in (bool, int, float, str) else None
-    return np.ma.MaskedArray([filler if value is None else value for value in values], mask=missing)
+    if kind in (bool, int, float, str):
+        return np.ma.MaskedArray([kind() if value is None else value for value in values], mask=missing)
+    data = np.empty(len(values), dtype=object)  # lists, Quantities, ... as they are
+    for row, value in enumerate(values):
+        data[row] = value
+    return np.ma.MaskedArray(data, mask=missing)
+
+
+def _item(value: Any) -> Any:
+    """A Python object for a number of NumPy, and anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -128,10 +128,12 @@ def _check(spectrum: Any, number: int, release: str) -> None:
 
 def _cell(spectrum: Any, name: str) -> str:
     if name == "flux":
-        return _array(spectrum.flux.value)
+        return _array(np.where(False if spectrum.mask is None else spectrum.mask, np.nan, spectrum.flux.value))
     if name == "flux_error":
         return _array(spectrum.uncertainty.array)
     value = spectrum.meta.get(name)
+    if isinstance(value, u.Quantity):
+        value = value.to_value(_COLUMNS[name][1] or value.unit)
     return "null" if value is None else str(value)
 
 

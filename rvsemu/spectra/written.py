@@ -113,8 +113,15 @@ class WrittenRecord:
         return self.stated["meta"]
 
     def plain(self) -> Spectrum:
-        """The spectrum."""
-        return self.spectrum()
+        """The spectrum, with standard deviations where the kind of its uncertainty is known, as `Record.plain` has."""
+        out = self.spectrum()
+        if out.uncertainty is not None and not isinstance(out.uncertainty, UnknownUncertainty):
+            unit = out.flux.unit
+            with np.errstate(all="ignore"):  # what is no variance becomes inf or nan, which are bad pixels
+                found = out.uncertainty.represent_as(StdDevUncertainty)
+            error = found.array if found.unit is None else u.Quantity(found.array, found.unit).to_value(unit)
+            out.uncertainty = StdDevUncertainty(error)
+        return out
 
     def spectrum(self) -> Spectrum:
         """The spectrum as it was written; ``meta["file"]`` is the file that it was read from."""
