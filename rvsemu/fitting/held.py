@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .levenberg_marquardt import LIFTED
+from .levenberg_marquardt import LIFTED, Minimum
 from .parameters import RADIAL_VELOCITY, Parameters
 
-__all__ = ["external_errors", "tension", "with_held"]
+__all__ = ["external_error", "likelihood_ratio", "tension", "with_held"]
 
 _EXTERNAL = {"teff": 50.0, "logg": 0.12, "mh": 0.05, "vmic": 0.2, "alpha": 0.05, RADIAL_VELOCITY: 1.0}
 """By what fits of real stars may differ from right labels, besides their errors: see docs/stars."""
@@ -15,18 +16,14 @@ _SHARPER = 0.04  # of the resolution, because lines of models are broader than t
 _BROADENED = 50.0  # (km/s)^2, which macroturbulence, unknown to the models, may add to the square of v sin i
 
 
-def external_errors(parameters: Parameters, held: np.ndarray) -> np.ndarray:
-    """By what right values of held labels may seem to be wrong in spectra of real stars, shape (h,)."""
-
-    def of(label: int) -> float:
-        name, value = parameters.space.names[label], parameters.fixed[label]
-        if name == "vsini":
-            return 0.5 * _BROADENED / max(value, LIFTED * (parameters.upper - parameters.lower)[label])
-        if name.startswith(RADIAL_VELOCITY):  # of one spectrum, or of all transits
-            return _EXTERNAL[RADIAL_VELOCITY]
-        return _SHARPER * value if name == "resolution" else _EXTERNAL.get(name, 0.0)
-
-    return np.array([of(label) for label in held])
+def external_error(parameters: Parameters, label: int, value: ArrayLike) -> np.ndarray:
+    """By what right values (...) of a held label may seem to be wrong in spectra of real stars."""
+    name = parameters.space.names[label]
+    if name == "vsini":
+        return 0.5 * _BROADENED / np.maximum(value, LIFTED * (parameters.upper - parameters.lower)[label])
+    if name.startswith(RADIAL_VELOCITY):  # of one spectrum, or of all transits
+        name = RADIAL_VELOCITY
+    return _SHARPER * np.asarray(value) if name == "resolution" else np.full(np.shape(value), _EXTERNAL.get(name, 0.0))
 
 
 def with_held(parameters: Parameters, model, projection, x: np.ndarray, held: np.ndarray):
@@ -84,6 +81,30 @@ def tension(parameters: Parameters, x: np.ndarray, gradient, hessian, held: np.n
     least = (parameters.fixed <= _lift(parameters))[held]
     wanted = np.where(least, np.maximum(-slope, 0.0), np.abs(slope))
     return wanted / np.sqrt(curvature + (external * curvature) ** 2)
+
+
+def likelihood_ratio(parameters: Parameters, gain, found: Minimum, at: int, external) -> np.ndarray:
+    """By how many standard deviations spectra want other values (k,) of a held label, from fits where it is free.
+
+    Far from where a label belongs, the curvature of the misfit is not what it is there, and the score test says too
+    little. It is the root of twice the `gain` (Wilks 1938, Ann. Math. Stat. 9, 60) that is compared with 1; with an
+    error `external` of the held value, sigma**2 of the label grows to sigma**2 + external**2.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        With the label among the free ones.
+    gain : ndarray, shape (k,)
+        By how much chi2 / 2 - log prior is lower where the label is free.
+    found : Minimum
+        Of these fits.
+    at : int
+        Number of the label among the free parameters.
+    external : ndarray, shape (k,)
+    """
+    known = 12.0 / (parameters.upper - parameters.lower)[parameters.free] ** 2
+    variance = np.linalg.inv(found.hessian + np.diag(known))[:, at, at]
+    return np.sqrt(2.0 * np.maximum(gain, 0.0) / (1.0 + external**2 / variance))
 
 
 def _lift(parameters: Parameters) -> np.ndarray:

@@ -145,6 +145,13 @@ class Parameters:
         priors = tuple(one.of(transits) if isinstance(one, RvsResolution) else one for one in self.priors)
         return self if priors == self.priors else replace(self, priors=priors)
 
+    def released(self, label: int) -> Parameters:
+        """The same where the held label with this number is free, and uniform between its bounds."""
+        fixed = np.where(np.arange(len(self.fixed)) == label, np.nan, self.fixed)
+        uniform = Uniform(float(self.lower[label]), float(self.upper[label]))
+        priors = (*self.priors[:label], uniform, *self.priors[label + 1 :])
+        return replace(self, fixed=fixed, priors=priors)
+
     @cached_property
     def free(self) -> np.ndarray:
         """Indices of the free parameters."""

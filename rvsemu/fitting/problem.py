@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 from functools import cached_property
 from zlib import crc32
 
@@ -106,6 +107,12 @@ class Problem(Search):
         for rows in (np.arange(first, min(first + some, k)) for first in range(0, k, some)):
             models = self.model.flux(self.parameters.full(x[rows].reshape(len(rows) * r, -1)))
             out[rows] = weighted.take(rows).log_likelihood(models.reshape(len(rows), r, -1))
+        return out
+
+    def released(self, label: int) -> Problem:
+        """See `Search`."""
+        out = copy(self)
+        out.parameters = self.parameters.released(label)
         return out
 
     def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:

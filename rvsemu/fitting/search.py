@@ -14,7 +14,7 @@ from ..emulator.labels import ALPHA
 from ..observing.results import LEAST_SQUARED
 from .disputes import disputes
 from .from_minima import covariance_of
-from .held import external_errors, tension
+from .held import external_error, likelihood_ratio, tension
 from .label_errors import label_errors
 from .levenberg_marquardt import Minimum, minimise
 from .parameters import Parameters
@@ -28,6 +28,7 @@ _ROUGH = 0.2  # of chi2 / 2: enough to take the covariance there once more
 _TOLERANCE = 1e-4  # the last step gains less: where labels are degenerate many small ones make a large one
 _HOPELESS = 20.0  # of log probability, below the best
 _STEPS = 40
+_ENOUGH = 0.01  # of chi2 / 2, to say that a held label is far off
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
 _APART = 2.0  # sigma: minima that are nearer are one
 _SECOND = 0.05  # share of the posterior from which a second minimum counts
@@ -139,18 +140,41 @@ class Search(ABC):
     def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
         """See `rvsemu.fitting.held.with_held`: at the minima, with `held`."""
 
+    @abstractmethod
+    def released(self, label: int) -> Search:
+        """The same where the held label with this number is free."""
+
     def tension(self, minima: Minima) -> np.ndarray:
         """See `Minima`. What was only assumed, as that [alpha/M] is 0, has no error."""
         out, held = np.zeros((len(minima.at), len(self.parameters.fixed))), self.held
-        if len(held):
-            external = external_errors(self.parameters, held)
-            if self.settings.assumes_alpha:
-                external[np.array(self.parameters.space.names)[held] == ALPHA.name] = 0.0
-            unseen = np.diag(self.settings.loaded_emulator.error.label_covariance)  # of labels that spectra do not show
-            own = held < len(unseen)
-            external[own] = np.hypot(external[own], np.sqrt(unseen[held[own]]))
-            out[:, held] = tension(self.parameters, minima.found.x, *self.with_held(minima), held, external)
+        if not len(held):
+            return out
+        assumed = self.settings.assumes_alpha & (np.array(self.parameters.space.names)[held] == ALPHA.name)
+        external = np.where(assumed, 0.0, np.hypot(self._external(held), self._unseen(held)))
+        out[:, held] = tension(self.parameters, minima.found.x, *self.with_held(minima), held, external)
+        for label in held[~assumed & (held < len(self.settings.loaded_emulator.labels))]:
+            out[:, label] = np.maximum(out[:, label], self._freed(minima, label))
         return out
+
+    def _external(self, labels) -> np.ndarray:
+        """See `external_error`: of labels (h,), at the values where they are held."""
+        return np.array([external_error(self.parameters, i, self.parameters.fixed[i]) for i in labels], dtype=float)
+
+    def _unseen(self, labels) -> np.ndarray:
+        """Standard deviations (h,) of labels that no spectrum shows: see `ErrorModel`."""
+        variance = np.diag(self.settings.loaded_emulator.error.label_covariance)
+        return np.sqrt(np.append(variance, np.zeros(len(self.parameters.fixed) - len(variance)))[labels])
+
+    def _freed(self, minima: Minima, label: int) -> np.ndarray:
+        """By how many standard deviations (k,) spectra want another value of a held label: by fits where it is free."""
+        other = self.released(label)
+        at = int(np.searchsorted(other.parameters.free, label))
+        x = np.insert(minima.found.x, at, self.parameters.fixed[label], axis=1)
+        found = minimise(other.evaluate(minima.weighted), x, other.parameters.box, _ENOUGH, _STEPS)
+        width = self.parameters.upper[label] - self.parameters.lower[label]
+        gain = minima.found.cost + np.log(width) - found.cost  # of the density of the label, which is uniform
+        external = np.hypot(external_error(self.parameters, label, found.x[:, at]), self._unseen([label]))
+        return likelihood_ratio(other.parameters, gain, found, at, external)
 
     def _widening(self, minima) -> np.ndarray:
         """See `Minima`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -91,7 +92,13 @@ class Transits(Search):
             groups.setdefault(alike(one, settings), []).append(i)
         count = None if len(observations) == 1 else sum(one.transits or 1 for one in observations)  # alone as in `fit`
         made = (Problem([observations[i] for i in at], settings, count) for at in groups.values())
-        self._parts = [_Part(problem, np.array(at)) for problem, at in zip(made, groups.values(), strict=True)]
+        self._arrange([_Part(problem, np.array(at)) for problem, at in zip(made, groups.values(), strict=True)])
+        weights = self._gathered(lambda part: part.weights())
+        self._times = weights.sum() / weights
+
+    def _arrange(self, parts: list[_Part]) -> None:
+        """Parameters of the star, and which of them each transit knows, from those of the parts."""
+        self._parts = parts
         each = {i: part.problem.parameters for part in self._parts for i in part.at}
         self.parameters = Parameters.joined([each[i] for i in range(len(each))])
         first = each[0]
@@ -99,8 +106,6 @@ class Transits(Search):
         own = np.arange(len(each))[:, None] + np.arange(self._labels, len(first.free))
         shared = np.tile(np.arange(self._labels), (len(each), 1))
         self._columns = np.hstack([shared, own])  # (t, m): which of all free parameters a transit knows
-        weights = self._gathered(lambda part: part.weights())
-        self._times = weights.sum() / weights
 
     def _gathered(self, values: Callable[[_Part], np.ndarray]) -> np.ndarray:
         """Values of all transits, in order, from those of the parts."""
@@ -180,6 +185,12 @@ class Transits(Search):
     def held(self) -> np.ndarray:
         """Numbers (h,) of the labels that are held; that of the first velocity is for what all have in common."""
         return np.flatnonzero(~np.isnan(self.parameters.fixed[: self._parts[0].problem.parameters.velocity + 1]))
+
+    def released(self, label: int) -> Transits:
+        """See `Search`."""
+        out = copy(self)
+        out._arrange([_Part(part.problem.released(label), part.at) for part in self._parts])
+        return out
 
     def with_held(self, minima: Minima) -> tuple[np.ndarray, np.ndarray]:
         """See `Search`."""
