@@ -117,6 +117,7 @@ def test_limits_are_flagged_by_gaussian_errors_as_by_samples():
 def test_few_ccds():
     assert "few-ccds" in rvsemu.fit(observed("G dwarf", count=1, ccds=7)[0]).flags
     assert "few-ccds" not in rvsemu.fit(observed("G dwarf", count=1, ccds=10)[0]).flags
+    assert "few-ccds" not in rvsemu.fit(observed("G dwarf", count=1, ccds=3, release="Gaia DR4")[0]).flags
 
 
 @pytest.mark.parametrize("snr", [20, 100, 300])

@@ -35,7 +35,7 @@ from .vmic_prior import Microturbulence
 __all__ = ["FEWEST_CCDS", "at_bounds", "fits_poorly", "flags_of"]
 
 FEWEST_CCDS = 10
-"""Fewer have the flag ``few-ccds``."""
+"""Errors that are estimates from fewer have the flag ``few-ccds``."""
 _BOUND = 1e-3  # of the range of a label
 _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
@@ -88,7 +88,7 @@ def _conditions(found, second_minimum) -> dict[str, np.ndarray]:
         FEW_GOOD_PIXELS: n_pixels < _FEW * observations[0].covered.sum(),
         POOR_FIT: fits_poorly(found.chi2 / found.freedom, n_pixels),
         OUTLIERS: found.doubted.sum(axis=1) > _MANY * n_pixels,
-        FEW_CCDS: np.array([one.ccds is not None and one.ccds < FEWEST_CCDS for one in observations]),
+        FEW_CCDS: np.array([one.estimates is not None and one.estimates < FEWEST_CCDS for one in observations]),
         NEGATIVE_CONTINUUM: np.any(used & (continuum <= 0), axis=1),
         ERRORS_TOO_LARGE: np.sum(in_noise**2, axis=1) < _TOO_GOOD * n_pixels,
         SMOOTH_NOISE: _smooth(found),

@@ -258,7 +258,7 @@ class Transits(Search):
             made = make_results(part.problem, found, range(len(part.at)), [second] * len(part.at), spreads)
             results.update(zip(part.at.tolist(), made, strict=True))
         transits = tuple(results[i] for i in range(len(results)))
-        ccds = [one.ccds for one in self.observations]
+        ccds = [one.estimates for one in self.observations]
         bends, box = np.concatenate([one.found.hessian for one in fits]), problem.parameters.box
         agreed = agreement(slopes / scale**2, bends / scale**2, box.upper - box.lower)
         return summarised(transits, moves, covariance, scale, ccds, tuple(skipped), agreed)

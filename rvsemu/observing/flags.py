@@ -100,7 +100,7 @@ FLAGS: dict[str, str] = {
     OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
     EMISSION: "The cores of the Ca II triplet are brighter than those of models by a fifth of the continuum or more.",
     DIFFUSE_BAND: "The interstellar band at 862 nm is seen, which no model has; see the mask of this name.",
-    FEW_CCDS: "Fewer than ten CCD spectra were combined, and errors estimated from their scatter are little known.",
+    FEW_CCDS: "Errors are estimates from the scatter of fewer than ten CCD spectra (Gaia DR3), and little known.",
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
     LABELS_CONTRADICT: "Network and spectrum contradict each other about a label, or no labels imply the spectrum.",
     ALPHA_ASSUMED: "[alpha/M] = 0 was assumed; [M/H] is below -0.3, where most stars have more, or data want another.",

@@ -190,6 +190,11 @@ class Observation:
         return _stated(self.meta, "combined_ccds")
 
     @property
+    def estimates(self) -> int | None:
+        """Number of CCD spectra whose scatter the errors are estimates of, if they are, and the spectrum says it."""
+        return self.ccds if self.noise.estimated else None
+
+    @property
     def transits(self) -> int | None:
         """Number of transits that were combined, of up to three CCD spectra each, if the spectrum says it or is one."""
         if (transits := _stated(self.meta, "combined_transits")) is not None:
