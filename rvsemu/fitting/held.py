@@ -10,7 +10,7 @@ from .parameters import RADIAL_VELOCITY, Parameters
 
 __all__ = ["external_error", "likelihood_ratio", "tension", "with_held"]
 
-_EXTERNAL = {"teff": 50.0, "logg": 0.12, "mh": 0.05, "vmic": 0.2, "alpha": 0.05, RADIAL_VELOCITY: 1.0}
+_EXTERNAL = {"teff": 50.0, "logg": 0.12, "mh": 0.05, "vmic": 0.4, "alpha": 0.05, RADIAL_VELOCITY: 1.0}
 """By what fits of real stars may differ from right labels, besides their errors: see docs/stars."""
 _SHARPER = 0.04  # of the resolution, because lines of models are broader than those of real stars
 _BROADENED = 50.0  # (km/s)^2, which macroturbulence, unknown to the models, may add to the square of v sin i
