@@ -90,7 +90,7 @@ def test_quantities_are_floats_with_units():
 def test_defaults_of_generate():
     short = rvsemu.generate(5777, 4.44)
     labels = {n: float(q.value) for n, q in short.meta["labels"].items()}
-    assert labels == {"teff": 5777, "logg": 4.44, "vsini": 0, "mh": 0, "vmic": 1, "resolution": 11500, "alpha": 0}
+    assert labels == {"teff": 5777, "logg": 4.44, "vsini": 0, "mh": 0, "vmic": 1, "resolution": 11900, "alpha": 0}
 
 
 def test_meta(default):

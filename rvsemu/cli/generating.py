@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabelError, SpectrumError
+from ..physics.wavelengths import RVS_RESOLUTION
 from .common import add_emulator_option, check_figure, command, headless, save_figure
 from .options import number
 
 if TYPE_CHECKING:
     from ..emulator.labels import LabelSpace
 
-_DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": 11500.0, "alpha": 0.0}
+_DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": RVS_RESOLUTION, "alpha": 0.0}
 
 
 def add_generate(commands: Any) -> None:

@@ -9,6 +9,7 @@ from astropy import units as u
 from numpy.typing import ArrayLike
 
 from ..errors import LabelError
+from ..physics.wavelengths import RVS_RESOLUTION
 from .choosing import resolve
 from .model import Emulator
 
@@ -24,7 +25,7 @@ def generate(
     vsini: ArrayLike | u.Quantity = 0.0,
     mh: ArrayLike | u.Quantity = 0.0,
     vmic: ArrayLike | u.Quantity = 1.0,
-    resolution: ArrayLike | u.Quantity = 11500.0,
+    resolution: ArrayLike | u.Quantity = RVS_RESOLUTION,
     *,
     alpha: ArrayLike | u.Quantity = 0.0,
     wavelength: ArrayLike | u.Quantity | None = None,
@@ -47,7 +48,7 @@ def generate(
     vmic : float, array or Quantity
         Microturbulent velocity, km/s (0-4).
     resolution : float, array or Quantity
-        Resolving power lambda / FWHM (5000-14500).
+        Resolving power lambda / FWHM (5000-14500); default: that of the RVS as measured, 11,900.
     alpha : float, array or Quantity
         [alpha/M], dex (-0.2-0.6): O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond what [M/H] makes of them. Emulators without
         this label have 0, and take nothing else.

@@ -14,7 +14,7 @@ from ..emulator import Emulator, resolve
 from ..emulator.labels import PAPER_LABELS
 from ..errors import LabelError, SpectrumError
 from ..observing.forward import ForwardModel
-from ..physics.wavelengths import check_medium, convert_medium, doppler
+from ..physics.wavelengths import RVS_RESOLUTION, check_medium, convert_medium, doppler
 from .parameters import Parameters
 
 __all__ = ["RVSModel"]
@@ -78,7 +78,7 @@ class RVSModel(Fittable1DModel):
     vsini = Parameter(default=2.0, description=_TEXT["vsini"])
     mh = Parameter(default=0.0, description=_TEXT["mh"])
     vmic = Parameter(default=1.0, description=_TEXT["vmic"])
-    resolution = Parameter(default=11500.0, description=_TEXT["resolution"])
+    resolution = Parameter(default=RVS_RESOLUTION, description=_TEXT["resolution"])
     radial_velocity = Parameter(default=0.0, description="radial velocity, km/s")
 
     _input_units_strict = True

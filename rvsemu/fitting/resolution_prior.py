@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..emulator.labels import Label
+from ..physics.wavelengths import RVS_RESOLUTION
 from .priors import Normal
 
 __all__ = ["RvsResolution"]
@@ -35,7 +36,7 @@ class RvsResolution(Normal):
     [150, 370, 185, 150]
     """
 
-    mean: float = 11_900.0
+    mean: float = RVS_RESOLUTION
     sigma: float = 150.0
     transit: float = 370.0
 

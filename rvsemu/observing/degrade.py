@@ -10,7 +10,7 @@ from specutils import Spectrum
 
 from ..errors import SpectrumError
 from ..physics.broadening import lsf_sigma
-from ..physics.wavelengths import SPEED_OF_LIGHT, convert_medium
+from ..physics.wavelengths import RVS_RESOLUTION, SPEED_OF_LIGHT, convert_medium
 from .arrays import taken_apart
 
 __all__ = ["as_rvs"]
@@ -28,7 +28,7 @@ def as_rvs(
     spectrum: Spectrum,
     from_resolution: float,
     *,
-    resolution: float = 11500.0,
+    resolution: float = RVS_RESOLUTION,
     medium: str | None = None,
     sigma: float | u.Quantity | None = None,
     wavelength: u.Quantity | None = None,
@@ -47,14 +47,14 @@ def as_rvs(
     from_resolution : float
         Its resolving power lambda / FWHM.
     resolution : float
-        That of the result, 1000 to below `from_resolution`.
+        That of the result, 1000 to below `from_resolution`; default: the one that fits expect, 11,900.
     medium : {'air', 'vacuum'}, optional
         Of the spectral axis, where ``spectrum.meta["medium"]`` does not say it.
     sigma : float, array or Quantity, optional
         Standard deviation of each pixel, instead of ``spectrum.uncertainty``.
     wavelength : Quantity, shape (n,), optional
         Of the result, in vacuum, at a constant step. Default: 8460 to 8700 Angstrom, every 1.25 standard deviations of
-        the instrument (0.4 Angstrom at a resolution of 11,500).
+        the instrument (0.4 Angstrom at a resolution of 11,900).
 
     Returns
     -------
@@ -80,7 +80,7 @@ def as_rvs(
     ...     uncertainty=StdDevUncertainty(np.full(5600, 0.01)), meta={"medium": "air", "frame": "rest"})
     >>> coarse = rvsemu.as_rvs(fine, 60_000)
     >>> coarse.flux.shape, coarse.meta["medium"], bool(coarse.uncertainty.array[0] < 0.004)
-    ((607,), 'vacuum', True)
+    ((628,), 'vacuum', True)
     """
     native, flux, error, measured, medium = taken_apart(spectrum, medium, sigma)
     width = _missing(from_resolution, resolution)

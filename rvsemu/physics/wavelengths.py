@@ -7,7 +7,19 @@ from numpy.typing import ArrayLike
 
 from ..errors import SpectrumError
 
-__all__ = ["MEDIA", "SPEED_OF_LIGHT", "air_to_vacuum", "check_medium", "convert_medium", "doppler", "vacuum_to_air"]
+__all__ = [
+    "MEDIA",
+    "RVS_RESOLUTION",
+    "SPEED_OF_LIGHT",
+    "air_to_vacuum",
+    "check_medium",
+    "convert_medium",
+    "doppler",
+    "vacuum_to_air",
+]
+
+RVS_RESOLUTION = 11_900.0
+"""Resolving power of the Gaia RVS, the mean of what was measured: see `rvsemu.fitting.RvsResolution`."""
 
 SPEED_OF_LIGHT = 299792.458
 """Speed of light in km/s."""
