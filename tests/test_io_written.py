@@ -145,7 +145,7 @@ def test_what_was_written_is_read_from_archives(tmp_path):
 def test_every_command_reads_what_generate_writes(tmp_path, ending, capsys):
     out, table = str(tmp_path / f"sun{ending}"), str(tmp_path / "labels.ecsv")
     assert main(["generate", "--teff", "5777", "--logg", "4.44", "-o", out]) == 0
-    assert main(["fit", out, "--fix", "vmic=1", "--fix", "resolution=11500", "-o", table]) == 0
+    assert main(["fit", out, "--fix", "vmic=1", "--fix", "resolution=11900", "-o", table]) == 0
     assert abs(QTable.read(table)["teff"][0].value - 5777) < 20
     assert main(["invert", out, "--radial-velocity", "0"]) == 0
     assert capsys.readouterr().err == ""
@@ -186,7 +186,7 @@ def test_other_programs_read_a_plain_table(tmp_path, ending):
     if ending == ".fits":
         header = fits.getheader(path, 1)
         assert (header["TEFF"], header["LOGG"], header["MEDIUM"], header["RECIPE"]) == (5777, 4.44, "air", "default")
-        assert header["resolution"] == 11500
+        assert header["resolution"] == 11900
 
 
 def test_what_a_file_cannot_keep_is_named(tmp_path):
