@@ -8,7 +8,7 @@ import numpy as np
 
 from ..emulator.labels import Label
 from ..physics.wavelengths import RVS_RESOLUTION
-from .priors import Normal
+from .priors import Normal, Prior
 
 __all__ = ["RvsResolution"]
 
@@ -40,17 +40,15 @@ class RvsResolution(Normal):
     sigma: float = 150.0
     transit: float = 370.0
 
-    def plain(self, label: Label) -> RvsResolution:
-        """See `Prior.plain`."""
-        if label.name != "resolution":
-            raise self._bad(label, "it is for resolution alone")
-        if not (np.isfinite(self.transit) and self.transit > 0):
-            raise self._bad(label, "transit must be positive")
-        self._checked(label)
-        return self
-
     def of(self, transits: int | None) -> RvsResolution:
         """That of the mean of so many transits."""
         if transits is None:
             return self
         return replace(self, sigma=max(self.sigma, self.transit / float(np.sqrt(transits))))
+
+    def _checked(self, label: Label) -> Prior:
+        if label.name != "resolution":
+            raise self._bad(label, "it is for resolution alone")
+        if not (np.isfinite(self.transit) and self.transit > 0):
+            raise self._bad(label, "transit must be positive")
+        return super()._checked(label)

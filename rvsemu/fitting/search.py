@@ -50,8 +50,8 @@ class Minima:
     log_posterior : ndarray, shape (k,)
         Of the minimum, with the determinants of its covariance.
     tension : ndarray, shape (k, n)
-        By how many standard deviations spectra want other values of held labels, 0 for all others: see
-        `rvsemu.fitting.held.tension`.
+        By how many standard deviations spectra want other values of held labels, 0 for all others: the larger one of
+        `rvsemu.fitting.held.tension` and `rvsemu.fitting.held.likelihood_ratio`.
     widening : ndarray, shape (k, m)
         Factors of errors: see `rvsemu.fitting.tails.widening`.
     disputes : ndarray, shape (k, m)
