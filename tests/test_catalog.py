@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -250,6 +251,10 @@ def test_only_the_same_run_goes_on(inputs, made, tmp_path, kept_workers):
         catalog.fit_catalog([inputs / "b.csv.gz", inputs / "a.csv.gz"], out, **again)
     with pytest.raises(SpectrumError, match=r"was made with another emulator|other emulator"):
         catalog.fit_catalog(inputs, out, emulator=exact_emulator(), **again)
+    about = {"ranges": {"teff": [4900.0, 6300.0]}, "model_error": {"base": 0.003, "depth": 0.01}}
+    calibrated = replace(rvsemu.shipped(), info={**rvsemu.shipped().info, "calibration": about})
+    with pytest.raises(SpectrumError, match=r"was made with other emulator"):
+        catalog.fit_catalog(inputs, out, emulator=calibrated, **again)
     with pytest.raises(SpectrumError, match=r"is not empty: give another folder"):
         catalog.fit_catalog(inputs, inputs, **MADE)
     assert same(made, out)

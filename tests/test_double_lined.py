@@ -125,3 +125,12 @@ def test_a_real_star_and_itself_are_flagged(apart, real):
 
 def test_bits_of_other_flags_are_what_they_were():
     assert to_bits(["failed"]) == 2048 < to_bits([DOUBLE_LINED])
+
+
+def test_two_transits_of_many_are_enough():
+    """The lines of both stars coincide in the others."""
+    first, second, share, _, snr = PAIRS["G and K, 150 km/s, S/N 100"]
+    apart = [150, 0, 5, 0, -130, 3, 8]
+    result = rvsemu.fit_transits([double(first, second, share, v, snr, seed) for seed, v in enumerate(apart)])
+    assert [DOUBLE_LINED in one.flags for one in result.transits] == [abs(v) > 50 for v in apart]
+    assert DOUBLE_LINED in result.flags

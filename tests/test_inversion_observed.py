@@ -147,6 +147,24 @@ def test_wrong_velocities_are_flagged(name, velocity):
     assert "unlike-training" in invert(real(name), radial_velocity=velocity).flags
 
 
+@pytest.mark.parametrize("velocity", [82.0, -60.0, 20.0])
+def test_spectra_that_are_not_at_rest(velocity):
+    """Not in another frame, nor where the velocity is given."""
+    resting, moving = (real(velocity=velocity, frame=frame) for frame in ("rest", "barycentric"))
+    results = invert(resting), invert(moving), invert(resting, radial_velocity=velocity)
+    assert ["not-at-rest" in one.flags for one in results] == [abs(velocity) > 30, False, False]
+
+
+@pytest.mark.parametrize(
+    ("ccds", "release", "few"), [(7, "Gaia DR3", True), (10, "Gaia DR3", False), (3, "Gaia DR4", False)]
+)
+def test_few_ccds(ccds, release, few):
+    """Of errors that are estimates."""
+    sun = rvsemu.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1.0)
+    star = rvsemu.simulate(sun, signal_to_noise=60, ccds=ccds, release=release, seed=1)
+    assert ("few-ccds" in invert(star).flags) is few
+
+
 @pytest.mark.parametrize(
     ("spectrum", "sigma", "flag"),
     [

@@ -162,8 +162,11 @@ def _changed(old: list[list], new: list[list]) -> str:
 
 
 def fingerprint(emulator: Emulator) -> str:
-    """Twelve hexadecimal digits that change with anything in an emulator but its `info`."""
-    digest = hashlib.sha256()
+    """Twelve hexadecimal digits that change with anything in an emulator that results depend on.
+
+    Of its `info` that is the calibration alone.
+    """
+    digest = hashlib.sha256(json.dumps(emulator.info.get("calibration"), sort_keys=True).encode())
     _add(digest, emulator)
     return digest.hexdigest()[:12]
 

@@ -26,16 +26,16 @@ from ..observing.flags import (
     SMOOTH_NOISE,
     alpha_assumed,
     broad_lines,
+    few_ccds,
+    not_at_rest,
 )
 from ..observing.roughness import is_smooth
 from .priors import Uniform
 from .unmodelled import unmodelled
 from .vmic_prior import Microturbulence
 
-__all__ = ["FEWEST_CCDS", "at_bounds", "fits_poorly", "flags_of"]
+__all__ = ["at_bounds", "fits_poorly", "flags_of"]
 
-FEWEST_CCDS = 10
-"""Errors that are estimates from fewer have the flag ``few-ccds``."""
 _BOUND = 1e-3  # of the range of a label
 _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
@@ -44,8 +44,6 @@ _FEW = 0.5  # of the pixels
 _DISPUTED = 3.3  # standard deviations of the difference of a prior, or a held label, and spectrum
 _PULLED = 4.0  # standard deviations of a prior that depends on other labels
 _TOO_GOOD = 0.25  # mean square of residuals in units of the noise
-_MOVED = 30.0  # km/s: several times the errors of velocities by which mean spectra are put at rest
-_MOVED_BY = 3.0  # standard deviations above that
 _CALIBRATED = ("teff", "logg", "mh")  # labels outside of whose range corrections vanish
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
@@ -88,7 +86,7 @@ def _conditions(found, second_minimum) -> dict[str, np.ndarray]:
         FEW_GOOD_PIXELS: n_pixels < _FEW * observations[0].covered.sum(),
         POOR_FIT: fits_poorly(found.chi2 / found.freedom, n_pixels),
         OUTLIERS: found.doubted.sum(axis=1) > _MANY * n_pixels,
-        FEW_CCDS: np.array([one.estimates is not None and one.estimates < FEWEST_CCDS for one in observations]),
+        FEW_CCDS: np.array([few_ccds(one.estimates) for one in observations]),
         NEGATIVE_CONTINUUM: np.any(used & (continuum <= 0), axis=1),
         ERRORS_TOO_LARGE: np.sum(in_noise**2, axis=1) < _TOO_GOOD * n_pixels,
         SMOOTH_NOISE: _smooth(found),
@@ -105,9 +103,8 @@ def _smooth(found) -> np.ndarray:
 def _moved(found, errors) -> np.ndarray:
     """Whether spectra that should be at rest are surely not (k,); `errors` are 0 where the velocity is given."""
     velocity, stack = found.problem.parameters.velocity, found.problem.stack
-    resting = np.array([stack.observations[star].meta.get("frame") == "rest" for star in found.star])
-    sigma = errors[:, velocity]
-    return resting & (sigma > 0) & (np.abs(found.theta[:, velocity]) - _MOVED_BY * sigma > _MOVED)
+    moved = zip(found.star, found.theta[:, velocity], errors[:, velocity], strict=True)
+    return np.array([not_at_rest(stack.observations[star].meta.get("frame"), *one) for star, *one in moved])
 
 
 def _uncalibrated(found, errors) -> np.ndarray:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-from ..observing.flags import FEW_CCDS, POOR_FIT, TRANSITS_DIFFER, VARIABLE_VELOCITY
+from ..observing.flags import DOUBLE_LINED, FEW_CCDS, POOR_FIT, TRANSITS_DIFFER, VARIABLE_VELOCITY, few_ccds
 from ..observing.results import COMBINED
-from .flagging import FEWEST_CCDS, fits_poorly
+from .flagging import fits_poorly
 from .moves import Moves
 from .parameters import RADIAL_VELOCITY
 from .result import FitFailure, FitResult
@@ -21,6 +21,7 @@ __all__ = ["summarised"]
 _CHANCE = 1e-3  # of a constant velocity, below which it is called variable; of labels that all transits share
 _OF_ONE = ("transit_id", "obs_time_rv", *COMBINED)
 _SHARED = 0.5  # of the transits have a flag that the star has, too
+_ENOUGH = {DOUBLE_LINED: 2}  # transits, if that is less than half: the lines of two stars often coincide
 
 
 def summarised(
@@ -111,14 +112,16 @@ def _quality(transits, moves) -> dict[str, Any]:
 
 
 def _flags(transits, about: Mapping[str, Any], ccds: Sequence[int | None], agreed: float) -> tuple[str, ...]:
-    """Flags that at least half of the transits have; those of chi2, CCD spectra and velocity are about all of them."""
+    """Flags that at least half of the transits have, or enough; those of chi2, CCD spectra and velocity are of all."""
     counts: dict[str, int] = {}
     for flag in (flag for one in transits for flag in one.flags):
         counts[flag] = counts.get(flag, 0) + 1
-    found = [name for name, n in counts.items() if n >= _SHARED * len(transits) and name not in (POOR_FIT, FEW_CCDS)]
+    half = _SHARED * len(transits)
+    shared = [name for name, n in counts.items() if n >= min(half, _ENOUGH.get(name, half))]
+    found = [name for name in shared if name not in (POOR_FIT, FEW_CCDS)]
     poor = fits_poorly(about["reduced_chi2"], about["n_pixels"])
     known = [n for n in ccds if n is not None]
-    few = len(known) == len(ccds) and sum(known) < FEWEST_CCDS
+    few = len(known) == len(ccds) and few_ccds(sum(known))
     varies = about["velocity_p_value"] < _CHANCE
     true = {POOR_FIT: poor, FEW_CCDS: few, VARIABLE_VELOCITY: varies, TRANSITS_DIFFER: agreed < _CHANCE}
     more = [name for name, there in true.items() if there]

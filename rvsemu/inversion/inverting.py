@@ -16,7 +16,15 @@ from specutils import Spectrum
 
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError, check_whole
-from ..observing.flags import AT_BOUND, LABELS_CONTRADICT, SMOOTH_NOISE
+from ..observing.flags import (
+    AT_BOUND,
+    FEW_CCDS,
+    LABELS_CONTRADICT,
+    NOT_AT_REST,
+    SMOOTH_NOISE,
+    few_ccds,
+    not_at_rest,
+)
 from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import Observation
@@ -210,6 +218,8 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
         velocity_error /= np.hypot(1.0, velocity_error / nothing)
         if not limits[0] < found.velocity < limits[1]:
             flags = (f"{AT_BOUND}:radial_velocity", *flags)
+    flags += (FEW_CCDS,) * few_ccds(observation.estimates)
+    flags += (NOT_AT_REST,) * bool(not_at_rest(meta.get("frame"), found.velocity, velocity_error))
     parts["labels"]["radial_velocity"] = np.clip(found.velocity, *limits) * u.km / u.s
     for name in ("errors", "noise_errors"):
         parts[name]["radial_velocity"] = velocity_error * u.km / u.s

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from ..errors import RvsemuError
 
 __all__ = [
@@ -45,7 +48,9 @@ __all__ = [
     "alpha_assumed",
     "broad_lines",
     "describe",
+    "few_ccds",
     "from_bits",
+    "not_at_rest",
     "to_bits",
 ]
 
@@ -83,6 +88,9 @@ _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, 
 _SLOW = 10.0  # km/s: 2 % of K giants rotate faster (Carlberg et al. 2011, ApJ 732, 39)
 _SURE = 2.0  # standard deviations by which v sin i is above that
 _WANTED = 3.0  # standard deviations by which a spectrum speaks against [alpha/M] = 0
+_FEWEST = 10  # CCD spectra whose scatter is an estimate of errors that is known well enough
+_MOVED = 30.0  # km/s: several times the errors of velocities by which mean spectra are put at rest
+_MOVED_BY = 3.0  # standard deviations above that
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -173,6 +181,26 @@ def broad_lines(names: Sequence[str], values: Sequence[float], errors: Sequence[
         return []
     (teff, _), (vsini, error) = found["teff"], found["vsini"]
     return [BROAD_LINES] if teff < _COOL and error > 0 and vsini - _SURE * error > _SLOW else []
+
+
+def few_ccds(estimates: int | None) -> bool:
+    """Whether errors that are estimates from the scatter of so many CCD spectra, if they are any, have ``few-ccds``."""
+    return estimates is not None and estimates < _FEWEST
+
+
+def not_at_rest(frame: str | None, velocity: ArrayLike, error: ArrayLike) -> np.ndarray:
+    """Whether spectra in such a frame should be at rest and are surely not, by their velocities (km/s) with errors.
+
+    Where the error is 0, the velocity was given.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import not_at_rest
+    >>> not_at_rest("rest", [-82.0, 2.0, 40.0], [1.0, 1.0, 5.0])
+    array([ True, False, False])
+    """
+    error = np.asarray(error)
+    return (frame == "rest") & (error > 0) & (np.abs(velocity) - _MOVED_BY * error > _MOVED)
 
 
 def to_bits(flags: Iterable[str]) -> int:
