@@ -251,7 +251,7 @@ def test_only_the_same_run_goes_on(inputs, made, tmp_path, kept_workers):
         catalog.fit_catalog([inputs / "b.csv.gz", inputs / "a.csv.gz"], out, **again)
     with pytest.raises(SpectrumError, match=r"was made with another emulator|other emulator"):
         catalog.fit_catalog(inputs, out, emulator=exact_emulator(), **again)
-    about = {"ranges": {"teff": [4900.0, 6300.0]}, "model_error": {"base": 0.003, "depth": 0.01}}
+    about = {"ranges": {"teff": [4900.0, 6300.0]}, "model_error": {"base": 0.003, "depth": 0.01, "reach": 1.75}}
     calibrated = replace(rvsemu.shipped(), info={**rvsemu.shipped().info, "calibration": about})
     with pytest.raises(SpectrumError, match=r"was made with other emulator"):
         catalog.fit_catalog(inputs, out, emulator=calibrated, **again)
