@@ -159,3 +159,21 @@ def test_a_file_as_pepsi_publishes_them_becomes_one_of_the_rvs(tmp_path):
     depth = 0.5 * 0.3 / width * np.exp(-0.5 * ((lowest - 8544.437) / width) ** 2)  # in the pixel next to the middle
     assert np.nanmin(found.flux.value) == pytest.approx(1 - depth, abs=0.01)
     assert "pixel_correlation" in found.meta
+
+
+def test_thinned_pixels_have_the_correlation_of_their_distance():
+    """Also where the thinned spectrum was fitted, and what was fitted is fitted again."""
+    made = rvsemu.as_rvs(fine(line(8550.0, 0.5)), 60_000)
+    thinned = Spectrum(
+        spectral_axis=made.spectral_axis[::2],
+        flux=made.flux[::2],
+        uncertainty=StdDevUncertainty(made.uncertainty.array[::2]),
+        mask=made.mask[::2],
+        meta=made.meta,
+    )
+    for one, factor in ((made, 1), (thinned, 2)):
+        result = rvsemu.fit(one)
+        for found in (result.meta["noise_correlation"], rvsemu.fit(result.observed).meta["noise_correlation"]):
+            step = factor * made.meta["pixel_correlation_step"]
+            lags = made.meta["pixel_correlation"][::factor]
+            np.testing.assert_allclose(found(step * np.arange(len(lags))), lags, atol=0.01)

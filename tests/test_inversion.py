@@ -135,7 +135,11 @@ def test_a_logarithm_of_0_is_a_limit(exact):
         (np.ones(10), {}, r"fluxes have the shape \(10,\): give \(4000,\)"),
         (np.ones((2, 2, 4000)), {}, "shape"),
         (np.ones((0, 4000)), {}, "shape"),
-        (np.where(np.arange(4000) == 5, np.nan, 1), {}, "1 fluxes are not finite: give a Spectrum with a mask"),
+        (
+            np.where(np.arange(4000) == 5, np.nan, 1),
+            {},
+            "1 fluxes are not finite, or masked: give a Spectrum with a mask",
+        ),
         ("spectrum.fits", {}, "spectrum is a str: give a specutils Spectrum"),
         (np.ones(4000) * u.Jy, {}, "give a specutils Spectrum"),
         (np.ones(4000), {"sigma": np.ones(3)}, "sigma does not fit"),

@@ -1,5 +1,6 @@
 """What is written comes back: formats x kinds of uncertainty x content."""
 
+import json
 import warnings
 
 import numpy as np
@@ -194,6 +195,32 @@ def test_what_a_file_cannot_keep_is_named(tmp_path):
     with pytest.warns(SpectrumWarning, match=r"not written.*thing \(object\), header \(Header\)"):
         write_spectrum(spectrum, tmp_path / "a.fits")
     assert read_rvs(tmp_path / "a.fits")[0].meta["ra"] == 5.0
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"TSCAL2": 2.0, "TZERO2": 0.5, "TNULL2": 3},
+        {"NAXIS": 1, "NAXIS1": 4096, "NAXIS2": 7, "BITPIX": 16, "GCOUNT": 2, "XTENSION": "IMAGE", "END": "now"},
+        {"trace": list(range(50_000))},
+        {"labels": ["a", "b"]},
+        {"labels": np.arange(3.0)},
+    ],
+    ids=["scale", "structure", "long", "list", "array"],
+)
+def test_what_meta_says_does_no_harm(tmp_path, ending, meta):
+    """As the header of another file does, of which some keywords say how that file is to be read."""
+    spectrum = random_spectrum(StdDevUncertainty, meta=meta)
+    write_spectrum(spectrum, tmp_path / f"a{ending}")
+    (read,) = read_rvs(tmp_path / f"a{ending}")
+    spectrum.meta = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in meta.items()}
+    assert_same(read, spectrum)
+
+
+def test_numbers_that_json_does_not_have_are_null(tmp_path):
+    write_table(QTable({"a": [1.0, np.inf, np.nan, -np.inf], "b": [1, 2, 3, 4]}), tmp_path / "t.json")
+    assert [row["a"] for row in json.loads((tmp_path / "t.json").read_text())] == [1.0, None, None, None]
 
 
 def test_what_is_no_single_spectrum_is_refused(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from astropy import units as u
 from astropy.table import QTable, vstack
 
-from rvsemu.errors import RvsemuError
+from rvsemu.errors import RvsemuError, SpectrumWarning
 from rvsemu.observing import flags
 from rvsemu.observing.results import Result, normal_interval
 
@@ -81,6 +81,24 @@ def test_shown_as_text_and_html():
     assert "flags: none" in two()._repr_html_()
     many = two(np.array([5000.0, 6000.0]), np.array([1.0, 2.0]), [(), ("poor-fit",)])
     assert repr(many) == "<Two of 2 spectra: teff, vmic>" and "poor-fit" in many._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("source_id", "HD 176650"),
+        ("source_id", np.nan),
+        ("source_id", 2052747119115620353.0),  # which has lost its last digits
+        ("ra", "05 23 11"),
+        ("obs_time_rv", "2020-01-01"),
+    ],
+)
+def test_what_is_no_number_is_left_out_with_a_warning(name, value):
+    with pytest.warns(SpectrumWarning, match=rf"meta\['{name}'\]=.* is not a (whole )?number, and left out"):
+        table = two(meta=KNOWN | {name: value}).to_table()
+    assert np.all(table[name].mask) and not np.any(table["file"].mask)
+    good = two(meta=KNOWN | {"source_id": np.uint64(2**62 + 3), "ra": "12.5"}).to_table()
+    assert (int(good["source_id"][0]), good["ra"][0].value) == (2**62 + 3, 12.5)
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot"])

@@ -124,6 +124,34 @@ def test_parquet_row_by_row(tmp_path):
     assert not found and "not a complete Parquet file" in reject.reason
 
 
+def test_structures_beside_the_spectra_do_no_harm(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    nulls = [[None if np.isnan(x) else x for x in star.flux] for star in (KEPLER, HD)]
+    columns = {"source_id": [1, 2], "flux": nulls, "flux_error": [star.error.tolist() for star in (KEPLER, HD)]}
+    more = {
+        "struct": pa.array([{"x": 1}, {"x": 2}]),
+        "map": pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int64())),
+    }
+    pq.write_table(pa.table(columns | more), tmp_path / "a.parquet")
+    pq.write_table(pa.table(columns).slice(0, 0), tmp_path / "b.parquet")
+    (block,), (reject,) = blocks(tmp_path)
+    assert block.source_id.tolist() == [1, 2] and "the table has no rows" in reject.reason
+
+
+@pytest.mark.parametrize(
+    "names", ["source_id,flux,flux_error,ra", "ra,flux,flux_error,source_id", "ra,dec,flux,flux_error"]
+)
+def test_empty_cells_beside_arrays(tmp_path, names):
+    """As the first or the last of a row, or between the arrays."""
+    cells = {"flux": f'"{cell_text(HD.flux)}"', "flux_error": f'"{cell_text(HD.error)}"', "source_id": "12"}
+    row = ",".join(cells.get(name, "") for name in names.split(","))
+    (tmp_path / "a.csv").write_text(f"{names}\n{row}\n")
+    (block,), rejects = blocks(tmp_path / "a.csv")
+    assert not rejects and "ra" not in block.columns
+    assert block.source_id.tolist() == ([12] if "source_id" in names else [None])
+    np.testing.assert_allclose(block.flux[0], HD.flux, rtol=1e-6)
+
+
 def bulk_text(path) -> bytes:
     return gzip.decompress(path.read_bytes())
 
@@ -278,6 +306,31 @@ def test_spectra_without_errors_are_rejected(uncertainty, words, tmp_path):
     write_spectrum(own_spectrum(uncertainty), tmp_path / "star.fits")
     found, rejects = blocks(tmp_path / "star.fits")
     assert not found and words in rejects[0].reason and rejects[0].source_id == 7
+
+
+@pytest.mark.parametrize(
+    ("unit", "axis", "words"), [(u.mag, u.nm, "the flux is in 'mag', a logarithm"), (u.one, u.km / u.s, "'km / s'")]
+)
+def test_spectra_of_other_kinds_are_rejected(unit, axis, words, tmp_path):
+    spectrum = own_spectrum(StdDevUncertainty(KEPLER.error), unit)
+    spectrum = Spectrum(
+        spectral_axis=spectrum.spectral_axis.value * axis,
+        flux=spectrum.flux,
+        uncertainty=spectrum.uncertainty,
+        meta=spectrum.meta,
+    )
+    write_spectrum(spectrum, tmp_path / "star.fits")
+    found, rejects = blocks(tmp_path / "star.fits")
+    assert not found and words in rejects[0].reason
+
+
+def test_what_a_spectrum_does_not_say_is_not_made_up(tmp_path):
+    spectrum = own_spectrum(StdDevUncertainty(KEPLER.error))
+    spectrum.meta = {"frame": "rest"}
+    write_spectrum(spectrum, tmp_path / "star.fits")
+    ((block,), _) = blocks(tmp_path / "star.fits")
+    assert block.medium == "unknown" and block.source_id.tolist() == [None]
+    assert rvsemu.fit(block.spectrum(0), medium="vacuum").teff.round(-3) == 6000 * u.K
 
 
 def test_what_a_spectrum_says_comes_back(tmp_path):

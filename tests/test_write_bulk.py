@@ -75,6 +75,12 @@ def test_what_cannot_be_written(tmp_path):
     parts["spectral_axis"] = star.spectral_axis
     with pytest.raises(SpectrumError, match=r"spectrum 1 has no source_id: set meta\['source_id'\]"):
         write_bulk([other(meta={"release": "Gaia DR3"}, **parts)], path)
+    parts["spectral_axis"] = star.spectral_axis
+    for name, value in (("frame", "barycentric"), ("release", "Gaia DR4")):
+        with pytest.raises(SpectrumError, match=rf"spectrum 2 has meta\['{name}'\]='{value}', and the first"):
+            write_bulk([star, other(meta=star.meta | {name: value}, **parts)], path)
+    with pytest.raises(SpectrumError, match="spectrum 1 is in air: give wavelengths in vacuum"):
+        write_bulk([other(meta=star.meta | {"medium": "air"}, **parts)], path)
     assert list(tmp_path.iterdir()) == []
     write_bulk([star], path)
     with pytest.raises(SpectrumError, match="exists"):

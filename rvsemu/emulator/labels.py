@@ -141,9 +141,10 @@ class Label:
         return (_TRANSFORMS[self.transform][0](values) - middle) / half
 
     def unscaled(self, scaled: np.ndarray) -> np.ndarray:
-        """The inverse of `scaled`."""
+        """The inverse of `scaled`, exact at the limits."""
         middle, half = self._scale
-        return _TRANSFORMS[self.transform][2](middle + half * scaled)
+        values = _TRANSFORMS[self.transform][2](middle + half * scaled)
+        return np.where(scaled == -1.0, self.lower, np.where(scaled == 1.0, self.upper, values))
 
     def slope(self, values: np.ndarray) -> np.ndarray:
         """Derivative of `scaled` with respect to the label."""

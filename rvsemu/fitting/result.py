@@ -223,8 +223,9 @@ class FitResult(LeastSquares):
         Its uncertainty is `flux_sigma`, and ``meta["pixel_correlation"]`` the correlation of its noise, so that another
         fit of it, also after it was written to a file, takes the same noise, and the same prior of the resolution.
         """
-        lags = lag_correlation(self.meta["noise_correlation"], self.spectral_axis.to_value(u.AA))
-        return self._spectrum(self.flux, self.flux_sigma, ~self.used, pixel_correlation=lags)
+        lags, step = lag_correlation(self.meta["noise_correlation"], self.spectral_axis.to_value(u.AA))
+        noise = {"pixel_correlation": lags, "pixel_correlation_step": step}
+        return self._spectrum(self.flux, self.flux_sigma, ~self.used, **noise)
 
     @property
     def model(self) -> Spectrum:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,16 @@ from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
 from .model import Inversion
 
-__all__ = ["ObservedCoefficients", "find_velocity", "fit_coefficients"]
+__all__ = ["ObservedCoefficients", "find_velocity", "fit_coefficients", "velocity_of_labels"]
 
 _STEPS = 20
 _SETTLED = 0.01  # of chi2 / 2: the last step gains less
 _COARSE = 10.0  # km/s between the velocities looked at: less than half a line at the resolution of the RVS
 _SAMPLING = 0.3  # Angstrom between the pixels looked at: still samples the lines
 _LEADING = 25  # components: enough to tell where the lines are
-_MOVES, _STILL = 5, 0.02  # steps of the velocity, and km/s of the last one
+_MOVES = 20  # steps of the velocity
+_KEPT = 5.0  # km/s: pixels are chosen anew beyond that, and not to and fro
+_STILL, _STILL_OF_ERROR = 0.02, 0.01  # km/s of the last one, or of its error
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class ObservedCoefficients:
         With the continuum, and the velocity where it was found, marginalised.
     velocity, velocity_error : float
         Radial velocity, km/s, and one standard deviation of it, 0 where it was given.
+    settled : bool
+        Whether another step would not move it.
     continuum, model : ndarray, shape (n,)
         The polynomial, and it times mean and components, in the pixels inside the inversion's range at
         this radial velocity; NaN elsewhere.
@@ -71,6 +75,7 @@ class ObservedCoefficients:
     covariance: np.ndarray
     velocity: float
     velocity_error: float
+    settled: bool
     continuum: np.ndarray
     model: np.ndarray
     used: np.ndarray
@@ -79,6 +84,10 @@ class ObservedCoefficients:
     residual_rms: float
     expected_rms: float
     smooth_noise: bool
+
+    def moved(self, velocity: float, error: float, settled: bool) -> ObservedCoefficients:
+        """The same with another velocity."""
+        return replace(self, velocity=velocity, velocity_error=error, settled=settled)
 
 
 def find_velocity(
@@ -182,29 +191,89 @@ def fit_coefficients(
     (8, True)
     """
     pixels = np.flatnonzero(observation.covered)
+    found = _minimum(_Basis.of(inversion), observation, pixels, velocity, degree, noise, move)
+    k, inverse = len(found.problem.components), found.inverse
+    return ObservedCoefficients(
+        values=found.x[:k],
+        covariance=inverse[:k, :k],
+        velocity=found.problem.velocity,
+        velocity_error=found.velocity_error,
+        settled=found.settled,
+        chi2=found.chi2,
+        smooth_noise=found.smooth_noise,
+        **_quality(observation, pixels, found, np.trace(inverse[:k, :k]), noise.model_error),
+    )
+
+
+def velocity_of_labels(
+    inversion: Inversion,
+    observation: Observation,
+    velocity: float,
+    degree: int,
+    noise: NoiseModel,
+    scaled: np.ndarray,
+) -> tuple[float, float, bool]:
+    """Radial velocity and its error in km/s, and whether it settled, of spectra that labels next to given ones imply.
+
+    Lines that are broad, as those of hot or fast stars, can be shifted by what components do, and labels cannot: the
+    velocity at which coefficients fit best is another one then, and its error too small.
+
+    Parameters
+    ----------
+    inversion : Inversion
+        With networks for noise.
+    observation, velocity, degree, noise
+        As for `fit_coefficients`.
+    scaled : ndarray, shape (n_labels,)
+        Scaled labels.
+    """
+    pixels, basis = np.flatnonzero(observation.covered), _Basis.next_to(inversion, scaled)
+    found = _minimum(basis, observation, pixels, velocity, degree, noise, True)
+    return found.problem.velocity, found.velocity_error, found.settled
+
+
+@dataclass(frozen=True)
+class _Minimum:
+    """Unknowns `x` of a problem that fit best, the inverse of the normal matrix, and the velocity with its error."""
+
+    problem: _Problem
+    x: np.ndarray
+    inverse: np.ndarray
+    chi2: float
+    velocity_error: float
+    settled: bool
+    smooth_noise: bool
+
+
+def _minimum(
+    basis: _Basis,
+    observation: Observation,
+    pixels: np.ndarray,
+    velocity: float,
+    degree: int,
+    noise: NoiseModel,
+    move: bool,
+) -> _Minimum:
+    """The best fit at a velocity, or at the best one near it within the range that the observation is made for."""
     x: np.ndarray | None = None
-    basis, bands = _Basis.of(inversion), noise.bands(observation.wavelength[pixels])
+    bands, best, cores = noise.bands(observation.wavelength[pixels]), velocity, velocity
     for _ in range(_MOVES if move else 1):
-        problem = _Problem.of(basis, observation, pixels, observation.good(velocity)[pixels], velocity, degree)
+        velocity = best
+        if abs(velocity - cores) > _KEPT:
+            cores = velocity
+        problem = _Problem.of(basis, observation, pixels, observation.good(cores)[pixels], velocity, degree)
         x = problem.start() if x is None else x
         for known in (False, True):  # variances, then all of C, which needs to know where the spectrum is
             covariance = problem.covariance(x, noise, bands, known)
             x = problem.solve(x, covariance)
         step, inverse, chi2 = problem.moved(x, covariance, move)
-        if not move or abs(step) < _STILL:
+        error = float(np.sqrt(inverse[-1, -1])) if move else 0.0
+        best = float(np.clip(velocity + np.clip(step, -_COARSE, _COARSE), *observation.velocities))
+        settled = not move or abs(step) < max(_STILL, _STILL_OF_ERROR * error)
+        if settled or best == velocity:  # at a limit
             break
-        velocity = float(np.clip(velocity + step, velocity - _COARSE, velocity + _COARSE))
     assert x is not None  # as there was at least one step
-    k, smooth = len(problem.components), problem.has_smooth_noise(x, bands[0])
-    return ObservedCoefficients(
-        values=x[:k],
-        covariance=inverse[:k, :k],
-        velocity=velocity,
-        velocity_error=float(np.sqrt(inverse[-1, -1])) if move else 0.0,
-        chi2=chi2,
-        smooth_noise=smooth,
-        **_quality(observation, pixels, problem, x, np.trace(inverse[:k, :k]), chi2, noise.model_error),
-    )
+    return _Minimum(problem, x, inverse, chi2, error, settled, problem.has_smooth_noise(x, bands[0]))
 
 
 @dataclass(frozen=True)
@@ -225,6 +294,17 @@ class _Basis:
             left = np.hypot(left, np.linalg.norm(components[leading:], axis=0))
         rows = np.concatenate([principal.mean[None], components[:leading]])
         return cls((wave[0], wave[1] - wave[0], len(wave)), rows, left)
+
+    @classmethod
+    def next_to(cls, inversion: Inversion, scaled: np.ndarray) -> _Basis:
+        """Of the spectra that labels next to `scaled` ones imply, in units of the spread of labels in the training."""
+        every, (middle, spread) = cls.of(inversion), inversion.noisy.prior
+        implied, slopes = inversion.noisy.forward.value_and_jacobian(np.asarray(scaled)[None])
+        along = spread[:, None] * slopes[0]
+        c = implied[0] - ((scaled - middle) / spread) @ along
+        rows = np.concatenate([(every.rows[0] + c @ every.rows[1:])[None], along @ every.rows[1:]])
+        left = np.hypot(every.left, np.sqrt(inversion.noisy.forward_error**2 @ every.rows[1:] ** 2))
+        return cls(every.uniform, rows, left)
 
     def at(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Rows (k + 1, n) and what they leave (n,) at the wavelengths `rest`."""
@@ -356,16 +436,11 @@ class _Problem:
 
 
 def _quality(
-    observation: Observation,
-    pixels: np.ndarray,
-    problem: _Problem,
-    x: np.ndarray,
-    free: float,
-    chi2: float,
-    model_error: ModelError | None,
+    observation: Observation, pixels: np.ndarray, found: _Minimum, free: float, model_error: ModelError | None
 ) -> dict[str, Any]:
-    """The parts of the result that say how well the model fits."""
-    flux, continuum = problem.at(x)
+    """The parts of the result that say how well the model fits, `free` of whose components the data leave open."""
+    problem = found.problem
+    flux, continuum = problem.at(found.x)
     used, n, k = np.zeros(len(observation.flux), dtype=bool), len(observation.flux), len(problem.components)
     used[pixels] = problem.used
     out = {name: np.full(n, np.nan) for name in ("continuum", "model")}
@@ -378,7 +453,7 @@ def _quality(
     return {
         **out,
         "used": used,
-        "reduced_chi2": float(chi2 / max(1.0, freedom)),
+        "reduced_chi2": float(found.chi2 / max(1.0, freedom)),
         "residual_rms": float(np.sqrt(np.mean(deviation[problem.used] ** 2))),
         "expected_rms": float(np.sqrt(np.mean(variance[problem.used]))),
     }

@@ -16,11 +16,13 @@ from specutils import Spectrum
 
 from .._storage import is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError, check_whole
+from ..observing.arrays import unmasked
 from ..observing.flags import (
     AT_BOUND,
     FEW_CCDS,
     LABELS_CONTRADICT,
     NOT_AT_REST,
+    NOT_CONVERGED,
     SMOOTH_NOISE,
     few_ccds,
     not_at_rest,
@@ -30,7 +32,7 @@ from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import Observation
 from ..observing.results import identity_of
 from .alpha import by_alpha
-from .coefficients import find_velocity, fit_coefficients
+from .coefficients import find_velocity, fit_coefficients, velocity_of_labels
 from .model import Inversion
 from .result import InversionResult, flags_of
 
@@ -43,7 +45,7 @@ _AT_ONCE = 64  # spectra: their tangents in a layer of 5000 take 20 MB each
 _MOST_DEGREE = 20
 _MOST_VELOCITY = 1000.0  # km/s
 _NEAR_REST = 100.0  # km/s
-_MARGIN = 15.0  # km/s: how far the velocity can still move from where it was found
+_MARGIN = 60.0  # km/s: how far the velocity can still move from where it was found
 _EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
 _SURE = 2.5  # times: least squares that are so much surer of Teff than the network do not see other labels that it does
@@ -182,6 +184,13 @@ def invert(
         observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=near)
     noise = NoiseModel(observation.noise.correlation, model_error)
     found = fit_coefficients(inversion, observation, velocity, continuum_degree, noise, move)
+    scale = float(np.sqrt(max(1.0, found.reduced_chi2)))
+    estimate = _estimate(inversion, found, scale)
+    if move and inversion.noisy is not None:
+        scaled = inversion.labels.scaled(inversion.labels.clipped(estimate.values))
+        found = found.moved(
+            *velocity_of_labels(inversion, observation, found.velocity, continuum_degree, noise, scaled)
+        )
     meta = {
         **identity_of(observation.meta),
         "medium": observation.medium,
@@ -189,9 +198,9 @@ def invert(
         "noise_correlation": noise.correlation,
         "errors_smoothed": observation.smoothed,
         "model_error": model_error,
-        "errors_scaled_by": float(np.sqrt(max(1.0, found.reduced_chi2))),
+        "errors_scaled_by": scale,
     }
-    return _result_of_spectrum(inversion, observation, found, limits, meta)
+    return _result_of_spectrum(inversion, observation, found, estimate, limits, meta)
 
 
 def _refuse(**given):
@@ -200,8 +209,7 @@ def _refuse(**given):
         raise SpectrumError(f"{name}= is for a Spectrum: fluxes on the inversion's wavelengths take none; omit it.")
 
 
-def _result_of_spectrum(inversion, observation, found, limits, meta) -> InversionResult:
-    estimate = _estimate(inversion, found, meta["errors_scaled_by"])
+def _result_of_spectrum(inversion, observation, found, estimate, limits, meta) -> InversionResult:
     unlike = (
         found.reduced_chi2 > _POOR
         or found.residual_rms > _UNEXPECTED * found.expected_rms
@@ -218,6 +226,7 @@ def _result_of_spectrum(inversion, observation, found, limits, meta) -> Inversio
         velocity_error /= np.hypot(1.0, velocity_error / nothing)
         if not limits[0] < found.velocity < limits[1]:
             flags = (f"{AT_BOUND}:radial_velocity", *flags)
+    flags += (NOT_CONVERGED,) * (not found.settled)
     flags += (FEW_CCDS,) * few_ccds(observation.estimates)
     flags += (NOT_AT_REST,) * bool(not_at_rest(meta.get("frame"), found.velocity, velocity_error))
     parts["labels"]["radial_velocity"] = np.clip(found.velocity, *limits) * u.km / u.s
@@ -263,7 +272,7 @@ def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
     nothing = (space.upper - space.lower) / np.sqrt(12.0)
     errors = scale * errors / np.sqrt(1.0 + (scale**2 - 1.0) * (errors / nothing) ** 2)
     slope = space.slope(raw)
-    polished = noisy.polished(space.scaled(raw), slope * errors, found.values, found.covariance * scale**2)
+    polished = noisy.polished(space.scaled(raw), slope * errors, found.values, found.covariance, scale)
     i = space.names.index("teff")
     kept = slope[i] * errors[i] > _SURE * polished.errors[i]
     values = raw if kept else space.unscaled(polished.scaled)
@@ -273,8 +282,7 @@ def _noisy_estimate(inversion, found, scale, propagated) -> _Estimate:
     beyond = ((raw < space.lower) & (values <= space.lower)) | ((raw > space.upper) & (values >= space.upper))
     values = np.where(beyond, raw, values)  # how far beyond, for flags
     by = by_alpha(inversion, values)
-    scaled = (space.scaled(values), found.values, found.covariance * scale**2)
-    alpha = 0.0 if by is None else noisy.tension(*scaled, by)
+    alpha = 0.0 if by is None else noisy.tension(space.scaled(values), found.values, found.covariance, by, scale)
     return _Estimate(values, errors, np.minimum(propagated, errors), errors, polished.contradiction, alpha)
 
 
@@ -341,7 +349,7 @@ def _quantities(inversion, values, errors, noise) -> dict:
 def _fluxes(inversion, flux) -> np.ndarray:
     n = len(inversion.wavelength)
     try:
-        flux = np.asarray(u.Quantity(flux, u.dimensionless_unscaled).value, dtype="f4")
+        flux = np.asarray(u.Quantity(unmasked(flux), u.dimensionless_unscaled).value, dtype="f4")
     except (u.UnitConversionError, TypeError, ValueError):
         raise SpectrumError(f"spectrum is a {type(flux).__name__}: give a specutils Spectrum, or fluxes.") from None
     if flux.ndim not in (1, 2) or flux.shape[-1] != n or not flux.size:
@@ -350,7 +358,9 @@ def _fluxes(inversion, flux) -> np.ndarray:
             f"({inversion.wavelength[0]:.1f} to {inversion.wavelength[-1]:.1f} A in {inversion.medium}), or a Spectrum."
         )
     if bad := np.count_nonzero(~np.isfinite(flux)):
-        raise SpectrumError(f"{bad} fluxes are not finite: give a Spectrum with a mask, whose bad pixels are left out.")
+        raise SpectrumError(
+            f"{bad} fluxes are not finite, or masked: give a Spectrum with a mask, whose bad pixels are left out."
+        )
     return flux
 
 
@@ -359,7 +369,7 @@ def _noise(inversion, sigma):
         return None
     n = len(inversion.wavelength)
     try:
-        sigma = np.asarray(u.Quantity(sigma, u.dimensionless_unscaled).value, dtype=float)
+        sigma = np.asarray(u.Quantity(unmasked(sigma), u.dimensionless_unscaled).value, dtype=float)
         sigma = np.broadcast_to(sigma, (n,))
     except (u.UnitConversionError, TypeError, ValueError):
         raise SpectrumError(f"sigma does not fit the fluxes: give one number, or {n} of them.") from None

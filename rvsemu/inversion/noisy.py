@@ -127,7 +127,9 @@ class NoiseNetworks:
         values = space.unscaled(scaled)
         return values[0], errors[0] / space.slope(values)[0]
 
-    def polished(self, scaled: ArrayLike, errors: ArrayLike, found: np.ndarray, covariance: np.ndarray) -> Polished:
+    def polished(
+        self, scaled: ArrayLike, errors: ArrayLike, found: np.ndarray, covariance: np.ndarray, scale: float = 1.0
+    ) -> Polished:
         """Steps of least squares from the network's labels to those that imply the coefficients found.
 
         Parameters
@@ -136,17 +138,19 @@ class NoiseNetworks:
             Scaled labels and their errors, of the network.
         found : ndarray, shape (k,)
         covariance : ndarray, shape (k, k)
+        scale : float
+            Factor by which the errors of the data are larger than they were taken to be.
 
         Notes
         -----
         The coefficients c of a spectrum with covariance S, prior N(0, 1) included, were found from data that know
         them with the information S^-1 - 1. Along the eigenvectors of S, of eigenvalues s, what these data say is
-        normalised by sqrt(s (1 - s)); directions of s near 1 are left out. Labels have a Gaussian prior, that of
-        the training spectra, and are held within three errors of the network: where the spectrum does not change with
-        a label, as with v sin i near zero, the network knows more than derivatives do.
+        normalised by sqrt(s (1 - s)), times `scale`; directions of s near 1 are left out. Labels have a Gaussian prior,
+        that of the training spectra, and are held within three errors of the network: where the spectrum does not
+        change with a label, as with v sin i near zero, the network knows more than derivatives do.
         """
         start, errors = np.array(scaled, dtype=float), np.array(errors, dtype=float)
-        to, target = self._whitened(found, covariance)
+        to, target = self._whitened(found, covariance, scale)
         mean, sigma = self.prior
         held, prior = 1.0 / (_HELD * errors) ** 2, 1.0 / sigma**2
         x, left, normal = np.clip(start, -1.0, 1.0), np.inf, np.diag(held)
@@ -162,7 +166,9 @@ class NoiseNetworks:
         found_errors = np.sqrt(np.diag(np.linalg.inv(normal)))
         return Polished(x, found_errors, (x - start) / errors, float(chi2.sf(left, freedom)))
 
-    def tension(self, scaled: ArrayLike, found: np.ndarray, covariance: np.ndarray, by: np.ndarray) -> float:
+    def tension(
+        self, scaled: ArrayLike, found: np.ndarray, covariance: np.ndarray, by: np.ndarray, scale: float = 1.0
+    ) -> float:
         """By how many standard deviations coefficients want something else that changes them by `by` (k,).
 
         The labels follow: a score test (Rao 1948, Proc. Camb. Phil. Soc. 44, 50), as `polished` weighs coefficients.
@@ -171,11 +177,12 @@ class NoiseNetworks:
         ----------
         scaled : array_like, shape (n_labels,)
             Scaled labels.
-        found, covariance
+        found, covariance, scale
             As for `polished`.
         by : ndarray, shape (k,)
         """
-        x, (to, target), (mean, sigma) = np.clip(scaled, -1.0, 1.0), self._whitened(found, covariance), self.prior
+        x, (mean, sigma) = np.clip(scaled, -1.0, 1.0), self.prior
+        to, target = self._whitened(found, covariance, scale)
         implied, slopes = self.forward.value_and_jacobian(x[None])
         residual, slope, other = target - to @ implied[0], to @ slopes[0].T, to @ by
         shared = np.linalg.solve(slope.T @ slope + np.diag(1.0 / sigma**2), slope.T @ other)
@@ -183,14 +190,14 @@ class NoiseNetworks:
         curvature = other @ other - shared @ (slope.T @ other)
         return float(abs(wanted) / np.sqrt(max(curvature, np.finfo(float).tiny)))
 
-    def _whitened(self, found, covariance) -> tuple[np.ndarray, np.ndarray]:
+    def _whitened(self, found, covariance, scale) -> tuple[np.ndarray, np.ndarray]:
         """What makes numbers with independent errors of one out of coefficients, (m, k), and these numbers (m,)."""
         s, vectors = np.linalg.eigh(covariance)
         known = s < _UNKNOWN
         s, vectors = np.clip(s[known], _LEAST, None), vectors[:, known]
-        to = np.sqrt((1.0 - s) / s)[:, None] * vectors.T
+        to = np.sqrt((1.0 - s) / s)[:, None] * vectors.T / scale
         noise = np.linalg.cholesky(np.eye(len(s)) + (to * self.forward_error**2) @ to.T)
-        target = vectors.T @ found / np.sqrt(s * (1.0 - s))
+        target = vectors.T @ found / np.sqrt(s * (1.0 - s)) / scale
         return np.linalg.solve(noise, to), np.linalg.solve(noise, target)
 
 

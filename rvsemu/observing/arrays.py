@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 from astropy import units as u
 from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+from astropy.utils.masked import Masked
+from numpy.typing import ArrayLike
 
 from ..errors import SpectrumError
 from ..physics.wavelengths import check_medium
+from ..spectra.records import is_logarithmic
 
-__all__ = ["MIN_PIXELS", "taken_apart"]
+__all__ = ["MIN_PIXELS", "taken_apart", "unmasked"]
 
 MIN_PIXELS = 50
 """Fewer good pixels than this are refused."""
-_LOGARITHMIC = (u.mag, u.dex, u.dB)
 _POWER = {StdDevUncertainty: 1, VarianceUncertainty: 2, InverseVariance: -2}
 
 
@@ -27,6 +29,13 @@ def taken_apart(spectrum, medium=None, sigma=None) -> tuple[np.ndarray, np.ndarr
     native = _wavelength(spectrum)
     flux, error = np.array(quantity.value, dtype=float), _sigma(spectrum, quantity, sigma)
     return native, flux, error, _measured(spectrum, flux, error), medium
+
+
+def unmasked(values: ArrayLike) -> ArrayLike:
+    """Values that are floats and NaN where they were masked, or what is not masked as it is."""
+    if isinstance(values, np.ma.MaskedArray | Masked):
+        return (values * 1.0).filled(np.nan)
+    return values
 
 
 def _measured(spectrum, flux, error) -> np.ndarray:
@@ -49,7 +58,7 @@ def _checked_flux(spectrum) -> u.Quantity:
     if flux.ndim != 1:
         raise SpectrumError(f"spectrum has the shape {flux.shape}: fit one at a time, [fit(s) for s in spectrum].")
     unit = flux.unit
-    if any(unit.is_equivalent(other) for other in _LOGARITHMIC):
+    if is_logarithmic(unit):
         raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
     return flux
 
@@ -96,7 +105,7 @@ def _sigma(spectrum, flux, sigma) -> np.ndarray:
     unit, shape = flux.unit, flux.shape
     if sigma is not None:
         try:
-            return np.array(np.broadcast_to(u.Quantity(sigma, unit, dtype=float).value, shape))
+            return np.array(np.broadcast_to(u.Quantity(unmasked(sigma), unit, dtype=float).value, shape))
         except (u.UnitConversionError, TypeError, ValueError):
             raise SpectrumError(
                 f"sigma does not fit the flux: give one number or {shape[0]} of them, plain or in the unit of the flux"
@@ -113,7 +122,7 @@ def _sigma(spectrum, flux, sigma) -> np.ndarray:
     power = _POWER[type(uncertainty)]
     own = unit**power if uncertainty.unit is None else uncertainty.unit
     try:
-        values = u.Quantity(uncertainty.array, own, dtype=float).to_value(unit**power)
+        values = u.Quantity(unmasked(uncertainty.array), own, dtype=float).to_value(unit**power)
     except u.UnitConversionError:
         raise SpectrumError(f"The uncertainty is in '{own}', the flux in '{unit}': make them agree.") from None
     with np.errstate(all="ignore"):  # zeros and negative numbers become inf or nan, which are bad pixels

@@ -131,8 +131,8 @@ WHITE = LagCorrelation((1.0,), 1e-9)
 Correlation = SplineCorrelation | SmoothCorrelation | LagCorrelation | Callable[[np.ndarray], np.ndarray]
 
 
-def lag_correlation(correlation, wavelength) -> tuple[float, ...]:
-    """Correlations at lags of 0, 1, 2, ... pixels.
+def lag_correlation(correlation, wavelength) -> tuple[tuple[float, ...], float]:
+    """Correlations at lags of 0, 1, 2, ... pixels, and what a pixel is, in Angstrom.
 
     Parameters
     ----------
@@ -143,12 +143,13 @@ def lag_correlation(correlation, wavelength) -> tuple[float, ...]:
     Examples
     --------
     >>> from rvsemu.observing.correlation import SplineCorrelation, lag_correlation
-    >>> [round(rho, 3) for rho in lag_correlation(SplineCorrelation(0.2, 0.0), [8500.0, 8500.1, 8500.2])]
-    [1.0, 0.719, 0.25, 0.031]
+    >>> lags, step = lag_correlation(SplineCorrelation(0.2, 0.0), [8500.0, 8500.1, 8500.2])
+    >>> [round(rho, 3) for rho in lags], round(step, 3)
+    ([1.0, 0.719, 0.25, 0.031], 0.1)
     """
     step = float(np.min(np.abs(np.diff(wavelength))))
     lags = max(1, int(np.ceil(correlation.reach / step * (1 - 1e-9))))
-    return tuple(correlation(step * np.arange(lags)).tolist())
+    return tuple(correlation(step * np.arange(lags)).tolist()), step
 
 
 def correlation_band(correlation, wavelength) -> np.ndarray:

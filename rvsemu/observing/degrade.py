@@ -36,8 +36,8 @@ def as_rvs(
     """A spectrum of higher resolution as the Gaia RVS would have it.
 
     It is smoothed with the Gaussian that is missing to `resolution`. Pixels are independent before, and correlated
-    afterwards: ``meta["pixel_correlation"]`` says how, and `rvsemu.fit` takes it from there. The continuum is left as
-    it is.
+    afterwards: ``meta["pixel_correlation"]`` says how, in steps of ``meta["pixel_correlation_step"]`` (Angstrom), and
+    `rvsemu.fit` takes it from there. The continuum is left as it is.
 
     Parameters
     ----------
@@ -97,13 +97,14 @@ def as_rvs(
     usable = measured[order]
     mean = weights @ np.where(usable, flux[order], 0.0)
     variance = weights.power(2) @ np.where(usable, error[order], 0.0) ** 2
-    correlation = _correlation(width * np.mean(out) / SPEED_OF_LIGHT, out[1] - out[0])
+    step = float(out[1] - out[0])
+    correlation = _correlation(width * np.mean(out) / SPEED_OF_LIGHT, step)
     return Spectrum(
         spectral_axis=out * u.AA,
         flux=np.where(good, mean, np.nan) * spectrum.flux.unit,
         uncertainty=StdDevUncertainty(np.where(good, np.sqrt(variance), np.nan)),
         mask=~good,
-        meta={**spectrum.meta, "medium": "vacuum", "pixel_correlation": correlation},
+        meta=spectrum.meta | {"medium": "vacuum", "pixel_correlation": correlation, "pixel_correlation_step": step},
     )
 
 

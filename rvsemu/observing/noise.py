@@ -99,8 +99,9 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     spectrum_axis : ndarray, shape (n,)
         Its wavelengths, Angstrom.
     meta : dict
-        Its ``pixel_correlation`` (of `rvsemu.as_rvs`) decides, if there is one, else its ``release``, else whether all
-        wavelengths, converted to vacuum, are those of a release.
+        Its ``pixel_correlation`` (of `rvsemu.as_rvs`) decides, if there is one, at lags of ``pixel_correlation_step``
+        (Angstrom; its pixels, if that is missing), else its ``release``, else whether all wavelengths, converted to
+        vacuum, are those of a release.
     medium : {'air', 'vacuum'}
     given : str or sequence of float
         ``'auto'``, a name of `NOISES`, or a correlation at lags of 0, 1, 2, ... pixels; empty is white noise.
@@ -120,7 +121,7 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     if given != "auto":
         raise SpectrumError(f"noise_correlation={given!r} is unknown: use {_names()}.")
     if meta.get("pixel_correlation") is not None:
-        return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), step))
+        return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), meta.get("pixel_correlation_step", step)))
     release = str(meta.get("release"))
     if release in _RELEASES:
         noise = NOISES[_RELEASES[release]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,6 +142,8 @@ class Observation:
             error = smoothed_sigma(error, measured, _stated(spectrum.meta, "combined_ccds"))
         if sigma is None:
             error = error * noise.scatter
+        else:
+            noise = replace(noise, estimated=False)
         _check_some(measured, covered, native, medium, emulator)
         masks = parse_mask(mask, extra_mask)
         cores = calcium_cores(emulator.medium) if "calcium-cores" in masks.names else ()

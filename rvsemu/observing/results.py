@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,7 @@ from scipy.special import ndtri
 
 from .._display import html_card
 from .._frozen import same
-from ..errors import RvsemuError, SpectrumError
+from ..errors import RvsemuError, SpectrumError, SpectrumWarning
 from .flags import describe, to_bits
 from .result_table import ResultTable
 
@@ -89,9 +90,26 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     for name, (kind, unit, missing) in IDENTITY.items():
         value = identity_value(name, meta.get(name))
         unknown = value is None or np.ma.is_masked(value) or np.size(value) not in (1, rows)
-        data = np.full(rows, kind(missing if unknown else value))
+        if not unknown and not _is_of(kind, value):
+            unknown = True
+            what = "a whole number" if kind is np.int64 else "a number"
+            text = f"meta['{name}']={value!r} is not {what}, and left out of the table: set it to one, or remove it"
+            warnings.warn(text, SpectrumWarning, stacklevel=4)
+        data = np.full(rows, np.asarray(missing if unknown else value).astype(kind))
         out[name] = MaskedColumn(data, mask=np.full(rows, unknown), unit=unit or None, fill_value=missing)
     return out
+
+
+def _is_of(kind: type, value: Any) -> bool:
+    """Whether a value, or each of several, is one of a kind without a loss, as floats are no identifiers."""
+    values = np.asarray(value)
+    if kind is np.int64 and values.dtype.kind not in "USiu":
+        return False
+    try:
+        values.astype(kind)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return values.dtype.kind != "u" or bool(np.all(values <= np.iinfo(np.int64).max))
 
 
 def tails(level: float) -> np.ndarray:

@@ -116,10 +116,11 @@ def fetch_rvs(
         if rest:
             found |= _fetched(rest, folder, _Archive(server, asked, format, skipped), progress)
     good = {i: [one for one in found.get(i, []) if not one.bad.all()] for i in wanted}
-    missing = [i for i in wanted if not good[i]]
+    damaged = [error.about.get("source_id") for error in skipped]
     skipped.warn(f"the answer of {server}", _AGAIN)
-    if len(missing) > len(skipped):
-        _warn(missing, asked)
+    missing = [i for i in wanted if not good[i] and i not in damaged]
+    if len(missing) > damaged.count(None):  # else all may be damaged ones, which do not say of which source they are
+        _warn(missing, asked, None in damaged)
     _warn_of_empty([len(found[i]) - len(good[i]) for i in wanted if good[i]], asked)
     return [record.spectrum() for i in wanted for record in good[i]]
 
@@ -342,11 +343,13 @@ def _source_id(given: Any) -> int:
     return int(given)
 
 
-def _warn(missing: Sequence[int], product: _Product) -> None:
+def _warn(missing: Sequence[int], product: _Product, perhaps: bool) -> None:
+    """Warn of sources without spectra, which are `perhaps` those of damaged ones that do not name their source."""
     some = ", ".join(map(str, missing[:10])) + (", ..." if len(missing) > 10 else "")
     what = "RVS epoch spectrum" if product.epoch else "RVS spectrum"
     warnings.warn(
-        f"{product.release} has no {what} of {len(missing)} of the sources asked for: {some}",
+        f"{product.release} has no {what} of {len(missing)} of the sources asked for"
+        f"{', or a damaged one' if perhaps else ''}: {some}",
         SpectrumWarning,
         stacklevel=3,
     )

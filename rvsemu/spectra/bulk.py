@@ -167,7 +167,7 @@ def _fields(line: str, header: TextHeader) -> list[str]:
         begins, ends = part.startswith(","), part.endswith(",")
         if header.delimiter != "," or last % 2 or (0 < i < last and not (begins and ends)):
             return next(csv.reader([line], **header.dialect), [])
-        if part and part != ",":
+        if part != ("," if 0 < i < last else ""):  # else nothing is between two texts, or before and behind them
             fields += part[1 if i else 0 : -1 if i < last else None].split(",")
     return fields
 
@@ -187,6 +187,8 @@ def _parquet_rows(label: str) -> Iterator[Entry]:
             f.name.lower(): f.metadata[b"unit"].decode() for f in file.schema_arrow if b"unit" in (f.metadata or {})
         }
         table = SpectrumTable(label, dict.fromkeys(names, ()), units)
+        if not file.metadata.num_rows:
+            raise SpectrumError(f"{label}: the table has no rows: {DAMAGE}")
         for batch in file.iter_batches(batch_size=_BATCH):
             for row in range(batch.num_rows):
                 cells = [_cell(column[row]) for column in batch.columns]
@@ -196,5 +198,6 @@ def _parquet_rows(label: str) -> Iterator[Entry]:
 
 
 def _cell(scalar: Any) -> Any:
+    """A number or text, or the array of a list, which all scalars of lists have as an attribute."""
     values = getattr(scalar, "values", None)
-    return scalar.as_py() if values is None else values.to_numpy(zero_copy_only=False)
+    return scalar.as_py() if values is None or callable(values) else values.to_numpy(zero_copy_only=False)

@@ -19,7 +19,7 @@ from ..errors import SpectrumError
 from .cells import as_floats, as_scalar
 from .tables import GRID_STEPS, NotRVSError, SpectrumTable
 
-__all__ = ["DATA_COLUMNS", "ID_COLUMNS", "PlainSpectrum", "Record", "record_of_cells"]
+__all__ = ["DATA_COLUMNS", "ID_COLUMNS", "PlainSpectrum", "Record", "is_logarithmic", "record_of_cells"]
 
 _FIRST = 846.0
 _ON_GRID = 1e-3  # nm; single precision rounds at 3e-5
@@ -37,6 +37,11 @@ _RELEASE_NAME = re.compile(r"Gaia[ _-]?(E?DR\d)", re.IGNORECASE)
 _SOURCE_NAME = re.compile(r"Gaia[ _]E?DR\d[ _](\d+)", re.IGNORECASE)
 # a solution_id names the processing; this is the one of the DR3 mean spectra
 _RELEASE_OF_SOLUTION: dict[object, str] = {5950420259779346465: "Gaia DR3"}
+
+
+def is_logarithmic(unit: u.UnitBase) -> bool:
+    """Whether a flux in this unit is a logarithm, as magnitudes are."""
+    return any(unit.is_equivalent(other) for other in (u.mag, u.dex, u.dB))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from specutils import Spectrum
 
 from ..errors import SpectrumError, check_whole
 from .bulk import Entry, entries
-from .records import PlainSpectrum
+from .records import PlainSpectrum, is_logarithmic
 from .unpacking import Skipped, why_missing
 
 __all__ = ["RVSBlock", "Rejected", "check_normalised", "files_in", "iter_rvs", "usable"]
@@ -23,6 +23,7 @@ __all__ = ["RVSBlock", "Rejected", "check_normalised", "files_in", "iter_rvs", "
 _ENDINGS = (".csv", ".gz", ".ecsv", ".xml", ".vot", ".fits", ".zip", ".parquet")
 _MOST = 100_000
 _SAME = ("medium", "frame", "release")
+_UNKNOWN = "unknown"
 _NOT_NORMALISED = 4  # normalisation_method of Gaia DR4: the median of the fluxes is negative
 
 
@@ -69,9 +70,9 @@ class RVSBlock:
     wavelength : ndarray, shape (pixels,)
         nm in vacuum.
     flux, error : ndarray, shape (n, pixels)
-        Normalised flux and its standard deviation; NaN at bad pixels.
+        Normalised flux, NaN at bad pixels, and its standard deviation.
     medium, frame, release : str
-        As in the ``meta`` of `rvsemu.read_rvs`.
+        As in the ``meta`` of `rvsemu.read_rvs`; ``"unknown"`` where the file does not say it.
     columns : dict of MaskedArray, shape (n,)
         The scalars of the spectra: ``file``, and those of source_id, transit_id, obs_time_rv, ra, dec,
         combined_ccds, ... that the files have; masked where one has no value.
@@ -99,19 +100,20 @@ class RVSBlock:
 
     @property
     def source_id(self) -> np.ma.MaskedArray:
-        """The sources, int64, shape (n,)."""
-        return self.columns["source_id"]
+        """The sources, int64, shape (n,); all masked where the file does not say them."""
+        return self.columns.get("source_id", np.ma.masked_all(len(self), np.int64))
 
     def spectrum(self, row: int) -> Spectrum:
         """One of them as a `specutils.Spectrum`."""
         there = {name: values for name, values in self.columns.items() if not np.ma.getmaskarray(values)[row]}
         scalars = {name: _item(values.data[row]) for name, values in there.items()}
+        stated = {name: value for name in _SAME if (value := getattr(self, name)) != _UNKNOWN}
         return Spectrum(
             spectral_axis=self.wavelength * u.nm,
             flux=self.flux[row] * u.dimensionless_unscaled,
             uncertainty=StdDevUncertainty(self.error[row]),
             mask=np.isnan(self.flux[row]),
-            meta={**scalars, "medium": self.medium, "frame": self.frame, "release": self.release},
+            meta=scalars | stated,
         )
 
 
@@ -245,12 +247,21 @@ def _blocks(files: list[str], size: int, rejects: list[Rejected] | None) -> Iter
 
 
 def _with_errors(found: PlainSpectrum | Spectrum | Rejected, file: str) -> PlainSpectrum | Spectrum | Rejected:
-    """The same, unless it is a spectrum without standard deviations."""
-    if isinstance(found, Rejected) or isinstance(found.uncertainty, StdDevUncertainty):
+    """The same, unless it is a spectrum that blocks have no place for."""
+    if isinstance(found, Rejected) or not (reason := _unlike_a_row(found)):
         return found
-    kind = "no uncertainty" if found.uncertainty is None else f"a {type(found.uncertainty).__name__}"
-    reason = f"the spectrum has {kind}: blocks have standard deviations"
     return Rejected(file, reason, found.meta.get("source_id"), found.meta.get("transit_id"))
+
+
+def _unlike_a_row(spectrum: PlainSpectrum | Spectrum) -> str:
+    """Why a spectrum is not one of a block; nothing if it is."""
+    if not isinstance(spectrum.uncertainty, StdDevUncertainty):
+        kind = "no uncertainty" if spectrum.uncertainty is None else f"a {type(spectrum.uncertainty).__name__}"
+        return f"the spectrum has {kind}: blocks have standard deviations"
+    if is_logarithmic(spectrum.flux.unit):
+        return f"the flux is in '{spectrum.flux.unit}', a logarithm: blocks have linear fluxes"
+    axis = u.Quantity(spectrum.spectral_axis)
+    return "" if axis.unit.is_equivalent(u.nm) else f"the spectral axis is in '{axis.unit}': blocks have wavelengths"
 
 
 def _alike(one: PlainSpectrum, other: PlainSpectrum) -> bool:
@@ -268,7 +279,7 @@ def _block(spectra: list[PlainSpectrum]) -> RVSBlock:
         flux=np.where(bad, np.nan, flux),
         error=error,
         columns={name: _column([s.meta.get(name) for s in spectra]) for name in names},
-        **{name: str(spectra[0].meta.get(name, "unknown")) for name in _SAME},
+        **{name: str(spectra[0].meta.get(name, _UNKNOWN)) for name in _SAME},
     )
 
 

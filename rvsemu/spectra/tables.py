@@ -26,6 +26,7 @@ from .unpacking import DAMAGE, sniff
 
 __all__ = [
     "GRID_STEPS",
+    "STRUCTURAL",
     "WRITTEN",
     "NotRVSError",
     "SpectrumTable",
@@ -45,10 +46,12 @@ REQUIRED = ("flux", "flux_error")
 _PROMISE = re.compile(rb"""\b(nrows|arraysize)\s*=\s*["']\s*([0-9x]+)""")
 _ALONE = "give a VOTable that is complete in itself"
 _FOREIGN = re.compile(rb"<!ENTITY|<STREAM\b[^>]*\bhref\b", re.IGNORECASE)
-_STRUCTURAL = re.compile(
-    r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TFIELDS|THEAP|EXTEND|CHECKSUM|DATASUM|COMMENT|HISTORY|"
-    r"(TTYPE|TFORM|TUNIT|TNULL|TDIM|TDISP|TSCAL|TZERO|TCOMM|TUCD|TUTYP)\d+|)$"
+STRUCTURAL = re.compile(
+    r"(SIMPLE|XTENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|EXTEND|CHECKSUM|DATASUM|COMMENT|HISTORY|"
+    r"BLOCKED|BSCALE|BZERO|BLANK|CONTINUE|END|HIERARCH|INHERIT|LONGSTRN|"
+    r"(TTYPE|TFORM|TUNIT|TNULL|TDIM|TDISP|TSCAL|TZERO|TCOMM|TUCD|TUTYP|TBCOL)\d+|)$"
 )
+"""Keywords by which a FITS file is read; they are not about its spectrum."""
 # FITS keywords have eight characters unless written as HIERARCH, so some writers drop the underscore.
 _KEYWORD_ALIASES = {"sourceid": "source_id", "solution": "solution_id", "transit": "transit_id"}
 
@@ -124,12 +127,15 @@ def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
         )
     lines = text.splitlines()
     header = TextHeader.of([line for line in lines if line.startswith("#")], label)
-    rows = csv.reader((line for line in lines if line and not line.startswith("#")), **header.dialect)
+    limit = csv.field_size_limit(len(text) + 1)  # what is known of a written spectrum is one field, however long
     try:
+        rows = csv.reader((line for line in lines if line and not line.startswith("#")), **header.dialect)
         names = header.names(next(rows, []))
         cells = [row for row in rows if row]
     except csv.Error as error:
         raise SpectrumError(f"{label}: {error}: {DAMAGE}") from error
+    finally:
+        csv.field_size_limit(limit)
     for number, row in enumerate(cells, start=1):
         check_fields(row, names, number, label)
     columns = dict(zip(names, zip(*cells, strict=True), strict=True)) if cells else {"flux": ()}
@@ -275,14 +281,15 @@ def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> Spec
     columns, units = {}, {}
     for column in hdu.columns:
         values = hdu.data[column.name]
-        if column.null is not None and values.dtype.kind in "iu":
-            values = np.ma.masked_equal(values, column.null)
+        if column.null is not None and values.dtype.kind in "iuf":
+            step, zero = column.bscale or 1, column.bzero or 0  # nulls are scaled like other values
+            values = np.ma.masked_where(np.abs(values - (step * column.null + zero)) < abs(step) / 2, values)
         columns[column.name.lower()] = values
         if column.unit:
             units[column.name.lower()] = column.unit
     params = {}
     for card in [*primary.cards, *hdu.header.cards]:
-        if not _STRUCTURAL.match(card.keyword) and not isinstance(card.value, fits.card.Undefined):
+        if not STRUCTURAL.match(card.keyword) and not isinstance(card.value, fits.card.Undefined):
             key = card.keyword.lower()
             params[_KEYWORD_ALIASES.get(key, key)] = card.value
     return SpectrumTable(label, columns, units, params, hdu.name)

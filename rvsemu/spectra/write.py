@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,7 @@ from specutils import Spectrum
 
 from .._storage import replacing
 from ..errors import SpectrumError, SpectrumWarning
-from .tables import WRITTEN
+from .tables import STRUCTURAL, WRITTEN
 from .written import UNCERTAINTIES, encode, quantity_as_json
 
 __all__ = ["TABLE_ENDINGS", "check_format", "check_writable", "write_spectrum", "write_table"]
@@ -143,7 +143,7 @@ def _json(table: Table) -> str:
 
 
 def _plain_value(value: Any) -> Any:
-    if value is np.ma.masked or value != value:
+    if value is np.ma.masked or (isinstance(value, float | np.floating) and not np.isfinite(value)):
         return None
     return value.item() if isinstance(value, np.generic) else value
 
@@ -259,7 +259,9 @@ def _storable(meta) -> dict:
 
 def _plain(meta) -> dict:
     """Scalars for people and other programs: labels in their units, and what else is a number or a text."""
-    labels = {name: getattr(value, "value", value) for name, value in dict(meta.get("labels") or {}).items()}
+    labels = meta.get("labels")
+    labels = labels if isinstance(labels, Mapping) else {}
+    labels = {name: getattr(value, "value", value) for name, value in labels.items()}
     scalars = {name: v.item() if isinstance(v, np.generic) else v for name, v in (meta | labels).items()}
     return {str(name): value for name, value in scalars.items() if _printable(value)}
 
@@ -277,7 +279,8 @@ def _write_fits(path: Path, columns: dict, stated: dict, plain: dict) -> None:
     hdu = fits.BinTableHDU(_table(columns, stated, "fits"))
     for name, value in plain.items():
         key = name if len(name) <= 8 else f"HIERARCH {name}"
-        if name.isidentifier() and f"{name}{value}".isascii() and len(f"{name}{value!r}") < 60:  # one card has 80
+        fits_in = name.isidentifier() and f"{name}{value}".isascii() and len(f"{name}{value!r}") < 60  # one card has 80
+        if fits_in and not STRUCTURAL.match(name.upper()):
             hdu.header[key] = value
     hdu.header[WRITTEN.upper()] = encode(stated)
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -97,7 +97,7 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
     ):
         file.write("\n".join([*_header(names), ",".join(names), ""]))
         for count, spectrum in enumerate(chain([first], stream), start=1):
-            _check(spectrum, count, release)
+            _check(spectrum, count, first.meta)
             file.write(",".join(_cell(spectrum, name) for name in names) + "\n")
     return count
 
@@ -113,8 +113,17 @@ def _header(names: list[str]) -> list[str]:
     return [f"# {line}" for line in lines]
 
 
-def _check(spectrum: Any, number: int, release: str) -> None:
+def _check(spectrum: Any, number: int, first: Mapping[str, Any]) -> None:
+    release = first["release"]
     pixels, step = _GRIDS[release]
+    if spectrum.meta.get("medium", "vacuum") != "vacuum":
+        raise SpectrumError(f"spectrum {number} is in {spectrum.meta['medium']}: give wavelengths in vacuum.")
+    for name in ("release", "frame"):
+        if spectrum.meta.get(name) != first.get(name):
+            raise SpectrumError(
+                f"spectrum {number} has meta['{name}']={spectrum.meta.get(name)!r}, and the first {first.get(name)!r}, "
+                "which a file says of all: write them to files of their own."
+            )
     axis = u.Quantity(spectrum.spectral_axis).to_value(u.nm)
     if axis.shape != (pixels,) or np.abs(axis - 846.0 - step * np.arange(pixels)).max() > step / 100:
         raise SpectrumError(f"spectrum {number} is not on the grid of {release}: give {pixels} pixels from 846 nm on.")
