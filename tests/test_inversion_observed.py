@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
+from astropy.utils.masked import Masked
 from inversion_fixtures import (
     PLAIN,
     SPACE,
@@ -163,6 +164,8 @@ def test_few_ccds(ccds, release, few):
     sun = rvsemu.generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1.0)
     star = rvsemu.simulate(sun, signal_to_noise=60, ccds=ccds, release=release, seed=1)
     assert ("few-ccds" in invert(star).flags) is few
+    for result in (invert(star, sigma=0.02), rvsemu.fit(star, sigma=0.02)):  # which are no estimates
+        assert "few-ccds" not in result.flags
 
 
 @pytest.mark.parametrize(
@@ -187,6 +190,40 @@ def test_spectra_that_cannot_be_inverted(spectrum, sigma, flag):
     for name, (low, high) in result.limits.items():
         assert low <= result.labels[name].value <= high
         assert result.errors[name].value < (high - low)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_in_a_wide_range_is_no_traceback(seed):
+    """The velocity stays where the pixels are within the range of the components."""
+    axis = np.arange(8300.0, 8900.0, 0.25)
+    spectrum = Spectrum(
+        spectral_axis=axis * u.AA,
+        flux=(1 + 0.5 * np.random.default_rng(seed).normal(size=len(axis))) * u.one,
+        uncertainty=StdDevUncertainty(np.full(len(axis), 0.5)),
+        meta={"medium": "air", "frame": "rest"},
+    )
+    result = invert(spectrum)
+    assert abs(result.radial_velocity.value) <= 100 and result.flags
+
+
+@pytest.mark.parametrize("masked", [np.ma.MaskedArray, Masked])
+def test_masked_errors_are_of_bad_pixels(masked):
+    """As an argument, and of the spectrum; masked fluxes on the inversion's own wavelengths are refused."""
+    star, bad = real(), np.zeros(2401, dtype=bool)
+    bad[600:900] = True
+    flux, sigma = np.where(bad, 0.0, star.flux.value), np.nan_to_num(star.uncertainty.array, nan=1.0)
+    parts = {"spectral_axis": star.spectral_axis, "flux": flux * u.one, "meta": star.meta}
+    plain = Spectrum(**parts, uncertainty=StdDevUncertainty(sigma), mask=bad | star.mask)
+    wanted, fitted = invert(plain, sigma=sigma), rvsemu.fit(plain, sigma=sigma)
+    given = Spectrum(**parts, mask=star.mask)
+    for one, found in (
+        (wanted, invert(given, sigma=masked(sigma, mask=bad))),
+        (fitted, rvsemu.fit(given, sigma=masked(sigma, mask=bad))),
+    ):
+        assert (found.n_pixels, found.teff, found.radial_velocity) == (one.n_pixels, one.teff, one.radial_velocity)
+    own = rvsemu.generate(teff=5777, logg=4.44).flux.value
+    with pytest.raises(RvsemuError, match="1 fluxes are not finite, or masked"):
+        invert(masked(own, mask=np.arange(len(own)) == 7))
 
 
 def test_bad_pixels_have_no_part(exact, stars):

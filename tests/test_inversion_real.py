@@ -1,5 +1,6 @@
 """Inversions of noisy spectra: networks that expect noise, labels that contradict the spectrum, real stars."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -212,6 +213,74 @@ def test_simulated_stars(labels, snr):
     for name, value in labels.items():
         assert abs(result.labels[name].value - value) < 3 * result.errors[name].value, name
     assert "labels-contradict" not in result.flags
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("outside", "label"),
+    [
+        ({"teff": 3300.0, "logg": 4.8}, "teff"),
+        ({"teff": 3450.0, "logg": 4.7}, "teff"),
+        ({"teff": 16500.0, "vmic": 2.0}, "teff"),
+        ({"logg": 5.4}, "logg"),
+    ],
+)
+def test_stars_outside_the_domain_are_flagged(outside, label, seed):
+    """Their labels are set to the limit, exactly; least squares end there, whatever the transform of the label."""
+    sun = {"teff": 5200.0, "logg": 4.4, "vsini": 3.0, "mh": 0.0, "vmic": 1.0, "resolution": 11900.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        star = rvsemu.generate(**sun | outside, extrapolate=True)
+    result = invert(rvsemu.simulate(star, signal_to_noise=150, seed=seed))
+    assert f"at-bound:{label}" in result.flags
+    assert result.labels[label].value in result.limits[label]
+
+
+def test_a_floor_of_logg_is_a_limit():
+    """What is below the lowest log g at a Teff is set to it, and flagged."""
+    inversion = rvsemu.inversion.shipped_inversion()
+    limited = replace(inversion, labels=replace(inversion.labels, lowest_logg=((3600.0, 2.0), (15000.0, 4.5))))
+    star = rvsemu.generate(teff=7500, logg=2.6, vsini=30, mh=0, vmic=2, resolution=11900)
+    spectrum = rvsemu.simulate(star, signal_to_noise=100, seed=1)
+    free, result = (invert(spectrum, inversion=one) for one in (inversion, limited))
+    floor = limited.labels.lowest(result.teff.value)
+    assert free.logg.value < floor - 0.1 and "at-bound:logg" not in free.flags
+    assert result.logg.value == pytest.approx(floor) and "at-bound:logg" in result.flags
+
+
+@pytest.mark.parametrize("labels", [{"teff": 5777, "logg": 4.44, "mh": 0.0}, {"teff": 4600, "logg": 2.3, "mh": -0.2}])
+def test_errors_that_are_too_small_do_not_move_labels(labels):
+    """They are scaled by what they are too small by, and nothing else."""
+    star = rvsemu.generate(**labels, vsini=4, vmic=1.3, resolution=11900)
+    given, found = {"smooth_sigma": False, "model_error": None}, []
+    for seed in range(12):
+        spectrum = rvsemu.simulate(star, signal_to_noise=25, seed=seed, true_errors=True)
+        sigma = spectrum.uncertainty.array
+        right, small = (invert(spectrum, sigma=sigma / factor, **given) for factor in (1.0, 1.6))
+        assert small.meta["errors_scaled_by"] == pytest.approx(1.6, rel=0.05)
+        found.append([(small.labels[n] - right.labels[n]) / right.errors[n] for n in (*MAIN, "vmic")])
+        assert ("labels-contradict" in small.flags) == ("labels-contradict" in right.flags)
+    assert np.sqrt(np.mean(np.square(found))) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("labels", "snr"),
+    [
+        ({"teff": 5777, "logg": 4.4, "vsini": 5}, 50),
+        ({"teff": 7500, "logg": 4.0, "vsini": 150}, 30),
+        ({"teff": 12000, "logg": 4.0, "vsini": 60}, 60),
+        ({"teff": 12000, "logg": 4.0, "vsini": 200}, 50),
+    ],
+    ids=["sun", "fast F star", "B star", "fast B star"],
+)
+def test_errors_of_velocities_are_right(labels, snr):
+    """Also where lines are so broad that components fit best at other velocities than labels do."""
+    star = rvsemu.generate(**labels, mh=0, vmic=1.5, resolution=11900)
+    given = {"signal_to_noise": snr, "radial_velocity": 12.0, "release": "Gaia DR4"}
+    results = [invert(rvsemu.simulate(star, seed=seed, **given)) for seed in range(12)]
+    pulls = [(one.radial_velocity.value - 12.0) / one.errors["radial_velocity"].value for one in results]
+    assert 0.4 < np.sqrt(np.mean(np.square(pulls))) < 1.6
+    assert not any("not-converged" in one.flags for one in results)
 
 
 def test_errors_grow_with_noise():

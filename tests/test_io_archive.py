@@ -439,6 +439,23 @@ def test_a_damaged_transit_and_its_source_are_not_kept(fetch, epochs, tmp_path, 
     assert epochs.state["requests"][-1][1]["ID"] == asked
 
 
+def test_what_is_damaged_hides_nothing_that_is_missing(fetch, epochs):
+    """Several damaged transits of one source, and none of another."""
+    made = epochs.state["answer"]
+
+    def answer(asked):
+        with zipfile.ZipFile(io.BytesIO(made(asked))) as bundle:
+            files = {name: bundle.read(name) for name in bundle.namelist()}
+        return zipped({n: b"".join(d.splitlines(keepends=True)[:500]) if str(HD) in n else d for n, d in files.items()})
+
+    epochs.state["answer"] = answer
+    with pytest.warns(SpectrumWarning) as said:
+        assert {one.meta["source_id"] for one in fetch([KEPLER, HD, NOBODY], product="epoch")} == {KEPLER}
+    texts = [str(one.message) for one in said]
+    assert any("3 that cannot be used are left out" in text for text in texts)
+    assert any(f"no RVS epoch spectrum of 1 of the sources asked for: {NOBODY}" in text for text in texts)
+
+
 def test_sources_without_epoch_spectra(fetch, epochs):
     with pytest.warns(SpectrumWarning, match=f"Gaia DR4 has no RVS epoch spectrum of 1 of the sources.*: {NOBODY}"):
         assert len(fetch([NOBODY, HD], product="epoch")) == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.io import fits
 from astropy.io import registry as io_registry
 from astropy.table import Table
 from rvs_fixtures import (
@@ -90,6 +91,28 @@ def test_variable_length_arrays_without_scalars(tmp_path, write):
     assert spectrum.meta["frame"] == "rest"
     assert spectrum.meta["structure"] == "RAW"
     assert "ra" not in spectrum.meta
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_nulls_of_whole_numbers_are_bad_pixels(tmp_path, scaled):
+    """Also where a column is scaled, so that its nulls would be fluxes."""
+    scale, null = 1e-4, -32768
+    good = np.isfinite(KEPLER.flux) & (KEPLER.error > 0)
+    raw = {"flux": KEPLER.flux, "flux_error": KEPLER.error}
+    counts = {
+        name: np.where(good, np.nan_to_num(values) / scale, null).round().astype("i2") for name, values in raw.items()
+    }
+    columns = [fits.Column("wavelength", "D", unit="nm", array=KEPLER.wavelength)]
+    columns += [fits.Column(name, "I", array=values, null=null) for name, values in counts.items()]
+    hdu = fits.BinTableHDU.from_columns(columns)
+    if scaled:
+        for number in (2, 3):
+            hdu.header[f"TSCAL{number}"] = scale
+    hdu.writeto(tmp_path / "RVS-Gaia DR3 1.fits")
+    (spectrum,) = read_rvs(tmp_path / "RVS-Gaia DR3 1.fits")
+    assert spectrum.mask[~good].all()
+    expected = np.where(good, counts["flux"] * (scale if scaled else 1), np.nan)
+    np.testing.assert_allclose(spectrum.flux.value[~spectrum.mask], expected[~spectrum.mask], rtol=1e-6)
 
 
 def test_missing_metadata_is_absent_and_the_file_name_helps(tmp_path):
