@@ -298,12 +298,14 @@ class _Basis:
     @classmethod
     def next_to(cls, inversion: Inversion, scaled: np.ndarray) -> _Basis:
         """Of the spectra that labels next to `scaled` ones imply, in units of the spread of labels in the training."""
-        every, (middle, spread) = cls.of(inversion), inversion.noisy.prior
-        implied, slopes = inversion.noisy.forward.value_and_jacobian(np.asarray(scaled)[None])
+        noisy = inversion.noisy
+        assert noisy is not None  # or there are no coefficients of labels
+        every, (middle, spread) = cls.of(inversion), noisy.prior
+        implied, slopes = noisy.forward.value_and_jacobian(np.asarray(scaled)[None])
         along = spread[:, None] * slopes[0]
         c = implied[0] - ((scaled - middle) / spread) @ along
         rows = np.concatenate([(every.rows[0] + c @ every.rows[1:])[None], along @ every.rows[1:]])
-        left = np.hypot(every.left, np.sqrt(inversion.noisy.forward_error**2 @ every.rows[1:] ** 2))
+        left = np.hypot(every.left, np.sqrt(noisy.forward_error**2 @ every.rows[1:] ** 2))
         return cls(every.uniform, rows, left)
 
     def at(self, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
