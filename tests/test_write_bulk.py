@@ -99,3 +99,11 @@ def test_masked_pixels_and_units(tmp_path):
     (block,) = rvsemu.iter_rvs(tmp_path / "a.csv.gz")
     np.testing.assert_array_equal(np.isnan(block.flux[0]), bad)
     assert (block.columns["obs_time_rv"][0], block.columns["ra"][0]) == (pytest.approx(40 / 24), 10.0)
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, limit_of_file_size):
+    path = tmp_path / "a.csv.gz"
+    path.write_text("mine")
+    with limit_of_file_size(20), pytest.raises(SpectrumError, match=f"^{path}: cannot be written .*space"):
+        write_bulk(stars("Gaia DR4", 3), path, overwrite=True)
+    assert path.read_text() == "mine" and [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -25,7 +25,7 @@ from ..errors import SpectrumError, SpectrumWarning
 from .tables import STRUCTURAL, WRITTEN
 from .written import UNCERTAINTIES, encode, quantity_as_json
 
-__all__ = ["TABLE_ENDINGS", "check_format", "check_writable", "write_spectrum", "write_table"]
+__all__ = ["TABLE_ENDINGS", "check_format", "check_writable", "complete", "write_spectrum", "write_table"]
 
 _FORMATS = {".fits": "fits", ".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable", ".xml": "votable"}
 _ASTROPY = {"csv": "ascii.csv", "ecsv": "ascii.ecsv"}
@@ -125,7 +125,7 @@ def write_table(table: Table, path: str | os.PathLike, *, overwrite: bool = Fals
     """
     path = check_writable(path, overwrite, format or TABLE_ENDINGS)
     format = format or TABLE_ENDINGS[path.suffix.lower()]
-    with _complete(path) as temporary, warnings.catch_warnings():
+    with complete(path) as temporary, warnings.catch_warnings():
         # astropy remarks that "dex" is in no standard of FITS or VOTable, and reads it back all the same
         warnings.filterwarnings("ignore", message=".*(unit string|could not be saved in native FITS).*")
         warnings.simplefilter("ignore", UnitsWarning)
@@ -201,12 +201,12 @@ def write_spectrum(spectrum: Spectrum, path: str | os.PathLike, *, overwrite: bo
 def _output(path, overwrite: bool) -> Iterator[tuple[Path, str]]:
     """A temporary file that becomes `path`, and its format."""
     path = check_writable(path, overwrite)
-    with _complete(path) as temporary:
+    with complete(path) as temporary:
         yield temporary, _FORMATS[path.suffix.lower()]
 
 
 @contextmanager
-def _complete(path: Path) -> Iterator[Path]:
+def complete(path: Path) -> Iterator[Path]:
     """A temporary file that becomes `path`; what goes wrong names `path`."""
     try:
         with replacing(path) as temporary:

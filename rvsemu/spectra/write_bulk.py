@@ -13,9 +13,10 @@ import numpy as np
 from astropy import units as u
 from specutils import Spectrum
 
-from .._storage import check_output, replacing
+from .._storage import check_output
 from ..errors import SpectrumError
 from .records import PlainSpectrum
+from .write import complete
 
 __all__ = ["write_bulk"]
 
@@ -91,7 +92,7 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
     names = [name for name in _COLUMNS if _ONLY_IN.get(name, "mean") in kinds or name not in _ONLY_IN]
     count = 0
     with (
-        replacing(path) as temporary,
+        complete(path) as temporary,
         gzip.open(temporary, "wb", compresslevel=_LEVEL) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
     ):
