@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from calibration_fixtures import BEGIN, ERRORS, error_of, observed, part, sky, some_labels, table_of
 
 import rvsemu
@@ -18,7 +20,7 @@ from rvsemu.calibration.label_errors import deviations
 from rvsemu.calibration.labels import LabelTable, Wanted, matched
 from rvsemu.calibration.rounds import Work
 from rvsemu.calibration.selection import folds_of, surely_less
-from rvsemu.calibration.stars import Star
+from rvsemu.calibration.stars import Star, locate
 from rvsemu.calibration.verb import against
 from rvsemu.cli import main
 from rvsemu.emulator import DenseNetwork, Emulator
@@ -180,6 +182,34 @@ def test_tables_of_surveys(names, good):
     refused(SettingsError, "is one text: give a list", cuts=good)
 
 
+def found_in(table, **meta):
+    """Teff of a spectrum, or why it has none."""
+    made = LabelTable.read(Table(table), Wanted(part().labels, errors={"teff": 50.0}))
+    found = made.labels_for(SimpleNamespace(meta=meta))
+    return found if isinstance(found, str) else found["teff"][0]
+
+
+def test_a_spectrum_never_has_the_labels_of_another_source_in_its_file():
+    table = {"source_id": [11, 12, 0], "file": ["bulk.csv", "bulk.csv", "own.csv"], "teff": [5000.0, 6000.0, 7000.0]}
+    assert found_in(table, source_id=12, file="/data/bulk.csv") == 6000.0
+    assert found_in(table, source_id=99, file="/data/bulk.csv") == "not in the table"
+    assert found_in(table, source_id=99, file="/data/own.csv") == 7000.0  # whose row has no source_id
+    assert found_in(table, file="/data/bulk.csv") == "2 rows of the table have the file name bulk.csv"
+    table["source_id"] = [11, 11, 0]
+    assert found_in(table, source_id=11, file="bulk.csv") == 5000.0
+    assert found_in(table, source_id=99, file="bulk.csv") == "not in the table"
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    table = {"file": ["a/star.fits", "b/star.fits", "all.zip:c.csv"], "teff": [5000.0, 6000.0, 7000.0]}
+    assert found_in(table, file="/data/a/star.fits") == 5000.0
+    assert found_in(table, file="b/star.fits") == 6000.0
+    assert found_in(table, file="/data/all.zip:c.csv") == found_in(table, file="elsewhere/c.fits") == 7000.0
+    assert found_in(table, file="elsewhere/star.fits") == "2 rows of the table have the file name star.fits"
+    assert found_in(table, file="star.csv") == "2 rows of the table have the file name star"
+    assert found_in(table, file="other.fits") == "not in the table"
+
+
 # ---------------------------------------------------------------- from nothing
 @dataclass(frozen=True)
 class Learned:
@@ -266,6 +296,19 @@ def test_alpha_that_is_known_is_fitted(lowest):
     some = [replace(star, labels=one) for star, one in zip(stars, every, strict=True)]
     found = deviations(some, np.zeros(8, dtype=int), {0: replace(part(), labels=space)}, {"model_error": None})
     assert found.values.shape == (8, 7) and np.isfinite(found.excess).all()
+
+
+@pytest.mark.parametrize("known", [(), ("alpha",), ("teff", "logg", "mh")])
+def test_labels_that_the_table_lacks_are_free(known):
+    """[alpha/M] too, which fits hold at 0 unless told otherwise."""
+    labels = some_labels(1, seed=1)
+    labels[:, -1] = 0.3
+    values = dict(zip(part().labels.names, labels[0].tolist(), strict=True))
+    (spectrum,) = observed(labels, perturbed=False, signal_to_noise=300.0)
+    star = Star("star", spectrum, {name: (values[name], (ERRORS | {"alpha": 0.02})[name]) for name in known})
+    found = locate(star, part(), {"model_error": None})
+    assert set(part().labels.names) <= set(found.problem.parameters.free_names)
+    assert found.theta[part().labels.names.index("alpha")] == pytest.approx(0.3, abs=0.06)
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,21 @@ def test_evaluation_outside():
     assert np.all(np.isfinite(RVSModel(teff=15500, medium="air", extrapolate=True)(WAVE)))
 
 
+def test_labels_between_the_regions_of_training_are_refused():
+    """Each of them alone is in its range: as `rvsemu.generate` has it."""
+    metal_rich = STAR | {"teff": 9400.0, "mh": 1.3, "alpha": 0.45}
+    options = {"medium": "vacuum"}
+    for refused in (lambda: rvsemu.generate(**metal_rich), lambda: RVSModel(**metal_rich, **options)):
+        with pytest.raises(LabelError, match="in none of the regions"):
+            refused()
+    assert np.isfinite(RVSModel(**metal_rich, **options, extrapolate=True)(8500.0))
+    model = RVSModel(**metal_rich | {"mh": 0.7}, **options)
+    assert np.isfinite(model(8500.0))
+    model.mh = 1.3
+    with pytest.raises(LabelError, match="in none of the regions"):
+        model(8500.0)
+
+
 @pytest.mark.parametrize("labels", [STAR, STAR | {"teff": 9500.0, "vsini": 80.0, "vmic": 2.0}])
 def test_derivatives_are_those_of_differences(labels):
     model = RVSModel(**labels, radial_velocity=20.0, medium="vacuum")
