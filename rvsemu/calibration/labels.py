@@ -178,8 +178,9 @@ def matched(table: LabelTable, spectra: Sequence[Spectrum]) -> tuple[list[Star],
         reasons = "; ".join(f"{name}: {reason}" for name, reason in rejects[:3])
         there = ", ".join(map(str, [*table.rows, *table.files][:3])) or "no rows"
         raise CalibrationError(
-            f"none of {len(spectra)} spectra has labels in {table.name} ({reasons}; the table has {there}, ...): are they "
-            "the same stars? Name the column of source_ids or of file names, --column source_id=NAME or --column file=NAME."
+            f"none of {len(spectra)} spectra has labels in {table.name} ({reasons}; the table has {there}, ...): are "
+            "they the same stars? Name the column of source_ids or of file names, --column source_id=NAME or --column "
+            "file=NAME."
         )
     return stars, rejects
 

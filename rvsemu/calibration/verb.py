@@ -48,8 +48,8 @@ def calibrate(
         Files are read with `rvsemu.read_rvs`.
     labels : path or Table
         Labels with errors, one row per star, found by the ``source_id`` of the spectra or, where a spectrum or the row
-        has none, by its file name: ECSV, CSV, FITS, VOTable or Parquet. Well-known names of columns are recognised, as in
-        `rvsemu.comparison.compare`. Labels of the emulator that the table does not have are free.
+        has none, by its file name: ECSV, CSV, FITS, VOTable or Parquet. Well-known names of columns are recognised, as
+        in `rvsemu.comparison.compare`. Labels of the emulator that the table does not have are free.
     columns : mapping of str to str, optional
         Names of columns that are not recognised, e.g. ``{"teff": "MYTEFF", "teff_error": "MYERR"}``: of ``source_id``,
         ``file``, any label and its error.
