@@ -227,6 +227,16 @@ def test_chains_of_files_of_one_name(namesakes, tmp_path):
         assert means[0] > 4 > 3 > means[1]  # log g of a dwarf and of a giant
 
 
+def test_files_without_the_source_are_passed_over(tmp_path, capsys):
+    """Unless none of them has it."""
+    table = tmp_path / "stars.ecsv"
+    assert main(["fit", KEPLER, GIANT, "--source-id", str(IDS[GIANT]), "-o", str(table)]) == 0
+    assert QTable.read(table)["source_id"].tolist() == [IDS[GIANT]]
+    assert capsys.readouterr().err == ""
+    assert main(["fit", KEPLER, GIANT, "--source-id", "7", "-o", str(table), "--overwrite"]) == 2
+    assert capsys.readouterr().err.count("source_id=7 is not among its 1 spectra") == 2
+
+
 def test_only_tables_of_results_are_resumed(tmp_path, capsys):
     table = tmp_path / "mine.csv"
     table.write_text("a,b\n1,2\n")

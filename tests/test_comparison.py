@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import MaskedColumn, QTable, Table
+from astropy.table import Column, MaskedColumn, QTable, Table
 
 from rvsemu.errors import ComparisonError, RvsemuError, SettingsError
 
@@ -242,6 +242,20 @@ def test_units():
     theirs["teff"] = ["hot"] * 6
     with pytest.raises(ComparisonError, match="column teff has text"):
         comparison.compare(fits_table(), theirs)
+
+
+@pytest.mark.parametrize(
+    ("unit", "off"),
+    [("m/s2", 2.0), ("cm/s2", 0.0), (u.dex(u.m / u.s**2), 2.0), (u.dex(u.cm / u.s**2), 0.0), ("dex", 0.0)],
+)
+def test_units_of_gravity(unit, off):
+    """Of its logarithm, written as that of the gravity; an error of a logarithm is the same in all of them."""
+    theirs = QTable({"source_id": BIG + np.arange(6)})
+    for name, values in (("logg", np.linspace(2, 4.5, 6) - off), ("logg_error", np.full(6, 0.1))):
+        theirs[name] = Column(values, unit=unit) if isinstance(unit, str) else values * unit
+    result = comparison.compare(fits_table(), theirs)
+    np.testing.assert_allclose(result.difference("logg"), 0.0, atol=1e-12)
+    np.testing.assert_allclose(result.pairs["logg_reference_error"].value, 0.1)
 
 
 def test_what_stands_for_no_value():

@@ -61,6 +61,16 @@ def test_shapes():
     np.testing.assert_array_equal(model(grid), model(WAVE[:100]).reshape(4, 25))
 
 
+@pytest.mark.parametrize("apart", [0.05, 0.1, 0.25, 0.33, 7.77, 100.0])
+def test_a_handful_of_wavelengths(apart):
+    """However far apart they are."""
+    model = RVSModel(**STAR, medium="vacuum")
+    for number in range(4):
+        few = 8500.0 + apart * np.arange(number)
+        np.testing.assert_allclose(model(few), [model(one) for one in few], atol=1e-5)
+        assert np.shape(model(few)) == (number,)
+
+
 def test_labels_with_units():
     model = RVSModel(6.0 * u.kK, 4.2, vsini=15000 * u.m / u.s, radial_velocity=1 * u.m / u.s, medium="air")
     assert model.teff.value == pytest.approx(6000)

@@ -13,8 +13,8 @@ from astropy.table import Table
 from specutils import Spectrum
 
 from ..comparison.cuts import Cut
-from ..comparison.reference import LABELS, labels_of, recognised
-from ..comparison.tables import Columns, floats_of, identifiers_of, opened_table, texts_of
+from ..comparison.reference import LABELS, label_values, labels_of, recognised
+from ..comparison.tables import Columns, identifiers_of, opened_table, texts_of
 from ..emulator import LabelSpace
 from ..errors import CalibrationError, SettingsError
 from .stars import Star
@@ -112,7 +112,8 @@ class LabelTable:
         for name in set(wanted.space.names) - set(LABELS):
             for kind, into in ((name, values), (f"{name}_error", errors)):
                 if kind in columns:
-                    into[name] = floats_of(data[columns[kind]], f"{table.name}: column {columns[kind]}")
+                    where = f"{table.name}: column {columns[kind]}"
+                    into[name] = label_values(data[columns[kind]], name, wanted.space[name].unit, where)
         values = {name: values[name] for name in wanted.space.names if name in values}
         for name in values:
             stated = errors.get(name, np.full(len(data), np.nan))

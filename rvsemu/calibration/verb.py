@@ -112,8 +112,8 @@ def calibrate(
     stars, unknown = matched(table, _read(spectra))
     work = Work(emulator, {"mask": "edges", **settings} if from_scratch else settings, seed, progress)
     if from_scratch:
-        work, unusable = from_nothing(work, stars)
-        stars, unknown = [star for star in stars if star.name not in dict(unusable)], [*unknown, *unusable]
+        work, usable, unusable = from_nothing(work, stars)
+        stars, unknown = list(usable), [*unknown, *unusable]
     first, unusable = work.begin(stars)
     rejects = (*unknown, *unusable)
     found = 0 if first is None else len(set(first.names))

@@ -26,6 +26,7 @@ from ..fitting import FitFailure
 from ..observing.flags import FAILED
 from ..observing.results import identity_of, name_of
 from ..spectra import read_rvs
+from ..spectra.reading import NoSuchSourceError
 from ..spectra.unpacking import why_missing
 from ..spectra.write import TABLE_ENDINGS, check_format, check_writable, write_table
 
@@ -262,9 +263,13 @@ def spectra_in(options: Namespace, table: ResultsTable) -> Iterator[Spectrum]:
     if missing := [str(path) for path in options.files if not Path(path).exists()]:
         raise SpectrumError(f"{', '.join(missing)}: {why_missing(missing[0])}. Nothing was done.")
     used: set[str] = set()
+    without: dict[str, NoSuchSourceError] = {}
     for path in options.files:
         try:
             spectra = read_rvs(path, options.source_id)
+        except NoSuchSourceError as e:
+            without[path] = e
+            continue
         except (OSError, RvsemuError) as e:
             table.failed(path, e)
             continue
@@ -275,6 +280,8 @@ def spectra_in(options: Namespace, table: ResultsTable) -> Iterator[Spectrum]:
             if not table.has(spectrum):
                 table.names.append(name)
                 yield spectrum
+    for path, error in without.items() if len(without) == len(options.files) else ():
+        table.failed(path, error)
 
 
 def _unused(name: str, used: set[str]) -> str:

@@ -138,7 +138,7 @@ class RVSModel(Fittable1DModel):
             for label, value in zip(self._space.labels, theta, strict=True):
                 label.check(np.asarray(value))
             self._emulator.labels.check_edge(theta[:-1])
-        return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x))
+        return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x)) if np.size(x) else np.zeros(np.shape(x))
 
     def fit_deriv(self, x: ArrayLike, *parameters: ArrayLike) -> list[np.ndarray]:
         """Derivatives of the flux by each parameter, a list of arrays of the shape of `x`.
