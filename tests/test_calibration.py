@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from calibration_fixtures import BEGIN, ERRORS, error_of, observed, part, sky, some_labels, table_of
 
 import rvsemu
@@ -17,8 +19,9 @@ from rvsemu.calibration.correction import Linear, Prior, solve
 from rvsemu.calibration.label_errors import deviations
 from rvsemu.calibration.labels import LabelTable, Wanted, matched
 from rvsemu.calibration.rounds import Work
+from rvsemu.calibration.scratch import from_nothing
 from rvsemu.calibration.selection import folds_of, surely_less
-from rvsemu.calibration.stars import Star
+from rvsemu.calibration.stars import Star, locate
 from rvsemu.calibration.verb import against
 from rvsemu.cli import main
 from rvsemu.emulator import DenseNetwork, Emulator
@@ -180,6 +183,48 @@ def test_tables_of_surveys(names, good):
     refused(SettingsError, "is one text: give a list", cuts=good)
 
 
+def found_in(table, **meta):
+    """Teff of a spectrum, or why it has none."""
+    made = LabelTable.read(Table(table), Wanted(part().labels, errors={"teff": 50.0}))
+    found = made.labels_for(SimpleNamespace(meta=meta))
+    return found if isinstance(found, str) else found["teff"][0]
+
+
+def test_a_spectrum_never_has_the_labels_of_another_source_in_its_file():
+    table = {"source_id": [11, 12, 0], "file": ["bulk.csv", "bulk.csv", "own.csv"], "teff": [5000.0, 6000.0, 7000.0]}
+    assert found_in(table, source_id=12, file="/data/bulk.csv") == 6000.0
+    assert found_in(table, source_id=99, file="/data/bulk.csv") == "not in the table"
+    assert found_in(table, source_id=99, file="/data/own.csv") == 7000.0  # whose row has no source_id
+    assert found_in(table, file="/data/bulk.csv") == "2 rows of the table have the file name bulk.csv"
+    table["source_id"] = [11, 11, 0]
+    assert found_in(table, source_id=11, file="bulk.csv") == 5000.0
+    assert found_in(table, source_id=99, file="bulk.csv") == "not in the table"
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    table = {"file": ["a/star.fits", "b/star.fits", "all.zip:c.csv"], "teff": [5000.0, 6000.0, 7000.0]}
+    assert found_in(table, file="/data/a/star.fits") == 5000.0
+    assert found_in(table, file="b/star.fits") == 6000.0
+    assert found_in(table, file="/data/all.zip:c.csv") == found_in(table, file="elsewhere/c.fits") == 7000.0
+    assert found_in(table, file="elsewhere/star.fits") == "2 rows of the table have the file name star.fits"
+    assert found_in(table, file="star.csv") == "2 rows of the table have the file name star"
+    assert found_in(table, file="other.fits") == "not in the table"
+
+
+def test_units_of_all_labels():
+    """Those that catalogues do not have, too; and -9999 is no value."""
+    table = Table({"source_id": [11, 12], "teff": [5.0, 6.0], "VSINI": [5000.0, -9999.0], "XI": [1.0, 2.0]})
+    table["teff"].unit, table["VSINI"].unit = "kK", "m/s"
+    columns, errors = {"vsini": "VSINI", "vmic": "XI"}, {"teff": 50.0, "vsini": 1.0, "vmic": 0.1}
+    read = LabelTable.read(table, Wanted(part().labels, columns, errors))
+    expected = {"teff": (5000.0, 50.0), "vsini": (5.0, 1.0), "vmic": (1.0, 0.1)}
+    assert read.labels_for(SimpleNamespace(meta={"source_id": 11})) == expected
+    assert read.labels_for(SimpleNamespace(meta={"source_id": 12})) == "no vsini, or no error of it, in the table"
+    table["XI"].unit = "K"
+    with pytest.raises(ComparisonError, match="column XI is in K: vmic has the unit km/s"):
+        LabelTable.read(table, Wanted(part().labels, columns, errors))
+
+
 # ---------------------------------------------------------------- from nothing
 @dataclass(frozen=True)
 class Learned:
@@ -268,6 +313,19 @@ def test_alpha_that_is_known_is_fitted(lowest):
     assert found.values.shape == (8, 7) and np.isfinite(found.excess).all()
 
 
+@pytest.mark.parametrize("known", [(), ("alpha",), ("teff", "logg", "mh")])
+def test_labels_that_the_table_lacks_are_free(known):
+    """[alpha/M] too, which fits hold at 0 unless told otherwise."""
+    labels = some_labels(1, seed=1)
+    labels[:, -1] = 0.3
+    values = dict(zip(part().labels.names, labels[0].tolist(), strict=True))
+    (spectrum,) = observed(labels, perturbed=False, signal_to_noise=300.0)
+    star = Star("star", spectrum, {name: (values[name], (ERRORS | {"alpha": 0.02})[name]) for name in known})
+    found = locate(star, part(), {"model_error": None})
+    assert set(part().labels.names) <= set(found.problem.parameters.free_names)
+    assert found.theta[part().labels.names.index("alpha")] == pytest.approx(0.3, abs=0.06)
+
+
 @pytest.fixture(scope="module")
 def fitted(learned):
     """Deviations (n, 3) of labels of stars that the emulator has not seen, and their errors."""
@@ -325,10 +383,10 @@ def test_too_few_or_unsuitable_stars_from_scratch():
         calibrate(moving, table_of(some_labels(5, seed=11)), emulator=part(), progress=False, **known)
 
 
-def replace_frame(spectrum):
-    """The same spectrum, said to be in the barycentric frame."""
+def replace_frame(spectrum, frame="barycentric"):
+    """The same spectrum, said to be in another frame."""
     parts = {name: getattr(spectrum, name) for name in ("flux", "spectral_axis", "uncertainty", "mask")}
-    return type(spectrum)(**parts, meta={**spectrum.meta, "frame": "barycentric"})
+    return type(spectrum)(**parts, meta={**spectrum.meta, "frame": frame})
 
 
 def test_too_few_stars_say_why():
@@ -345,6 +403,19 @@ def test_the_command_says_it_in_one_line(tmp_path, capsys):
     error = capsys.readouterr().err.strip()
     assert error.startswith("rvsemu calibrate: error: stars with labels that can be used: 1;") and "\n" not in error
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_other_spectra_of_a_star_stay_if_one_cannot_be_used(monkeypatch):
+    """From scratch: one of two is not at rest, and one of two has no good pixel."""
+    monkeypatch.setattr("rvsemu.calibration.scratch.LEAST_FROM_SCRATCH", 4)
+    known = ({"teff": (float(row[0]), 50.0)} for row in some_labels(5, seed=11))
+    stars = [Star(str(i), one, labels) for i, (one, labels) in enumerate(zip(few(), known, strict=True))]
+    moving = replace(stars[0], spectrum=replace_frame(stars[0].spectrum))
+    dark = replace(stars[1], spectrum=replace_frame(stars[1].spectrum, "rest"))
+    dark.spectrum.mask = np.ones(dark.spectrum.flux.shape, dtype=bool)
+    _, used, rejects = from_nothing(Work(part(), {"mask": "edges"}, 1, False), [moving, dark, *stars])
+    assert list(map(id, used)) == list(map(id, stars))
+    assert [name for name, _ in rejects] == ["0", "1"] and "rest frame" in rejects[0][1]
 
 
 def test_a_decoder_that_does_not_end_linearly_is_refused():

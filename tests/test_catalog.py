@@ -316,6 +316,27 @@ def test_one_run_at_a_time(inputs, made, tmp_path, capsys):
     assert same(made, out)
 
 
+def test_rejects_of_another_table_stay(tmp_path, kept_workers):
+    """Of a table of the same name in another format, and those of one that was deleted or moved."""
+    bad = tmp_path / "b.csv"
+    bad.write_text("words\n")
+    stars = write_stars(tmp_path / "a.csv.gz", 2)
+    first = catalog.fit_catalog([stars, bad], tmp_path / "labels.ecsv", **MADE)
+    assert first.rejects == tmp_path / "labels.ecsv-rejects.csv"
+    kept = first.rejects.read_bytes()
+    for inputs in ([stars], [bad, stars]):
+        catalog.fit_catalog(inputs, tmp_path / f"labels.{'fits' if bad in inputs else 'vot'}", **MADE)
+    assert first.rejects.read_bytes() == kept
+    assert {path.name for path in tmp_path.glob("*-rejects.csv")} == {
+        "labels.ecsv-rejects.csv",
+        "labels.fits-rejects.csv",
+    }
+    (tmp_path / "labels.ecsv").unlink()
+    with pytest.raises(SpectrumError, match="labels.ecsv-rejects.csv exists, as a run has ended there"):
+        catalog.fit_catalog([stars], tmp_path / "labels.ecsv", **MADE)
+    assert first.rejects.read_bytes() == kept and not (tmp_path / "labels.ecsv").exists()
+
+
 def test_output_within_the_folder_of_the_inputs(tmp_path, kept_workers):
     """It is no input when the run goes on."""
     folder = tmp_path / "bulk"
@@ -326,7 +347,7 @@ def test_output_within_the_folder_of_the_inputs(tmp_path, kept_workers):
         assert catalog.fit_catalog(folder, out, **MADE).spectra == 12
         if out.suffix:
             out.unlink()
-            assert (folder / "labels-rejects.csv").exists()
+            (folder / "labels.csv-rejects.csv").unlink()
         else:
             sorted(out.glob("part-*"))[1].unlink()
         summary = catalog.fit_catalog(folder, out, resume=True, **MADE)

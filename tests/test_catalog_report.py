@@ -2,16 +2,21 @@
 
 import base64
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from catalog_fixtures import SETTINGS, write_stars
 
+import rvsemu
 from rvsemu.cli import main
 from rvsemu.errors import SpectrumError
+from rvsemu.fitting import FitResult
+from rvsemu.spectra import write_bulk, write_spectrum
 
 pytest.importorskip("pyarrow.parquet")
 catalog = pytest.importorskip("rvsemu.catalog")
+report = pytest.importorskip("rvsemu.catalog.report")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +63,86 @@ def test_without_the_spectra(made, tmp_path):
         (made / "hidden").rename(hidden)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("<img") == 2 and page.count("reduced chi2 ") >= 4
+
+
+def transits(*, source=5, faulty=()):
+    """Three epoch spectra of a star; those that are faulty have a ripple."""
+    star = rvsemu.generate(teff=5600, logg=4.3, mh=0, vsini=8, vmic=1.2, resolution=11700)
+    for number in range(3):
+        given = {"signal_to_noise": 60, "release": "Gaia DR4", "frame": "barycentric"}
+        one = rvsemu.simulate(star, seed=number + source, source_id=source, **given)
+        one.meta |= {"transit_id": 100 * source + number, "obs_time_rv": 1000.0 + number, "normalisation_method": 0}
+        if number in faulty:
+            one.flux[::7] += 0.4 * np.sin(np.arange(len(one.flux[::7]))) * one.flux.unit
+        yield one
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Transits and reduced chi2 of the fits that are drawn."""
+    seen = []
+    plot = FitResult.plot
+    monkeypatch.setattr(FitResult, "plot", lambda self: seen.append(self) or plot(self))
+    return seen
+
+
+def test_the_transit_that_fits_worst_is_drawn(tmp_path, drawn, kept_workers):
+    """And not the first one of the source."""
+    write_bulk(transits(faulty=[1]), tmp_path / "a.csv.gz")
+    catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", progress=False, **SETTINGS)
+    catalog.write_report(tmp_path / "out", tmp_path / "page.html")
+    table = catalog.read_catalog(tmp_path / "out")
+    expected = sorted(zip(table["reduced_chi2"], table["transit_id"], strict=True), reverse=True)
+    assert [(one.reduced_chi2, one.meta["transit_id"]) for one in drawn] == [pytest.approx(pair) for pair in expected]
+    assert expected[0][1] == 501
+    assert "source 5, transit 501, reduced chi2 " in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("there", [3, 2])
+def test_transits_of_a_joint_fit_are_found_in_all_of_their_files(tmp_path, drawn, there, kept_workers):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, one in enumerate(transits(faulty=[1])):
+        write_bulk([one], folder / f"{number}.csv.gz")
+    write_bulk(transits(source=6), folder / "3.csv.gz")
+    catalog.fit_catalog(folder, tmp_path / "out", progress=False, transits="joint", **SETTINGS)
+    if there < 3:
+        (folder / "2.csv.gz").unlink()
+    catalog.write_report(tmp_path / "out", tmp_path / "page.html")
+    assert drawn[0].meta["transit_id"] == 501
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert ("2 of 3 transits were found" in page) == (there < 3) and "3 of 3" not in page
+
+
+def test_spectra_without_a_source(tmp_path, drawn, kept_workers):
+    """Drawn is the one with the misfit of the row, as nothing else tells them apart."""
+    for number, one in enumerate(transits(faulty=[2])):
+        for name in ("source_id", "transit_id"):
+            del one.meta[name]
+        write_spectrum(one, tmp_path / f"{number}.fits")
+    files = sorted(tmp_path.glob("*.fits"))
+    catalog.fit_catalog(files, tmp_path / "out", progress=False, **SETTINGS)
+    catalog.write_report(tmp_path / "out", tmp_path / "page.html")
+    assert Path(drawn[0].meta["file"]).name == "2.fits" and len(drawn) == 3
+    assert "source unknown, reduced chi2 " in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("names", [("teff", "logg"), ("teff", "mh"), ("teff",)])
+def test_emulators_without_some_labels(names, made, tmp_path, monkeypatch):
+    """The page has what there is."""
+    lacking = {"teff", "logg", "mh"} - set(names)
+    read = report.read_catalog
+
+    def without(path, columns=None):
+        table = read(path, columns)
+        table.remove_columns([n for n in table.colnames if n.removesuffix("_error") in lacking])
+        return table
+
+    monkeypatch.setattr(report, "read_catalog", without)
+    monkeypatch.setattr(report, "_WORST", 0)
+    catalog.write_report(made / "out", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<img") == (2 if "logg" in names else 1)
 
 
 def test_what_is_no_catalogue(tmp_path):

@@ -208,6 +208,23 @@ def test_transits_that_cannot_be_fitted_are_rejects(tmp_path, kept_workers):
     assert all("good pixels" in one["reason"] for one in rejects)
 
 
+def test_transits_of_a_star_that_all_fail_are_a_reject_each(tmp_path, kept_workers):
+    some = star(9, [0.0] * 3)
+    for spectrum in some:
+        spectrum.flux[40:] = np.nan
+    some[1].flux[:] = np.nan
+    some[2].flux[20:] = np.nan
+    write_gaia_bulk(some, tmp_path / "a.csv.gz")
+    summary = catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", **MADE)
+    assert (summary.spectra, summary.rejected, summary.expected) == (0, 2, 1)
+    with open(summary.rejects, newline="") as file:
+        reasons = {row["transit_id"]: row["reason"] for row in csv.DictReader(file)}
+    assert set(reasons) == {str(spectrum.meta["transit_id"]) for spectrum in some}
+    first, empty, last = (reasons[str(spectrum.meta["transit_id"])] for spectrum in some)
+    assert "no good pixel" in empty
+    assert "good pixels" in first and "good pixels" in last and first != last
+
+
 def test_stars_whose_transits_are_apart_are_counted(stars, tmp_path, kept_workers):
     write_gaia_bulk([stars[0][0], *stars[1], *stars[0][1:]], tmp_path / "a.csv.gz")
     summary = catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", **MADE)

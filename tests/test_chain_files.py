@@ -87,6 +87,23 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert len(predictions) == 1
 
 
+def test_a_longer_chain_has_no_prediction_of_the_shorter_one(tmp_path):
+    """Also where what made it longer was interrupted before it came to a new one."""
+    file = ChainFile(tmp_path / "p.h5")
+
+    def arrays(values):
+        return {"mean": values.mean(axis=0)}
+
+    quickly(Gauss(), steps=100, file=file, arrays=arrays)
+    assert set(file.read().arrays) == {"mean"}
+    with pytest.raises(KeyboardInterrupt):
+        quickly(Gauss(stop_after=250), steps=400, file=file, arrays=arrays)
+    chain = file.read()
+    assert 100 < len(chain) < 400 and chain.arrays == {}
+    again = quickly(Gauss(), steps=len(chain), file=file, arrays=arrays)
+    np.testing.assert_array_equal(again.spectrum["mean"], again.visited.mean(axis=0))
+
+
 def test_fewer_steps_than_there_are_take_none_away(tmp_path):
     file = ChainFile(tmp_path / "p.h5")
     done = quickly(Gauss(), steps=300, file=file)

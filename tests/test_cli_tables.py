@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from astropy.table import QTable, Table
 
 import rvsemu
 from rvsemu.cli import main
-from rvsemu.fitting import Settings
-from rvsemu.spectra import example_path
+from rvsemu.fitting import Posterior, Settings
+from rvsemu.spectra import example_path, write_spectrum
 
 KEPLER, GIANT = str(example_path("kepler-93")), str(example_path("hd176650"))
 IDS = {KEPLER: 2052747119115620352, GIANT: 4268620287278693120}
@@ -92,6 +93,148 @@ def test_what_is_there_is_not_done_again(suffix, tmp_path, capsys):
     said = capsys.readouterr().out
     assert str(IDS[KEPLER]) not in said and str(IDS[GIANT]) in said
     assert [int(x) for x in QTable.read(table)["source_id"]] == [IDS[KEPLER], IDS[GIANT]]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot", ".parquet"])
+@pytest.mark.parametrize("every", [0.0, 30.0])
+def test_failures_between_results_are_resumed_in_all_formats(suffix, every, bad, tmp_path, monkeypatch):
+    """Also where the table is written after each of them."""
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    table = tmp_path / f"stars{suffix}"
+    assert main(["fit", KEPLER, "-o", str(table)]) == 0
+    monkeypatch.setattr("rvsemu.cli.tables._EVERY", every)
+    assert main(["fit", bad, GIANT, "-o", str(table), "--resume"]) == 2
+    rows = QTable.read(table)
+    assert [str(file).strip() for file in rows["file"]] == [KEPLER, bad, GIANT]
+    teff = np.ma.asarray(getattr(rows["teff"], "value", rows["teff"]), dtype=float).filled(np.nan)
+    assert np.isfinite(teff).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".csv"])
+def test_what_failed_is_done_again_and_has_one_row(suffix, bad, tmp_path):
+    table = tmp_path / f"stars{suffix}"
+    for _ in range(2):
+        assert main(["fit", bad, KEPLER, "-o", str(table), *(["--resume"] if table.exists() else [])]) == 2
+        assert sorted(map(str, Table.read(table)["flags"])) == ["failed", "none"]
+    Path(bad).write_bytes(Path(GIANT).read_bytes())
+    assert main(["fit", bad, KEPLER, "-o", str(table), "--resume"]) == 0
+    rows = Table.read(table)
+    assert [str(file) for file in rows["file"]] == [KEPLER, bad]
+    assert rows["source_id"].tolist() == [IDS[KEPLER], IDS[GIANT]] and "failed" not in set(rows["flags"])
+
+
+def test_a_spectrum_that_failed_is_done_again(tmp_path):
+    """A spectrum, and not a file: its row has a source_id."""
+    (star,) = rvsemu.read_rvs(KEPLER)
+    star.mask = np.ones(star.flux.shape, dtype=bool)
+    path, table = tmp_path / "star.fits", tmp_path / "stars.fits"
+    write_spectrum(star, path)
+    assert main(["fit", str(path), GIANT, "-o", str(table)]) == 2
+    assert str(QTable.read(table)["flags"][0]) == "failed"
+    star.mask[:] = False
+    write_spectrum(star, path, overwrite=True)
+    assert main(["fit", str(path), GIANT, "-o", str(table), "--resume"]) == 0
+    assert QTable.read(table)["source_id"].tolist() == [IDS[GIANT], IDS[KEPLER]]
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".parquet"])
+def test_settings_of_a_table_are_not_mixed(suffix, tmp_path, capsys):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    table = tmp_path / f"stars{suffix}"
+    assert main(["fit", KEPLER, "--fix", "vmic=1.2", "--mask", "none", "-o", str(table)]) == 0
+    before = table.read_bytes()
+    assert main(["fit", GIANT, "--fix", "vmic=1.2", "-o", str(table), "--resume"]) == 2
+    assert "was made with other settings (mask: None): give another name" in capsys.readouterr().err
+    assert main(["invert", GIANT, "--mask", "none", "-o", str(table), "--resume"]) == 2
+    assert "was made with other command=fit, emulator (" in capsys.readouterr().err
+    assert table.read_bytes() == before
+    assert main(["fit", GIANT, "--mask", "none", "--fix", "vmic=1.2", "-o", str(table), "--resume"]) == 0
+    assert len(QTable.read(table)) == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".vot"])
+def test_tables_without_settings_are_of_one_emulator(suffix, tmp_path, capsys):
+    table, other = tmp_path / f"stars{suffix}", tmp_path / "other.h5"
+    emulator = rvsemu.shipped()
+    replace(emulator, info={**emulator.info, "version": "of another day"}).save(other)
+    assert main(["fit", KEPLER, "-o", str(table)]) == 0
+    assert main(["fit", GIANT, "--emulator", str(other), "-o", str(table), "--resume"]) == 2
+    there = emulator.info["version"]
+    assert f"was made with other emulator_version ({there}): give another name" in capsys.readouterr().err
+    assert len(QTable.read(table)) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["sample", "--walkers", "33", "--quiet"], "walkers=33: give an even number"),
+        (["sample", "--walkers", "12", "--quiet"], "walkers=12: give an even number of at least 14"),
+        (["sample", "--prior", "teff=5000,0"], "sigma must be positive"),
+        (["sample", "--noise-correlation", "1,0.9,0.9,-1"], "has a power spectrum that falls to"),
+        (["fit", "--noise-correlation", "1,0.9,0.9,-1"], "has a power spectrum that falls to"),
+        (["invert", "--noise-correlation", "1,0.9,0.9,-1"], "has a power spectrum that falls to"),
+        (["invert", "--mask", "edge"], "mask='edge' is unknown"),
+    ],
+)
+def test_bad_settings_are_one_error_and_no_row(command, said, tmp_path, capsys):
+    table = tmp_path / "stars.ecsv"
+    out = ["--table", str(table), "-o", str(tmp_path / "chains")] if command[0] == "sample" else ["-o", str(table)]
+    assert main([*command, KEPLER, GIANT, *out]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def namesakes(tmp_path):
+    """Two stars without source_ids, in files of one name."""
+    paths = []
+    for folder, path in (("a", KEPLER), ("b", GIANT)):
+        (tmp_path / folder).mkdir()
+        (star,) = rvsemu.read_rvs(path)
+        del star.meta["source_id"]
+        paths.append(str(tmp_path / folder / "star.fits"))
+        write_spectrum(star, paths[-1])
+    return paths
+
+
+def test_plots_of_files_of_one_name(namesakes, tmp_path, capsys):
+    """None is lost, none replaces another, and the labels of all are in the table."""
+    plots, table = tmp_path / "plots", tmp_path / "t.ecsv"
+    assert main(["fit", *namesakes, "-o", str(table), "--plot", str(plots)]) == 0
+    pages = {path.name: path.read_bytes() for path in plots.iterdir()}
+    assert set(pages) == {"star.png", "star-2.png"} and pages["star.png"] != pages["star-2.png"]
+    (plots / "star-2.png").unlink()
+    assert main(["fit", *namesakes, "-o", str(tmp_path / "u.ecsv"), "--plot", str(plots)]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "star.png exists" in said
+    assert {path.name: path.read_bytes() for path in plots.iterdir()} == pages
+    assert "failed" not in QTable.read(tmp_path / "u.ecsv")["flags"].tolist()
+    (plots / "star-2.png").unlink()
+    table.unlink()
+    assert main(["fit", namesakes[0], "-o", str(table)]) == 0
+    assert main(["fit", *namesakes, "-o", str(table), "--resume", "--plot", str(plots)]) == 0
+    assert (plots / "star.png").read_bytes() == pages["star.png"] and (plots / "star-2.png").exists()
+
+
+def test_chains_of_files_of_one_name(namesakes, tmp_path):
+    command = ["sample", *namesakes, "--steps", "4", "--quiet", "-o", str(tmp_path / "chains")]
+    for more in ([], ["--restart"]):
+        assert main([*command, *more]) == 0
+        means = [Posterior.load(tmp_path / "chains" / name).chain[..., 1].mean() for name in ("star.h5", "star-2.h5")]
+        assert means[0] > 4 > 3 > means[1]  # log g of a dwarf and of a giant
+
+
+def test_files_without_the_source_are_passed_over(tmp_path, capsys):
+    """Unless none of them has it."""
+    table = tmp_path / "stars.ecsv"
+    assert main(["fit", KEPLER, GIANT, "--source-id", str(IDS[GIANT]), "-o", str(table)]) == 0
+    assert QTable.read(table)["source_id"].tolist() == [IDS[GIANT]]
+    assert capsys.readouterr().err == ""
+    assert main(["fit", KEPLER, GIANT, "--source-id", "7", "-o", str(table), "--overwrite"]) == 2
+    assert capsys.readouterr().err.count("source_id=7 is not among its 1 spectra") == 2
 
 
 def test_only_tables_of_results_are_resumed(tmp_path, capsys):

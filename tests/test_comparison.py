@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.table import MaskedColumn, QTable, Table
+from astropy.table import Column, MaskedColumn, QTable, Table
 
 from rvsemu.errors import ComparisonError, RvsemuError, SettingsError
 
@@ -92,6 +92,18 @@ def test_every_format_of_both(tmp_path, ending):
     assert overall(result, "teff")["n"] == 4 and overall(result, "logg")["n"] == 5
     np.testing.assert_allclose(result.pairs["teff_reference"].value, 5000.0 + 100 * np.arange(1, 6))
     np.testing.assert_allclose(result.pairs["mh_reference_error"].value, 0.1)
+
+
+def test_unsigned_integers_of_fits_keep_their_digits(tmp_path):
+    """Source_ids, and other columns, of 64 bits."""
+    theirs = reference_table(bits=np.array([2**63 + i for i in range(6)], dtype="u8"), small=np.arange(6, dtype="u4"))
+    theirs["source_id"] = np.asarray(theirs["source_id"]).astype("u8")
+    theirs.write(tmp_path / "theirs.fits")
+    result = comparison.compare(fits_table(), tmp_path / "theirs.fits")
+    np.testing.assert_array_equal(result.pairs["source_id"], fits_table()["source_id"])
+    for cut, left in ((f"bits == {2**63 + 3}", [3]), ("small >= 4", [4, 5])):
+        result = comparison.compare(fits_table(), tmp_path / "theirs.fits", cuts=[cut])
+        assert (result.pairs["source_id"] - BIG).tolist() == left
 
 
 def test_identifiers_as_text():
@@ -232,6 +244,20 @@ def test_units():
         comparison.compare(fits_table(), theirs)
 
 
+@pytest.mark.parametrize(
+    ("unit", "off"),
+    [("m/s2", 2.0), ("cm/s2", 0.0), (u.dex(u.m / u.s**2), 2.0), (u.dex(u.cm / u.s**2), 0.0), ("dex", 0.0)],
+)
+def test_units_of_gravity(unit, off):
+    """Of its logarithm, written as that of the gravity; an error of a logarithm is the same in all of them."""
+    theirs = QTable({"source_id": BIG + np.arange(6)})
+    for name, values in (("logg", np.linspace(2, 4.5, 6) - off), ("logg_error", np.full(6, 0.1))):
+        theirs[name] = Column(values, unit=unit) if isinstance(unit, str) else values * unit
+    result = comparison.compare(fits_table(), theirs)
+    np.testing.assert_allclose(result.difference("logg"), 0.0, atol=1e-12)
+    np.testing.assert_allclose(result.pairs["logg_reference_error"].value, 0.1)
+
+
 def test_what_stands_for_no_value():
     theirs = reference_table(logg=[-9999.0, -999.0, -9999.99, 3.0, np.nan, 3.0])
     theirs["teff"] = MaskedColumn(theirs["teff"], mask=[True] + [False] * 5)
@@ -347,7 +373,7 @@ def test_statistics_of_known_differences():
     theirs["teff_error"] = np.full(n, 40.0)
     theirs["teff"][:200] += 2000.0
     row = overall(comparison.compare(ours, theirs), "teff")
-    assert row["n"] == row["n_normalised"] == n
+    assert row["n_stars"] == row["n"] == row["n_normalised"] == n
     assert row["scatter"] == pytest.approx(53, abs=4)
     assert row["bias_error"] == pytest.approx(np.sqrt(np.pi / 2) * row["scatter"] / np.sqrt(n))
     assert (
@@ -396,9 +422,31 @@ def test_one_star():
 
 
 def test_labels_that_were_held():
+    """The error 0 of a label that was held does not mean that it is known."""
     result = comparison.compare(fits_table(teff_error=np.zeros(6)), reference_table())
-    assert overall(result, "teff")["normalised_bias"] == 0.5
-    assert "held in the fits, not fitted: teff" in result.notes
+    row = overall(result, "teff")
+    assert np.ma.is_masked(row["normalised_bias"]) and (row["n"], row["n_normalised"], row["bias"]) == (6, 0, 20.0)
+    assert "held, not fitted, and so not in normalised differences: teff (6 of 6 fits)" in result.notes
+    some = comparison.compare(fits_table(teff_error=[0.0, 0.0, 30.0, 30.0, 30.0, 30.0]), reference_table())
+    row = overall(some, "teff")
+    assert (row["n"], row["n_normalised"], row["normalised_bias"]) == (6, 4, 0.4)
+    np.testing.assert_array_equal(np.isnan(some.normalised("teff")), [True] * 2 + [False] * 4)
+    assert "held, not fitted, and so not in normalised differences: teff (2 of 6 fits)" in some.notes
+
+
+def test_fits_of_one_star_count_once_in_the_error_of_the_bias():
+    """Fifty transits of each of four stars, which are wrong by 100 K from star to star."""
+    rng = np.random.default_rng(1)
+    true, off = np.array([5000.0, 5500.0, 6000.0, 4800.0]), np.array([-100.0, -30.0, 40.0, 110.0])
+    ours = Table({"source_id": np.repeat(BIG + np.arange(4), 50)})
+    ours["teff"] = np.repeat(true + off, 50) + rng.normal(0, 5, 200)
+    result = comparison.compare(ours, Table({"source_id": BIG + np.arange(4), "teff": true}))
+    row = overall(result, "teff")
+    assert (row["n_stars"], row["n"]) == (4, 200)
+    assert row["bias_error"] == pytest.approx(np.sqrt(np.pi / 2) * row["scatter"] / 2)
+    assert re.search(r"teff \(K\) +4 +200 ", str(result))
+    alone = overall(comparison.compare(ours[:50], Table({"source_id": [BIG], "teff": [5000.0]})), "teff")
+    assert (alone["n_stars"], alone["n"]) == (1, 50) and np.ma.is_masked(alone["bias_error"])
 
 
 def test_text_says_all_counts():

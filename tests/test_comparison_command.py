@@ -89,6 +89,38 @@ def test_files_to_write(made, tmp_path, capsys):
     assert run(made, *options, "--overwrite") == 0
 
 
+NOTHING = np.full(3, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "images"),
+    [
+        ({"alpha": np.zeros(3)}, {"alpha": NOTHING}, 1 + 2),
+        ({"mh": NOTHING}, {"mh": np.zeros(3)}, 1 + 2),
+        ({"mh": np.zeros(3)}, {"mh": np.array([np.nan, np.nan, 0.1])}, 1 + 3),
+        ({"signal_to_noise": NOTHING}, {}, 1 + 2),
+        ({"logg": NOTHING}, {}, 1),
+    ],
+)
+def test_a_page_of_what_is_hardly_known(ours, theirs, images, tmp_path):
+    """Labels of which no star has both values, and a signal to noise that nobody knows, are not drawn."""
+    both = {"source_id": [1, 2, 3], "teff": [5000.0, 5400.0, 5600.0], "logg": [4.0, 4.1, 4.2]}
+    result = comparison.compare(Table({**both, **ours}), Table({**both, **theirs}))
+    result.write_report(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<img") == images
+
+
+def test_tables_are_there_if_the_page_fails(made, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(comparison.Comparison, "write_report", full)
+    table, rejects = tmp_path / "table.ecsv", tmp_path / "rejects.csv"
+    options = ["-o", str(tmp_path / "page.html"), "-o", str(table), "--rejects", str(rejects)]
+    assert run(made, *options, "--cut", "flag_sp == 0") == 2
+    assert len(QTable.read(table)) > 3 and len(Table.read(rejects)) == 1
+
+
 def test_the_page_is_complete_in_itself(made, tmp_path):
     page = tmp_path / "page.html"
     result = comparison.compare(made / "labels", made / "survey.fits", flagged="keep")
@@ -99,7 +131,7 @@ def test_the_page_is_complete_in_itself(made, tmp_path):
     assert len(images) == 1 + 3 and all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
     plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text))
     row = result.table[0]
-    assert f"teff (K) {STARS} {row['bias']:+.1f} {row['bias_error']:.1f} {row['scatter']:.1f}" in plain
+    assert f"teff (K) {STARS} {STARS} {row['bias']:+.1f} {row['bias_error']:.1f} {row['scatter']:.1f}" in plain
     with pytest.raises(ComparisonError, match="exists"):
         result.write_report(page)
 

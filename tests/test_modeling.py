@@ -61,6 +61,16 @@ def test_shapes():
     np.testing.assert_array_equal(model(grid), model(WAVE[:100]).reshape(4, 25))
 
 
+@pytest.mark.parametrize("apart", [0.05, 0.1, 0.25, 0.33, 7.77, 100.0])
+def test_a_handful_of_wavelengths(apart):
+    """However far apart they are."""
+    model = RVSModel(**STAR, medium="vacuum")
+    for number in range(4):
+        few = 8500.0 + apart * np.arange(number)
+        np.testing.assert_allclose(model(few), [model(one) for one in few], atol=1e-5)
+        assert np.shape(model(few)) == (number,)
+
+
 def test_labels_with_units():
     model = RVSModel(6.0 * u.kK, 4.2, vsini=15000 * u.m / u.s, radial_velocity=1 * u.m / u.s, medium="air")
     assert model.teff.value == pytest.approx(6000)
@@ -99,6 +109,21 @@ def test_evaluation_outside():
     with pytest.raises(LabelError, match="teff=20000 K is outside"):
         model(WAVE)
     assert np.all(np.isfinite(RVSModel(teff=15500, medium="air", extrapolate=True)(WAVE)))
+
+
+def test_labels_between_the_regions_of_training_are_refused():
+    """Each of them alone is in its range: as `rvsemu.generate` has it."""
+    metal_rich = STAR | {"teff": 9400.0, "mh": 1.3, "alpha": 0.45}
+    options = {"medium": "vacuum"}
+    for refused in (lambda: rvsemu.generate(**metal_rich), lambda: RVSModel(**metal_rich, **options)):
+        with pytest.raises(LabelError, match="in none of the regions"):
+            refused()
+    assert np.isfinite(RVSModel(**metal_rich, **options, extrapolate=True)(8500.0))
+    model = RVSModel(**metal_rich | {"mh": 0.7}, **options)
+    assert np.isfinite(model(8500.0))
+    model.mh = 1.3
+    with pytest.raises(LabelError, match="in none of the regions"):
+        model(8500.0)
 
 
 @pytest.mark.parametrize("labels", [STAR, STAR | {"teff": 9500.0, "vsini": 80.0, "vmic": 2.0}])

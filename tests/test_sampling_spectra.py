@@ -9,7 +9,7 @@ from astropy.nddata import StdDevUncertainty
 
 import rvsemu
 from rvsemu import Posterior, sample
-from rvsemu.errors import PosteriorFileError, SettingsError
+from rvsemu.errors import LabelError, PosteriorFileError, SettingsError
 
 STAR = {"teff": 5900.0, "logg": 4.3, "vsini": 8.0, "mh": -0.2, "vmic": 1.2, "resolution": 11900.0}
 SETTINGS = {"fixed": {"vmic": 1.2}, "model_error": None, "noise_correlation": (), "progress": False}
@@ -149,6 +149,24 @@ def test_corner_plot_of_some(posterior, plt):
     assert len(posterior.plot_corner(names="mh").axes) == 1
     figure = posterior.plot_corner(names=("mh", "teff"), figure=plt.figure())
     assert [figure.axes[i].get_xlabel() for i in (2, 3)] == ["[M/H]", "$T_{\\rm eff}$ (K)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"truths": {"tef": 5900}}, "truths='tef': name some of teff"),
+        ({"names": ("teff", "colour")}, "names='colour': name some of teff"),
+        ({"names": ()}, r"names=\(\): name some of teff"),
+    ],
+)
+def test_corner_plot_of_what_is_no_label(posterior, plt, options, words):
+    with pytest.raises(LabelError, match=words):
+        posterior.plot_corner(**options)
+
+
+def test_predictive_plot_without_a_prediction(posterior, plt):
+    with pytest.raises(PosteriorFileError, match="has no prediction of the spectrum, as the sampling was interrupted"):
+        replace(posterior, spectrum={}).plot_predictive()
 
 
 def test_predictive_plot(posterior, plt):

@@ -3,18 +3,18 @@ known ones."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 
-from ..emulator import ALPHA, Emulator
+from ..emulator import Emulator
 from ..fitting import FitResult, fit_many
-from .stars import Star
+from .stars import Star, free_alpha
 
-__all__ = ["Deviations", "deviations", "free_alpha"]
+__all__ = ["Deviations", "deviations"]
 
 _STEPS = 300
 _FAR = 0.99  # of the stars: what the others differ by counts as if they were no farther
@@ -63,11 +63,6 @@ class Deviations:
         added = np.sqrt(np.diag(self.excess))
         rows = zip(self.names, middle.tolist(), scatter.tolist(), added.tolist(), strict=True)
         return {name: {"median": one, "scatter": other, "added": more} for name, one, other, more in rows}
-
-
-def free_alpha(names: Collection[str]) -> dict[str, str]:
-    """What is ``fixed`` in fits that are compared with known labels: not [alpha/M] at 0 if it is one of them."""
-    return {ALPHA.name: "free"} if ALPHA.name in names else {}
 
 
 def deviations(

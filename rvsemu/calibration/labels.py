@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from astropy.table import Table
 from specutils import Spectrum
 
 from ..comparison.cuts import Cut
-from ..comparison.reference import LABELS, labels_of, recognised
-from ..comparison.tables import Columns, floats_of, identifiers_of, opened_table, texts_of
+from ..comparison.reference import LABELS, label_values, labels_of, recognised
+from ..comparison.tables import Columns, identifiers_of, opened_table, texts_of
 from ..emulator import LabelSpace
 from ..errors import CalibrationError, SettingsError
 from .stars import Star
@@ -70,8 +71,10 @@ class LabelTable:
     Parameters
     ----------
     name : str
-    rows : mapping of (int or str) to int
-        Row of each source_id, and of each file name with and without its ending.
+    source_id : ndarray of int64, shape (n,)
+        0 where there is none.
+    files : mapping of str to list of int
+        Rows of each file name, with and without its ending and the folders that it is in.
     values, errors : mapping of str to ndarray, shape (n,)
         In the units of the emulator's labels; NaN where there is none.
     good : ndarray of bool, shape (n,)
@@ -81,7 +84,8 @@ class LabelTable:
     """
 
     name: str
-    rows: Mapping[int | str, int]
+    source_id: np.ndarray
+    files: Mapping[str, list[int]]
     values: Mapping[str, np.ndarray]
     errors: Mapping[str, np.ndarray]
     good: np.ndarray
@@ -108,7 +112,8 @@ class LabelTable:
         for name in set(wanted.space.names) - set(LABELS):
             for kind, into in ((name, values), (f"{name}_error", errors)):
                 if kind in columns:
-                    into[name] = floats_of(data[columns[kind]], f"{table.name}: column {columns[kind]}")
+                    where = f"{table.name}: column {columns[kind]}"
+                    into[name] = label_values(data[columns[kind]], name, wanted.space[name].unit, where)
         values = {name: values[name] for name in wanted.space.names if name in values}
         for name in values:
             stated = errors.get(name, np.full(len(data), np.nan))
@@ -119,20 +124,36 @@ class LabelTable:
                     f"{table.name}: {name} has no errors: name their column (--column {name}_error=NAME), or state one "
                     f"for all stars (--label-error {name}=VALUE)."
                 )
-        return cls(table.name, _rows(table, data, columns, good), values, errors, good, columns)
+        source_id = _source_ids(table, data, columns)
+        return cls(table.name, source_id, _files(data, columns), values, errors, good, columns)
+
+    @cached_property
+    def rows(self) -> dict[int, int]:
+        """Row of each source_id; of several with the same, the first good one, or else the first."""
+        rows = np.argsort(~self.good, kind="stable")[::-1].tolist()
+        return {int(self.source_id[row]): row for row in rows if self.source_id[row] > 0}
 
     def labels_for(self, spectrum: Spectrum) -> dict[str, tuple[float, float]] | str:
         """Labels with errors of the star of a spectrum, or why there are none."""
-        keys = [spectrum.meta.get("source_id"), *_names(str(spectrum.meta.get("file", "")))]
-        row = next((self.rows[key] for key in keys if key in self.rows), None)
-        if row is None:
-            return "not in the table"
+        row = self._row(spectrum.meta.get("source_id"), str(spectrum.meta.get("file", "")))
+        if isinstance(row, str):
+            return row
         if not self.good[row]:
             return "does not meet the cuts"
         pairs = {name: (float(self.values[name][row]), float(self.errors[name][row])) for name in self.values}
         if missing := [name for name, pair in pairs.items() if not np.isfinite(pair).all()]:
             return f"no {missing[0]}, or no error of it, in the table"
         return pairs
+
+    def _row(self, source_id: int | None, file: str) -> int | str:
+        """Row of a spectrum, or why there is none: of its file name only if it or the row has no source_id."""
+        if source_id in self.rows:
+            return self.rows[source_id]
+        name = next((name for name in _names(file) if name in self.files), "")
+        rows = [row for row in self.files.get(name, ()) if not (source_id and self.source_id[row])]
+        if len(rows) > 1:
+            return f"{len(rows)} rows of the table have the file name {name}"
+        return rows[0] if rows else "not in the table"
 
 
 _KEYS = ("source_id", "file")
@@ -156,10 +177,11 @@ def matched(table: LabelTable, spectra: Sequence[Spectrum]) -> tuple[list[Star],
             stars.append(Star(name, spectrum, found))
     if not stars:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in rejects[:3])
+        there = ", ".join(map(str, [*table.rows, *table.files][:3])) or "no rows"
         raise CalibrationError(
-            f"none of {len(spectra)} spectra has labels in {table.name} ({reasons}; the table has "
-            f"{', '.join(str(key) for key in list(table.rows)[:3]) or 'no rows'}, ...): are they the same stars? Name "
-            "the column of source_ids or of file names, --column source_id=NAME or --column file=NAME."
+            f"none of {len(spectra)} spectra has labels in {table.name} ({reasons}; the table has {there}, ...): are "
+            "they the same stars? Name the column of source_ids or of file names, --column source_id=NAME or --column "
+            "file=NAME."
         )
     return stars, rejects
 
@@ -184,25 +206,23 @@ def _columns(table: Columns, wanted: Wanted) -> dict[str, str]:
     return out
 
 
-def _rows(table: Columns, data: Table, columns: Mapping[str, str], good: np.ndarray) -> dict[int | str, int]:
-    """Row of each source_id and file name; of several with the same, the first good one, or else the first."""
-    out: dict[int | str, int] = {}
-    order = np.argsort(~good, kind="stable").tolist()
-    if "source_id" in columns:
-        where = f"{table.name}: column {columns['source_id']}"
-        numbers = identifiers_of(data[columns["source_id"]], where).tolist()
-        for row in order:
-            if numbers[row] > 0:
-                out.setdefault(numbers[row], row)
-    if "file" in columns:
-        texts = texts_of(data[columns["file"]])
-        for row in order:
-            for name in _names(texts[row]):
-                out.setdefault(name, row)
+def _source_ids(table: Columns, data: Table, columns: Mapping[str, str]) -> np.ndarray:
+    if "source_id" not in columns:
+        return np.zeros(len(data), dtype=np.int64)
+    return identifiers_of(data[columns["source_id"]], f"{table.name}: column {columns['source_id']}")
+
+
+def _files(data: Table, columns: Mapping[str, str]) -> dict[str, list[int]]:
+    """Rows of each file name."""
+    out: dict[str, list[int]] = {}
+    for row, text in enumerate(texts_of(data[columns["file"]]) if "file" in columns else ()):
+        for name in _names(text):
+            out.setdefault(name, []).append(row)
     return out
 
 
 def _names(text: str) -> list[str]:
-    """A file name without its folder, with and without its ending."""
-    path = Path(text.rsplit(":", 1)[-1])  # of a member of an archive, path:member
-    return [path.name, path.stem] if path.name else []
+    """Names of a file: its whole path, with ever fewer of its folders, and at last without its ending."""
+    parts = Path(text.replace(":", "/")).parts  # a member of an archive is path:member
+    names = [str(Path(*parts[i:])) for i in range(len(parts))]
+    return list(dict.fromkeys([*names, Path(parts[-1]).stem])) if names else []

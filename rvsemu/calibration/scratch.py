@@ -24,8 +24,9 @@ each of them leave some to be held out."""
 _SCALE = 2.0  # of labels in [-1, 1]: x tanh(x / 2) is a parabola near 0, and straight far out
 
 
-def from_nothing(work: Work, stars: Sequence[Star]) -> tuple[Work, list[tuple[str, str]]]:
-    """The work that begins with the mean spectrum of the stars, and name and reason of those that cannot be used.
+def from_nothing(work: Work, stars: Sequence[Star]) -> tuple[Work, Sequence[Star], list[tuple[str, str]]]:
+    """The work that begins with the mean spectrum of the stars, those of them that can be used, and name and reason of
+    the others. Stars are one for each spectrum.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def from_nothing(work: Work, stars: Sequence[Star]) -> tuple[Work, list[tuple[st
     CalibrationError
         There are too few stars, they have no Teff, or all have the same value of a label.
     """
-    resting = [star for star in stars if star.spectrum.meta.get("frame") == "rest"]
-    rejects = [(star.name, "not in the rest frame of the star") for star in stars if star not in resting]
+    resting = [star for star in stars if not _moves(star)]
+    rejects = [(star.name, "not in the rest frame of the star") for star in stars if _moves(star)]
     _check_number(len({star.name for star in resting}), rejects)
     flat = replace(work, emulator=_blank(work.emulator, resting), settings={**work.settings, "radial_velocity": 0.0})
     first, unusable = flat.begin(resting)
@@ -47,7 +48,11 @@ def from_nothing(work: Work, stars: Sequence[Star]) -> tuple[Work, list[tuple[st
     _check_number(0 if first is None else len(set(first.names)), rejects)
     assert first is not None  # as there are stars
     mean, some = _mean(first.linear)
-    return replace(work, emulator=_shifted(flat.emulator, mean, some), from_scratch=True), rejects
+    return replace(work, emulator=_shifted(flat.emulator, mean, some), from_scratch=True), first.stars, rejects
+
+
+def _moves(star: Star) -> bool:
+    return star.spectrum.meta.get("frame") != "rest"
 
 
 def _check_number(found: int, rejects: Sequence[tuple[str, str]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 from specutils import Spectrum
 
-from ..emulator import Emulator
+from ..emulator import ALPHA, Emulator
 from ..fitting.levenberg_marquardt import minimise
 from ..fitting.parameters import default_priors
 from ..fitting.priors import Normal, Uniform
@@ -23,7 +23,7 @@ from ..physics.continuum import chebyshev_basis
 from ..physics.wavelengths import SPEED_OF_LIGHT, doppler
 from .correction import Linear
 
-__all__ = ["Located", "Star", "at_rest", "linear", "locate"]
+__all__ = ["Located", "Star", "at_rest", "free_alpha", "linear", "locate"]
 
 _SPEEDS = (4.0, 40.0)  # km/s: v sin i to start from
 _TOLERANCE, _STEPS = 1e-2, 40
@@ -77,6 +77,11 @@ class Located:
         return self.problem.weighted(np.zeros(1, dtype=int), self.x[None])
 
 
+def free_alpha(names: Collection[str]) -> dict[str, str]:
+    """What is ``fixed`` in fits of these labels: not [alpha/M] at 0 if it is one of them."""
+    return {ALPHA.name: "free"} if ALPHA.name in names else {}
+
+
 def locate(
     star: Star, emulator: Emulator, settings: Mapping[str, Any], near: np.ndarray | None = None, held: bool = False
 ) -> Located:
@@ -99,11 +104,12 @@ def locate(
         The spectrum cannot be used, or a label is outside of the emulator's domain.
     """
     free = {name: prior for name, prior in default_priors(emulator.labels).items() if name not in star.labels}
+    fixed: dict[str, Any] = dict(free_alpha(emulator.labels.names))
     if held:
-        chosen: dict[str, Any] = {"fixed": {name: value for name, (value, _) in star.labels.items()}, "priors": free}
+        fixed |= {name: value for name, (value, _) in star.labels.items()}
     else:
-        chosen = {"priors": {**free, **{name: Normal(*pair) for name, pair in star.labels.items()}}}
-    made = Settings(emulator=emulator, **chosen, **settings)
+        free |= {name: Normal(*pair) for name, pair in star.labels.items()}
+    made = Settings(emulator=emulator, fixed=fixed, priors=free, **settings)
     problem = Problem([Problem.observe(star.spectrum, made)], made)
     if near is None and not set(_BASIC) & set(emulator.labels.names) <= set(star.labels):
         minima = problem.minima()

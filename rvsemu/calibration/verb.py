@@ -16,12 +16,11 @@ from ..errors import CalibrationError, SettingsError, check_whole
 from ..fitting import FitResult, fit_many
 from ..fitting.settings import takes_settings
 from ..spectra import read_rvs
-from .label_errors import free_alpha
 from .labels import LabelTable, Wanted, matched
 from .result import Calibration
 from .rounds import Work, calibrated, with_info
 from .scratch import from_nothing
-from .stars import Star
+from .stars import Star, free_alpha
 
 __all__ = ["LEAST_STARS", "against", "calibrate"]
 
@@ -48,9 +47,9 @@ def calibrate(
     spectra : iterable of specutils.Spectrum or paths
         Files are read with `rvsemu.read_rvs`.
     labels : path or Table
-        Labels with errors, one row per star, found by the ``source_id`` of the spectra or else by their file name:
-        ECSV, CSV, FITS, VOTable or Parquet. Well-known names of columns are recognised, as in
-        `rvsemu.comparison.compare`. Labels of the emulator that the table does not have are free.
+        Labels with errors, one row per star, found by the ``source_id`` of the spectra or, where a spectrum or the row
+        has none, by its file name: ECSV, CSV, FITS, VOTable or Parquet. Well-known names of columns are recognised, as
+        in `rvsemu.comparison.compare`. Labels of the emulator that the table does not have are free.
     columns : mapping of str to str, optional
         Names of columns that are not recognised, e.g. ``{"teff": "MYTEFF", "teff_error": "MYERR"}``: of ``source_id``,
         ``file``, any label and its error.
@@ -113,8 +112,8 @@ def calibrate(
     stars, unknown = matched(table, _read(spectra))
     work = Work(emulator, {"mask": "edges", **settings} if from_scratch else settings, seed, progress)
     if from_scratch:
-        work, unusable = from_nothing(work, stars)
-        stars, unknown = [star for star in stars if star.name not in dict(unusable)], [*unknown, *unusable]
+        work, usable, unusable = from_nothing(work, stars)
+        stars, unknown = list(usable), [*unknown, *unusable]
     first, unusable = work.begin(stars)
     rejects = (*unknown, *unusable)
     found = 0 if first is None else len(set(first.names))

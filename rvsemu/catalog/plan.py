@@ -20,7 +20,7 @@ from .._storage import replacing
 from ..emulator import Emulator
 from ..errors import SettingsError, SpectrumError
 
-__all__ = ["PLAN", "agreed", "described", "groups"]
+__all__ = ["PLAN", "agreed", "changed", "described", "groups", "made_with"]
 
 PLAN = "_run.json"
 """Name of the file in the folder of a catalogue that says what the run is."""
@@ -75,18 +75,27 @@ def described(
     SettingsError
         One of the settings cannot be sent to other processes.
     """
+    about = {"rows": rows, "transits": transits, "inputs": _contents(files)}
+    return {"format": _FORMAT, **made_with(settings, emulator), **about}
+
+
+def made_with(settings: Mapping[str, Any], emulator: Any) -> dict[str, Any]:
+    """What labels depend on besides the spectra, for JSON: code, settings, and an emulator or inversion.
+
+    Raises
+    ------
+    SettingsError
+        One of the settings cannot be sent to other processes.
+    """
+    info = emulator.info
     return {
-        "format": _FORMAT,
         "rvsemu": version("rvsemu"),
         "emulator": {
             "fingerprint": fingerprint(emulator),
-            "recipe": emulator.info.get("recipe"),
-            "version": emulator.info.get("version"),
+            "recipe": info.get("recipe"),
+            "version": info.get("version"),
         },
         "settings": {name: _plain(name, value) for name, value in sorted(settings.items())},
-        "rows": rows,
-        "transits": transits,
-        "inputs": _contents(files),
     }
 
 
@@ -119,13 +128,12 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
     if plan.exists() and resume:
         try:
             found = _BEFORE | json.loads(plan.read_text(encoding="utf-8"))
-            same = json.loads(json.dumps(run))
-            different = [name for name in _NAMES if found[name] != same[name]]
-            differences = ", ".join(_difference(name, found[name], same[name]) for name in different)
+            different = changed(found, run, _NAMES)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SpectrumError(f"{plan} cannot be read ({error}): give another folder.") from None
         if different:
             back = ", install that version" if {"format", "rvsemu"} & set(different) else ""
+            differences = ", ".join(different.values())
             raise SpectrumError(
                 f"{folder} was made with other {differences}: give another folder{back}, or what it was made with."
             )
@@ -137,6 +145,12 @@ def agreed(folder: Path, run: Mapping[str, Any], resume: bool) -> None:
         temporary.write_text(json.dumps(run, indent=1), encoding="utf-8")
 
 
+def changed(old: Mapping[str, Any], new: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """What of a run is not as it was, in words, by the names of these parts of it; `old` was read from JSON."""
+    same = json.loads(json.dumps(new))
+    return {name: _difference(name, old[name], same[name]) for name in names if old[name] != same[name]}
+
+
 def _difference(name: str, old: Any, new: Any) -> str:
     """What of a run was other than it is now, in words."""
     if name == "format":
@@ -144,14 +158,14 @@ def _difference(name: str, old: Any, new: Any) -> str:
     if name == "rvsemu":
         return f"code: rvsemu {old}, and this is {new}"
     if name == "settings":
-        names = [one for one in sorted({*old, *new}) if old.get(one) != new.get(one)]
+        names = [one for one in sorted({*old, *new}) if old.get(one, "default") != new.get(one, "default")]
         return "settings (" + ", ".join(f"{one}: {old.get(one, 'default')}" for one in names) + ")"
     if name == "inputs":
-        return f"input files ({_changed(old, new)})"
+        return f"input files ({_changed_file(old, new)})"
     return f"emulator ({old['recipe']} {old['version']})" if name == "emulator" else f"{name}={old}"
 
 
-def _changed(old: list[list], new: list[list]) -> str:
+def _changed_file(old: list[list], new: list[list]) -> str:
     """The first of the input files that is not as it was."""
     before, now = ({file: about for file, *about in files} for files in (old, new))
     for words, files in (("is missing", before.keys() - now.keys()), ("is new", now.keys() - before.keys())):
@@ -161,8 +175,8 @@ def _changed(old: list[list], new: list[list]) -> str:
     return f"the content of {changed[0]} has changed" if changed else "in another order, or not as many times"
 
 
-def fingerprint(emulator: Emulator) -> str:
-    """Twelve hexadecimal digits that change with anything in an emulator that results depend on.
+def fingerprint(emulator: Any) -> str:
+    """Twelve hexadecimal digits that change with anything in an emulator or inversion that results depend on.
 
     Of its `info` that is the calibration alone.
     """

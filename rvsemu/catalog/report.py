@@ -11,19 +11,20 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .._storage import check_output, replacing
 from ..errors import RvsemuError, SpectrumError
-from ..fitting import fit, fit_transits
+from ..fitting import FitResult, fit_many, fit_transits
 from ..fitting.transits import MOST_TRANSITS
 from ..observing.flags import FLAGS, from_bits
 from ..plotting.page import html_image, html_page, html_table
 from ..spectra.bulk import entries
 from ..spectra.stream import Rejected, files_in, usable
 from .dataset import parts_of, read_catalog
+from .plan import PLAN
 from .work import EMULATOR
 
 if TYPE_CHECKING:
@@ -38,6 +39,21 @@ _WORST = 4
 _LABELS = {"teff": "K", "logg": "dex", "mh": "dex", "vsini": "km/s", "radial_velocity": "km/s"}
 
 
+class _Bad(NamedTuple):
+    """A row with a high reduced chi2; `fitted` is the number of its transits that were fitted together."""
+
+    chi2: float
+    file: str
+    source: int | None
+    transit: int | None
+    fitted: int
+    flags: str
+
+    def __str__(self) -> str:
+        names = [f"{kind} {number}" for kind, number in (("source", self.source), ("transit", self.transit)) if number]
+        return f"{', '.join(names) or 'source unknown'}, reduced chi2 {self.chi2:.2f}, flags: {self.flags}; {self.file}"
+
+
 @dataclass
 class _Seen:
     """What is gathered while the partitions go by."""
@@ -46,7 +62,7 @@ class _Seen:
     unflagged: int = 0
     flags: Counter = field(default_factory=Counter)
     some: list[Any] = field(default_factory=list)
-    worst: list[tuple] = field(default_factory=list)
+    worst: list[_Bad] = field(default_factory=list)
 
 
 def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -108,11 +124,17 @@ def _look_at(path: Path, seen: _Seen, step: int) -> None:
     first = -seen.spectra % step
     plain = {name: np.asarray(getattr(table[name], "value", table[name])) for name in _needed(table.colnames)}
     seen.some.append({name: values[first::step] for name, values in plain.items()})
-    rows = np.argsort(-plain["reduced_chi2"])[:_WORST]
-    for row in rows:
-        key = (float(plain["reduced_chi2"][row]), str(table["file"][row]), int(table["source_id"][row]))
-        seen.worst = heapq.nlargest(_WORST, [*seen.worst, (*key, str(table["flags"][row]))])
+    rows = np.argsort(-plain["reduced_chi2"])[:_WORST].tolist()
+    seen.worst = heapq.nlargest(_WORST, [*seen.worst, *(_bad(table[row]) for row in rows)], key=lambda one: one.chi2)
     seen.spectra += len(table)
+
+
+def _bad(row: Any) -> _Bad:
+    source, transit, fitted = (
+        int(row[name]) if name in row.colnames and not np.ma.is_masked(row[name]) else None
+        for name in ("source_id", "transit_id", "n_transits")
+    )
+    return _Bad(float(row["reduced_chi2"]), str(row["file"]), source, transit, fitted or 1, str(row["flags"]))
 
 
 def _needed(names: list[str]) -> list[str]:
@@ -135,7 +157,8 @@ def _summary(run: dict, total: int, rejected: int) -> str:
 
 def _plots(seen: _Seen) -> Iterator[str]:
     some = {name: np.concatenate([one[name] for one in seen.some]) for name in seen.some[0]}
-    yield "<h2>Stars</h2>" + html_image(_kiel(some), "Effective temperature, surface gravity and metallicity")
+    if {"teff", "logg"} <= set(some):
+        yield "<h2>Stars</h2>" + html_image(_kiel(some), "Effective temperature, surface gravity and metallicity")
     yield "<h2>Errors</h2>" + html_image(_errors(some), "Errors of labels against signal to noise")
     found = [(name, seen.flags[name]) for name in FLAGS if seen.flags[name]]
     rows = [(f"<code>{n}</code>", f"{count:,}", f"{count / seen.spectra:.1%}", escape(FLAGS[n])) for n, count in found]
@@ -149,8 +172,10 @@ def _kiel(some: dict[str, np.ndarray]) -> Figure:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     ax = figure.add_subplot()
     size = float(np.clip(3000 / len(some["teff"]), 0.5, 12))
-    dots = ax.scatter(some["teff"], some["logg"], c=some["mh"], s=size, cmap="viridis", rasterized=True)
-    figure.colorbar(dots, label="[M/H] (dex)")
+    coloured: dict[str, Any] = {"c": some["mh"], "cmap": "viridis"} if "mh" in some else {}
+    dots = ax.scatter(some["teff"], some["logg"], s=size, rasterized=True, **coloured)
+    if coloured:
+        figure.colorbar(dots, label="[M/H] (dex)")
     ax.set(xlabel="effective temperature (K)", ylabel="log g (dex)")
     ax.invert_xaxis()
     ax.invert_yaxis()
@@ -180,38 +205,69 @@ def _worst_fits(folder: Path, run: dict, seen: _Seen) -> Iterator[str]:
     if not seen.worst:
         return
     yield "<h2>Worst fits</h2><p>The highest reduced chi2; spectra and models anew where the files are there.</p>"
-    for chi2, file, source, flags in seen.worst:
-        yield f"<p>source {source}, reduced chi2 {chi2:.2f}, flags: {escape(flags)}; {escape(file)}</p>"
-        spectra = _found(file, source)
+    settings = {name: value for name, value in run["settings"].items() if name != "errors"}
+    settings["emulator"] = folder / EMULATOR
+    for bad in seen.worst:
+        yield f"<p>{escape(str(bad))}</p>"
+        joint = run.get("transits") == "joint" and bad.source is not None
+        spectra = _found(folder, bad, joint)
         if spectra:
-            yield _fit_again(spectra, folder / EMULATOR, run)
+            yield _fit_again(spectra, bad, joint, settings)
 
 
-def _found(file: str, source: int) -> list[Any]:
-    """The spectra of a source in a file, as many as are fitted together."""
+def _found(folder: Path, bad: _Bad, joint: bool) -> list[Any]:
+    """The spectra of a row: all of its transit or source in its file, or, of transits together, from there on."""
+    found: list[Any] = []
+    for file in _files(folder, bad.file) if joint else [bad.file]:
+        some = list(islice(_of(file, bad, joint), MOST_TRANSITS - len(found)))
+        found += some
+        if not some or len(found) >= bad.fitted:
+            break
+    return found
+
+
+def _files(folder: Path, file: str) -> list[str]:
+    """A file, and those that come after it in the input of a catalogue."""
+    names = [name for name, *_ in json.loads((folder / PLAN).read_text(encoding="utf-8"))["inputs"]]
+    packed = file.split(":")[0]
+    first = next((names.index(name) for name in (file, packed) if name in names), None)
+    return [file] if first is None else names[first:]
+
+
+def _of(file: str, bad: _Bad, joint: bool) -> Iterator[Any]:
     try:
         paths = files_in(file.split(":")[0] if not Path(file).exists() else file)
     except RvsemuError:
-        return []
-    found = (usable(entry, path) for path in paths for entry in entries(path))
-    own = (one for one in found if not isinstance(one, Rejected) and one.meta.get("source_id") == source)
-    return list(islice(own, MOST_TRANSITS))
+        return
+    for one in (usable(entry, path) for path in paths for entry in entries(path)):
+        if isinstance(one, Rejected) or one.meta.get("source_id") != bad.source:
+            continue
+        if joint or one.meta.get("transit_id") == bad.transit:
+            yield one
 
 
-def _fit_again(spectra: Sequence[Any], emulator: Path, run: dict) -> str:
-    """The first of the spectra, or of all transits that are fitted together the one that fits worst."""
+def _fit_again(spectra: Sequence[Any], bad: _Bad, joint: bool, settings: dict[str, Any]) -> str:
+    """The spectrum, or of all transits that are fitted together the one that fits worst."""
     from matplotlib.figure import SubFigure
 
-    settings = {name: value for name, value in run["settings"].items() if name != "errors"}
     try:
-        if run.get("transits") == "joint":
-            transits = fit_transits(iter(spectra), emulator=emulator, **settings).transits
-            result = max(transits, key=lambda one: one.reduced_chi2)
-        else:
-            result = fit(spectra[0], emulator=emulator, **settings)
+        results = _results(spectra, joint, settings)
     except (RvsemuError, TypeError):
+        results = []
+    if not results:
         return "<p>It cannot be fitted with settings that the catalogue has only a digest of.</p>"
-    figure = result.plot().figure
+    said = ""
+    if joint and len(results) < bad.fitted:
+        said = f"<p>{len(results)} of {bad.fitted} transits were found; below is the one of them that fits worst.</p>"
+    wanted = max(one.reduced_chi2 for one in results) if joint else bad.chi2  # files may not tell spectra apart
+    figure = min(results, key=lambda one: abs(one.reduced_chi2 - wanted)).plot().figure
     assert not isinstance(figure, SubFigure)  # as it is one that plot has made
     figure.set_size_inches(10, 4)
-    return html_image(figure, "Spectrum, model and residual")
+    return said + html_image(figure, "Spectrum, model and residual")
+
+
+def _results(spectra: Sequence[Any], joint: bool, settings: dict[str, Any]) -> list[FitResult]:
+    if joint:
+        return list(fit_transits(iter(spectra), **settings).transits)
+    found = fit_many(iter(spectra), on_error="skip", **settings)
+    return [one for one in found if isinstance(one, FitResult)]

@@ -173,12 +173,14 @@ def fit_catalog(
     out = Path(out)
     as_table = out.suffix.lower() in _TABLES
     folder = out.with_name(f"{out.name}.parts") if as_table else out
-    rejects = out.with_name(f"{out.stem}-rejects.csv") if as_table else folder / "_rejects.csv"
+    rejects = out.with_name(f"{out.name}-rejects.csv") if as_table else folder / "_rejects.csv"
     files = files_in(inputs, without=(out, folder, rejects))
     given = {name: value for name, value in settings.items() if name != "emulator"}
     run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS), transits)
     if as_table:
         _check_table(out)
+        if not (resume and folder.exists()):
+            _check_absent(rejects)
     check_folder(out, SpectrumError)
     with _executor(width, dask) as (executor, workers), made_folder(folder), _alone(folder):
         agreed(folder, run, resume)
@@ -204,9 +206,13 @@ def fit_catalog(
 
 def _check_table(out: Path) -> None:
     """Refuse a table that is there, or cannot be written; there is no way to replace it, as it took long to make."""
-    if out.is_file():
-        raise SpectrumError(f"{out} exists, as a run has ended there: give another name, or delete it first.")
+    _check_absent(out)
     check_writable(out, endings=_TABLES)
+
+
+def _check_absent(path: Path) -> None:
+    if path.is_file():
+        raise SpectrumError(f"{path} exists, as a run has ended there: give another name, or delete it first.")
 
 
 def _alone(folder: Path) -> AbstractContextManager[None]:

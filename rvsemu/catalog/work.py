@@ -204,8 +204,15 @@ def fitted_stars(stars: Iterable[list], settings: Mapping[str, Any]) -> tuple[li
         except MemoryError:
             raise
         except Exception as error:
-            rejects.append(_rejected({**spectra[0].meta, "transit_id": None}, _reason(error)))
+            rejects += _all_rejected(spectra, _reason(error), settings)
     return rows, rejects
+
+
+def _all_rejected(spectra: Sequence[Any], reason: RvsemuError, settings: Mapping[str, Any]) -> Iterator[Rejected]:
+    """The transits of a star that cannot be fitted together: each with its own reason, if it has one."""
+    for one in spectra:
+        (alone,) = _results([one], settings) if isinstance(reason, SpectrumError) else (None,)
+        yield _rejected(one.meta, alone.error if isinstance(alone, FitFailure) else reason)
 
 
 def _rejected(meta: Mapping[str, Any], reason: Exception) -> Rejected:

@@ -98,12 +98,12 @@ def _write(result: Comparison, options: argparse.Namespace, pages: list[Path], t
     from ..spectra.write import write_table
 
     headless()
-    for path in pages:
-        result.write_report(path, overwrite=options.overwrite)
     for path in tables:
         write_table(result.table, path, overwrite=options.overwrite)
     if options.rejects:
         write_table(result.rejects, options.rejects, overwrite=options.overwrite)
+    for path in pages:
+        result.write_report(path, overwrite=options.overwrite)
     if options.format == "text":
         for path in [*pages, *tables, *([options.rejects] if options.rejects else [])]:
             print(f"wrote {path}")

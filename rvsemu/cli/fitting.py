@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
+from ..catalog.plan import made_with
 from ..fitting import FitFailure, fit_stream
-from ..observing.results import name_of, without_prior
+from ..observing.results import without_prior
 from .common import command, headless, made_plots, save_figure
 from .options import whole
-from .settings import add_settings, settings_of
+from .settings import add_settings, checked, settings_of
 from .tables import Lines, ResultsTable, add_table_options, spectra_in
 
 
@@ -24,11 +24,12 @@ def add_fit(commands):
 
 
 def _fit(options):
-    settings = settings_of(options)
-    with ResultsTable("fit", options) as table:
+    settings, emulator = checked(settings_of(options))
+    with ResultsTable("fit", options, made_with(settings, emulator)) as table:
         lines = None if options.verbose or table.to_terminal else Lines()
         notes = not (options.verbose or options.no_priors)
-        for result in fit_stream(spectra_in(options, table), on_error="skip", **settings):
+        for result in fit_stream(spectra_in(options, table), on_error="skip", emulator=emulator, **settings):
+            name = table.names.popleft()
             if isinstance(result, FitFailure):
                 table.failed(result.meta["file"], result.error, result.meta)
                 continue
@@ -41,11 +42,11 @@ def _fit(options):
             elif not table.to_terminal:
                 print(f"{result.meta['file']}: source {result.meta.get('source_id', 'unknown')}\n{result}", flush=True)
             if options.plot:
-                _plot(result, options)
+                with table.going_on(result.meta["file"]):
+                    _plot(result, name, options)
     return table.status
 
 
-def _plot(result, options):
+def _plot(result, name, options):
     headless()
-    name = name_of(result.meta, Path(result.meta["file"]).stem)
     save_figure(result.plot(), made_plots(options.plot) / f"{name}.png", options.overwrite or options.resume)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..catalog.plan import made_with
 from ..errors import RvsemuError
 from ..inversion import invert, resolve
 from .common import command
 from .options import real, whole
-from .settings import add_settings, settings_of
+from .settings import add_settings, checked, settings_of
 from .tables import ResultsTable, add_table_options, spectra_in
 
 _SHARED = ("continuum_degree", "mask", "medium", "sigma", "noise_correlation", "smooth_sigma", "model_error")
@@ -19,17 +20,18 @@ def add_invert(commands):
     parser.add_argument("--inversion", metavar="NAME|FILE", help="name of a shipped inversion, or a file")
     parser.add_argument("--source-id", type=whole(0), metavar="ID", help="use only the spectra of this source")
     parser.add_argument(
-        "--radial-velocity", type=real(-3000, 3000), metavar="V", help="radial velocity, km/s (default: it is found)"
+        "--radial-velocity", type=real(-1000, 1000), metavar="V", help="radial velocity, km/s (default: it is found)"
     )
     add_settings(parser, only=_SHARED)
 
 
 def _invert(options):
-    settings = {"inversion": resolve(options.inversion), **settings_of(options)}
-    with ResultsTable("invert", options) as table:
+    inversion = resolve(options.inversion)
+    settings, _ = checked(settings_of(options))
+    with ResultsTable("invert", options, made_with(settings, inversion)) as table:
         for spectrum in spectra_in(options, table):
             try:
-                result = invert(spectrum, **settings)
+                result = invert(spectrum, inversion=inversion, **settings)
             except RvsemuError as e:
                 table.failed(spectrum.meta["file"], e, spectrum.meta)
                 continue

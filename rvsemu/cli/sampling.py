@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from ..catalog.plan import made_with
 from ..errors import RvsemuError
-from ..fitting import sample
-from ..observing.results import name_of
+from ..fitting import Settings, sample
+from ..fitting.mcmc import Sampler
 from .common import command, headless, made_plots, save_figure
 from .options import whole
-from .settings import add_settings, settings_of
+from .settings import add_settings, checked, settings_of
 from .tables import ResultsTable, add_table_options, spectra_in
 
 
@@ -42,11 +43,18 @@ def add_sample(commands):
 
 
 def _sample(options):
-    settings = settings_of(options)
-    with ResultsTable("sample", options) as table:
+    settings, emulator = checked(settings_of(options))
+    stop = None if options.all_steps else 50.0
+    chosen = Settings(emulator=emulator, **settings)
+    Sampler(chosen.generator(), options.walkers, options.steps, stop).check(chosen.parameters("rest"))
+    given = {"walkers": options.walkers, "steps": options.steps, "stop": stop, "emulator": emulator, **settings}
+    with ResultsTable("sample", options, made_with(settings, emulator)) as table:
         for spectrum in spectra_in(options, table):
+            path = Path(options.out) / f"{table.names.popleft()}.h5"
             try:
-                table.add(_one(spectrum, options, settings, table.to_terminal))
+                posterior = _one(spectrum, path, options, given)
+                table.add(posterior)
+                _show(posterior, spectrum, path, options, table)
             except RvsemuError as e:
                 table.failed(spectrum.meta["file"], e, spectrum.meta)
             except KeyboardInterrupt:
@@ -55,25 +63,18 @@ def _sample(options):
     return table.status
 
 
-def _one(spectrum, options, settings, silent):
-    """Sample one spectrum, print the result and write its plots."""
-    name = name_of(spectrum.meta, Path(spectrum.meta["file"]).stem)
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    posterior = sample(
-        spectrum,
-        walkers=options.walkers,
-        steps=options.steps,
-        stop=None if options.all_steps else 50.0,
-        file=folder / f"{name}.h5",
-        resume=not options.restart,
-        progress=not options.quiet,
-        **settings,
-    )
-    if not silent:
-        print(f"{spectrum.meta['file']}: in {folder / f'{name}.h5'}\n{posterior}", flush=True)
+def _one(spectrum, path, options, given):
+    """Sample one spectrum; the chain is in a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return sample(spectrum, file=path, resume=not options.restart, progress=not options.quiet, **given)
+
+
+def _show(posterior, spectrum, path, options, table):
+    """Print the result and write its plots."""
+    if not table.to_terminal:
+        print(f"{spectrum.meta['file']}: in {path}\n{posterior}", flush=True)
     if options.plot:
         headless()
-        save_figure(posterior.plot_corner(), made_plots(options.plot) / f"{name}-corner.png", True)
-        save_figure(posterior.plot_predictive(), made_plots(options.plot) / f"{name}-predictive.png", True)
-    return posterior
+        with table.going_on(spectrum.meta["file"]):
+            save_figure(posterior.plot_corner(), made_plots(options.plot) / f"{path.stem}-corner.png", True)
+            save_figure(posterior.plot_predictive(), made_plots(options.plot) / f"{path.stem}-predictive.png", True)

@@ -6,12 +6,13 @@ import argparse
 import re
 from dataclasses import fields
 
+from ..emulator import Emulator
 from ..errors import SettingsError
 from ..fitting.settings import Settings, described
 from ..observing.noise import MODEL_ERRORS, NOISES
 from .options import label_is, limits, one_or_two, pair, real, seed, whole
 
-__all__ = ["add_settings", "settings_of"]
+__all__ = ["add_settings", "checked", "settings_of"]
 
 
 def _mask(text):
@@ -92,6 +93,12 @@ def settings_of(options: argparse.Namespace) -> dict:
     if given.get("model_error") == "none":
         given["model_error"] = None
     return given
+
+
+def checked(given: dict) -> tuple[dict, Emulator]:
+    """Arguments without the emulator, and that, if they can be used: an error now is none of each spectrum."""
+    emulator = Settings(**given).loaded_emulator
+    return {name: value for name, value in given.items() if name != "emulator"}, emulator
 
 
 def _once(option, pairs) -> dict:

@@ -74,7 +74,7 @@ def read_fits(given: str | os.PathLike | Table) -> Fits:
     data = table.read([*labels, *(f"{label}_error" for label in errors), *others], as_text=["source_id", "flags"])
 
     def values(name: str, label: str) -> np.ndarray:
-        return label_values(data[name], label, f"{table.name}: column {name}")
+        return label_values(data[name], label, LABELS[label], f"{table.name}: column {name}")
 
     return Fits(
         Path(given).name if isinstance(given, str | os.PathLike) else "the fits",

@@ -218,7 +218,9 @@ def labels_of(table: Columns, data: Table, columns: Mapping[str, str]) -> tuple[
     """
 
     def values(role: str, label: str) -> np.ndarray:
-        return label_values(data[columns[role]], label, f"{table.name}: column {columns[role]}")
+        column, where = data[columns[role]], f"{table.name}: column {columns[role]}"
+        zero = 0.0 if role.endswith("_error") else _zero(getattr(column, "unit", None))
+        return label_values(column, label, LABELS[label], where) + zero
 
     labels, errors = {}, {}
     for label in LABELS:
@@ -235,14 +237,14 @@ def labels_of(table: Columns, data: Table, columns: Mapping[str, str]) -> tuple[
     return labels, errors
 
 
-def label_values(column: Any, label: str, where: str) -> np.ndarray:
-    """A column of a label, or of its errors, in K or dex.
+def label_values(column: Any, label: str, unit: str, where: str) -> np.ndarray:
+    """A column of a label, or of its errors, in the unit of the label.
 
     Parameters
     ----------
     column : Column or Quantity, shape (n,)
         Without a unit, it is taken to be in the right one; so is what surveys call the unit of a logarithm.
-    label : str
+    label, unit : str
     where : str
         For messages.
 
@@ -256,28 +258,40 @@ def label_values(column: Any, label: str, where: str) -> np.ndarray:
     ComparisonError
         The unit is of another kind, or there are no numbers.
     """
-    out = floats_of(column, where) * _factor(getattr(column, "unit", None), label, where)
-    return np.where(np.isfinite(out) & (out > _ABSENT), out, np.nan)
+    plain = floats_of(column, where)
+    known = np.isfinite(plain) & (plain > _ABSENT)
+    return np.where(known, plain * _factor(getattr(column, "unit", None), label, unit, where), np.nan)
 
 
-def _factor(unit: Any, label: str, where: str) -> float:
-    if unit is None or isinstance(unit, u.UnrecognizedUnit) or not str(unit).strip():
+def _factor(unit: Any, label: str, wanted: str, where: str) -> float:
+    if not _stated(unit):
         return 1.0
-    if label != "teff" and (isinstance(unit, u.function.FunctionUnitBase) or unit in (u.dex, u.dimensionless_unscaled)):
+    logarithm = isinstance(unit, u.function.FunctionUnitBase) or unit == u.dimensionless_unscaled or _is_gravity(unit)
+    if wanted == "dex" and logarithm:
         return 1.0
     try:
-        return float(u.Unit(unit).to(LABELS[label])) if label == "teff" else _logarithm(unit)
+        return float(u.Unit(unit).to(wanted))
     except (u.UnitsError, TypeError):
         raise ComparisonError(
-            f"{where} is in {unit}: {label} has the unit {LABELS[label]}; name another column, or change its unit."
+            f"{where} is in {unit}: {label} has the unit {wanted}; name another column, or change its unit."
         ) from None
 
 
-def _logarithm(unit: Any) -> float:
-    """How many dex a unit is; cm/s2, by which some tables mean its logarithm, counts as dex."""
-    if u.Unit(unit).physical_type == "acceleration":
-        return 1.0
-    return float(u.Unit(unit).to(u.dex))
+def _stated(unit: Any) -> bool:
+    return not (unit is None or isinstance(unit, u.UnrecognizedUnit) or not str(unit).strip())
+
+
+def _is_gravity(unit: Any) -> bool:
+    """Whether a unit is that of a gravity, by which some tables mean that of its logarithm."""
+    return u.Unit(unit).physical_type == "acceleration"
+
+
+def _zero(unit: Any) -> float:
+    """Logarithm of the unit of a gravity in cm/s2: what is to be added to log g."""
+    physical = getattr(unit, "physical_unit", unit)
+    if not _stated(physical) or not _is_gravity(physical):
+        return 0.0
+    return float(np.log10(u.Unit(physical).to(u.cm / u.s**2)))
 
 
 # ---------------------------------------------------------------- rows

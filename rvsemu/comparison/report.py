@@ -56,9 +56,9 @@ def _sections(result: Comparison) -> Iterator[str]:
     every = [line for line in result.lines() if not line[0].startswith(" ")]
     yield "<h2>All stars</h2>" + _statistics(every)
     yield "<p>Ours - theirs. " + " ".join(f"<i>{h}</i>: {escape(text)}." for h, text in _meanings()) + "</p>"
-    if {"teff", "logg"} <= set(result.labels):
+    if {"teff", "logg"} <= set(_known(result)):
         yield "<h2>Stars</h2>" + html_image(_kiel(result), "Kiel diagrams of both catalogues")
-    for label in result.labels:
+    for label in _known(result):
         yield f"<h2>{escape(_TEXT[label])}</h2>" + html_image(_differences(result, label), f"Differences of {label}")
     yield "<h2>By region</h2>" + _statistics(result.lines())
     yield "<p>Bins are of the mean of both catalogues' labels, and of our signal to noise.</p>"
@@ -66,7 +66,7 @@ def _sections(result: Comparison) -> Iterator[str]:
 
 def _meanings() -> Iterator[tuple[str, str]]:
     names = ("bias", "bias_error", "scatter", "outliers_3", "outliers_5", "normalised_bias", "normalised_scatter")
-    return ((escape(heading), COLUMNS[name]) for heading, name in zip(HEADINGS[2:], names, strict=True))
+    return ((escape(heading), COLUMNS[name]) for heading, name in zip(HEADINGS[3:], names, strict=True))
 
 
 def _statistics(lines) -> str:
@@ -84,7 +84,7 @@ def _kiel(result: Comparison) -> Figure:
 
     figure = Figure(figsize=(10, 4.4), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    coloured = "mh" in result.labels
+    coloured = "mh" in _known(result)
     size = float(np.clip(3000 / result.matched, 0.5, 12))
     low, high = _limits(_values(result, "mh")) if coloured else (None, None)
     for ax, end, title in zip(axes, ("", "_reference"), (result.fits, result.reference), strict=True):
@@ -103,7 +103,7 @@ def _kiel(result: Comparison) -> Figure:
 def _differences(result: Comparison, label: str) -> Figure:
     from matplotlib.figure import Figure
 
-    places = {name: values for name in _AXES if (values := result.at(name)) is not None}
+    places = {name: values for name in _AXES if (values := result.at(name)) is not None and np.isfinite(values).any()}
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots(2, 3).flat
     _one_to_one(next(axes), result, label)
@@ -164,6 +164,11 @@ def _histogram(ax: Axes, over_error: np.ndarray) -> None:
     ax.hist(np.clip(known, -5, 5), edges.tolist(), density=True, color="C0", alpha=0.5)
     ax.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color="0.3", linewidth=0.8)
     ax.set(xlabel="(ours - theirs) / error", ylabel="share per unit", xlim=(-5, 5))
+
+
+def _known(result: Comparison) -> list[str]:
+    """Labels of which some star has a value in both."""
+    return [label for label in result.labels if np.isfinite(result.difference(label)).any()]
 
 
 def _values(result: Comparison, column: str) -> np.ndarray:

@@ -16,9 +16,9 @@ from .statistics import COLUMNS, middle, normalised, regions, statistics
 __all__ = ["HEADINGS", "Comparison"]
 
 _DIGITS = {"K": 1, "dex": 3}
-HEADINGS = ("label, region", "n", "bias", "+-", "scatter", "> 3", "> 5", "bias/error", "scatter/error")
+HEADINGS = ("label, region", "stars", "fits", "bias", "+-", "scatter", "> 3", "> 5", "bias/error", "scatter/error")
 """Of the rows of `Comparison.lines`."""
-_FORMS = ("<26", ">9", ">10", ">8", ">9", ">8", ">8", ">12", ">15")
+_FORMS = ("<26", ">9", ">9", ">10", ">8", ">9", ">8", ">8", ">12", ">15")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Comparison:
         for region, inside in regions(places):
             known = inside & np.isfinite(difference)
             if known.any():
-                found = statistics(difference[known], over_error[known])
+                found = statistics(difference[known], over_error[known], np.asarray(self.pairs["source_id"])[known])
                 yield {"label": label, "region": region, "unit": LABELS[label], **found}
 
     def _lines(self) -> Iterator[str]:
@@ -172,6 +172,7 @@ class Comparison:
             every = row["region"] == "all"
             yield (
                 f"{row['label']} ({row['unit']})" if every else f"  {row['region']}",
+                f"{row['n_stars']:,}",
                 f"{row['n']:,}",
                 _number(row["bias"], f"+.{digits}f"),
                 _number(row["bias_error"], f".{digits}f"),

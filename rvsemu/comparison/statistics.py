@@ -12,13 +12,14 @@ _TO_SIGMA = 1.4826  # of a normal distribution, from the median absolute deviati
 _OF_MEDIAN = float(np.sqrt(np.pi / 2))  # its standard error, in those of the mean
 
 COLUMNS = {
-    "n": "Stars with this label in both",
+    "n_stars": "Stars with this label in both",
+    "n": "Fits of them: of a star, each transit may have one",
     "bias": "Median of ours - theirs",
-    "bias_error": "Its standard error, sqrt(pi / 2) scatter / sqrt(n)",
+    "bias_error": "Its standard error, sqrt(pi / 2) scatter / sqrt(n_stars)",
     "scatter": "1.4826 times the median absolute deviation from the bias",
-    "outliers_3": "Share of stars further than 3 scatters from the bias",
-    "outliers_5": "Share of stars further than 5 scatters from the bias",
-    "n_normalised": "Stars with errors in both",
+    "outliers_3": "Share of fits further than 3 scatters from the bias",
+    "outliers_5": "Share of fits further than 5 scatters from the bias",
+    "n_normalised": "Fits with errors in both, of a label that was not held",
     "normalised_bias": "Median of (ours - theirs) / sqrt(error^2 + error^2)",
     "normalised_scatter": "1.4826 times the median absolute deviation of the same from its median",
 }
@@ -40,7 +41,7 @@ def scatter(values: np.ndarray) -> float:
 
 
 def normalised(difference: np.ndarray, ours: np.ndarray | None, theirs: np.ndarray | None) -> np.ndarray:
-    """Differences over their standard deviations; NaN where an error is not known.
+    """Differences over their standard deviations; NaN where an error is not known, or 0 as of a label that was held.
 
     Parameters
     ----------
@@ -50,11 +51,11 @@ def normalised(difference: np.ndarray, ours: np.ndarray | None, theirs: np.ndarr
     """
     if ours is None or theirs is None:
         return np.full(len(difference), np.nan)
-    total = np.hypot(ours, theirs)
-    return np.divide(difference, total, out=np.full(len(total), np.nan), where=total > 0)
+    out = np.full(len(difference), np.nan)
+    return np.divide(difference, np.hypot(ours, theirs), out=out, where=(ours > 0) & (theirs > 0))
 
 
-def statistics(difference: np.ndarray, over_error: np.ndarray) -> dict[str, float]:
+def statistics(difference: np.ndarray, over_error: np.ndarray, source_id: np.ndarray) -> dict[str, float]:
     """The values of `COLUMNS`.
 
     Parameters
@@ -63,10 +64,14 @@ def statistics(difference: np.ndarray, over_error: np.ndarray) -> dict[str, floa
         n > 0, all finite.
     over_error : ndarray, shape (n,)
         Normalised differences; NaN is left out.
+    source_id : ndarray, shape (n,)
+        Of the stars. Fits of one star may be wrong in the same way, and count as one in the error of the bias.
     """
     n, bias, spread = len(difference), float(np.median(difference)), scatter(difference)
+    stars = len(np.unique(source_id))
     away = np.abs(difference - bias)
-    out = {"n": n, "bias": bias, "bias_error": _OF_MEDIAN * spread / np.sqrt(n), "scatter": spread}
+    out = {"n_stars": stars, "n": n, "bias": bias}
+    out |= {"bias_error": _OF_MEDIAN * spread / np.sqrt(stars) if stars > 1 else np.nan, "scatter": spread}
     for factor in (3, 5):
         out[f"outliers_{factor}"] = float(np.mean(away > factor * spread)) if n > 1 else np.nan
     known = over_error[np.isfinite(over_error)]

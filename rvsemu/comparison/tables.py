@@ -33,6 +33,7 @@ _FORMATS = {
     ".parquet": "parquet",
 }
 _MISSING = [("", "0"), ("null", "0"), ("NaN", "0"), ("nan", "0")]  # cells of text files without a value
+_UNSIGNED = 2**63  # TZERO of unsigned integers of 64 bits, which would become floats
 _MASK = ".mask"  # what astropy appends to the name of a column of Parquet for where it has no value
 _ROUNDED = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+|\d{7,}\.\d*")
 _DIGITS = re.compile(r"(?:Gaia\s+E?DR\d\s+)?([0-9]+)", re.IGNORECASE)
@@ -157,8 +158,13 @@ def _open_fits(path: Path) -> tuple[list[str], Callable]:
 
     def load(chosen, as_text):
         with fits.open(path, memmap=True) as hdus:
-            columns = fits.ColDefs([hdus[number].columns[name] for name in chosen])
-            return Table.read(fits.BinTableHDU.from_columns(columns), format="fits")
+            columns = [hdus[number].columns[name] for name in chosen]
+            signed = fits.ColDefs([column for column in columns if column.bzero != _UNSIGNED])
+            table = Table.read(fits.BinTableHDU.from_columns(signed), format="fits") if len(signed) else Table()
+            for column in columns:
+                if column.bzero == _UNSIGNED:
+                    table[column.name] = np.array(hdus[number].data[column.name])
+            return table[list(chosen)]
 
     return names, load
 

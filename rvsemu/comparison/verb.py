@@ -175,7 +175,7 @@ def _result(ours: Fits, theirs: Reference, place: np.ndarray, reasons: np.ndarra
         lost={reason: counts[reason] for reason in _REASONS if counts[reason]},
         flagged=int(np.sum(ours.flagged & ~ours.failed)),
         steps=tuple(theirs.steps),
-        notes=_notes(ours, theirs),
+        notes=_notes(ours, theirs, rows),
     )
 
 
@@ -198,11 +198,12 @@ def _pairs(ours: Fits, star: Reference, rows: np.ndarray) -> QTable:
     return pairs
 
 
-def _notes(ours: Fits, theirs: Reference) -> tuple[str, ...]:
+def _notes(ours: Fits, theirs: Reference, rows: np.ndarray) -> tuple[str, ...]:
     common = _common(ours, theirs)
     notes = [", ".join(f"{label} with {theirs.columns[label]}" for label in common), *theirs.notes]
     if bare := [label for label in common if label not in theirs.errors]:
         notes.append(f"no errors of the reference for {', '.join(bare)}: no normalised differences")
-    if held := [label for label in common if label in ours.errors and np.all(ours.errors[label][~ours.failed] == 0)]:
-        notes.append(f"held in the fits, not fitted: {', '.join(held)}")
+    held = {label: int(np.sum(ours.errors[label][rows] == 0)) for label in common if label in ours.errors}
+    if said := [f"{label} ({number} of {len(rows)} fits)" for label, number in held.items() if number]:
+        notes.append(f"held, not fitted, and so not in normalised differences: {', '.join(said)}")
     return tuple(notes)

@@ -103,16 +103,19 @@ class RVSModel(Fittable1DModel):
     ) -> None:
         self.medium, self.extrapolate = check_medium(medium), extrapolate
         self._emulator = resolve(emulator).astype(float)
-        self._alpha = self._emulator.labels.alpha(alpha)
-        if tuple(n for n in self._emulator.labels.names if n not in self._alpha) != self.param_names[:-1]:
-            names = ", ".join(self._emulator.labels.names)
+        own = self._emulator.labels
+        self._alpha = own.alpha(alpha)
+        if tuple(n for n in own.names if n not in self._alpha) != self.param_names[:-1]:
+            names = ", ".join(own.names)
             raise LabelError(f"This emulator takes {names}: RVSModel needs one of {', '.join(self.param_names[:-1])}.")
-        limits = Parameters.make(self._emulator.labels, None, {}, _VELOCITIES, extrapolate)
+        limits = Parameters.make(own, None, {}, _VELOCITIES, extrapolate)
         self._space = limits.space
         given = (teff, logg, vsini, mh, vmic, resolution, radial_velocity)
         values = self._space.values(extrapolate, **dict(zip(self.param_names, given, strict=True)), **self._alpha)
         if values.ndim != 1:
             raise LabelError(f"RVSModel is one star: give single numbers, not labels of shape {values.shape[:-1]}.")
+        if not extrapolate:
+            own.check_edge(values[:-1])
         self._free = [i for i, name in enumerate(self._space.names) if name in self.param_names]
         domain = zip(limits.lower[self._free].tolist(), limits.upper[self._free].tolist(), strict=True)
         bounds = {**dict(zip(self.param_names, domain, strict=True)), **(bounds or {})}
@@ -134,8 +137,8 @@ class RVSModel(Fittable1DModel):
         if not self.extrapolate:
             for label, value in zip(self._space.labels, theta, strict=True):
                 label.check(np.asarray(value))
-            self._space.check_edge(theta)
-        return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x))
+            self._emulator.labels.check_edge(theta[:-1])
+        return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x)) if np.size(x) else np.zeros(np.shape(x))
 
     def fit_deriv(self, x: ArrayLike, *parameters: ArrayLike) -> list[np.ndarray]:
         """Derivatives of the flux by each parameter, a list of arrays of the shape of `x`.

@@ -81,6 +81,7 @@ class Chain:
             ensemble=coords[-1],
             ensemble_log_probability=log_probability[-1],
             random_state=random_states[-1],
+            arrays={},  # those were of a shorter chain
         )
 
 

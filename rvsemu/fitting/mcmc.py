@@ -13,6 +13,7 @@ from ..errors import PosteriorFileError, SettingsError, check_whole
 from .chain_file import Chain, ChainFile
 from .convergence import ADAPT, BLOCK, Convergence
 from .importance import Draws
+from .parameters import Parameters
 from .posterior import Posterior, make_posterior
 from .proposals import first_ensemble, moves
 
@@ -58,6 +59,14 @@ class Sampler:
         if self.stop is not None and not (isinstance(self.stop, Real) and 0 < self.stop < np.inf):
             raise SettingsError(f"stop={self.stop!r}: give a positive number of autocorrelation times, or None.")
 
+    def check(self, parameters: Parameters) -> None:
+        """Raise `SettingsError` if there are too few walkers for so many free labels."""
+        least = 2 * len(parameters.free)
+        if self.walkers < least:
+            raise SettingsError(
+                f"walkers={self.walkers}: give an even number of at least {least}, twice the free labels."
+            )
+
     @property
     def target(self) -> float:
         """Number of autocorrelation times that make a chain long enough, whether sampling stops there or not."""
@@ -99,21 +108,17 @@ def run(
     -------
     Posterior
     """
-    m = len(likelihood.parameters.free)
-    if sampler.walkers < 2 * m:
-        raise SettingsError(
-            f"walkers={sampler.walkers}: give an even number of at least {2 * m}, twice the free labels."
-        )
+    sampler.check(likelihood.parameters)
     with nullcontext() if file is None else file.held():
         chain = file.read() if file is not None and sampler.resume else None
         if chain is None:
             chain = _begun(likelihood, start, sampler)
         else:
             _check_same(chain, file, likelihood, sampler.walkers)
-        chain.info, chain.target, before = dict(info or {}), sampler.target, len(chain)
+        chain.info, chain.target = dict(info or {}), sampler.target
         _extend(chain, likelihood, sampler, file)
         posterior = make_posterior(chain)
-        if arrays is not None and (len(chain) > before or not chain.arrays):
+        if arrays is not None and not chain.arrays:
             chain.arrays = arrays(posterior.visited)
             posterior.spectrum.update(chain.arrays)
         if file is not None:

@@ -21,7 +21,7 @@ from ..emulator.model import Emulator
 from ..errors import SettingsError, check_whole
 from ..observing.masks import DEFAULT_MASK, parse_mask
 from ..observing.memory import remembered
-from ..observing.noise import ModelError, NoiseModel, model_error_for
+from ..observing.noise import ModelError, NoiseModel, model_error_for, stated_noise
 from ..observing.observation import Observation
 from .parameters import Parameters
 
@@ -147,6 +147,7 @@ class Settings:
         if not isinstance(self.seed, np.random.Generator):
             check_whole(SettingsError, "seed", self.seed, 0, 2**63 - 1)
         parse_mask(self.mask, self.extra_mask)
+        stated_noise(self.noise_correlation)
         if not self.free_jitter and not (_is_number(self.jitter) and 0 <= self.jitter < np.inf):
             raise SettingsError(f"jitter={self.jitter!r}: give a number >= 0, in units of the continuum, or 'free'.")
         self.parameters("rest")  # names and values of labels, checked now and not at the first spectrum

@@ -32,6 +32,7 @@ __all__ = [
     "line_width",
     "model_error_for",
     "noise_for",
+    "stated_noise",
 ]
 
 
@@ -91,6 +92,23 @@ _ON_GRID = 0.02  # of a step
 _NEAR = 0.1  # of a step
 
 
+def stated_noise(given, step=1.0) -> PixelNoise | None:
+    """The `PixelNoise` that an argument states for pixels that are `step` apart; None for ``'auto'``.
+
+    Raises
+    ------
+    SpectrumError
+        The name is unknown, or the sequence is no correlation.
+    """
+    if not isinstance(given, str | Sequence | np.ndarray):
+        raise SpectrumError(f"noise_correlation={given!r}: use {_names()}; 'white' are independent pixels.")
+    if not isinstance(given, str):
+        return PixelNoise(LagCorrelation(tuple(given), step)) if len(given) else NOISES["white"]
+    if given not in ("auto", *NOISES):
+        raise SpectrumError(f"noise_correlation={given!r} is unknown: use {_names()}.")
+    return NOISES.get(given)
+
+
 def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     """The `PixelNoise` of a spectrum.
 
@@ -112,14 +130,8 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
         The name is unknown, the sequence is no correlation, or the pixels are not those of the release.
     """
     step = float(np.min(np.abs(np.diff(spectrum_axis))))
-    if not isinstance(given, str | Sequence | np.ndarray):
-        raise SpectrumError(f"noise_correlation={given!r}: use {_names()}; 'white' are independent pixels.")
-    if not isinstance(given, str):
-        return PixelNoise(LagCorrelation(tuple(given), step)) if len(given) else NOISES["white"]
-    if given in NOISES:
-        return NOISES[given]
-    if given != "auto":
-        raise SpectrumError(f"noise_correlation={given!r} is unknown: use {_names()}.")
+    if (noise := stated_noise(given, step)) is not None:
+        return noise
     if meta.get("pixel_correlation") is not None:
         return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), meta.get("pixel_correlation_step", step)))
     release = str(meta.get("release"))

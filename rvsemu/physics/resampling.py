@@ -182,7 +182,7 @@ class Resampler:
         middle = np.floor(self._scaled * factor - self._start).astype(int)
         first = np.clip(middle - (self._order // 2 - 1), 0, self._n - self._order)
         runs = []
-        for phase in range(self._phases):
+        for phase in range(min(self._phases, len(first))):
             own = first[phase :: self._phases]
             ends = np.append(np.flatnonzero(np.diff(own) != self._stride) + 1, len(own)) * self._phases + phase
             starts = [phase, *ends[:-1].tolist()]

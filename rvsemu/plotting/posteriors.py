@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
 
+from ..errors import LabelError, PosteriorFileError
 from ..physics.lines import MAIN_LINES
 from .spectra import (
     DATA,
@@ -59,6 +60,11 @@ def plot_predictive(
         The upper one; the lower one is ``ax.figure.axes[-1]``. There the bands are the central 68 and 95 % of the
         model less its median, and the lines the noise of a pixel.
 
+    Raises
+    ------
+    PosteriorFileError
+        There is no prediction: the chain is not finished.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -70,6 +76,11 @@ def plot_predictive(
     'residual'
     >>> plt.close(ax.figure)
     """
+    if "predicted" not in posterior.spectrum:
+        raise PosteriorFileError(
+            f"{source_name(posterior)} has no prediction of the spectrum, as the sampling was interrupted or it was "
+            "sampled without a spectrum: end it with rvsemu.sample(..., file=) or 'rvsemu sample'."
+        )
     ax, room = new_axes(ax, FIT_SIZE), room_in(ax)
     below = panel_below(ax)
     wave, flux, sigma, good = (posterior.spectrum[key] for key in ("wavelength", "flux", "sigma", "used"))
@@ -129,6 +140,11 @@ def plot_corner(
         The contours hold 39 and 86 % of the samples (1 and 2 sigma of a Gaussian), the dashed lines are the 16, 50
         and 84 % quantiles.
 
+    Raises
+    ------
+    LabelError
+        A name, or one of `truths`, is none of the labels.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -147,10 +163,10 @@ def plot_corner(
         warnings.simplefilter("ignore", FutureWarning)  # of arviz, which corner imports if it is there
         import corner
 
-    names = (names,) if isinstance(names, str) else names
-    rows = {row["name"]: row for row in posterior.summary() if names is None or row["name"] in names}
-    names = tuple(rows) if names is None else tuple(names)
+    rows = {row["name"]: row for row in posterior.summary()}
+    names = _checked("names", tuple(rows) if names is None else (names,) if isinstance(names, str) else names, rows)
     truths = truths or {}
+    _checked("truths", tuple(truths), {**posterior.labels, **rows}, least=0)
     values = np.column_stack([posterior[name].value for name in names])
     size = 1.6 * len(names) + 0.6
     figure = corner.corner(
@@ -176,6 +192,14 @@ def plot_corner(
     for axes in figure.axes:
         axes.tick_params(labelsize=SMALL)
     return figure
+
+
+def _checked(argument: str, names: Sequence[str], rows: Mapping[str, Any], least: int = 1) -> tuple[str, ...]:
+    """Names of labels, if there are such."""
+    unknown = [name for name in names if name not in rows]
+    if unknown or len(names) < least:
+        raise LabelError(f"{argument}={unknown[0] if unknown else names!r}: name some of {', '.join(rows)}.")
+    return tuple(names)
 
 
 def _title(row) -> str:

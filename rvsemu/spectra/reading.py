@@ -15,7 +15,11 @@ from .tables import WRITTEN, NotRVSError, SpectrumTable, read_tables
 from .unpacking import Skipped, sniff, unpacked
 from .written import WrittenRecord
 
-__all__ = ["read_records", "record_of_row", "select"]
+__all__ = ["NoSuchSourceError", "read_records", "record_of_row", "select"]
+
+
+class NoSuchSourceError(SpectrumError):
+    """A file has spectra, and none of the source that is asked for."""
 
 
 def select(
@@ -55,7 +59,7 @@ def select(
         raise NotRVSError(f"{label}: no RVS spectrum; give a file of the Gaia archive's RVS product")
     if seen and not found:
         skipped.warn(label)
-        raise SpectrumError(f"{label}: source_id={wanted} is not among its {seen} spectra; check the number")
+        raise NoSuchSourceError(f"{label}: source_id={wanted} is not among its {seen} spectra; check the number")
 
 
 def _wanted_id(source_id: int | str) -> int:
