@@ -97,31 +97,24 @@ def test_cosine_schedule_falls_to_zero(keras, tmp_path, monkeypatch):
     np.testing.assert_allclose(rates, 0.1 * 0.5 * (1 + np.cos(np.pi * np.arange(10) / 10)), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("ratio", "decay"), [(1.0, 0.0), (4.0, 0.0), (1.0, 5.0)])
-def test_muon_turns_the_momentum_of_all_matrices_but_the_last(keras, ratio, decay):
-    """One step: changes of matrices have singular values alike, those of the last layer and of biases are Adam's.
-
-    Matrices alone shrink.
-    """
+def test_muon_turns_the_momentum_of_all_matrices_but_the_last(keras):
+    """One step: changes of matrices have singular values alike, those of the last layer and of biases are Adam's."""
     from rvsemu.training.networks import compiled, linked
 
     keras.utils.set_random_seed(2)
     parts = [
         keras.Sequential([keras.Input((n,)), keras.layers.Dense(12, "silu"), keras.layers.Dense(6)]) for n in (4, 6)
     ]
-    model = compiled(linked(*parts, "both"), Schedule("muon", 64, 1, 1, 1e-3, False, 1e-12, ratio, decay))
+    model = compiled(linked(*parts, "both"), Schedule("muon", 64, 1, 1, 1e-3, epsilon=1e-12))
     before = model.get_weights()
     rng = np.random.default_rng(3)
     model.train_on_batch(rng.normal(size=(64, 4)).astype("f4"), rng.normal(size=(64, 6)).astype("f4"))
-    *old, _, _ = before
-    before = [one * (1 - 1e-3 * decay) if one.ndim == 2 else one for one in old] + before[-2:]
     *changes, last, bias = [new - old for new, old in zip(model.get_weights(), before, strict=True)]
     for change in (x for x in changes if x.ndim == 2):
         values = np.linalg.svd(change, compute_uv=False)
         assert values.min() > 0.5 * values.max()
-        np.testing.assert_allclose(np.sqrt(np.mean(change**2)), 0.2 * 1e-3, rtol=0.2)
     for change in (x for x in (*changes, last, bias) if x.ndim == 1 or x is last):
-        np.testing.assert_allclose(np.abs(change[change != 0]), ratio * 1e-3, rtol=1e-2)
+        np.testing.assert_allclose(np.abs(change[change != 0]), 1e-3, rtol=1e-2)
 
 
 def test_stage_that_diverges(keras, tmp_path):

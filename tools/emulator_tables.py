@@ -178,8 +178,6 @@ def _cell(value) -> str:
         return f"{widths}, {value['activation']}; output {value['output_activation']}{dropout}"
     if isinstance(value, dict):
         rate = f"{value['learning_rate']:g}" + (" falling to 0 (cosine)" if value["cosine"] else "")
-        if (ratio := value.get("adam_ratio", 1.0)) != 1:
-            rate += f", of the last layer {ratio:g} times that"
         text = f"{value['optimizer']}, batch {value['batch']}, at most {value['epochs']} epochs, "
         return text + f"patience {value['patience']}, rate {rate}, epsilon {value['epsilon']:g}"
     if isinstance(value, tuple | list):

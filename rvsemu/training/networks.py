@@ -76,9 +76,7 @@ def _optimizer(model: keras.Model, schedule: Schedule) -> keras.optimizers.Optim
     settings: dict[str, Any] = {"learning_rate": schedule.learning_rate, "epsilon": schedule.epsilon}
     if schedule.optimizer == "muon":  # for all matrices but that of the output, which its authors leave to Adam
         last = re.escape(_dense_layers(model)[-1].path)
-        decay = {"weight_decay": schedule.weight_decay or None, "adam_weight_decay": None}
-        ratio = schedule.adam_ratio
-        return keras.optimizers.Muon(**settings, **decay, exclude_layers=[f"{last}/"], adam_lr_ratio=ratio)
+        return keras.optimizers.Muon(**settings, exclude_layers=[f"{last}/"], weight_decay=None, adam_weight_decay=None)
     return {"adam": keras.optimizers.Adam, "adamax": keras.optimizers.Adamax}[schedule.optimizer](**settings)
 
 

@@ -35,11 +35,10 @@ class Schedule:
     """How one stage is trained: Keras optimiser, batch, largest number of epochs, patience, learning rate.
 
     The optimiser is ``"adam"``, ``"adamax"`` or ``"muon"`` (Liu et al. 2025, :arxiv:`2502.16982`), which makes the
-    momentum of each matrix orthogonal before it is added; biases and the last layer are Adam's, whose rate is
-    `adam_ratio` times that of the matrices. Each step also shrinks these matrices by `weight_decay` times the rate: at
-    high rates they grow without it until the training diverges. With `cosine` the rate falls to zero over `epochs`, and
-    the stage runs to its end unless `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras'
-    1e-7 stalls Adam where gradients are as small as those of a flux error of 1e-3.
+    momentum of each matrix orthogonal before it is added; biases and the last layer are Adam's.
+    With `cosine` the rate falls to zero over `epochs`, and the stage runs to its end unless
+    `patience` epochs pass without improvement. `epsilon` is the optimiser's; Keras' 1e-7 stalls Adam
+    where gradients are as small as those of a flux error of 1e-3.
 
     Examples
     --------
@@ -56,8 +55,6 @@ class Schedule:
     learning_rate: float = 1e-3
     cosine: bool = False
     epsilon: float = 1e-7
-    adam_ratio: float = 1.0
-    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -208,8 +205,8 @@ are fewer, and their random labels are reached by interpolating the library (`in
 not say how fluxes and labels are scaled: here fluxes are centred and labels mapped to [-1, 1]."""
 
 
-def _cosine(epochs: int, learning_rate: float) -> Schedule:
-    return Schedule("adam", 512, epochs, epochs, learning_rate, cosine=True, epsilon=1e-12)
+def _cosine(epochs: int, learning_rate: float, optimizer: str = "adam", batch: int = 512) -> Schedule:
+    return Schedule(optimizer, batch, epochs, epochs, learning_rate, cosine=True, epsilon=1e-12)
 
 
 DEFAULT = Recipe(
@@ -220,9 +217,7 @@ DEFAULT = Recipe(
     latent=48,
     autoencoder_schedule=_cosine(8, 5e-3),
     label_schedule=_cosine(10, 3e-3),
-    finetune_schedule=Schedule(
-        "muon", 1024, 60, 60, 1.2e-2, cosine=True, epsilon=1e-12, adam_ratio=4.0, weight_decay=0.02
-    ),
+    finetune_schedule=_cosine(75, 6e-3, "muon", 1024),
     draws=720_000,
     validation=0.1,
     interpolate=True,
