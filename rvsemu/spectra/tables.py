@@ -282,8 +282,10 @@ def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> Spec
     for column in hdu.columns:
         values = hdu.data[column.name]
         if column.null is not None and values.dtype.kind in "iuf":
-            step, zero = column.bscale or 1, column.bzero or 0  # nulls are scaled like other values
-            values = np.ma.masked_where(np.abs(values - (step * column.null + zero)) < abs(step) / 2, values)
+            step, zero = column.bscale or 1, column.bzero or 0
+            null = step * column.null + zero  # scaled like other values
+            whole = values.dtype.kind != "f"
+            values = np.ma.masked_where(values == null if whole else np.abs(values - null) < abs(step) / 2, values)
         columns[column.name.lower()] = values
         if column.unit:
             units[column.name.lower()] = column.unit
