@@ -11,7 +11,7 @@ from synthesis_fixtures import structures
 
 from rvsemu.errors import SynthesisError
 from rvsemu.library.synthesis.helium import LOWER, QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
-from rvsemu.library.synthesis.lines import abo_width, write_atoms, write_molecules
+from rvsemu.library.synthesis.lines import ISOTOPES, abo_width, write_atoms, write_molecules
 from rvsemu.library.synthesis.structures import read_grid
 
 
@@ -163,6 +163,42 @@ def test_atoms_from_the_gaia_eso_list(tmp_path):
     assert calcium[6:] == [1.5, 8.18, 0.0, pytest.approx(abo_width(291, 0.275, 20), abs=0.005), 0]
     assert [float(r[9]) for r in rows] == [0.0, -7.55, -7.68, pytest.approx(abo_width(734, 0.243, 26), abs=0.005)]
     assert [float(r[7]) for r in rows] == [8.0, 0.0, 8.18, 8.30]
+
+
+ISOTOPIC = """'  60.142            '    2         1
+'Nd II   LTE'
+  8643.731  1.200 -1.290 0.000    5.0  1.00E+08 'x' 'x'   0.0    1.0 'x'
+'  60.145            '    2         1
+'Nd II   LTE'
+  8643.731  1.200 -1.290 0.000    5.0  1.00E+08 'x' 'x'   0.0    1.0 'x'
+'  22.000            '    1         1
+'Ti I    LTE'
+  8682.980  1.053 -1.941 0.000    5.0  1.00E+08 'x' 'x'   0.0    1.0 'x'
+"""
+
+
+def test_isotopes_share_the_strength_of_a_line(tmp_path):
+    # the list repeats a line with the gf of the whole element for each isotope
+    (tmp_path / "list").write_text(ISOTOPIC)
+    write_atoms(tmp_path / "list", tmp_path / "atoms", 8380, 8820, helium=False)
+    rows = [line.split() for line in (tmp_path / "atoms").read_text().splitlines()]
+    gf = {"60.01": [], "22.00": []}
+    for row in rows:
+        gf[row[1]].append(float(row[2]))
+    shares = -1.290 + np.log10([0.0829, 0.272])  # 145Nd, 142Nd
+    assert sorted(gf["60.01"]) == pytest.approx(shares, abs=2e-3)
+    assert gf["22.00"] == [-1.941]
+
+
+@pytest.mark.parametrize("element", ISOTOPES)
+def test_shares_of_isotopes_add_up(element):
+    assert sum(ISOTOPES[element].values()) == pytest.approx(1.0, abs=2e-4)
+
+
+def test_isotope_of_unknown_share(tmp_path):
+    (tmp_path / "list").write_text(ISOTOPIC.replace("60.145", "64.158"))
+    with pytest.raises(SynthesisError, match="isotope 158 of the element 64, whose share is not known"):
+        write_atoms(tmp_path / "list", tmp_path / "atoms", 8380, 8820, helium=False)
 
 
 def test_helium_joins_the_atoms(tmp_path):

@@ -144,6 +144,7 @@ def provenance(settings: Settings, workspace: Workspace) -> dict:
         "structures": f"{structures}; the nearest edge beyond the grid",
         "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {tio}) of linemake",
         "cyanogen": RIGHT_CYANOGEN,
+        "isotopes": "gf times the terrestrial fraction of each isotope",
         "regions": to_json([settings.region(workspace.structures)]),
         "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]" + (", alpha 10^[alpha/M]" if enhanced else ""),
         "broadening": "none: no rotation, no instrument",

@@ -18,13 +18,14 @@ import numpy as np
 from scipy import constants
 
 from ..._storage import replacing
+from ...errors import SynthesisError
 from ...physics.wavelengths import air_to_vacuum
 from .helium import helium_lines
 
 __all__ = ["abo_width", "write_atoms", "write_molecules"]
 
 _PER_EV = 8065.544  # cm-1
-_NEUTRAL = re.compile(r"'\s*(\d+)\.(\d+)\s*'\s+(\d+)\s+(\d+)")
+_BLOCK = re.compile(r"'\s*(\d+)\.(\d+)\s*'\s+(\d+)\s+(\d+)")  # 'element.isotope' ion
 _BOHR = constants.value("Bohr radius") * 100
 _MASS_UNIT = constants.atomic_mass * 1000
 
@@ -38,6 +39,19 @@ and 16O have no spin."""
 
 TITANIUM = {"46": 0.0825, "47": 0.0744 + 0.7372 / 2, "49": 0.0541 + 0.7372 / 2, "50": 0.0518}
 """Terrestrial fractions of titanium, those of the missing 48Ti16O shared out between its two neighbours."""
+
+ISOTOPES = {
+    3: {6: 0.0759, 7: 0.9241},
+    29: {63: 0.6915, 65: 0.3085},
+    56: {130: 0.00106, 132: 0.00101, 134: 0.02417, 135: 0.06592, 136: 0.07854, 137: 0.11232, 138: 0.71698},
+    57: {138: 0.0009, 139: 0.9991},
+    59: {141: 1.0},
+    60: {142: 0.27152, 143: 0.12174, 144: 0.23798, 145: 0.08293, 146: 0.17189, 148: 0.05756, 150: 0.05638},
+    62: {144: 0.0307, 147: 0.1499, 148: 0.1124, 149: 0.1382, 150: 0.0738, 152: 0.2675, 154: 0.2275},
+    63: {151: 0.4781, 153: 0.5219},
+}
+"""Terrestrial fractions by atomic number and mass number (Berglund & Wieser 2011, Pure Appl. Chem. 83, 397), of the
+elements whose isotopes the Gaia-ESO list has apart: each with the gf of the whole element."""
 
 
 def write_atoms(gaia_eso: str | Path, path: str | Path, low: float, high: float, helium: bool = True) -> int:
@@ -79,12 +93,12 @@ def abo_width(sigma: float, alpha: float, atomic_number: int) -> float:
 def _gaia_eso(path, low, high):
     """Blocks begin with a quoted species and ion; the damping column is log gamma (negative), ABO's sigma + alpha
     (above 20) or a factor on Unsoeld's formula, for which the classical value is left to SYNSPEC."""
-    element, ion = 0, 0
+    element, ion, share = 0, 0, 0.0
     with open(path) as file:
         for line in file:
             if line.startswith("'"):
-                if found := _NEUTRAL.match(line):
-                    element, ion = int(found[1]), int(found[3]) - 1
+                if found := _BLOCK.match(line):
+                    element, ion, share = int(found[1]), int(found[3]) - 1, _isotope(int(found[1]), int(found[2]))
                 continue
             words = line.split()
             wavelength = float(words[0])
@@ -96,7 +110,21 @@ def _gaia_eso(path, low, high):
                 radiative = math.log10(radiative) if radiative > 1 else 0.0
                 upper_j = (upper_weight - 1) / 2
                 energies = lower * _PER_EV, lower * _PER_EV + 1e8 / float(air_to_vacuum(wavelength))
+                gf += math.log10(share)
                 yield _atom(wavelength, element, ion, gf, energies, (0.0, upper_j), (radiative, 0.0, waals))
+
+
+def _isotope(element, mass) -> float:
+    """What share of an element its isotope of mass number `mass` is; 0 stands for all of them together."""
+    if mass == 0:
+        return 1.0
+    try:
+        return ISOTOPES[element][mass]
+    except KeyError:
+        raise SynthesisError(
+            f"the Gaia-ESO list has lines of the isotope {mass} of the element {element}, whose share is not known: "
+            "add it to rvsemu.library.synthesis.lines.ISOTOPES."
+        ) from None
 
 
 def _helium(low, high):
