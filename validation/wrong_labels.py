@@ -27,7 +27,7 @@ from specutils import Spectrum
 
 import rvsemu
 from rvsemu.fitting import fit_many
-from rvsemu.physics.lines import CALCIUM_TRIPLET
+from rvsemu.physics.lines import CALCIUM_TRIPLET, NITROGEN, PASCHEN
 from rvsemu.physics.microturbulence import microturbulence
 
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "_generated" / "wrong_labels.rst"
@@ -116,11 +116,11 @@ def calcium(factor) -> Callable:
     return change
 
 
-def filled(height, width) -> Callable:
-    """Emission in the lines of calcium, Gaussian, of this height and standard deviation in Angstrom."""
+def filled(lines, height, width) -> Callable:
+    """Emission in lines (absorption below 0), Gaussian, of this height and standard deviation in Angstrom."""
 
     def change(one, _) -> np.ndarray:
-        distance = one.wavelength - np.array(CALCIUM_TRIPLET)[:, None]
+        distance = one.wavelength - np.array(lines)[:, None]
         return one.flux + height * np.exp(-0.5 * (distance / width) ** 2).sum(axis=0)
 
     return change
@@ -139,7 +139,11 @@ ATTACKS: dict[str, tuple] = {  # kinds of stars, what is done to the flux, label
     "a step of 3 %": ((DWARF, GIANT, HOT), step(0.03), {}),
     "a wave of 2 % and 60 Å": ((DWARF, GIANT, HOT), wiggled(0.02, 60.0), {}),
     "calcium 30 % weaker": ((DWARF, HOT), calcium(0.7), {}),
-    "emission of 0.15 in calcium": ((DWARF, GIANT), filled(0.15, 1.2), {}),
+    "emission of 0.15 in calcium": ((DWARF, GIANT), filled(CALCIUM_TRIPLET, 0.15, 1.2), {}),
+    "emission of 0.1 in calcium": ((HOT,), filled(CALCIUM_TRIPLET, 0.1, 2.0), {}),
+    "emission of 0.03 in Paschen lines": ((HOT,), filled(PASCHEN, 0.03, 2.0), {}),
+    "shell lines of 0.03 in Paschen lines": ((HOT,), filled(PASCHEN, -0.03, 1.5), {}),
+    "nitrogen lines, 0.1 Å stronger": ((HOT,), filled(NITROGEN, -0.027, 1.5), {}),
     "[alpha/M] = 0.3": ((DWARF, GIANT), None, {"alpha": 0.3, "mh": -0.2}),
 }
 HELD: dict[str, dict[str, float]] = {  # by how much labels are wrong that are held

@@ -30,6 +30,7 @@ from ..observing.flags import (
     not_at_rest,
 )
 from ..observing.roughness import is_smooth
+from .line_groups import line_groups
 from .priors import Uniform
 from .unmodelled import unmodelled
 from .vmic_prior import Microturbulence
@@ -60,6 +61,7 @@ def flags_of(found, errors, second_minimum, double) -> list[tuple[str, ...]]:
     features = unmodelled(
         problem.stack, found.weighted, found.star, found.residual, found.theta[:, parameters.velocity]
     )
+    features = [list(dict.fromkeys(a + b)) for a, b in zip(features, line_groups(problem, found), strict=True)]
     two = [[DOUBLE_LINED] if it_is else [] for it_is in double]
     broad = [broad_lines(names, *one) for one in zip(found.theta, errors, strict=True)]
     known = _true({NOT_AT_REST: _moved(found, errors), OUTSIDE_CALIBRATION: _uncalibrated(found, errors)})

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["FitFailure", "FitResult", "LeastSquares"]
 
 _FEW_DRAWS = 50
-_OUTSIDE = 0.05  # of the posterior: what counts of a second minimum, too
+_OUTSIDE = 0.05  # of the posterior
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -31,7 +31,7 @@ _STEPS = 40
 _ENOUGH = 0.01  # of chi2 / 2, to say that a held label is far off
 _DEEP = 8.0  # minima less deep by more, of log probability, have no share in the posterior
 _APART = 2.0  # sigma: minima that are nearer are one
-_SECOND = 0.05  # share of the posterior from which a second minimum counts
+_SECOND = 0.01  # share of the posterior from which a second minimum counts: more than Gaussian errors have outside
 
 
 @dataclass(frozen=True)

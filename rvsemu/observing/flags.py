@@ -30,6 +30,7 @@ __all__ = [
     "FLAGS",
     "HELD_DISPUTED",
     "LABELS_CONTRADICT",
+    "LINES_DISAGREE",
     "NEGATIVE_CONTINUUM",
     "NOT_AT_REST",
     "NOT_CONVERGED",
@@ -82,6 +83,7 @@ NOT_AT_REST = "not-at-rest"
 OUTSIDE_CALIBRATION = "outside-calibration"
 SMOOTH_NOISE = "smooth-noise"
 HELD_DISPUTED = "held-disputed"
+LINES_DISAGREE = "lines-disagree"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -106,7 +108,7 @@ FLAGS: dict[str, str] = {
     ERRORS_TOO_LARGE: "Observed and model differ by less than half of the stated errors, which are too large.",
     FAILED: "No fit was possible; the column error says why.",
     OUTLIERS: "More than one in a hundred pixels differ from any model by more than noise: spikes, emission, bad data.",
-    EMISSION: "The cores of the Ca II triplet are brighter than those of models by a fifth of the continuum or more.",
+    EMISSION: "The lines of the Ca II triplet are filled: by a fifth of the continuum, or by 4 standard deviations.",
     DIFFUSE_BAND: "The interstellar band at 862 nm is seen, which no model has; see the mask of this name.",
     FEW_CCDS: "Errors are estimates from the scatter of fewer than ten CCD spectra (Gaia DR3), and little known.",
     DOUBLE_LINED: "Lines of a second star, at another velocity, are in the spectrum: the labels are those of neither.",
@@ -121,6 +123,7 @@ FLAGS: dict[str, str] = {
     OUTSIDE_CALIBRATION: "Teff, log g or [M/H] is outside that of the stars of the calibration: errors are too small.",
     SMOOTH_NOISE: "Neighbouring pixels differ by less than errors say: smoothed, resampled, or errors too large.",
     HELD_DISPUTED: "A label was held, and what the spectrum says of it differs by more than 3.3 standard deviations.",
+    LINES_DISAGREE: "Lines of hydrogen, nitrogen or calcium want another strength than labels give them, by 4 sigma.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 

@@ -1,6 +1,6 @@
 """The strongest and best known lines of RVS spectra."""
 
-__all__ = ["CALCIUM_TRIPLET", "DIFFUSE_BAND_AT", "MAIN_LINES"]
+__all__ = ["CALCIUM_TRIPLET", "DIFFUSE_BAND_AT", "MAIN_LINES", "NITROGEN", "PASCHEN"]
 
 MAIN_LINES = (
     ("Ca II", 8498.02),
@@ -28,6 +28,12 @@ MAIN_LINES = (
 
 CALCIUM_TRIPLET = tuple(wavelength for name, wavelength in MAIN_LINES if name == "Ca II")
 """Angstrom, in air."""
+
+PASCHEN = tuple(wavelength for name, wavelength in MAIN_LINES if name.startswith("P"))
+"""Angstrom, in air: of hydrogen, P17 to P12."""
+
+NITROGEN = 8567.7, 8594.0, 8629.2, 8655.9, 8680.3, 8683.4, 8686.1, 8703.2, 8711.7, 8718.8
+"""Angstrom, in air: N I in A and B stars."""
 
 DIFFUSE_BAND_AT = 8620.4
 """Angstrom, in air: the interstellar band at 862 nm (Munari et al. 2008, A&A 488, 969)."""
