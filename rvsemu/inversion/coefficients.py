@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..observing.line_groups import scores, templates
 from ..observing.noise import ModelError, NoiseModel
 from ..observing.observation import Observation
 from .least_squares import COARSE, Basis, Minimum, Problem, best_near
 from .model import Inversion
 
-__all__ = ["ObservedCoefficients", "find_velocity", "fit_coefficients", "velocity_of_labels"]
+__all__ = ["NextToLabels", "ObservedCoefficients", "find_velocity", "fit_coefficients", "fit_next_to_labels"]
 
 _SAMPLING = 0.3  # Angstrom between the pixels looked at: still samples the lines
 _LEADING = 25  # components: enough to tell where the lines are
@@ -193,31 +194,59 @@ def fit_coefficients(
     )
 
 
-def velocity_of_labels(
+@dataclass(frozen=True)
+class NextToLabels:
+    """Best fit of spectra that labels next to given ones imply.
+
+    Parameters
+    ----------
+    velocity, velocity_error : float
+        km/s.
+    settled : bool
+        Whether the steps of the velocity did not run out.
+    disagreement : ndarray, shape (g,)
+        Of groups of lines: see `rvsemu.observing.line_groups.scores`.
+    """
+
+    velocity: float
+    velocity_error: float
+    settled: bool
+    disagreement: np.ndarray
+
+
+def fit_next_to_labels(
     inversion: Inversion,
     observation: Observation,
     velocity: float,
     degree: int,
     noise: NoiseModel,
     scaled: np.ndarray,
-) -> tuple[float, float, bool]:
-    """Radial velocity and its error in km/s, and whether it settled, of spectra that labels next to given ones imply.
+    move: bool = False,
+) -> NextToLabels:
+    """Fit the spectra that labels next to given ones imply.
 
     Lines that are broad, as those of hot or fast stars, can be shifted by what components do, and labels cannot: the
-    velocity at which coefficients fit best is another one then, and its error too small.
+    velocity at which coefficients fit best is another one then, and its error too small. Nor can labels make the lines
+    of one element stronger, as components can.
 
     Parameters
     ----------
     inversion : Inversion
         With networks for noise.
-    observation, velocity, degree, noise
+    observation, velocity, degree, noise, move
         As for `fit_coefficients`.
     scaled : ndarray, shape (n_labels,)
         Scaled labels.
     """
     pixels, basis = np.flatnonzero(observation.covered), Basis.next_to(inversion, scaled)
-    found = best_near(basis, observation, pixels, velocity, degree, noise, True)
-    return found.problem.velocity, found.velocity_error, found.settled
+    found = best_near(basis, observation, pixels, velocity, degree, noise, move)
+    bands = noise.bands(observation.wavelength[pixels])
+    covariance = found.problem.covariance(found.x, noise, bands, known=True)
+    metals = [i for i, name in enumerate(inversion.labels.names) if name == "mh"]
+    added = templates(found.problem.rest, found.problem.components[metals].sum(axis=0), inversion.medium)
+    rows = found.problem.rows(found.x, move, added)
+    far = scores(covariance.solve_pairs(rows[None]))[0]
+    return NextToLabels(found.problem.velocity, found.velocity_error, found.settled, far)
 
 
 def _quality(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
@@ -27,12 +27,13 @@ from ..observing.flags import (
     few_ccds,
     not_at_rest,
 )
+from ..observing.line_groups import disagreeing
 from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
 from ..observing.observation import Observation
 from ..observing.results import identity_of
 from .alpha import by_alpha
-from .coefficients import find_velocity, fit_coefficients, velocity_of_labels
+from .coefficients import find_velocity, fit_coefficients, fit_next_to_labels
 from .model import Inversion
 from .result import InversionResult, flags_of
 
@@ -186,11 +187,14 @@ def invert(
     found = fit_coefficients(inversion, observation, velocity, continuum_degree, noise, move)
     scale = float(np.sqrt(max(1.0, found.reduced_chi2)))
     estimate = _estimate(inversion, found, scale)
-    if move and inversion.noisy is not None:
-        scaled = inversion.labels.scaled(inversion.labels.clipped(estimate.values))
-        found = found.moved(
-            *velocity_of_labels(inversion, observation, found.velocity, continuum_degree, noise, scaled)
-        )
+    flags: list[str] = []
+    if inversion.noisy is not None:
+        values = inversion.labels.clipped(estimate.values)
+        scaled = inversion.labels.scaled(values)
+        beside = fit_next_to_labels(inversion, observation, found.velocity, continuum_degree, noise, scaled, move)
+        (flags,) = disagreeing(beside.disagreement[None] / scale, inversion.labels.names, values[None])
+        if move:
+            found = found.moved(beside.velocity, beside.velocity_error, beside.settled)
     meta = {
         **identity_of(observation.meta),
         "medium": observation.medium,
@@ -200,7 +204,8 @@ def invert(
         "model_error": model_error,
         "errors_scaled_by": scale,
     }
-    return _result_of_spectrum(inversion, observation, found, estimate, limits, meta)
+    result = _result_of_spectrum(inversion, observation, found, estimate, limits, meta)
+    return replace(result, flags=(*result.flags, *flags))
 
 
 def _refuse(**given):

@@ -148,6 +148,19 @@ class Problem:
         rows = [band if known else band[:1] for band in bands[: 1 + len(errors)]]
         return Covariance(banded_sum(rows, [self.sigma, *errors], self.used)[None])
 
+    def rows(self, x: np.ndarray, slope: bool, added: np.ndarray | None = None) -> np.ndarray:
+        """What is `added` to the spectrum (g, n), derivatives by the unknowns, and what is left, all at `x`.
+
+        With `slope` the velocity is the last of the unknowns.
+        """
+        flux, continuum = self.at(x)
+        parts = [] if added is None else [added * continuum]
+        parts += [self.components * continuum, self.polynomials * flux]
+        if slope:
+            by_velocity = self.basis.slope(x[: len(self.components)], self.rest, self.velocity)
+            parts.append((by_velocity * continuum)[None])
+        return np.concatenate([*parts, (self.y - flux * continuum)[None]]) * self.used
+
     def equations(
         self, x: np.ndarray, noise: Covariance | np.ndarray, slope: bool = False
     ) -> tuple[np.ndarray, np.ndarray, float]:
@@ -155,12 +168,7 @@ class Problem:
 
         `noise` is a `Covariance` or standard deviations (n,); with `slope` the velocity is the last of the unknowns.
         """
-        flux, continuum = self.at(x)
-        k = len(self.components)
-        parts = [self.components * continuum, self.polynomials * flux, (self.y - flux * continuum)[None]]
-        if slope:
-            parts.insert(2, (self.basis.slope(x[:k], self.rest, self.velocity) * continuum)[None])
-        rows = np.concatenate(parts) * self.used
+        k, rows = len(self.components), self.rows(x, slope)
         if isinstance(noise, Covariance):
             products = noise.solve_pairs(rows[None])[0]
         else:
