@@ -44,6 +44,10 @@ def agreement(gradient: np.ndarray, information: np.ndarray, ranges: np.ndarray,
     average, than their ranges do. That of one transit with its covariance K_t - K_t K^-1 K_t, K the sum of all K_t, has
     k; the largest of t is judged by t times its probability.
 
+    Below 0.001, the threshold of the flag ``transits-differ``, is 1 of 350 simulated clean stars of types B to M with 3
+    to 12 transits at signal to noise 8 to 40: 1 of the 160 whose errors are estimates from three CCD spectra, as in
+    Gaia DR3, and none of the 190 like those of Gaia DR4 (``python validation/transits_differ.py``).
+
     Examples
     --------
     >>> import numpy as np
