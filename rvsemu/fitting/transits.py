@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import SpectrumError
 from ..observing.observation import Observation
 from ..observing.stack import Weighted
-from .agreement import agreement
+from .agreement import UNSHARED, agreement, own_scatter, unsure
 from .bins import Binned
 from .from_minima import covariance_of, make_results, scale_of
 from .levenberg_marquardt import Box, Minimum, minimise
@@ -237,11 +237,10 @@ class Transits(Search):
         row, problem = minima.best(0), self._parts[0].problem
         x = minima.found.x[row]
         moves = self._moves(x)
-        alone = [
+        fits = [
             part.fit(self._rows(part, minima.at[row][None]), self._rows(part, x[None]), moves.velocities[part.at])
             for part in self._parts
         ]
-        fits, slopes = [found for found, _ in alone], np.concatenate([slope for _, slope in alone])
         freedom = _kept(fits) - moves.spent(len(problem.stack.basis), len(self.observations))
         scale = scale_of(self.settings, sum(2.0 * np.sum(one.found.cost) for one in fits) / max(1, freedom))
         covariance = covariance_of(self.parameters, x[None], minima.found.hessian[row][None], scale)[0]
@@ -259,9 +258,16 @@ class Transits(Search):
             results.update(zip(part.at.tolist(), made, strict=True))
         transits = tuple(results[i] for i in range(len(results)))
         ccds = [one.estimates for one in self.observations]
-        bends, box = np.concatenate([one.found.hessian for one in fits]), problem.parameters.box
-        agreed = agreement(slopes / scale**2, bends / scale**2, box.upper - box.lower)
+        agreed = self._agreed([one.found.x for one in fits], scale)
         return summarised(transits, moves, covariance, scale, ccds, tuple(skipped), agreed)
+
+    def _agreed(self, rows: Sequence[np.ndarray], scale: float) -> float:
+        """Probability that chance makes transits want labels as different; `rows` as for `_without_scatter`."""
+        pairs = zip(self._parts, rows, strict=True)
+        slopes, bends = (np.concatenate(some) for some in zip(*(part.slopes(x) for part, x in pairs), strict=True))
+        parameters = self._parts[0].problem.parameters
+        widths = parameters.box.upper - parameters.box.lower
+        return agreement(slopes / scale**2, bends / scale**2, widths, own_scatter(parameters))
 
     def _moves(self, x) -> Moves:
         """Velocities at the labels of the best minimum `x` (all,), with the noise alone."""
@@ -394,14 +400,20 @@ class _Part:
             self.problem.tension(found)[:, held] * velocity if velocity.any() else np.zeros((len(self.at), len(held)))
         )
 
-    def fit(self, start, x, velocities) -> tuple[Minima, np.ndarray]:
-        """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`; and
-        the gradients (n, m) of chi2 / 2 there."""
+    def slopes(self, x) -> tuple[np.ndarray, np.ndarray]:
+        """Gradients (n, m) of chi2 / 2 at `x` (n, m), with the errors that transits do not share, and Hessians."""
+        weighted = self.weighted(x, np.full(len(self.at), UNSHARED))
+        _, gradient, hessian = self.misfit(weighted)(np.arange(len(x)), x)
+        growth = np.array([unsure(one.estimates) for one in self.problem.stack.observations])
+        return gradient / growth[:, None], hessian / growth[:, None, None]
+
+    def fit(self, start, x, velocities) -> Minima:
+        """The spectra as if each had been fitted alone, from `start` (n, m) to the labels of `x` and `velocities`."""
         weighted, at = self.weighted(start), x.copy()
         if RADIAL_VELOCITY in self.problem.parameters.free_names:
             at[:, -1] = velocities
-        cost, gradient, hessian = self.misfit(weighted)(np.arange(len(x)), at)
+        cost, _, hessian = self.misfit(weighted)(np.arange(len(x)), at)
         found = Minimum(at, cost, hessian, np.ones(len(x), dtype=bool))
         held = np.zeros((len(x), len(self.problem.parameters.fixed)))
         unknown = held, np.ones(x.shape), np.zeros(x.shape)
-        return Minima(np.arange(len(x)), start, weighted, found, -cost, *unknown), gradient
+        return Minima(np.arange(len(x)), start, weighted, found, -cost, *unknown)

@@ -42,7 +42,7 @@ class TransitsResult(LeastSquares):
         the errors of noise, emulator and models, and without that of models.
     flags : tuple of str
         What to beware of: see `rvsemu.observing.flags`. Those of the labels, those that at least half of the transits
-        have, and ``variable-velocity``.
+        have, ``variable-velocity``, and ``transits-differ`` where transits want different labels.
     residual_rms : float
         Of observed - model in the pixels used, in units of the continuum.
     velocities : Quantity, shape (t,)

@@ -50,7 +50,7 @@ def summarised(
     skipped : tuple of FitFailure
         Other transits.
     agreed : float
-        Probability that chance makes one of the transits want other labels as strongly.
+        Probability that chance makes the transits want labels as different: see `rvsemu.fitting.agreement`.
     """
     about = _about(transits, moves, scale) | _quality(transits, moves)
     return TransitsResult(

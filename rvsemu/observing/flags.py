@@ -118,7 +118,7 @@ FLAGS: dict[str, str] = {
     BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars or a low R look alike.",
     PRIOR_DISPUTED: "A normal prior and what the spectrum says without it differ by more than 3.3 standard deviations.",
     NOT_GAUSSIAN: "The errors were widened, for the posterior is not as narrow as its curvature says: sample them.",
-    TRANSITS_DIFFER: "A transit wants other labels than the others: one of another star or time, or a bad spectrum.",
+    TRANSITS_DIFFER: "Transits want different labels: another star, light of a neighbour in some, or a bad spectrum.",
     NOT_AT_REST: "The frame is rest, but lines are 30 km/s or more off: wrong velocity, air wavelengths, moved pixels.",
     OUTSIDE_CALIBRATION: "Teff, log g or [M/H] is outside that of the stars of the calibration: errors are too small.",
     SMOOTH_NOISE: "Neighbouring pixels differ by less than errors say: smoothed, resampled, or errors too large.",
