@@ -152,6 +152,8 @@ def test_error_model_of_first_files(small, tmp_path):
         (None, "labels have the shape|not an array of plain numbers"),
         ([[5777 * u.K, 4.44, 2, 0, 1, 11500]], "are not an array of plain numbers"),
         (np.ones(6) * u.K, "are not an array of plain numbers"),
+        ([np.ones(6) * u.K], "are not an array of plain numbers"),
+        (np.ma.array([5777, 4.44, 2, 0, 1, 11500], mask=[1, 0, 0, 0, 0, 0]), "are not an array of plain numbers"),
         ([[1j, 4.44, 2, 0, 1, 11500]], "are not an array of plain numbers"),
         ([[5777, 4.44, np.nan, 0, 1, 11500]], "labels have vsini=nan: .*all finite"),
         ([[5777, 4.44, 2, np.inf, 1, 11500]], "labels have mh=inf"),

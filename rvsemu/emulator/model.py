@@ -23,7 +23,7 @@ from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import check_medium, convert_medium
 from .accuracy import ErrorModel
 from .files import check_grid, read_common, read_network, write_common, write_network
-from .labels import LabelSpace
+from .labels import LabelSpace, lost
 from .network import DenseNetwork, Layer
 
 if TYPE_CHECKING:
@@ -236,6 +236,8 @@ class Emulator:
         """
         if wavelength is None:
             return convert_medium(self.wavelength, self.medium, medium) * u.AA, None
+        if what := lost(wavelength):
+            raise SpectrumError(f"wavelength has {what}.")
         unit = getattr(wavelength, "unit", u.AA)
         try:
             plain = u.Quantity(wavelength, u.AA, dtype=float).value
