@@ -53,9 +53,9 @@ def lost(x: ArrayLike | u.Quantity, nested: bool = False) -> str:
 
 
 def _floats(x: ArrayLike) -> np.ndarray:
-    """As NumPy makes them, but not of complex numbers and times."""
+    """As NumPy makes them, but not of complex numbers, times and tables."""
     given = np.asarray(x)
-    if given.dtype.kind in "cmM":
+    if given.dtype.kind in "cmMV":
         raise TypeError(f"no real numbers but {given.dtype}")
     return np.asarray(given, dtype=float)
 
