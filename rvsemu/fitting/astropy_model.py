@@ -138,7 +138,7 @@ class RVSModel(Fittable1DModel):
         """Angstrom; other lengths are converted."""
         return {self.inputs[0]: u.AA}
 
-    def __call__(self, *inputs, **options):
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Normalised flux at wavelengths; what a fitter tries need not be in the domain, but only within the bounds."""
         if not self.extrapolate and self.sync_constraints:  # fitters set that to False for as long as they run
             theta = self._theta(self.parameters)
