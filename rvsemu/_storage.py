@@ -10,6 +10,8 @@ from itertools import count
 from pathlib import Path
 
 import h5py
+import numpy as np
+from numpy.typing import ArrayLike
 
 from .errors import RvsemuError
 
@@ -21,6 +23,7 @@ __all__ = [
     "kind_of",
     "made_folder",
     "opened",
+    "put",
     "replacing",
     "shipped_files",
     "stamp",
@@ -43,6 +46,8 @@ _MOST_PACKED = 200  # bytes in memory for one in the file: networks reach 2, zer
 # ---------------------------------------------------------------- writing
 def check_folder(path, error: type[RvsemuError]) -> Path:
     """`path` as a Path, if the folder that it is to be in exists; else an `error`."""
+    if not isinstance(path, str | os.PathLike):
+        raise error(f"path={path!r}: give the name of a file.")
     path = Path(path)
     if not path.absolute().parent.is_dir():
         raise error(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")
@@ -79,6 +84,15 @@ def _sync(path):
 def stamp(file: h5py.File, kind: str, version: int) -> None:
     """Write what `opened` checks into a new file."""
     file.attrs["format"], file.attrs["format_version"] = _FORMAT + kind, version
+
+
+def put(group: h5py.Group, name: str, values: ArrayLike, packed: bool = False) -> h5py.Dataset:
+    """Write an array with checksums, by which a reader notices damage, and `packed` where that saves room."""
+    values = np.asarray(values)
+    if not values.size or not values.ndim:  # HDF5 takes them in one piece, which has no checksum
+        return group.create_dataset(name, data=values)
+    packing = {"compression": "gzip", "shuffle": True} if packed else {}
+    return group.create_dataset(name, data=values, fletcher32=True, **packing)
 
 
 @contextmanager

@@ -27,6 +27,21 @@ def test_a_posterior_comes_back(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["p.h5"]
 
 
+def test_a_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "p.h5"
+    quickly(Gauss(), file=ChainFile(path), arrays=lambda v: {"a": v[:3]})
+    with h5py.File(path) as file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        places = [file[name].id.get_chunk_info(0).byte_offset for name in names]
+    whole = path.read_bytes()
+    assert len(places) == 4
+    for place in places:
+        path.write_bytes(whole[: place + 2] + bytes([whole[place + 2] ^ 1]) + whole[place + 3 :])
+        with pytest.raises(PosteriorFileError, match="damaged"):
+            Posterior.load(path)
+
+
 def test_emcee_reads_the_file(tmp_path):
     import emcee
 

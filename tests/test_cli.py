@@ -214,10 +214,23 @@ def test_sample_writes_chains_table_and_plots_and_resumes(tmp_path, capsys):
 
 
 def test_demo(tmp_path, capsys):
-    assert main(["demo", "-o", str(tmp_path / "demo")]) == 0
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/sun.png").write_text("of an earlier run")
+    assert main(["demo", "-o", str(tmp_path / "demo"), "--overwrite"]) == 0
+    assert (tmp_path / "demo/sun.png").read_bytes().startswith(b"\x89PNG")
     files = {p.name for p in (tmp_path / "demo").iterdir()}
     assert files == {"sun.fits", "sun.png", "kepler-93.ecsv", "kepler-93.png"}
     assert "teff" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["sun.fits", "sun.png", "kepler-93.ecsv", "kepler-93.png"])
+def test_demo_replaces_nothing_unasked(tmp_path, capsys, name):
+    own = tmp_path / name
+    own.write_text("of the user")
+    assert main(["demo", "-o", str(tmp_path)]) == 2
+    assert f"{own} exists" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert own.read_text() == "of the user"
 
 
 def test_info(capsys):

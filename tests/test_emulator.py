@@ -13,7 +13,7 @@ from emulator_fixtures import NAMES, random_labels, small_emulator
 
 import rvsemu
 from rvsemu.emulator import Emulator, LabelSpace
-from rvsemu.errors import FrozenError, LabelError
+from rvsemu.errors import FrozenError, LabelError, SpectrumError
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +152,8 @@ def test_error_model_of_first_files(small, tmp_path):
         (None, "labels have the shape|not an array of plain numbers"),
         ([[5777 * u.K, 4.44, 2, 0, 1, 11500]], "are not an array of plain numbers"),
         (np.ones(6) * u.K, "are not an array of plain numbers"),
+        ([np.ones(6) * u.K], "are not an array of plain numbers"),
+        (np.ma.array([5777, 4.44, 2, 0, 1, 11500], mask=[1, 0, 0, 0, 0, 0]), "are not an array of plain numbers"),
         ([[1j, 4.44, 2, 0, 1, 11500]], "are not an array of plain numbers"),
         ([[5777, 4.44, np.nan, 0, 1, 11500]], "labels have vsini=nan: .*all finite"),
         ([[5777, 4.44, 2, np.inf, 1, 11500]], "labels have mh=inf"),
@@ -163,6 +165,26 @@ def test_labels_that_are_none(small, method, labels, message):
     with pytest.raises(LabelError, match=message) as e:
         getattr(small, method)(labels)
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("by", [[9], [-1], ["teff"], [0.5], [True, False], 2])
+def test_derivatives_by_what_is_no_label(small, by):
+    with pytest.raises(LabelError, match="give numbers from 0 to 5, of teff, logg, vsini"):
+        small.jacobian([[5777, 4.44, 2, 0, 1, 11500]], by=by)
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(9000, 9100), (8300, 8390), (8402, 8401), (np.nan, 8403), (8401, None), (1 * u.K, 2 * u.K), ([8401], [8402])],
+)
+def test_a_part_that_is_none(small, low, high):
+    with pytest.raises(SpectrumError, match="^low=.*, high=.*: give (a range|two lengths)"):
+        small.trimmed(low, high)
+
+
+def test_a_part_in_other_units(small):
+    part = small.trimmed(840.137 * u.nm, 8402.0)
+    np.testing.assert_allclose(part.wavelength, 8401.3 + 0.1 * np.arange(8), rtol=1e-12)
 
 
 @pytest.mark.parametrize("make", ["flux", "jacobian", "generate"])

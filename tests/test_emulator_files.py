@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from emulator_fixtures import layers, random_labels, small_emulator
+from inversion_fixtures import exact_inversion
 
 from rvsemu.emulator import DenseNetwork, Emulator, Layer
 from rvsemu.errors import EmulatorFileError, InversionFileError
@@ -61,7 +62,7 @@ def test_more_than_ten_layers_keep_their_order(small, tmp_path):
 def test_half_precision_changes_flux_within_the_bound(small, box, tmp_path):
     """Each weight within 2^-11 of itself; the flux within what that error can grow to, layer by layer."""
     path = tmp_path / "half.h5"
-    small.save(path)  # float16 by default
+    small.save(path, dtype="float16")
     again = Emulator.load(path)
     value, bound = small.labels.scaled(box), 0.0
     steepest = {"silu": 1.1, "tanh": 1.0, "linear": 1.0}
@@ -79,6 +80,86 @@ def test_half_precision_changes_flux_within_the_bound(small, box, tmp_path):
     assert 0 < change.max() < 5e-3
 
 
+def test_what_is_saved_is_the_same_emulator(small, tmp_path):
+    """Unless float16 is asked for; numbers of NumPy in `info` become those of Python."""
+    changed = replace(small, info={**small.info, "rms": np.float32(0.25), "n": np.int64(3), "each": np.arange(2.0)})
+    changed.save(tmp_path / "same.h5")
+    again = Emulator.load(tmp_path / "same.h5")
+    assert (again.label_network, again.decoder) == (small.label_network, small.decoder)
+    assert again.info == {**small.info, "rms": 0.25, "n": 3, "each": (0.0, 1.0)}
+
+
+def scaled(network, factor):
+    first, *others = network.layers
+    return DenseNetwork((replace(first, weights=first.weights * np.float32(factor)), *others))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "bad", "float64", None])
+@pytest.mark.parametrize("kind", [Emulator, Inversion])
+def test_weights_of_another_type_are_refused(small, file, kind, dtype):
+    model, error = (small, EmulatorFileError) if kind is Emulator else (exact_inversion(), InversionFileError)
+    before = file.read_bytes()
+    with pytest.raises(error, match=f"dtype={dtype!r}: give float32.* or float16"):
+        model.save(file, dtype=dtype, overwrite=True)
+    assert file.read_bytes() == before
+
+
+def test_weights_that_do_not_fit_are_refused_before_a_file_is_replaced(small, file):
+    """Those above 65504 are infinite in float16, and could not be loaded."""
+    large = replace(small, decoder=scaled(small.decoder, 1e6))
+    before = file.read_bytes()
+    with pytest.raises(EmulatorFileError, match=r"weights up to .* too large for float16: save it as float32"):
+        large.save(file, dtype="float16", overwrite=True)
+    assert file.read_bytes() == before
+    large.save(file, overwrite=True)
+    assert Emulator.load(file).decoder == large.decoder
+
+
+@pytest.mark.parametrize("path", [None, 5, ["a.h5"]])
+def test_names_that_are_none(small, path):
+    with pytest.raises(EmulatorFileError, match="give the name of a file"):
+        small.save(path)
+
+
+DATASETS = ("label_network/00/bias", "decoder/00/bias", "wavelength", "error/teff", "history/autoencoder/loss")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_flipped_bit_is_noticed(file, name):
+    """In data that are not packed, which has checksums of its own."""
+    with h5py.File(file) as opened:
+        chunk = opened[name].id.get_chunk_info(0)
+    content = bytearray(file.read_bytes())
+    content[chunk.byte_offset + 5] ^= 2
+    file.write_bytes(content)
+    with pytest.raises(EmulatorFileError, match="damaged"):
+        Emulator.load(file)
+
+
+def test_a_flipped_bit_of_an_inversion_is_noticed(tmp_path):
+    exact_inversion().save(tmp_path / "i.h5")
+    with h5py.File(tmp_path / "i.h5") as opened:
+        chunks = [opened[name].id.get_chunk_info(0) for name in ("principal/mean", "principal/basis")]
+    for chunk in chunks:
+        content = bytearray((tmp_path / "i.h5").read_bytes())
+        content[chunk.byte_offset + 2] ^= 1
+        (tmp_path / "damaged.h5").write_bytes(content)
+        with pytest.raises(InversionFileError, match="damaged"):
+            Inversion.load(tmp_path / "damaged.h5")
+
+
+def test_files_without_checksums_can_be_loaded(small, file):
+    """The first ones had none."""
+    with h5py.File(file, "a") as opened:
+        for name in DATASETS:
+            data, attributes = opened[name][:], dict(opened[name].attrs)
+            del opened[name]
+            opened.create_dataset(name, data=data).attrs.update(attributes)
+            assert not opened[name].fletcher32
+    again = Emulator.load(file)
+    assert (again.label_network, again.decoder, again.error) == (small.label_network, small.decoder, small.error)
+
+
 def test_saving_replaces_only_when_complete(small, file):
     """What cannot be written leaves the old file, and no other."""
     before = file.read_bytes()
@@ -94,7 +175,7 @@ def test_a_file_is_not_overwritten_unasked(small, file):
     with pytest.raises(EmulatorFileError, match=r"exists: give another name, or .*overwrite=True"):
         small.save(file)
     assert file.read_bytes() == before
-    small.save(file, overwrite=True)  # float16, and not float32 as before
+    small.save(file, dtype="float16", overwrite=True)  # and not float32 as before
     assert len(file.read_bytes()) < len(before)
 
 

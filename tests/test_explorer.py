@@ -1,5 +1,6 @@
 """The Explorer computes what the package computes, and its controls do what they say, in a real browser."""
 
+import csv
 import json
 import re
 import shutil
@@ -286,6 +287,17 @@ def test_csv_is_read_by_the_package(page, tmp_path, medium):
     assert spectrum.meta["labels"]["teff"].unit == "K"
     keys = ("medium", "frame", "recipe", "emulator_version", "extrapolated")
     assert {k: spectrum.meta[k] for k in keys} == {k: same.meta[k] for k in keys}
+
+
+@needs_browser
+@pytest.mark.parametrize(("mh", "alpha"), [(1.2, 0.3), (1.6, 0.0), (0.7, 0.3)])
+def test_csv_says_where_it_is_extrapolated(page, mh, alpha):
+    """Between the regions of the domain too, where each label by itself is inside."""
+    labels = dict(teff=5777.0, logg=4.44, vsini=2.0, mh=mh, vmic=1.0, resolution=11500.0, alpha=alpha)
+    row = "{ wavelength: [8500], flux: [1], sigma: [1e-3], medium: 'air' }"
+    text = page().js(f"(({{ exporting, model }}) => exporting.csv({row}, {json.dumps(labels)}, model))(RvsExplorer)")
+    stated = json.loads(next(csv.DictReader(text.splitlines()))["rvsemu"])
+    assert stated["meta"]["extrapolated"] is rvsemu.generate(**labels, extrapolate=True).meta["extrapolated"]
 
 
 @needs_browser

@@ -5,8 +5,11 @@ import json
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
 from browser_fixtures import needs_browser
 from rvs_fixtures import KEPLER, WRITERS, bp_rp_csv
+from specutils import Spectrum
 
 import rvsemu
 from rvsemu.spectra import write_spectrum
@@ -124,6 +127,45 @@ def test_files_that_the_package_wrote(page, tmp_path, ending):
     assert medium == "air"
     np.testing.assert_allclose(wavelength, rvsemu.shipped().wavelength)
     np.testing.assert_allclose(flux, spectrum.flux.value)
+
+
+KINDS = {
+    "std": (StdDevUncertainty, lambda e: e),
+    "var": (VarianceUncertainty, np.square),
+    "ivar": (InverseVariance, lambda e: 1 / e**2),
+}
+
+
+@needs_browser
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ending", ["csv", "ecsv"])
+def test_errors_and_masks_that_the_package_wrote(page, tmp_path, ending, kind):
+    """Errors are standard deviations whatever was written; masked pixels and those of no error have no flux."""
+    errors = 0.01 + 1e-4 * np.arange(100)
+    uncertainty, of_errors = KINDS[kind]
+    written = of_errors(errors)
+    written[7] = 0.0
+    star = Spectrum(
+        spectral_axis=WAVELENGTH * u.AA,
+        flux=FLUX * u.one,
+        uncertainty=uncertainty(written),
+        mask=np.isin(np.arange(100), [3, 50]),
+        meta={"medium": "air", "remark": "it's a test"},
+    )
+    write_spectrum(star, tmp_path / f"star.{ending}")
+    (found,) = read(page(), (tmp_path / f"star.{ending}").read_text())
+    assert np.flatnonzero([y is None for y in found["flux"]]).tolist() == [3, 7, 50]
+    good = np.delete(np.arange(100), [3, 7, 50])
+    np.testing.assert_allclose(np.array(found["error"], dtype=float)[good], errors[good], rtol=1e-6)
+    np.testing.assert_allclose(np.array(found["flux"], dtype=float)[good], FLUX[good], rtol=1e-6)
+
+
+@needs_browser
+def test_pixels_without_an_error_are_bad(page):
+    """As in `rvsemu.read_rvs`; a column mask of someone else may mean anything, and is not looked at."""
+    rows = [f"{x},{y},{e},1" for x, y, e in zip(WAVELENGTH, FLUX, ["0", "-1", "nan", "", *["0.01"] * 96], strict=True)]
+    (found,) = read(page(), "\n".join(["wavelength,flux,error,mask", *rows]))
+    assert [y is None for y in found["flux"]] == [True] * 4 + [False] * 96
 
 
 COMPLAINTS = {

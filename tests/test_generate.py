@@ -184,6 +184,8 @@ def test_wavelength_out_of_range(medium, beyond):
         [8500.0, 8501.0] * u.K,
         [8500.0, 8501.0] * u.GHz,
         ["a", "b"],
+        np.ma.masked_array([8500.0, 8501.0], mask=[False, True]),
+        [8500.0, np.ma.masked],
     ],
 )
 def test_bad_wavelengths(wave):

@@ -77,6 +77,10 @@ def test_units_are_converted(space, name, given, expected):
         ("mh", 0.1 * u.km / u.s),
         ("resolution", 11500 * u.AA),
         ("resolution", 11500 * u.dex),
+        ("resolution", u.Dex(4.06)),
+        ("mh", u.Decibel(1.0)),
+        ("mh", u.Magnitude(0.1)),
+        ("logg", u.Magnitude(-1.6)),
         ("teff", Column([5.0, 6.0], unit="km")),
         ("teff", np.full(100, 5777.0) * u.m),
     ],
@@ -100,7 +104,12 @@ def test_not_finite_even_when_extrapolating(space):
         space.values(extrapolate=True, **{**SUN, "logg": np.nan})
 
 
-@pytest.mark.parametrize("bad", ["hot", {"a": 1}, [1.0, [2.0, 3.0]], [2 * u.m / u.s], 1 + 2j, np.array([1 + 2j])])
+SECONDS = np.array([2, 3], dtype="m8[s]")
+
+
+@pytest.mark.parametrize(
+    "bad", ["hot", {"a": 1}, [1.0, [2.0, 3.0]], [2 * u.m / u.s], 1 + 2j, np.array([1 + 2j]), SECONDS]
+)
 def test_not_a_number(space, bad):
     with pytest.raises(LabelError, match=r"^vsini=.* is not a number: give a value in km/s within 0 to 300"):
         space.values(**{**SUN, "vsini": bad})
@@ -112,12 +121,26 @@ def test_not_a_number(space, bad):
         np.ma.masked_array([5000.0, 1.0], mask=[False, True]),
         MaskedColumn([5000.0, 1.0], mask=[False, True]),
         Masked([5000.0, 1.0] * u.K, mask=[False, True]),
+        [np.ma.masked_array([5000.0, 1.0], mask=[False, True])],
+        [5000.0, np.ma.masked],
     ],
-    ids=["numpy", "column", "quantity"],
+    ids=["numpy", "column", "quantity", "list", "element"],
 )
 def test_masked_values_are_not_used(space, bad):
     with pytest.raises(LabelError, match="teff has masked values"):
         space.values(extrapolate=True, **{**SUN, "teff": bad})
+
+
+@pytest.mark.parametrize("given", [[[30.0, 20.0] * u.m / u.s], ([[1.0] * u.km / u.s, [2.0] * u.m / u.s],)])
+def test_units_in_lists_of_arrays_are_not_dropped(space, given):
+    with pytest.raises(LabelError, match=r"^vsini has a list of arrays with units: make one array .*Quantity"):
+        space.values(**{**SUN, "vsini": given})
+
+
+def test_lists_of_arrays_without_units_are_arrays(space):
+    assert space["vsini"].value([np.array([30.0, 20.0]), [1, 2]]).tolist() == [[30.0, 20.0], [1.0, 2.0]]
+    assert space["mh"].value([0.1 * u.one, 20 * u.percent]).tolist() == [0.1, 0.2]
+    assert space["mh"].value(u.Dex(0.1)) == 0.1
 
 
 @pytest.mark.parametrize("label", PAPER_LABELS, ids=lambda x: x.name)

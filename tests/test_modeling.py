@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.modeling import fitting
-from astropy.modeling.models import Chebyshev1D, Gaussian1D
+from astropy.modeling.models import Chebyshev1D, Const1D, Gaussian1D
+from astropy.utils import minversion
+from astropy.utils.exceptions import AstropyUserWarning
 
 import rvsemu
 from rvsemu import RVSModel
@@ -124,6 +126,34 @@ def test_labels_between_the_regions_of_training_are_refused():
     model.mh = 1.3
     with pytest.raises(LabelError, match="in none of the regions"):
         model(8500.0)
+
+
+compounds_evaluate = pytest.mark.skipif(not minversion("astropy", "7.0"), reason="compound models call their parts")
+GAPS = {
+    "between the regions": ({"teff": 5550.0, "logg": 4.2, "mh": 0.81}, {"mh": 0.7}, 0.3, "in none of the regions"),
+    "below the lowest logg": ({"teff": 6100.0, "logg": 0.42, "mh": -1.0}, {"logg": 0.9}, 0.0, "below 0.5 dex"),
+}
+
+
+@pytest.mark.parametrize("fitter", FITTERS)
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("compound", [False, pytest.param(True, marks=compounds_evaluate)])
+def test_fits_go_through_gaps_of_the_domain_with_one_warning(fitter, gap, compound):
+    """They find what is there; a model of what they found is refused as ever."""
+    changed, other, alpha, words = GAPS[gap]
+    labels, options = STAR | changed, {"medium": "vacuum", "alpha": alpha}
+    few, fixed = WAVE[::5], {name: name not in changed for name in RVSModel.param_names}
+    observed = RVSModel(**labels, **options, extrapolate=True)(few)
+    start = RVSModel(**labels | other, **options, fixed=fixed)
+    if compound:
+        start = start + Const1D(0.0, fixed={"amplitude": True})
+    with pytest.warns(AstropyUserWarning, match=words) as warned:
+        found = fitter()(start, few, observed)
+    assert len(warned) == 1
+    star = found[0] if compound else found
+    np.testing.assert_allclose([star.teff.value, star.logg.value, star.mh.value], [*changed.values()], rtol=1e-3)
+    with pytest.raises(LabelError, match=words):
+        found(few)
 
 
 @pytest.mark.parametrize("labels", [STAR, STAR | {"teff": 9500.0, "vsini": 80.0, "vmic": 2.0}])

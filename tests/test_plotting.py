@@ -186,6 +186,32 @@ def test_what_is_no_spectrum_is_refused_without_an_empty_figure(thing):
     assert plt.get_fignums() == []
 
 
+def drawn(axis, flux):
+    return Spectrum(spectral_axis=axis, flux=flux * u.one, meta={"medium": "air"})
+
+
+UNDRAWABLE = {
+    r"has the shape \(2, 3, 4000\): give one or two": lambda: rvsemu.generate([[5777], [6000]], [4.4, 4.5, 4.6]),
+    "has no finite flux": lambda: rvsemu.generate([], []),
+    r"\(3,\) has no finite flux": lambda: drawn([8500, 8501, 8502] * u.AA, np.full(3, np.nan)),
+    "axis in 'GHz'": lambda: drawn([352000, 352001, 352002] * u.GHz, np.ones(3)),
+    "axis in 'pix'": lambda: drawn([0, 1, 2] * u.pix, np.ones(3)),
+}
+
+
+@pytest.mark.parametrize("words", UNDRAWABLE)
+def test_spectra_that_cannot_be_drawn_are_refused_without_an_empty_figure(words):
+    with pytest.raises(SpectrumError, match=words):
+        plot_spectrum(UNDRAWABLE[words]())
+    assert not plt.get_fignums()
+
+
+def test_fluxes_that_are_not_finite_leave_gaps():
+    ax = plot_spectrum(drawn(np.arange(8500, 8504) * u.AA, [0.9, np.inf, np.nan, 0.5]))
+    low, high = ax.get_ylim()
+    assert 0.3 < low < 0.5 and 0.9 < high < 1.0
+
+
 def test_axes_are_one(result):
     _, axes = plt.subplots(2, 1)
     for given in (axes, "fit.png"):

@@ -76,13 +76,26 @@ def test_plans(library):
     assert {tuple(x) for x in part.labels} < {tuple(x) for x in library.labels}
     assert FULL.test_draws == 5000 and not FULL.quick and FULL.draws is None
     most = {r.name: r.schedule.epochs for r in FULL.inversions}
-    assert most["inversion"] <= FULL.epochs < most["gebran2024-inversion"]  # ours to its end, the paper's in hours
+    most["default"] = max(value.epochs for name, value in vars(recipe("default")).items() if name.endswith("_schedule"))
+    ours = max(most["inversion"], most["default"])
+    assert ours <= FULL.epochs < most["gebran2024-inversion"]  # ours to their ends, the paper's in hours
     assert [r.name for r in FULL.emulators + FULL.inversions] == [
         "gebran2024",
         "default",
         "gebran2024-inversion",
         "inversion",
     ]
+
+
+def test_the_page_and_the_help_state_the_limit(capsys):
+    """Epochs, and disk space of the draws: 4000 fluxes of float32 each."""
+    with pytest.raises(SystemExit):
+        main(["reproduce", "--help"])
+    assert f"default: {FULL.epochs}, with --quick {QUICK.epochs}" in " ".join(capsys.readouterr().out.split())
+    page = " ".join((Path(__file__).parents[1] / "docs/reproduction.rst").read_text(encoding="utf-8").split())
+    assert f"at most {FULL.epochs} epochs per stage" in page and f"finish within {FULL.epochs} epochs" in page
+    size = sum(r.draws for r in FULL.emulators + FULL.inversions) * 4000 * 4
+    assert f"the draws of the four trainings take {size / 1e9:.0f} GB" in page
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ SCRIPTS = (
 )
 """In the order in which a page must load them, after `WEIGHTS`."""
 STYLE = "explorer.css"
+TITLE = "<title>rvsemu Explorer</title>"
 
 BITS, BITS_LAST, BITS_ERROR = 16, 14, 12
 """Of the shipped emulator 14 bits change the flux by at most 6e-5; one more makes that 4e-5, and adds 0.2 MB."""
@@ -164,16 +165,19 @@ def write_weights(path: Path, emulator: Emulator) -> None:
 
 
 def write_page(folder: Path, emulator: Emulator) -> Path:
-    """Write the page with all that it needs, and return its path."""
+    """Write the page with all that it needs, and return its path; an index.html of someone else is not replaced."""
+    page = folder / "index.html"
+    if page.exists() and TITLE not in page.read_text(encoding="utf-8", errors="replace"):
+        raise FileExistsError(f"{page} exists and is another page: give another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(folder / WEIGHTS, emulator)
     for name in (*SCRIPTS, STYLE):
         shutil.copyfile(ASSETS / name, folder / name)
     scripts = "\n".join(f'<script defer src="{name}"></script>' for name in (WEIGHTS, *SCRIPTS))
-    page = folder / "index.html"
     page.write_text(
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>rvsemu Explorer</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"{TITLE}\n"
         f'<link rel="stylesheet" href="{STYLE}">\n{scripts}\n</head>\n<body class="rvse-alone">\n'
         f"<h1>Explorer</h1>\n{TEMPLATE.read_text(encoding='utf-8')}</body>\n</html>\n",
         encoding="utf-8",

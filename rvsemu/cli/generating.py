@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._storage import check_output
 from ..errors import LabelError, SpectrumError
 from ..physics.wavelengths import RVS_RESOLUTION
 from .common import add_emulator_option, check_figure, command, headless, save_figure
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..emulator.labels import LabelSpace
 
 _DEFAULTS = {"vsini": 0.0, "mh": 0.0, "vmic": 1.0, "resolution": RVS_RESOLUTION, "alpha": 0.0}
+_DEMO = ("sun.fits", "sun.png", "kepler-93.ecsv", "kepler-93.png")
 
 
 def add_generate(commands: Any) -> None:
@@ -87,6 +89,7 @@ def add_demo(commands: Any) -> None:
     parser.add_argument(
         "-o", "--out", metavar="DIR", default="rvsemu-demo", help="folder of the results (default: rvsemu-demo)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def _demo(options: Namespace) -> None:
@@ -98,15 +101,19 @@ def _demo(options: Namespace) -> None:
 
     headless()
     folder = Path(options.out)
+    sun, sun_plot, labels, fit_plot = files = [folder / name for name in _DEMO]
+    if folder.exists():
+        for path in files:
+            check_output(path, SpectrumError, options.overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    sun = generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
-    write_spectrum(sun, folder / "sun.fits", overwrite=True)
-    print(f"A solar spectrum from its labels:\nwrote {folder / 'sun.fits'}")
-    save_figure(plot_spectrum(sun), folder / "sun.png", overwrite=True)
+    spectrum = generate(teff=5777, logg=4.44, vsini=2, mh=0, vmic=1, resolution=11500)
+    write_spectrum(spectrum, sun, overwrite=options.overwrite)
+    print(f"A solar spectrum from its labels:\nwrote {sun}")
+    save_figure(plot_spectrum(spectrum), sun_plot, options.overwrite)
     (star,) = read_rvs(example_path("kepler-93"))
     result = fit(star)
     print("\nLabels of Kepler-93 from its Gaia DR3 RVS spectrum")
     print(f"(Huber et al. 2013: teff 5669 +- 75 K, logg 4.468 +- 0.032, mh -0.18 +- 0.10):\n{result}")
-    write_table(result.to_table(), folder / "kepler-93.ecsv", overwrite=True)
-    print(f"wrote {folder / 'kepler-93.ecsv'}")
-    save_figure(result.plot(), folder / "kepler-93.png", overwrite=True)
+    write_table(result.to_table(), labels, overwrite=options.overwrite)
+    print(f"wrote {labels}")
+    save_figure(result.plot(), fit_plot, options.overwrite)

@@ -14,7 +14,7 @@ from .._frozen import frozen, read_only
 from ..errors import LabelError
 from .regions import Region
 
-__all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace", "is_signed"]
+__all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace", "is_signed", "lost"]
 
 _MOST_SETS = 10_000_000
 _DRAWS = 1000  # of labels, before regions count as too thin to be met
@@ -33,6 +33,31 @@ _TRANSFORMS: dict[str, tuple[_Function, _Function, _Function]] = {
         lambda y: _EVEN * np.sqrt(np.expm1(np.maximum(y, 0.0))),
     ),
 }
+
+
+def lost(x: ArrayLike | u.Quantity, nested: bool = False) -> str:
+    """What NumPy would drop without a word from an array, or a list of them, with a remedy; or nothing.
+
+    Units are not dropped from what is not `nested` in a list.
+    """
+    if isinstance(x, list | tuple):
+        return next((what for one in x if (what := lost(one, nested=True))), "")
+    if isinstance(x, float | int):
+        return ""
+    mask = getattr(x, "mask", False)
+    if not callable(mask) and np.any(mask):
+        return "masked values: leave these rows out or fill them"
+    if nested and getattr(x, "unit", None) is not None and np.ndim(x):
+        return "a list of arrays with units: make one array of them first, with astropy.units.Quantity"
+    return ""
+
+
+def _floats(x: ArrayLike) -> np.ndarray:
+    """As NumPy makes them, but not of complex numbers, times and tables."""
+    given = np.asarray(x)
+    if given.dtype.kind in "cmMV":
+        raise TypeError(f"no real numbers but {given.dtype}")
+    return np.asarray(given, dtype=float)
 
 
 @frozen
@@ -81,16 +106,13 @@ class Label:
 
         A table column with a unit counts as a Quantity; masked values are errors.
         """
-        mask = getattr(x, "mask", False)
-        if not callable(mask) and np.any(mask):
-            raise LabelError(f"{self.name} has masked values: leave these rows out or fill them.")
+        if what := lost(x):
+            raise LabelError(f"{self.name} has {what}.")
         unit = getattr(x, "unit", None)
         if unit is not None:
             x = self._strip(x if isinstance(x, u.Quantity) else np.asarray(x) * unit)
         try:
-            if np.iscomplexobj(x):
-                raise TypeError
-            out = np.asarray(x, dtype=float)
+            out = _floats(x)
         except (TypeError, ValueError):
             raise LabelError(f"{self.name}={x!r} is not a number: give {self._expects()}.") from None
         if not np.all(np.isfinite(out)):
@@ -99,7 +121,11 @@ class Label:
         return out
 
     def _strip(self, x: u.Quantity) -> np.ndarray:
-        plain = x.unit.is_equivalent(u.dimensionless_unscaled) or (x.unit == u.dex and self.unit == "dex")
+        plain = x.unit.is_equivalent(u.dimensionless_unscaled) or x.unit == u.dex
+        if (
+            isinstance(x.unit, u.LogUnit) or x.unit == u.dex
+        ):  # of logarithms those to the base of 10 alone, as labels are
+            plain = plain and x.unit == u.dex and self.unit == "dex"
         if self.name == "logg" and isinstance(x.unit, u.DexUnit):
             try:
                 return x.to_value(u.dex(u.cm / u.s**2))
@@ -296,13 +322,13 @@ class LabelSpace:
         Raises
         ------
         LabelError
-            `labels` have another shape, a unit, or values that are not numbers or not finite.
+            `labels` have another shape, a unit, or values that are masked, not numbers, or not finite.
         """
         expected = f"give plain numbers of the shape (n, {len(self)}), one row per star with {', '.join(self.names)}"
         try:
-            if getattr(labels, "unit", None) is not None:
+            if getattr(labels, "unit", None) is not None or lost(labels):
                 raise TypeError
-            out = np.atleast_2d(np.asarray(labels, dtype=float))
+            out = np.atleast_2d(_floats(labels))
         except (TypeError, ValueError):
             raise LabelError(f"labels={str(labels)[:60]} are not an array of plain numbers: {expected}.") from None
         if out.ndim != 2 or out.shape[1] != len(self):

@@ -17,13 +17,13 @@ from scipy.sparse import csr_array
 
 from .._display import labels_card
 from .._frozen import frozen
-from .._storage import check_output, opened, replacing
+from .._storage import check_output, opened, put, replacing
 from ..errors import EmulatorFileError, LabelError, SpectrumError
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import check_medium, convert_medium
 from .accuracy import ErrorModel
-from .files import check_grid, read_common, read_network, write_common, write_network
-from .labels import LabelSpace
+from .files import check_grid, check_weights, read_common, read_network, write_common, write_network
+from .labels import LabelSpace, lost
 from .network import DenseNetwork, Layer
 
 if TYPE_CHECKING:
@@ -143,19 +143,26 @@ class Emulator:
         ----------
         labels : array_like, shape (n, n_labels)
         by : sequence of int, optional
-            Numbers of the k labels to derive by; default: all.
+            Numbers of the k labels to derive by, from 0; default: all.
 
         Raises
         ------
         LabelError
-            As for `flux`.
+            As for `flux`, or `by` has something else.
         """
         labels = self.labels.rows(labels)
-        by = range(len(self.labels)) if by is None else by
+        by = range(len(self.labels)) if by is None else self._numbers(by)
         _check_size(len(labels), (1 + len(by)) * len(self.wavelength), self._network.layers[-1].bias.dtype)
         flux, slope = self._network.value_and_jacobian(self.labels.scaled(labels), by)
         slope *= self.labels.slope(labels)[:, np.asarray(by, dtype=int), None].astype(slope.dtype)
         return flux, slope
+
+    def _numbers(self, by: Sequence[int]) -> Sequence[int]:
+        """Numbers of labels, if they are."""
+        n, numbers = len(self.labels), np.asarray(by)
+        if numbers.ndim != 1 or (numbers.size and not (numbers.dtype.kind in "iu" and set(by) <= set(range(n)))):
+            raise LabelError(f"by={by!r}: give numbers from 0 to {n - 1}, of {', '.join(self.labels.names)}.")
+        return by
 
     def sigma(self, labels: ArrayLike) -> np.ndarray:
         """RMS error (n, n_pixels) expected of `flux` at plain label values (n, n_labels)."""
@@ -177,10 +184,22 @@ class Emulator:
         networks = {name: getattr(self, name).astype(dtype) for name in ("label_network", "decoder")}
         return replace(self, **networks)
 
-    def trimmed(self, low: float, high: float) -> Emulator:
-        """The same emulator for the part of its grid that just covers `low` to `high` Angstrom (and is faster)."""
-        first = max(np.searchsorted(self.wavelength, low, side="right") - 1, 0)
-        some = slice(first, np.searchsorted(self.wavelength, high) + 1)
+    def trimmed(self, low: float | u.Quantity, high: float | u.Quantity) -> Emulator:
+        """The same emulator for the part of its grid that just covers `low` to `high` Angstrom (and is faster).
+
+        Raises
+        ------
+        SpectrumError
+            They are no wavelengths, in the wrong order, or outside the grid.
+        """
+        limits, (start, end) = self._limits(low, high), self.wavelength[[0, -1]]
+        first = max(np.searchsorted(self.wavelength, limits[0], side="right") - 1, 0)
+        some = slice(first, np.searchsorted(self.wavelength, limits[1]) + 1)
+        if not limits[0] <= limits[1] or len(self.wavelength[some]) < 2:
+            raise SpectrumError(
+                f"low={low}, high={high}: give a range, the lower end first, of the {start:.2f} to {end:.2f} A in "
+                f"{self.medium} that the emulator covers."
+            )
         last = self.decoder.layers[-1]
         last = Layer(np.ascontiguousarray(last.weights[:, some]), last.bias[some], last.activation)
         return replace(
@@ -189,6 +208,14 @@ class Emulator:
             wavelength=self.wavelength[some],
             error=self.error.trimmed(some),
         )
+
+    @staticmethod
+    def _limits(low: float | u.Quantity, high: float | u.Quantity) -> tuple[float, float]:
+        """Both in Angstrom."""
+        try:
+            return float(u.Quantity(low, u.AA).value), float(u.Quantity(high, u.AA).value)
+        except (TypeError, ValueError):
+            raise SpectrumError(f"low={low}, high={high}: give two lengths, or floats in Angstrom.") from None
 
     # ------------------------------------------------------------------ units and Spectrum
     def spectrum(
@@ -236,6 +263,8 @@ class Emulator:
         """
         if wavelength is None:
             return convert_medium(self.wavelength, self.medium, medium) * u.AA, None
+        if what := lost(wavelength):
+            raise SpectrumError(f"wavelength has {what}.")
         unit = getattr(wavelength, "unit", u.AA)
         try:
             plain = u.Quantity(wavelength, u.AA, dtype=float).value
@@ -258,31 +287,34 @@ class Emulator:
         return plain * u.AA, (interpolation_matrix(*grid, here), interpolation_matrix(*grid, here, order=2))
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | PathLike, dtype: str = "float16", overwrite: bool = False) -> None:
+    def save(self, path: str | PathLike, dtype: DTypeLike = "float32", overwrite: bool = False) -> None:
         """Write the emulator to one HDF5 file, weights as `dtype`; replaces `path` only when complete.
+
+        With ``"float32"`` it is the same emulator when it is loaded again; ``"float16"`` makes files of half the size,
+        and rounds the weights, which changes fluxes by some 1e-4.
 
         Raises
         ------
         EmulatorFileError
-            The folder does not exist, or the file does and `overwrite` does not allow to replace it.
+            The folder does not exist, the file does and `overwrite` does not allow to replace it, or `dtype` is another
+            or cannot hold the weights.
         """
+        networks = {name: getattr(self, name) for name in ("label_network", "decoder")}
+        check_weights(networks.values(), dtype, EmulatorFileError)
         with (
             replacing(check_output(path, EmulatorFileError, overwrite)) as temporary,
             h5py.File(temporary, "w") as file,
         ):
             write_common(file, "emulator", FORMAT_VERSION, self)
-            for name in ("label_network", "decoder"):
-                write_network(file.create_group(name), getattr(self, name), dtype)
-            file["error/teff"] = self.error.teff
+            for name, network in networks.items():
+                write_network(file.create_group(name), network, dtype)
+            put(file, "error/teff", self.error.teff)
             for name, table in self.error.factors.items():
-                file[f"error/factors/{name}"] = table
+                put(file, f"error/factors/{name}", table)
             if len(self.error.label_covariance):
-                file["error/label_covariance"] = self.error.label_covariance
+                put(file, "error/label_covariance", self.error.label_covariance)
             for name in ("sigma", "components"):
-                data = getattr(self.error, name).astype("f4")
-                file.create_dataset(
-                    f"error/{name}", data=data, **({"compression": "gzip", "shuffle": True} if data.size else {})
-                )
+                put(file, f"error/{name}", getattr(self.error, name).astype("f4"), packed=True)
 
     @classmethod
     def load(cls, path: str | PathLike) -> Emulator:

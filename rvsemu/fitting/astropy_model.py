@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from os import PathLike
 from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.modeling import Fittable1DModel, Parameter
+from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike
 
 from ..emulator import Emulator, resolve
@@ -51,12 +53,16 @@ class RVSModel(Fittable1DModel):
     Raises
     ------
     LabelError
-        A label has the wrong unit or is outside the domain, also when the model is evaluated.
+        A label has the wrong unit or is outside the domain, also when the model is called.
     SpectrumError
         `medium` is unknown, or the model is evaluated outside the emulator's wavelengths.
 
     Notes
     -----
+    Bounds hold each label by itself, so a fitter may step where the domain has a gap: to a log g too low for the
+    temperature, or between the regions of training. Fluxes are extrapolated there, with one warning a fit. A model that
+    is called with such labels raises an error; make another one of them with ``extrapolate=True``.
+
     The wavelengths are a Quantity, or floats in Angstrom. The network is evaluated in double precision, because
     fitters that estimate derivatives take steps of 1e-8, which single precision does not resolve.
 
@@ -102,6 +108,7 @@ class RVSModel(Fittable1DModel):
         **kwargs: Any,
     ) -> None:
         self.medium, self.extrapolate = check_medium(medium), extrapolate
+        self._warned = False
         self._emulator = resolve(emulator).astype(float)
         own = self._emulator.labels
         self._alpha = own.alpha(alpha)
@@ -131,25 +138,48 @@ class RVSModel(Fittable1DModel):
         """Angstrom; other lengths are converted."""
         return {self.inputs[0]: u.AA}
 
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Normalised flux at wavelengths; what a fitter tries need not be in the domain, but only within the bounds."""
+        if not self.extrapolate and self.sync_constraints:  # fitters set that to False for as long as they run
+            theta = self._theta(self.parameters)
+            self._check_box(theta)
+            self._emulator.labels.check_edge(theta[:-1])
+        return super().__call__(*inputs, **options)
+
     def evaluate(self, x, *parameters):  # astropy takes annotations, here alone, for units
         """Normalised flux at the wavelengths `x`."""
         theta = self._theta(parameters)
         if not self.extrapolate:
-            for label, value in zip(self._space.labels, theta, strict=True):
-                label.check(np.asarray(value))
-            self._emulator.labels.check_edge(theta[:-1])
+            self._check_box(theta)
+            self._warn_outside(theta[:-1])
         return self._forward(x, theta[-1]).flux(theta).reshape(np.shape(x)) if np.size(x) else np.zeros(np.shape(x))
 
     def fit_deriv(self, x: ArrayLike, *parameters: ArrayLike) -> list[np.ndarray]:
         """Derivatives of the flux by each parameter, a list of arrays of the shape of `x`.
 
-        Outside the domain they are those at its edge, as fitters hold the parameters there.
+        Outside the bounds of the domain they are those at the nearest one, as fitters hold the parameters there.
         """
         theta = self._theta(parameters)
         if not self.extrapolate:
-            theta = self._space.clipped(theta)
+            theta = np.clip(theta, self._space.lower, self._space.upper)
         slopes = self._forward(x, theta[-1]).jacobian(theta)[1][0]
         return [slope.reshape(np.shape(x)) for slope in slopes[self._free]]
+
+    def _check_box(self, theta: np.ndarray) -> None:
+        """Raise `LabelError` for a label outside of its own range."""
+        for label, value in zip(self._space.labels, theta, strict=True):
+            label.check(np.asarray(value))
+
+    def _warn_outside(self, labels: np.ndarray) -> None:
+        """Say once that the domain lacks labels that are within the range of each."""
+        if self._warned:
+            return
+        try:
+            self._emulator.labels.check_edge(labels)
+        except LabelError as error:
+            self._warned = True
+            text = f"RVSModel extrapolates. {error} Check that the labels found in the end are inside."
+            warnings.warn(text, AstropyUserWarning, stacklevel=3)
 
     def _theta(self, parameters) -> np.ndarray:
         """All labels and the velocity, of which [alpha/M] is held."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from .._storage import check_folder, kind_of, opened, replacing, stamp
+from .._storage import check_folder, kind_of, opened, put, replacing, stamp
 from ..errors import PosteriorFileError
 from .lock import exclusive
 from .proposals import Mixture
@@ -152,7 +152,8 @@ def _write(file: h5py.File, chain: Chain) -> None:
     stamp(file, _KIND, _FORMAT_VERSION)
     steps, walkers, m = chain.coords.shape
     group = file.create_group(_GROUP)
-    group["chain"], group["log_prob"], group["accepted"] = chain.coords, chain.log_probability, chain.accepted
+    for name, values in {"chain": chain.coords, "log_prob": chain.log_probability, "accepted": chain.accepted}.items():
+        put(group, name, values)
     group.attrs.update(
         {
             "version": version("emcee"),
@@ -168,7 +169,7 @@ def _write(file: h5py.File, chain: Chain) -> None:
     group.attrs["info"] = json.dumps(chain.info)
     spectrum = file.create_group("spectrum")
     for key, values in chain.arrays.items():
-        spectrum.create_dataset(key, data=values, compression="gzip", shuffle=True)
+        put(spectrum, key, values, packed=True)
 
 
 def _check(chain: Chain, steps: int) -> None:

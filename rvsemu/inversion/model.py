@@ -9,12 +9,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from .._display import labels_card
 from .._frozen import frozen
-from .._storage import check_output, opened, replacing
-from ..emulator.files import check_grid, read_common, read_network, write_common, write_network
+from .._storage import check_output, opened, put, replacing
+from ..emulator.files import check_grid, check_weights, read_common, read_network, write_common, write_network
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
 from ..emulator.pca import PrincipalComponents
@@ -194,27 +194,30 @@ class Inversion:
         return np.sqrt(variance * nothing / (variance + nothing))
 
     # ------------------------------------------------------------------ files
-    def save(self, path: str | PathLike, dtype: str = "float32", overwrite: bool = False) -> None:
+    def save(self, path: str | PathLike, dtype: DTypeLike = "float32", overwrite: bool = False) -> None:
         """Write the inversion to one HDF5 file, weights as `dtype`; replaces `path` only when complete.
 
         Raises
         ------
         InversionFileError
-            The folder does not exist, or the file does and `overwrite` does not allow to replace it.
+            The folder does not exist, the file does and `overwrite` does not allow to replace it, or `dtype` is neither
+            float32 nor float16, or cannot hold the weights.
         """
+        noisy = () if self.noisy is None else (self.noisy.posterior, self.noisy.forward)
+        check_weights((*self.networks, *noisy), dtype, InversionFileError)
         with (
             replacing(check_output(path, InversionFileError, overwrite)) as temporary,
             h5py.File(temporary, "w") as file,
         ):
             write_common(file, "inversion", FORMAT_VERSION, self)
             for name in ("mean", "basis", "spread"):
-                file[f"principal/{name}"] = getattr(self.principal, name).astype("f4")
-            file["principal/residual"] = self.residual.astype("f4")
+                put(file, f"principal/{name}", getattr(self.principal, name).astype("f4"))
+            put(file, "principal/residual", self.residual.astype("f4"))
             file["principal"].attrs.update(vars(self.limits))
             for i, network in enumerate(self.networks):
                 write_network(file.create_group(f"networks/{i:02d}"), network, dtype)
             for name, values in vars(self.error).items():
-                file[f"error/{name}"] = values
+                put(file, f"error/{name}", values)
             if self.noisy is not None:
                 for name in ("posterior", "forward"):
                     write_network(file.create_group(f"noisy/{name}"), getattr(self.noisy, name), dtype)

@@ -63,6 +63,11 @@ def plot_spectrum(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    SpectrumError
+        `spectrum` is none, has more than two dimensions, no finite flux, or an axis that is no wavelength.
+
     Examples
     --------
     >>> import matplotlib.pyplot as plt
@@ -84,7 +89,8 @@ def plot_spectrum(
     for i, row in enumerate(flux):
         ax.plot(wave, row, lw=0.8, color=color if single else f"C{i % 10}", label=label if i == 0 else None)
     frame(ax, wave, spectrum.meta.get("medium"), spectrum.flux.unit)
-    limits(ax, np.nanmin(flux), np.nanmax(flux), rows=len(label.splitlines()) if label else 0)
+    drawn = flux[np.isfinite(flux)]
+    limits(ax, drawn.min(), drawn.max(), rows=len(label.splitlines()) if label else 0)
     if label:
         ax.legend(**legend_style())
     hottest = np.max(u.Quantity(stated["teff"]).value) if "teff" in stated else np.inf
@@ -165,11 +171,18 @@ def plot_fit(result: FitResult, ax: Axes | None = None, *, lines: Sequence[tuple
 
 
 def _check_spectrum(spectrum) -> None:
-    """Refuse what is no spectrum before a figure is made for it."""
+    """Refuse what is no spectrum, or cannot be drawn, before a figure is made for it."""
     if not isinstance(getattr(spectrum, "flux", None), u.Quantity):
         kind = type(spectrum).__name__
         remedy = ", or use its method plot" if hasattr(spectrum, "plot") and hasattr(spectrum, "labels") else ""
         raise SpectrumError(f"spectrum is a {kind}: give a specutils Spectrum, one at a time{remedy}.")
+    flux, axis = spectrum.flux, u.Quantity(spectrum.spectral_axis)
+    if flux.ndim > 2:
+        raise SpectrumError(f"spectrum has the shape {flux.shape}: give one or two dimensions, e.g. spectrum[0].")
+    if not np.isfinite(flux.value).any():
+        raise SpectrumError(f"spectrum of the shape {flux.shape} has no finite flux: there is nothing to draw.")
+    if not (axis.unit.is_equivalent(u.AA) and np.isfinite(axis.value).all()):
+        raise SpectrumError(f"spectrum has an axis in '{axis.unit}': give one of finite wavelengths.")
 
 
 def _errors(result: FitResult) -> tuple[np.ndarray, np.ndarray]:

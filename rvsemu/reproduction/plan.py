@@ -97,5 +97,5 @@ class Plan:
         return library.subset(np.linspace(0, len(library) - 1, self.spectra).round().astype(int))
 
 
-FULL = Plan(epochs=60)
+FULL = Plan(epochs=75)  # the longest stage of our recipes; those of the paper go on for longer
 QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning={}, quick=True)

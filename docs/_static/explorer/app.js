@@ -26,8 +26,7 @@
 
   const view = () => (state.view ? explorer.view.fitted(state.view, limits()) : limits());
 
-  const outside = (values) => network.labels.some((label) => explorer.labels.beyond(network, label, values))
-    || !explorer.labels.inRegions(network, values);
+  const outside = (values) => explorer.labels.outside(network, values);
 
   function compute() {
     const x = explorer.network.wavelengths(network).map(toMedium);

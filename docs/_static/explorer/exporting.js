@@ -7,7 +7,6 @@
   /* Spectrum and all that is known of it. sigma is the emulator's own error. */
   function csv({ wavelength, flux, sigma, medium }, values, network) {
     const quantity = (label) => ({ value: values[label.name], unit: label.unit });
-    const outside = network.labels.some((label) => explorer.labels.beyond(network, label, values));
     const stated = {
       units: { wavelength: "Angstrom", flux: "", uncertainty: "" },
       pixels: wavelength.length,
@@ -20,7 +19,7 @@
         frame: "rest",
         recipe: network.recipe,
         emulator_version: network.version,
-        extrapolated: outside,
+        extrapolated: explorer.labels.outside(network, values),
       },
     };
     const rows = Array.from(wavelength, (x, i) => `${x.toFixed(4)},${flux[i].toFixed(7)},${sigma[i].toExponential(4)},`);

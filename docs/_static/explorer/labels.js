@@ -62,6 +62,11 @@
     return value < edge ? `below ${number(edge)}${unit}, the lowest at ${number(values.teff)} K` : "";
   }
 
+  /* Whether labels are outside of the training domain: one beyond its limit, or all of them in none of the regions. */
+  function outside(model, values) {
+    return model.labels.some((label) => beyond(model, label, values)) || !inRegions(model, values);
+  }
+
   /* Whether the network can take a value at all. */
   function possible(label, value) {
     return Number.isFinite(value) && (label.transform !== "log" || value > 0);
@@ -72,5 +77,5 @@
     return String(Number(value.toPrecision(10)));
   }
 
-  explorer.labels = { beyond, inRegions, interpolate, lowest, number, possible, scaled };
+  explorer.labels = { beyond, inRegions, interpolate, lowest, number, outside, possible, scaled };
 })((window.RvsExplorer = window.RvsExplorer || {}));

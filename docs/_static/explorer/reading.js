@@ -9,7 +9,10 @@
     wavelength: /^(wavelengths?|wave?|wvl|wl|lambda|lam|λ|spectral_axis)([ _-]?(air|vac|vacuum))?$/,
     flux: /^(flux|normali[sz]ed_flux|norm_flux|flux_norm(ali[sz]ed)?|intensity|spectrum|f)$/,
     error: /^(flux[_ ]?(error|err|sigma|unc|uncertainty|std)|e_flux|error|err|sigma|uncertainty|std|noise)$/,
+    mask: /^mask$/, // in files of rvsemu, true where a pixel is bad
   };
+  const TRUE = /^(true|1)$/i;
+  const ERRORS = { std: (x) => x, var: Math.sqrt, ivar: (x) => 1 / Math.sqrt(x) }; // of what rvsemu calls uncertainty
   const ANGSTROM = { nm: 10, nanometer: 10, angstrom: 1, angstroms: 1, aa: 1, a: 1, å: 1, "0.1nm": 1, um: 1e4, "µm": 1e4, micron: 1e4, m: 1e10 };
   const GAIA = ["combined_transits", "combined_ccds", "deblended_ccds", "solution_id"];
   const GRID_STEPS = { 2401: 0.1, 961: 0.25 }; // of Gaia's spectra, which begin at 8460 A in vacuum
@@ -24,11 +27,11 @@
   }
 
   /* Where wavelength, flux and error are: {wavelength: {index, unit, name}, ...}. */
-  function columnsOf(table, notes) {
+  function columnsOf(table, stated, notes) {
     const order = ["wavelength", "flux", "error"];
     const headings = table.headings.map(split);
     const found = {};
-    for (const kind of order) {
+    for (const kind of stated ? [...order, "mask"] : order) {
       const index = headings.findIndex((heading) => NAMES[kind].test(heading.name));
       if (index >= 0) found[kind] = { index, ...headings[index] };
     }
@@ -96,14 +99,15 @@
     return air === vacuum ? null : air ? "air" : "vacuum";
   }
 
-  /* What rvsemu writes beside the columns, if it wrote the table. */
+  /* What rvsemu writes beside the columns, if it wrote the table: in a column of CSV, in the header of ECSV. */
   function statedBy(table) {
     const index = (table.names ?? []).indexOf("rvsemu");
-    if (index < 0) return null;
+    const text = index < 0 ? /^# - \{rvsemu: '(.*)'\}$/m.exec(table.text)?.[1] : table.rows[0][index];
+    if (text === undefined) return null;
     try {
-      return JSON.parse(table.rows[0][index]);
+      return JSON.parse(text);
     } catch {
-      throw new FileError("is one of rvsemu whose column rvsemu cannot be read: is it complete?");
+      throw new FileError("is one of rvsemu whose entry rvsemu cannot be read: is it complete?");
     }
   }
 
@@ -122,19 +126,30 @@
     return Float64Array.from({ length: n }, (_, i) => (GRID_START + step * i) / 10);
   }
 
+  /* Errors of the fluxes, of whatever kind the file has them; null where it has none, or says not which. */
+  function errorsOf(group, kind) {
+    return group.error && kind in ERRORS ? numbers(group.error, "error").map(ERRORS[kind]) : null;
+  }
+
+  /* Fluxes, NaN where the pixel is masked or its error is no error, as rvsemu.read_rvs takes them. */
+  function fluxesOf(group, error) {
+    const bad = (i) => TRUE.test(group.mask?.[i] ?? "") || (error && !(error[i] > 0 && error[i] < Infinity));
+    return numbers(group.flux, "flux").map((y, i) => (bad(i) ? NaN : y));
+  }
+
   function spectrumOf(group, context, range) {
     const { notes, unit, gaia } = context;
     const own = [...notes];
-    const flux = numbers(group.flux, "flux");
+    const error = errorsOf(group, context.kind);
+    const flux = fluxesOf(group, error);
     const wavelength = wavelengthsOf(group, flux.length);
     if (wavelength.length !== flux.length) throw new FileError(`has ${wavelength.length} wavelengths and ${flux.length} fluxes.`);
     const scale = scaleOf(group.wavelength ? unit : "nm", wavelength, gaia, own);
-    const error = group.error ? numbers(group.error, "error") : null;
     const spectrum = { title: group.title, medium: context.medium, notes: own, ...sorted({ wavelength: wavelength.map((x) => x * scale), flux, error }) };
     const good = spectrum.wavelength.filter((x, i) => x >= range[0] && x <= range[1] && Number.isFinite(spectrum.flux[i]));
     if (good.length < FEWEST) {
       const span = spectrum.wavelength.length ? `${spectrum.wavelength[0].toFixed(1)} to ${spectrum.wavelength.at(-1).toFixed(1)} Å` : "none";
-      throw new FileError(`has ${good.length} pixels with a flux between ${range[0]} and ${range[1]} Å (its wavelengths: ${span}); ${FEWEST} are needed.`);
+      throw new FileError(`has ${good.length} pixels with a flux between ${range[0]} and ${range[1]} Å (its wavelengths: ${span}); ${FEWEST} are needed, whose errors, if any, are above 0.`);
     }
     return spectrum;
   }
@@ -144,12 +159,13 @@
     const table = parse(text);
     const stated = statedBy(table);
     const notes = [];
-    const columns = columnsOf(table, notes);
+    const columns = columnsOf(table, stated, notes);
     const gaia = !stated && GAIA.some((name) => (table.names ?? []).includes(name) || name in table.meta);
     const name = columns.wavelength?.name;
     const unit = columns.wavelength?.unit || table.units[name] || stated?.units?.wavelength || "";
     const medium = mediumOf(table, columns, stated, gaia || !columns.wavelength);
-    return groups(table, columns).map((group) => spectrumOf(group, { notes, unit, gaia, medium }, range));
+    const context = { notes, unit, gaia, medium, kind: stated?.uncertainty ?? "std" };
+    return groups(table, columns).map((group) => spectrumOf(group, context, range));
   }
 
   const BINARY = [
