@@ -14,6 +14,7 @@ import pytest
 from synthesis_fixtures import SETTINGS, workspace
 
 from rvsemu.cli import main
+from rvsemu.emulator.regions import Region, from_json
 from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
 from rvsemu.library.cyanogen import WEAK_CYANOGEN
@@ -60,8 +61,21 @@ def test_only_part_of_the_box(tmp_path, space):
     wanted = (draws[:, 0] > 4000) & (draws[:, 0] < 6000) & (draws[:, 2] > 0) & (draws[:, 2] < 1)
     assert 0 < wanted.sum() < 20
     assert library.index.tolist() == np.flatnonzero(wanted).tolist()
+    box = Region({name: getattr(SETTINGS, name) for name in SETTINGS.names})
+    part = box.cut({"teff": (4000, 6000), "mh": (0, 1)})
+    assert from_json(library.info["regions"]) == (part,)
+    other = build(tmp_path / "l.h5", 10, workspace=space, progress=False, within={"teff": (9000, 20000)})
+    assert from_json(other.info["regions"]) == (part, box.cut({"teff": (9000, 15000)}))
+    with pytest.raises(SynthesisError, match="within: teff=16000,20000 is outside the box: .* 3800 to 15000"):
+        build(tmp_path / "l.h5", 20, workspace=space, progress=False, within={"teff": (16000, 20000)})
+    with pytest.raises(SynthesisError, match="within: 'age' is unknown; use teff, logg, mh, vmic"):
+        build(tmp_path / "l.h5", 20, workspace=space, progress=False, within={"age": (1, 2)})
     whole = build(tmp_path / "l.h5", 20, workspace=space, progress=False)
-    assert sorted(whole.index.tolist()) == sorted({*range(20), *np.flatnonzero(wanted).tolist()})
+    assert from_json(whole.info["regions"]) == (box,)
+    again = build(tmp_path / "l.h5", 21, workspace=space, progress=False, within={"teff": (4000, 6000)})
+    assert from_json(again.info["regions"]) == (box,)
+    hot = np.flatnonzero(draws[:10, 0] > 9000).tolist()
+    assert sorted(whole.index.tolist()) == sorted({*range(20), *np.flatnonzero(wanted).tolist(), *hot})
 
 
 def test_a_library_with_alpha_in_two_pieces(tmp_path, space):

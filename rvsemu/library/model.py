@@ -188,7 +188,15 @@ class Library:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """Where the library has spectra: what its provenance says, or between the extremes of its labels."""
+        """Where the library has spectra: what its provenance says, or between the extremes of its labels.
+
+        What it says is cut at these extremes where more than 5 % of the range of a label is beyond: the library may be
+        a part of what was drawn.
+        """
+        found = self._stated_regions()
+        return tuple(region.covered(self.labels, self.names) for region in found) if len(self) else found
+
+    def _stated_regions(self) -> tuple[Region, ...]:
         if "regions" in self.info:
             return from_json(self.info["regions"])
         low, high = self.labels.min(axis=0).tolist(), self.labels.max(axis=0).tolist()
@@ -250,7 +258,8 @@ class Library:
         said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new))}
         said |= {k: text for k, text in other.info.items() if k != "regions" and self.info.get(k) != text}
         earlier = json.loads(self.info.get("merged", "[]"))
-        regions = [*self.regions, *(region for region in other.regions if region not in self.regions)]
+        mine = self._stated_regions()
+        regions = [*mine, *(region for region in other._stated_regions() if region not in mine)]
         info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
         return replace(
             both,

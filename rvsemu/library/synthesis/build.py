@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..._workers import cores, dask_executor
-from ...emulator.regions import to_json
+from ...emulator.regions import Region, to_json
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN, weak_spectra
 from ..model import Library
@@ -112,7 +112,8 @@ def build(
         journal.merge()
         settings = _agreed(journal, settings)
         workspace = workspace.covering(settings)
-        journal.begin(provenance(settings, workspace))
+        region = _part(settings.region(workspace.structures), within or {})
+        journal.begin({**provenance(settings, workspace), "regions": to_json([region])})
         draws = settings.draws(_checked(n), workspace.structures)
         chosen = _inside(settings.names, draws, within or {}) & ~_had(settings.names, draws, without)
         rows = np.flatnonzero(chosen)
@@ -144,7 +145,6 @@ def provenance(settings: Settings, workspace: Workspace) -> dict:
         "structures": f"{structures}; the nearest edge beyond the grid",
         "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {tio}) of linemake",
         "cyanogen": RIGHT_CYANOGEN,
-        "regions": to_json([settings.region(workspace.structures)]),
         "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]" + (", alpha 10^[alpha/M]" if enhanced else ""),
         "broadening": "none: no rotation, no instrument",
         "settings": settings.to_json(),
@@ -171,12 +171,25 @@ def _checked(n) -> int:
     return n
 
 
+def _part(region: Region, within: Mapping[str, tuple[float, float]]) -> Region:
+    """The part of the box in which spectra are computed."""
+    for name in within:
+        if name not in region.limits:
+            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(region.limits)}.")
+    part = region.cut(within)
+    for name, (low, high) in part.limits.items():
+        if low > high:
+            (lowest, highest), (low, high) = region.limits[name], within[name]
+            raise SynthesisError(
+                f"within: {name}={low:g},{high:g} is outside the box: give limits in {lowest:g} to {highest:g}."
+            )
+    return part
+
+
 def _inside(names, draws, within) -> np.ndarray:
     """Which of the draws are inside the limits of some labels."""
     inside = np.ones(len(draws), dtype=bool)
     for name, (low, high) in within.items():
-        if name not in names:
-            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(names)}.")
         values = draws[:, names.index(name)]
         inside &= (low <= values) & (values <= high)
     return inside

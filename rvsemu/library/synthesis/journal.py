@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from ..._storage import check_folder, replacing
+from ...emulator.regions import from_json, to_json
 from ...errors import SynthesisError
 from ..model import Library
 from .settings import Settings
@@ -176,8 +177,15 @@ def _merged(old: Library | None, results: Sequence[dict[str, Any]], info: dict[s
         extrapolated=np.array([rows[i][2] for i in order], dtype=bool),
         index=np.array(order, dtype=int),
         failures=[failed[i] for i in sorted(failed) if i not in rows],
-        info=info if old is None else {**old.info, **info},
+        info=info if old is None else {**old.info, **info, "regions": _regions(old.info, info)},
     )
+
+
+def _regions(old: dict[str, str], new: dict[str, str]) -> str:
+    """Where the spectra of a library and those to come are: a run may compute only a part of the box."""
+    kept, more = (list(from_json(info["regions"])) if "regions" in info else [] for info in (old, new))
+    kept = [region for region in kept if not any(one.covers(region) for one in more)]
+    return to_json([*kept, *(region for region in more if not any(one.covers(region) for one in kept))])
 
 
 def _check_inputs(old: dict[str, Any], new: dict[str, Any]) -> None:
