@@ -261,7 +261,14 @@ def test_draws_are_used_again(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "other",
-    [{"draws": 140}, {"seed": 6}, {"slow_share": 0.5}, {"validation": 0.3}, {"library": slice(0, 79)}],
+    [
+        {"draws": 140},
+        {"seed": 6},
+        {"slow_share": 0.5},
+        {"validation": 0.3},
+        {"library": slice(0, 79)},
+        {"lsf": 25000.0},
+    ],
     ids=lambda x: next(iter(x)),
 )
 @pytest.mark.parametrize("stop_after", [1, None], ids=["unfinished", "finished"])
@@ -269,6 +276,7 @@ def test_stale_draws_are_not_used(library, tmp_path, monkeypatch, other, stop_af
     """Of another number, seed, recipe or library, whether they were finished or not."""
     settings = {"draws": 120, "seed": 5, **other}
     library_of_other = library.subset(settings.pop("library")) if "library" in settings else library
+    library_of_other = replace(library_of_other, resolution=settings.pop("lsf", library.resolution))
     (tmp_path / "same").mkdir()
     with monkeypatch.context() as patch:
         counted(patch, stop_after and 1)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from library_fixtures import gaussian_library
 
+from rvsemu.emulator.regions import WIDE, to_json
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
 
@@ -86,6 +87,28 @@ def test_fingerprint_changes_with_the_content(library, name):
     array = getattr(library, name).copy()
     array[(-1,) * array.ndim] += 2 * STEP
     assert replace(library, **{name: array}).fingerprint() != library.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"names": ("teff", "logg", "mh", "alpha")},
+        {"medium": "vacuum"},
+        {"bin_width": 0.04},
+        {"resolution": 30000.0},
+        {"info": {"regions": to_json([WIDE])}},
+    ],
+    ids=lambda x: next(iter(x)),
+)
+def test_identity_changes_with_what_fluxes_mean(library, other):
+    """The fingerprint does not: it is that of the numbers."""
+    changed = replace(library, **other)
+    assert changed.fingerprint() == library.fingerprint() and changed.identity() != library.identity()
+
+
+def test_identity_changes_with_the_content_only(library, file):
+    assert library.subset([0, 1]).identity() != library.subset([1, 0]).identity()
+    assert Library.load(file).identity() == replace(library, info={**library.info, "code": "x"}).identity()
 
 
 def test_fingerprint_changes_with_the_spectra_chosen(library):

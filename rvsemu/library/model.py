@@ -179,6 +179,14 @@ class Library:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
+    def identity(self) -> str:
+        """Twelve hexadecimal digits that change with all that decides what is trained on the library.
+
+        That is, besides what changes the `fingerprint`, names of labels, medium, width of bins, resolution and regions.
+        """
+        said = [self.names, self.medium, self.bin_width, self.resolution, to_json(self.regions), self.fingerprint()]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+
     def subset(self, chosen: np.ndarray | Sequence[int] | slice) -> Library:
         """The spectra of a boolean mask or an array of row numbers."""
         extrapolated = None if self.extrapolated is None else self.extrapolated[chosen]
@@ -199,6 +207,8 @@ class Library:
     def _stated_regions(self) -> tuple[Region, ...]:
         if "regions" in self.info:
             return from_json(self.info["regions"])
+        if not len(self):
+            return ()
         low, high = self.labels.min(axis=0).tolist(), self.labels.max(axis=0).tolist()
         return (Region(dict(zip(self.names, zip(low, high, strict=True), strict=True))),)
 

@@ -163,7 +163,7 @@ def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: 
         As `check_library`.
     """
     check_library(library, recipe)
-    key = {"library": library.fingerprint(), "seed": work.seed, "recipe": recipe.name}
+    key = {"library": library.identity(), "seed": work.seed, "recipe": recipe.name}
     key |= {k: getattr(recipe, k) for k in ("draws", "validation", "interpolate", "slow_share", "cool_share")}
     key |= recipe.instrument
     space = label_space_of(library, recipe.label_space())

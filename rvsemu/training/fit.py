@@ -115,7 +115,7 @@ def train(
     _need_keras()
     out = Path(out or f"{recipe.makes}.h5")
     folder = Path(folder) if folder else out.parent / f"{out.name}.work"
-    parts = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
+    parts = {"recipe": recipe.asdict(), "library": library.identity(), "seed": seed}
     identity = json.dumps(parts, sort_keys=True, indent=1)
     check_output(out, TrainingError, overwrite or _text(folder) == identity)
     _check_known(library, recipe, seed)
