@@ -1,5 +1,6 @@
 """The build of a library: resuming after a kill, failures, growing, refusing; SYNSPEC's output is recorded."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +21,9 @@ from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
 from rvsemu.library.cyanogen import WEAK_CYANOGEN
 from rvsemu.library.synthesis import BOXES, Settings, Workspace, build, status, synthesize
-from rvsemu.library.synthesis.journal import Journal
+from rvsemu.library.synthesis.journal import Journal, _check_inputs
+
+COOL = {"teff": (3800.0, 9000.0)}
 
 
 @pytest.fixture
@@ -127,6 +131,41 @@ def test_all_may_fail(tmp_path, space):
     assert status(tmp_path / "l.h5")["library"].flux.shape == (0, 750)
 
 
+def test_many_failures_in_a_row_stop_the_run(tmp_path, space):
+    """They are no fault of the stars: none is noted, what was computed before is kept."""
+    build(tmp_path / "l.h5", 2, SETTINGS, workspace=space, progress=False)
+    player = space.folder / "engine/synspec54"
+    whole = player.read_text()
+    player.write_text("#!/bin/sh\necho out of licences; exit 1\n")
+    with pytest.raises(SynthesisError, match="the last 20 spectra all failed .*out of licences.*--retry"):
+        build(tmp_path / "l.h5", 40, workspace=space, progress=False)
+    found = status(tmp_path / "l.h5")
+    assert (len(found["library"]), found["failures"], found["pending"]) == (2, [], 0)
+    build(tmp_path / "l.h5", 23, workspace=space, retry=True, progress=False)
+    assert len(status(tmp_path / "l.h5")["failures"]) == 21
+    player.write_text(whole)
+    assert len(build(tmp_path / "l.h5", 25, workspace=space, progress=False)) == 4
+
+
+def test_a_full_disk_is_no_failure_of_a_star(tmp_path, space, monkeypatch):
+    """SYNSPEC stops with a status as it does about a star; the run stops and notes nothing."""
+    build(tmp_path / "l.h5", 2, SETTINGS, workspace=space, progress=False)
+    (space.folder / "engine/synspec54").write_text("#!/bin/sh\nexit 1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1e5))
+        with pytest.raises(SynthesisError, match=r"disk of .*scratch is full \(0\.1 MB left.*: make room"):
+            build(tmp_path / "l.h5", 9, workspace=space, progress=False)
+    assert (len(Library.load(tmp_path / "l.h5")), status(tmp_path / "l.h5")["failures"]) == (2, [])
+
+
+def test_a_library_without_spectra_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    (workspace(tmp_path / "cache").folder / "engine/synspec54").write_text("#!/bin/sh\nexit 1\n")
+    out = str(tmp_path / "l.h5")
+    assert main(["synthesize", "run", "--n", "2", "--range", "8530,8560", "-o", out, "--quiet"]) == 2
+    assert "l.h5 has no spectrum: 2 spectra failed" in capsys.readouterr().err
+
+
 RUN = """
 import sys
 from synthesis_fixtures import SETTINGS
@@ -209,11 +248,65 @@ def test_other_settings_or_inputs_are_refused(tmp_path, space):
     build(path, 2, SETTINGS, workspace=space, progress=False)
     with pytest.raises(SynthesisError, match="seed 2 instead of 1"):
         build(path, 3, replace(SETTINGS, seed=2), workspace=space, progress=False)
-    manifest = space.folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"sha256": "0"', '"sha256": "1"'))
-    with pytest.raises(SynthesisError, match="other lines"):
-        build(path, 3, workspace=space, progress=False)
+    manifest, atoms = space.folder / "manifest.json", space.folder / "atoms.19"
+    for file, text, words in (
+        (atoms, "854.209 20.01 0.8\n", "made with other lines than"),
+        (
+            manifest,
+            manifest.read_text().replace('"structures": "0"', '"structures": "1"'),
+            "made with other structures",
+        ),
+    ):
+        before = file.read_text()
+        file.write_text(text)
+        with pytest.raises(SynthesisError, match=words):
+            build(path, 3, workspace=space, progress=False)
+        file.write_text(before)
+    own = shutil.copy(space.folder / "engine/synspec54", tmp_path / "own")
+    with pytest.raises(SynthesisError, match=r"other engine \(SYNSPEC 54 .* recorded output of SYNSPEC\) than"):
+        build(path, 3, workspace=Workspace.open(tmp_path / "cache", engine=own), progress=False)
     assert len(Library.load(path)) == 2
+
+
+def test_another_compiler_is_the_same_program():
+    texts = ["SYNSPEC 54 of synspec 1.0.3, HYDLIN repaired; gfortran -O2; GNU Fortran 12.2", "own, SHA-256 0a1b"]
+    same = [texts[0].replace("12.2", "14.1"), texts[1].replace("own", "renamed")]
+    other = [texts[0].replace("1.0.3", "1.0.4"), texts[1].replace("0a", "0b")]
+    for old, new, different in zip(texts, same, other, strict=True):
+        _check_inputs({"engine": old}, {"engine": new})
+        with pytest.raises(SynthesisError, match="other engine"):
+            _check_inputs({"engine": old}, {"engine": different})
+
+
+def test_hashes_are_those_of_the_line_lists_as_they_are(tmp_path, space):
+    (space.folder / "atoms.19").write_text("changed\n")
+    library = build(tmp_path / "l.h5", 1, SETTINGS, workspace=space, progress=False)
+    noted = json.loads(library.info["manifest"])["lines"]["atoms"]["sha256"]
+    assert noted == hashlib.sha256(b"changed\n").hexdigest()
+    (space.folder / "atoms.19").unlink()
+    with pytest.raises(SynthesisError, match=r"atoms\.19 cannot be read .*synthesize setup"):
+        build(tmp_path / "l.h5", 2, workspace=space, progress=False)
+
+
+def test_damaged_files_of_the_setup(tmp_path, space):
+    whole = (space.folder / "structures.npz").read_bytes()
+    (space.folder / "structures.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SynthesisError, match=r"structures\.npz is damaged .*synthesize setup"):
+        build(tmp_path / "l.h5", 1, SETTINGS, workspace=Workspace.open(tmp_path / "cache"), progress=False)
+    (space.folder / "structures.npz").write_bytes(whole)
+    (space.folder / "manifest.json").write_text('{"sources": {')
+    with pytest.raises(SynthesisError, match=r"manifest\.json is damaged .*synthesize setup"):
+        build(tmp_path / "l.h5", 1, SETTINGS, workspace=space, progress=False)
+
+
+def test_a_merged_library_does_not_grow(tmp_path, space):
+    """Its spectra are of two sequences: what has an index in one of them is not done in the other."""
+    first = build(tmp_path / "l.h5", 2, SETTINGS, workspace=space, progress=False)
+    other = build(tmp_path / "m.h5", 4, replace(SETTINGS, seed=2), workspace=space, within=COOL, progress=False)
+    for more in (other.subset(other.index > 1), other):
+        first.merged(more).save(tmp_path / "both.h5", overwrite=True)
+        with pytest.raises(SynthesisError, match=r"both\.h5 was put together .* 'rvsemu library merge'"):
+            build(tmp_path / "both.h5", 4, SETTINGS, workspace=space, progress=False)
 
 
 def test_a_library_of_another_origin_is_refused(tmp_path, space):

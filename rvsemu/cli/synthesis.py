@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from ..errors import SynthesisError
 from .common import Parser, command
 from .options import interrupted, label_is, limits, real, seed, whole
 
@@ -127,9 +128,12 @@ def _run(options):
         )
     except KeyboardInterrupt:
         return interrupted("synthesize run", Path(options.out))
+    failed = f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'"
+    if not len(library):
+        raise SynthesisError(f"{options.out} has no spectrum: {failed}.")
     print(f"wrote {options.out}: {library}")
     if library.failures:
-        print(f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'")
+        print(failed)
     return 0
 
 

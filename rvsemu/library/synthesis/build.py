@@ -28,6 +28,7 @@ from .workspace import Workspace
 __all__ = ["build", "status"]
 
 _MERGE_EVERY = 500  # spectra; rewriting a library of 5000 takes half a minute
+_MOST_IN_A_ROW = 20  # failures; where spectra fail at all, it is a few in a hundred
 _SAME = 1e-5  # of the range of each label
 
 
@@ -98,7 +99,8 @@ def build(
     Raises
     ------
     SynthesisError
-        `path` was made with other settings, is no library of this kind, or another run is writing to it.
+        `path` was made with other settings, is no library of this kind, or another run is writing to it; the disk is
+        full; or the first 20 spectra, or 20 in a row later, fail (not with `retry`).
 
     Examples
     --------
@@ -124,7 +126,8 @@ def build(
         try:
             with _executor(jobs, dask) as (executor, width):
                 scratch = None if dask else journal.scratch()
-                _compute(todo, executor, width, (settings, workspace, scratch), journal, progress)
+                kept = _Kept(journal, None if retry else _MOST_IN_A_ROW)
+                _compute(todo, executor, width, (settings, workspace, scratch), kept, progress)
         finally:
             journal.merge()
     return Library.load(path)
@@ -227,30 +230,57 @@ def _executor(jobs, dask):
         yield found
 
 
-def _compute(todo, executor, width, arguments, journal, progress):
-    """Keep the workers busy; write each result as it comes."""
+class _Kept:
+    """Results on their way into a journal: failures only once a spectrum has come, or the run ends.
+
+    Many failures in a row are no fault of these stars: the run stops, and none of them is noted.
+    """
+
+    def __init__(self, journal: Journal, most: int | None) -> None:
+        self._journal, self._most = journal, most
+        self._held: list[Result] = []
+        self.failures = 0
+
+    def write(self, result: Result) -> None:
+        self._held.append(result)
+        if result.error is None:
+            self.flush()
+            return
+        self.failures += 1
+        if self._most is not None and len(self._held) >= self._most:
+            raise SynthesisError(
+                f"the last {len(self._held)} spectra all failed ({result.error}): nothing is noted of them; if that is "
+                "mended, give the same command again; if it cannot be, note them with --retry (retry=True)."
+            )
+
+    def flush(self) -> None:
+        """Note all."""
+        for result in self._held:
+            self._journal.write(result)
+        self._held = []
+        if self._journal.pending >= _MERGE_EVERY:
+            self._journal.merge()
+
+
+def _compute(todo, executor, width, arguments, kept, progress):
+    """Keep the workers busy; keep each result as it comes."""
     from tqdm import tqdm
 
     remaining, running = iter(todo), set()
     with tqdm(total=len(todo), unit=" spectra", disable=not progress, smoothing=0.05, dynamic_ncols=True) as bar:
-        failures = 0
         while True:
             for job in remaining:
                 running.add(executor.submit(_one, job, *arguments))
                 if len(running) >= 2 * width:
                     break
             if not running:
-                return
+                return kept.flush()
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                result = future.result()
-                failures += result.error is not None
-                journal.write(result)
+                kept.write(future.result())
                 bar.update()
-                if failures:
-                    bar.set_postfix_str(f"{failures} failed")
-            if journal.pending >= _MERGE_EVERY:
-                journal.merge()
+                if kept.failures:
+                    bar.set_postfix_str(f"{kept.failures} failed")
 
 
 def _one(job, settings, workspace, scratch) -> Result:

@@ -78,22 +78,13 @@ class Journal:
         if self.path.exists():
             found = Library.peek(self.path)
             text = found["info"].get("settings")
-            if np.isfinite(found["resolution"]):
-                raise SynthesisError(
-                    f"{self.path} is a compact copy (R = {found['resolution']:g}), so it cannot grow: give another "
-                    "--out, make that compact, too, and put the two together with 'rvsemu library merge'."
-                )
-            if text is None:
-                raise SynthesisError(
-                    f"{self.path} was not made by 'rvsemu synthesize', so it cannot grow: give another --out, and "
-                    "put the two together with 'rvsemu library merge'."
-                )
+            _check_grows(self.path, found)
         elif (self.folder / "info.json").exists():
             text = json.loads((self.folder / "info.json").read_text())["settings"]
         return None if text is None else Settings.from_json(text)
 
     def begin(self, info: dict[str, str]) -> None:
-        """Note down what the spectra to come are made with; refuse other lines or structures than the library's."""
+        """Note down what the spectra to come are made with; refuse other lines, structures or engine."""
         if self.path.exists():
             _check_inputs(json.loads(Library.peek(self.path)["info"]["manifest"]), json.loads(info["manifest"]))
         with replacing(self.folder / "info.json") as temporary:
@@ -188,15 +179,39 @@ def _regions(old: dict[str, str], new: dict[str, str]) -> str:
     return to_json([*kept, *(region for region in more if not any(one.covers(region) for one in kept))])
 
 
+def _check_grows(path: Path, found: dict[str, Any]) -> None:
+    """Refuse a library that is not what runs have made of one sequence."""
+    reason, how = None, ""
+    if np.isfinite(found["resolution"]):
+        reason, how = f"is a compact copy (R = {found['resolution']:g})", " make that compact, too,"
+    elif "settings" not in found["info"]:
+        reason = "was not made by 'rvsemu synthesize'"
+    elif "merged" in found["info"] or found["index"] is None or found["extrapolated"] is None:
+        reason = "was put together from several libraries, whose spectra are of different sequences"
+    if reason is not None:
+        raise SynthesisError(
+            f"{path} {reason}, so it cannot grow: give another --out,{how} and put the two together with "
+            "'rvsemu library merge'."
+        )
+
+
 def _check_inputs(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Spectra in one library must come from the same line lists and structures."""
+    """Spectra in one library must come from the same line lists, structures and program."""
     names = ("lines", "structures", "enhanced", "abundances")
     other = [name for name in names if name in old and old[name] != new.get(name)]
+    if "engine" in old and _program(old["engine"]) != _program(new["engine"]):
+        other.append(f"engine ({old['engine']})")
     if other:
         raise SynthesisError(
-            f"the library was made with other {' and '.join(other)} than this workspace has: use the rvsemu release "
-            "that made it, or give another --out."
+            f"the library was made with other {' and '.join(other)} than this workspace has: use the files and the "
+            "rvsemu release that made it, or give another --out."
         )
+
+
+def _program(engine: str) -> str:
+    """What a text about an engine says of the program: the hash of a user's own, no version of the compiler."""
+    _, named, digest = engine.partition("SHA-256 ")
+    return digest if named else engine.rpartition("; ")[0] or engine
 
 
 def _failure(result: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Structures:
     @classmethod
     def load(cls, path: str | Path) -> Structures:
         """Read what `save` wrote."""
-        with np.load(path) as file:
+        with open(path, "rb") as opened, np.load(opened) as file:
             keys = [tuple(k) for k in file["keys"].tolist()]
             return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
 
