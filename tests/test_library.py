@@ -54,12 +54,24 @@ def test_round_trip_of_bins_resolution_and_medium(library, file):
     assert again.extrapolated is None and again.index is None
 
 
-def test_fluxes_that_do_not_fit_the_integers_are_clipped(library, file):
-    """Not wrapped around: artefacts far above 1 stay above 1, what is below 0 becomes 0."""
+def test_fluxes_at_the_ends_of_the_integers(library, file):
+    """Not wrapped around: what is just below 0 becomes 0."""
     flux = library.flux.copy()
-    flux[0, :3] = 5.0, -0.3, 1.09
+    flux[0, :4] = 65535 * STEP, -0.009, 1.09, 0.0
     replace(library, flux=flux).save(file, overwrite=True)
-    np.testing.assert_allclose(Library.load(file).flux[0, :3], [65535 * STEP, 0, 1.09], rtol=0, atol=STEP)
+    np.testing.assert_allclose(Library.load(file).flux[0, :4], [65535 * STEP, 0, 1.09, 0], rtol=0, atol=STEP)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.5, -0.3])
+def test_fluxes_that_a_file_cannot_hold_are_refused(library, file, value):
+    """They would be another value, silently; what was there stays."""
+    before, flux = file.read_bytes(), library.flux.copy()
+    flux[2, 5] = value
+    with pytest.raises(
+        LibraryFileError, match=rf"spectrum 2 has the flux {value:g} at 8480\.20 A, .* -0\.01 to 1\.092;"
+    ):
+        replace(library, flux=flux).save(file, overwrite=True)
+    assert file.read_bytes() == before
 
 
 def test_repr_and_length(library):
@@ -76,7 +88,7 @@ def test_fingerprint_survives_the_file(library, file):
 
 def test_fingerprint_of_clipped_fluxes_survives_the_file(library, file):
     flux = library.flux.copy()
-    flux[0, 0], flux[1, 1] = 1.5, -0.1
+    flux[0, 0], flux[1, 1] = 65535.4 * STEP, -0.009
     changed = replace(library, flux=flux)
     changed.save(file, overwrite=True)
     assert Library.load(file).fingerprint() == changed.fingerprint()

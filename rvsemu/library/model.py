@@ -166,7 +166,8 @@ class Library:
         Raises
         ------
         LibraryFileError
-            The file is there and is not to be replaced, is a folder, or its folder does not exist.
+            The file is there and is not to be replaced, is a folder, or its folder does not exist; or a flux is not
+            finite, below -0.01 or above 1.092 of the continuum, which a file does not hold.
         """
         path = check_output(path, LibraryFileError, overwrite)
         with replacing(path) as temporary:
