@@ -17,7 +17,7 @@ from ..errors import TrainingError
 from ..library import Library
 from ..physics.broadening import Broadener, kernel_reach
 from ..physics.wavelengths import SPEED_OF_LIGHT
-from .domain import label_space_of, without_constants
+from .domain import constant_labels, label_space_of, without_constants
 from .interpolation import LibraryInterpolator
 from .recipes import InversionRecipe, Recipe, Work
 
@@ -345,7 +345,8 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
         for the recipe's range of v sin i and resolution; or the recipe has too few draws.
     """
     expected = set(recipe.label_space().names) - {"vsini", "resolution"}
-    if set(library.names) | (expected & {ALPHA.name}) != expected:
+    constant = {ALPHA.name} & set(constant_labels(library, recipe.label_space()))
+    if (set(library.names) - constant) | (expected & {ALPHA.name}) != expected:
         raise TrainingError(
             f"the library has the labels {', '.join(library.names)}: this recipe needs {', '.join(sorted(expected))}."
         )
