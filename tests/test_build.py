@@ -243,6 +243,21 @@ def test_two_runs_do_not_write_to_one_library(tmp_path):
     assert len(Library.load(path)) == 12
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([2500, 4.5, 0, 1], "teff=2500: give a value within 3500 to 50000"),
+        ([5000, 5.5, 0, 1], "logg=5.5: give a value within 0 to 5"),
+        ([5000, 4.5, np.nan, 1], "mh=nan: give a value within -2.5 to 2"),
+        ([5000, 4.5, 0, -1], "vmic=-1: give a value within 0 to 20"),
+        ([5000, 4.5, 0], r"labels have the shape \(3,\): give teff, logg, mh, vmic"),
+    ],
+)
+def test_labels_of_no_star_are_refused(space, labels, words):
+    with pytest.raises(SynthesisError, match=words):
+        synthesize(labels, SETTINGS, space)
+
+
 def test_other_settings_or_inputs_are_refused(tmp_path, space):
     path = tmp_path / "l.h5"
     build(path, 2, SETTINGS, workspace=space, progress=False)

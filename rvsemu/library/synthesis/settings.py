@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,23 @@ class Settings:
         """Names of the molecular line lists for a star of these labels."""
         limits = {"CN": self.cn_below, "TiO": self.tio_below if mh + alpha > _POOR else self.tio_below_poor}
         return tuple(name for name, limit in limits.items() if teff < limit)
+
+    def checked(self, labels: Sequence[float] | np.ndarray) -> dict[str, float]:
+        """Labels of one star, in the order of `names`, by name, if spectra can be computed there.
+
+        Raises
+        ------
+        SynthesisError
+            There are more or fewer, or one is not finite or outside what structures and line lists are for.
+        """
+        values = np.asarray(labels, dtype=float)
+        if values.shape != (len(self.names),):
+            raise SynthesisError(f"labels have the shape {values.shape}: give {', '.join(self.names)}.")
+        for name, value in zip(self.names, values.tolist(), strict=True):
+            low, high = _POSSIBLE[name]
+            if not low <= value <= high:
+                raise SynthesisError(f"{name}={value:g}: give a value within {low:g} to {high:g}.")
+        return dict(zip(self.names, values.tolist(), strict=True))
 
     def to_json(self) -> str:
         """As text, for a library's provenance."""
