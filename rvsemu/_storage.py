@@ -53,9 +53,11 @@ def check_folder(path, error: type[RvsemuError]) -> Path:
 def replacing(path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, else delete it.
 
-    What was written is on the disk before it gets its name. Errors of the file system are about `path`.
+    What was written is on the disk before it gets its name. Errors of the file system are about `path`. Of a symbolic
+    link, the file that it leads to is replaced.
     """
     path = Path(path)
+    path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBER)}.tmp")
     try:
         yield temporary

@@ -398,6 +398,10 @@ def test_run_and_status(tmp_path, monkeypatch, capsys):
         (["run", "--n", "4", "-o", "l.h5"], ["rvsemu synthesize setup"]),
         (["run", "--n", "4", "-o", "l.h5", "--jobs", "0"], ["--jobs", "0: give a whole number from 1 to 4096"]),
         (["run", "--n", "4", "-o", "l.h5", "--within", "teff"], ["--within", "teff: write LABEL=VALUE"]),
+        (
+            ["run", "--n", "4", "-o", "l.h5", "--within", "teff=3600,6000", "--within", "teff=12000,15000"],
+            ["--within: teff is given twice: give one value for it"],
+        ),
         (["run", "--n", "4", "-o", "l.h5", "--within", "teff=5,x"], ["--within", "'x' is not a number"]),
         (["run", "--n", "x", "-o", "l.h5"], ["--n", "'x'"]),
         (["run", "--n", "0", "-o", "l.h5"], ["--n: 0: give a whole number of at least 1"]),
@@ -445,6 +449,14 @@ def test_interrupted_run(tmp_path, monkeypatch, capsys):
     assert Library.load(path).index.tolist() == [0, 1, 2, 3]
     assert main(command) == 0
     assert Library.load(path).index.tolist() == list(range(6))
+
+
+def test_most_without_improve(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    workspace(tmp_path / "cache")
+    assert main(["synthesize", "run", "--n", "4", "--most", "2", "-o", str(tmp_path / "l.h5")]) == 2
+    assert "--most chooses spectra that improve a library: name that with --improve" in capsys.readouterr().err
+    assert not (tmp_path / "l.h5").exists()
 
 
 def test_spectra_that_improve_a_library(tmp_path, monkeypatch, capsys):

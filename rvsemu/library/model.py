@@ -255,7 +255,7 @@ class Library:
             spectra of one of them, and right in the other: see `weak_cyanogen`.
         """
         first, second = self._with_alpha(other.names), other._with_alpha(self.names)
-        first._check_grid(second)
+        first.check_grid(second)
         cyanogen = first._common_cyanogen(second)
         labels, flux = (np.concatenate([getattr(x, name) for x in (first, second)]) for name in ("labels", "flux"))
         both = replace(first, labels=labels, flux=flux)
@@ -300,14 +300,23 @@ class Library:
             )
         return {"cyanogen": max(found, key=(WEAK_CYANOGEN, RIGHT_CYANOGEN).index)} if found else {}
 
-    def _check_grid(self, other: Library) -> None:
+    def check_grid(self, other: Library) -> None:
+        """Check that another library has these labels, medium, resolution and wavelengths.
+
+        Raises
+        ------
+        LibraryFileError
+            It has not; the message says what differs.
+        """
         for name in ("names", "medium", "bin_width", "resolution"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs and not (name == "bin_width" and np.isclose(mine, theirs)):
-                raise LibraryFileError(f"the libraries cannot be merged: {name} {mine} and {theirs}.")
+                raise LibraryFileError(f"the libraries do not go together: {name} {mine} and {theirs}.")
         same = self.wavelength.shape == other.wavelength.shape
         if not (same and np.allclose(self.wavelength, other.wavelength, rtol=0, atol=1e-4)):
-            raise LibraryFileError(f"the libraries cannot be merged: they have different wavelengths, {self}, {other}.")
+            raise LibraryFileError(
+                f"the libraries do not go together: they have different wavelengths, {self}, {other}."
+            )
 
     def compact(self, resolution: float = COMPACT_RESOLUTION, step: float = COMPACT_STEP) -> Library:
         """A smaller library that still serves any instrument well below `resolution`.
