@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -10,10 +12,12 @@ from itertools import count
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from .errors import RvsemuError
 
 __all__ = [
+    "arrays_of",
     "cache_folder",
     "check_folder",
     "check_output",
@@ -75,6 +79,16 @@ def replacing(path) -> Iterator[Path]:
 def _sync(path):
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
+
+
+# ---------------------------------------------------------------- NumPy archives
+def arrays_of(path: Path, error: type[RvsemuError], remedy: str) -> dict[str, np.ndarray]:
+    """Arrays of a NumPy archive that the package has written, by name; a damaged one becomes an `error`."""
+    try:
+        with open(path, "rb") as opened, np.load(opened) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (AttributeError, EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as e:
+        raise error(f"{path} is damaged ({e}): {remedy}.") from None
 
 
 # ---------------------------------------------------------------- HDF5 files of a kind and a version

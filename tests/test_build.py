@@ -21,6 +21,7 @@ from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
 from rvsemu.library.cyanogen import WEAK_CYANOGEN
 from rvsemu.library.synthesis import BOXES, Settings, Workspace, build, status, synthesize
+from rvsemu.library.synthesis.build import Result, provenance
 from rvsemu.library.synthesis.journal import Journal, _check_inputs
 
 COOL = {"teff": (3800.0, 9000.0)}
@@ -213,8 +214,6 @@ def test_killed_between_writing_the_library_and_removing_the_parts(tmp_path, spa
     path = tmp_path / "l.h5"
     journal = Journal(path)
     with journal.lock():
-        from rvsemu.library.synthesis.build import Result, provenance
-
         journal.begin(provenance(SETTINGS, space))
         for i in (4, 2):
             made = synthesize(SETTINGS.draws(8)[i], SETTINGS, space)
@@ -312,6 +311,46 @@ def test_damaged_files_of_the_setup(tmp_path, space):
     (space.folder / "manifest.json").write_text('{"sources": {')
     with pytest.raises(SynthesisError, match=r"manifest\.json is damaged .*synthesize setup"):
         build(tmp_path / "l.h5", 1, SETTINGS, workspace=space, progress=False)
+
+
+def test_damaged_files_of_a_run(tmp_path, space):
+    """Its results, or what it was made with."""
+    path = tmp_path / "l.h5"
+    journal = Journal(path)
+    with journal.lock():
+        journal.begin(provenance(SETTINGS, space))
+        made = synthesize(SETTINGS.draws(1)[0], SETTINGS, space)
+        journal.write(Result(0, SETTINGS.draws(1)[0], made.flux, made.extrapolated, None, 0.1))
+    one, noted = journal.folder / "spectra/0.npz", journal.folder / "info.json"
+    whole = one.read_bytes()
+    one.write_bytes(whole[:900])
+    with pytest.raises(SynthesisError, match=r"0\.npz is damaged .*delete it, and its spectrum is computed again"):
+        build(path, 2, workspace=space, progress=False)
+    one.write_bytes(whole)
+    noted.write_text('{"settings": ')
+    with pytest.raises(SynthesisError, match=r"info\.json is damaged .*delete .*l\.h5\.work"):
+        build(path, 2, workspace=space, progress=False)
+
+
+def test_bins_of_any_width(tmp_path, space):
+    """What is made can be broadened, also in files whose wavelengths were rounded more coarsely."""
+    settings = replace(SETTINGS, bin_width=0.03333333)
+    library = build(tmp_path / "l.h5", 1, settings, workspace=space, progress=False)
+    np.testing.assert_allclose(np.diff(library.wavelength), 0.03333333, rtol=0, atol=2e-9)
+    for wavelength in (library.wavelength, np.round(library.wavelength, 6)):
+        assert replace(library, wavelength=wavelength).compact().wavelength[0] == pytest.approx(8532.516667)
+    with pytest.raises(SynthesisError, match=r"range 8530,8530\.5 has 12 bins of 0\.04 A: give a range of at least 16"):
+        replace(SETTINGS, high=8530.5)
+    with pytest.raises(SynthesisError, match="range 8400,8400.01 has 0 bins"):
+        Settings(low=8400.0, high=8400.01)
+
+
+def test_one_spectrum_without_those_of_another_library(tmp_path, space):
+    build(tmp_path / "had.h5", 1, SETTINGS, workspace=space, progress=False)
+    options = {"workspace": space, "without": [tmp_path / "had.h5"], "progress": False}
+    with pytest.raises(SynthesisError, match="none of the first 1 labels of the sequence is left"):
+        build(tmp_path / "l.h5", 1, SETTINGS, **options)
+    assert build(tmp_path / "l.h5", 2, SETTINGS, **options).index.tolist() == [1]
 
 
 def test_a_merged_library_does_not_grow(tmp_path, space):

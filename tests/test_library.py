@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from library_fixtures import gaussian_library
 
+from rvsemu.cli import main
 from rvsemu.emulator.regions import WIDE, to_json
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
@@ -72,6 +73,23 @@ def test_fluxes_that_a_file_cannot_hold_are_refused(library, file, value):
     ):
         replace(library, flux=flux).save(file, overwrite=True)
     assert file.read_bytes() == before
+
+
+def test_what_cannot_be_made_compact(library):
+    for other, words in (
+        (replace(library, resolution=20000.0), "has R = 20000, below 30000: .* use it as it is"),
+        (library.subset([]), "has no spectra"),
+        (replace(library, wavelength=library.wavelength**1.01), "cannot be made compact: wavelength must be a uniform"),
+    ):
+        with pytest.raises(LibraryFileError, match=words):
+            other.compact()
+
+
+def test_library_without_spectra(library, tmp_path, capsys):
+    library.subset([]).save(tmp_path / "empty.h5")
+    assert Library.load(tmp_path / "empty.h5").stars.tolist() == []
+    assert main(["library", "info", str(tmp_path / "empty.h5")]) == 0
+    assert "Library of 0 spectra" in capsys.readouterr().out
 
 
 def test_repr_and_length(library):

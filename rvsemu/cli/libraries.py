@@ -121,7 +121,7 @@ def _library_info(options):
 
     library = Library.load(options.file)
     print(f"{library}, fingerprint {library.fingerprint()}")
-    for name, values in zip(library.names, library.labels.T, strict=True):
+    for name, values in zip(library.names, library.labels.T, strict=True) if len(library) else ():
         print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
     if library.extrapolated is not None:
         print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")

@@ -175,7 +175,7 @@ def _status(options):
     print(f"{library}, fingerprint {library.fingerprint()}" if library else "no library written yet")
     state = "a run is writing to it" if found["running"] else "no run is writing to it"
     print(f"  {found['pending']} spectra not merged yet; {state}")
-    if library:
+    if library is not None and len(library):
         for name, values in zip(library.names, library.labels.T, strict=True):
             print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
         print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")

@@ -122,6 +122,8 @@ class Library:
 
         Spectra are of the same star if their labels are equal to rounding: to 1 K in Teff and to 0.005 in the others.
         """
+        if not len(self):
+            return np.zeros(0, dtype=int)
         tolerance = [_SAME.get(name, _SAME_OTHERS) for name in self.names]
         tree = KDTree(np.reshape(self.labels, (len(self), -1)) / np.array(tolerance))
         i, j = tree.query_pairs(1.0, p=np.inf, output_type="ndarray").T
@@ -323,11 +325,26 @@ class Library:
 
         The spectra are smoothed to `resolution` and sampled every `step` Angstrom; broadening from
         there to a lower resolution takes the smoothing into account (see `rvsemu.physics.broadening`).
+
+        Raises
+        ------
+        LibraryFileError
+            The library has no spectra, a lower resolution, or too few wavelengths.
         """
+        if not len(self):
+            raise LibraryFileError("the library has no spectra: there is nothing to make compact.")
+        if self.resolution < resolution:
+            raise LibraryFileError(
+                f"the library has R = {self.resolution:g}, below {resolution:g}: it is as compact as it can be; use it "
+                "as it is."
+            )
         low, high = self.wavelength[0] + _MARGIN, self.wavelength[-1] - _MARGIN
         wavelength = low + step * np.arange(int((high - low) / step) + 1)
         wavelength = np.round(wavelength, 6)
-        broadener = Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+        try:
+            broadener = Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+        except ValueError as e:
+            raise LibraryFileError(f"the library, {self}, cannot be made compact: {e}.") from None
         flux = np.concatenate(
             [broadener.apply(broadener.transform(part), 0.0, resolution) for part in np.array_split(self.flux, 20)]
         )

@@ -58,7 +58,7 @@ def split_library(library: Library, share: float, seed: int) -> np.ndarray:
     (2, 6, True)
     """
     stars = library.stars
-    order = np.random.default_rng(seed).permutation(stars.max() + 1)
+    order = np.random.default_rng(seed).permutation(len(np.unique(stars)))
     return np.isin(stars, order[: max(1, round(share * len(order)))])
 
 
@@ -200,7 +200,7 @@ class _Draws:
     def __init__(self, folder: Path, count: int, validation: int, key: dict[str, Any], sizes: tuple[int, int]) -> None:
         self.count, self.validation, self.key = count, validation, key
         self.note, self._flux = folder / "draws.json", folder / "flux.npy"
-        noted = json.loads(self.note.read_text()) if self.note.exists() else {}
+        noted = _noted(self.note)
         shapes = {folder / "labels.npy": ((count, sizes[0]), "f8"), self._flux: ((count, sizes[1]), "f4")}
         known = noted.get("key") == key and all(_is_array(file, *shape) for file, shape in shapes.items())
         if not known:
@@ -227,6 +227,15 @@ class _Draws:
 
     def read_flux(self) -> np.memmap:
         return np.load(self._flux, mmap_mode="r")
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    """What a note says; nothing if there is none, or a damaged one."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_array(file: Path, shape: tuple[int, int], dtype: str) -> bool:

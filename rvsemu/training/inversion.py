@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .._storage import replacing
+from .._storage import arrays_of, replacing
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
 from ..emulator.pca import PrincipalComponents
+from ..errors import TrainingError
 from ..inversion import Inversion, LabelErrors, Limits
 from ..library import Library
 from .accuracy import metrics, teff_edges
@@ -107,8 +108,8 @@ def _components(flux: np.ndarray, count: int, folder: Path) -> PrincipalComponen
     if not file.exists():
         with replacing(file) as temporary, open(temporary, "wb") as opened:
             np.savez(opened, **vars(PrincipalComponents.of(flux, count)))
-    with np.load(file) as saved:
-        return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
+    saved = arrays_of(file, TrainingError, f"delete the folder {folder}, and train anew")
+    return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
 
 
 def _networks(

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from specutils import Spectrum
 from tqdm import tqdm
 
-from .._storage import replacing
+from .._storage import arrays_of, replacing
 from ..errors import SpectrumError, TrainingError
 from ..inversion import Inversion, fit_coefficients
 from ..inversion.noisy import NoiseNetworks, network_inputs
@@ -142,8 +142,8 @@ def make_conditions(inversion: Inversion, flux: np.ndarray, count: int, work: Wo
         true, covariance = (np.array(part) for part in zip(*found, strict=True))
         with replacing(file) as temporary, open(temporary, "wb") as opened:
             np.savez(opened, coefficients=true, covariance=covariance)
-    with np.load(file) as saved:
-        return Conditions(saved["coefficients"], saved["covariance"])
+    saved = arrays_of(file, TrainingError, "delete it, and it is made again")
+    return Conditions(saved["coefficients"], saved["covariance"])
 
 
 def _observable(inversion, flux, rng) -> tuple[np.ndarray, np.ndarray]:

@@ -117,9 +117,14 @@ def build(
         region = _part(settings.region(workspace.structures), within or {})
         journal.begin({**provenance(settings, workspace), "regions": to_json([region])})
         draws = settings.draws(_checked(n), workspace.structures)
-        chosen = _inside(settings.names, draws, within or {}) & ~_had(settings.names, draws, without)
+        chosen = _inside(settings.names, draws, within or {}) & ~_had(settings, draws, without)
         rows = np.flatnonzero(chosen)
         rows = rows if choose is None else rows[choose(settings.names, draws[rows])]
+        if not (len(rows) or Path(path).exists()):
+            raise SynthesisError(
+                f"none of the first {n} labels of the sequence is left to compute: raise n (--n), or change what is "
+                "left out (within, without)."
+            )
         wanted = [(i, draws[i]) for i in rows.tolist()]
         done = journal.done(including_failures=not retry)
         todo = [(i, labels) for i, labels in wanted if i not in done]
@@ -198,16 +203,17 @@ def _inside(names, draws, within) -> np.ndarray:
     return inside
 
 
-def _had(names, draws, files) -> np.ndarray:
+def _had(settings, draws, files) -> np.ndarray:
     """Which of the draws have a spectrum in one of some library files."""
-    had = np.zeros(len(draws), dtype=bool)
+    had, names = np.zeros(len(draws), dtype=bool), settings.names
+    ranges = np.array([np.ptp(getattr(settings, name)) for name in names])
     for file in files:
         found = Library.peek(file)
         if found["names"] != names:
             raise SynthesisError(f"without: {file} has the labels {', '.join(found['names'])}, not {', '.join(names)}.")
         right = found["labels"][~weak_spectra(found["info"], names, found["labels"])]
         if len(right):
-            had |= cKDTree(right / np.ptp(draws, axis=0)).query(draws / np.ptp(draws, axis=0))[0] < _SAME
+            had |= cKDTree(right / ranges).query(draws / ranges)[0] < _SAME
     return had
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from ..._storage import check_folder, replacing
+from ..._storage import arrays_of, check_folder, replacing
 from ...emulator.regions import from_json, to_json
 from ...errors import SynthesisError
 from ..model import Library
@@ -80,7 +80,7 @@ class Journal:
             text = found["info"].get("settings")
             _check_grows(self.path, found)
         elif (self.folder / "info.json").exists():
-            text = json.loads((self.folder / "info.json").read_text())["settings"]
+            text = self._begun()["settings"]
         return None if text is None else Settings.from_json(text)
 
     def begin(self, info: dict[str, str]) -> None:
@@ -124,19 +124,28 @@ class Journal:
         results = [_read(f) for f in self._files()]
         if not results:
             return
-        info = json.loads((self.folder / "info.json").read_text())
+        info = self._begun()
         old = Library.load(self.path) if self.path.exists() else None
         _merged(old, results, info).save(self.path, overwrite=True)
         for file in self._files():
             file.unlink()
+
+    def _begun(self) -> dict[str, str]:
+        """What `begin` has noted down."""
+        file = self.folder / "info.json"
+        try:
+            found = json.loads(file.read_text())
+            _ = found["settings"], found["manifest"]
+        except (KeyError, OSError, TypeError, ValueError) as e:
+            raise SynthesisError(f"{file} is damaged ({e}): delete {self.folder}, whose spectra are lost.") from None
+        return found
 
     def _files(self) -> list[Path]:
         return sorted(self._parts.glob("*.npz")) if self._parts.exists() else []
 
 
 def _read(file: Path) -> dict[str, Any]:
-    with np.load(file) as archive:
-        out: dict[str, Any] = {name: archive[name] for name in archive.files}
+    out: dict[str, Any] = arrays_of(file, SynthesisError, "delete it, and its spectrum is computed again")
     out |= {"index": int(file.stem), "labels": out["labels"].tolist(), "extrapolated": bool(out["extrapolated"])}
     if "error" in out:
         out["error"] = str(out["error"])
@@ -161,7 +170,7 @@ def _merged(old: Library | None, results: Sequence[dict[str, Any]], info: dict[s
     return Library(
         labels=np.array([rows[i][0] for i in order]).reshape(-1, len(settings.names)),
         names=settings.names,
-        wavelength=np.round((edges[1:] + edges[:-1]) / 2, 6),
+        wavelength=np.round((edges[1:] + edges[:-1]) / 2, 9),
         flux=np.array([rows[i][1] for i in order], dtype="f4").reshape(-1, bins),
         medium="air",
         bin_width=settings.bin_width,

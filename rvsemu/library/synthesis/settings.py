@@ -25,6 +25,7 @@ _POSSIBLE = {
     "vmic": (0.0, 20.0),
 }
 _LINES = (4200.0, 9200.0)  # Angstrom, air: of the Gaia-ESO list
+_FEWEST_BINS = 16  # those that broadening needs
 _WIDEST_BIN = 0.5  # Angstrom
 _COOL = 8500.0  # K: where half of the lines of the sequence's cool part end
 _POOR = -0.5  # [M/H] + [alpha/M] up to which a star counts as poor in the atoms of TiO
@@ -117,6 +118,11 @@ class Settings:
             )
         if not 0 < self.bin_width <= _WIDEST_BIN:
             raise SynthesisError(f"bin_width={self.bin_width:g}: give Angstrom, above 0 and up to {_WIDEST_BIN:g}.")
+        if (bins := len(self.edges) - 1) < _FEWEST_BINS:
+            raise SynthesisError(
+                f"range {self.low:g},{self.high:g} has {bins} bins of {self.bin_width:g} A: give a range of at least "
+                f"{_FEWEST_BINS}, or narrower bins."
+            )
         if not 0 <= self.seed < 2**32:
             raise SynthesisError(f"seed={self.seed}: give a whole number from 0 to 4294967295.")
 

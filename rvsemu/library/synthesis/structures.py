@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..._storage import replacing
+from ..._storage import arrays_of, replacing
 from ...emulator.regions import bends
 from ...errors import SynthesisError
 
@@ -64,9 +64,9 @@ class Structures:
     @classmethod
     def load(cls, path: str | Path) -> Structures:
         """Read what `save` wrote."""
-        with open(path, "rb") as opened, np.load(opened) as file:
-            keys = [tuple(k) for k in file["keys"].tolist()]
-            return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
+        file = arrays_of(Path(path), SynthesisError, "delete its folder and run 'rvsemu synthesize setup' again")
+        keys = [tuple(k) for k in file["keys"].tolist()]
+        return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
 
     def save(self, path: str | Path) -> None:
         """Write to one NumPy archive."""

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -163,11 +161,7 @@ class Workspace:
     @cached_property
     def structures(self) -> Structures:
         """The model atmospheres."""
-        path = self.folder / "structures.npz"
-        try:
-            return Structures.load(path)
-        except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as e:
-            raise SynthesisError(f"{path} is damaged ({e}): {_AGAIN}.") from None
+        return Structures.load(self.folder / "structures.npz")
 
     def atoms(self, helium: bool = True) -> Path:
         """The atomic line list."""
