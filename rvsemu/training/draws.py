@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -210,6 +213,7 @@ class _Draws:
             for file, (shape, dtype) in shapes.items()
         )
         self.labels, self.flux = arrays
+        _reserve(folder, *shapes)
         self.done: int = noted["done"] if known else 0
         self.state: Any = noted["state"] if known else None
         self.scales: list[float] | None = noted["scales"] if known else None
@@ -227,6 +231,39 @@ class _Draws:
 
     def read_flux(self) -> np.memmap:
         return np.load(self._flux, mmap_mode="r")
+
+
+def _check_bins(library: Library, resolution: float) -> None:
+    widest = float(np.mean(library.wavelength)) / resolution / _SAMPLES
+    if library.bin_width > widest * (1 + 1e-6):
+        raise TrainingError(
+            f"the library has bins of {library.bin_width:g} A: for lines at resolution={resolution:g} they can be at "
+            f"most {widest:.3g} A wide; make them narrower (--bin, --step), or train for lower resolutions "
+            "(--resolution)."
+        )
+
+
+def _reserve(folder: Path, *files: Path) -> None:
+    """Have the disk keep room for files that so far are long in name only: writing to a memory map of them would kill
+    the process where there is none."""
+    sizes = {file: file.stat().st_size for file in files}
+    try:
+        for file, size in sizes.items():
+            with open(file, "r+b") as opened:
+                if hasattr(os, "posix_fallocate"):  # neither macOS nor Windows has it
+                    os.posix_fallocate(opened.fileno(), 0, size)
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # a file system that cannot do it
+        kept = sum(512 * file.stat().st_blocks for file in files)
+        missing = sum(sizes.values()) - kept - shutil.disk_usage(folder).free
+        for file in files:
+            file.unlink()
+        raise TrainingError(
+            f"folder={folder}: the draws take {sum(sizes.values()) / 1e9:.3g} GB, and the disk has no room for them "
+            f"({max(missing, 0) / 1e9:.3g} GB are missing): make room, give another folder (--folder), or fewer draws "
+            "(--draws)."
+        ) from None
 
 
 def _noted(file: Path) -> dict[str, Any]:
@@ -350,8 +387,8 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
     Raises
     ------
     TrainingError
-        The library has other labels than the recipe, too few stars, or wavelengths or a resolution that do not suffice
-        for the recipe's range of v sin i and resolution; or the recipe has too few draws.
+        The library has other labels than the recipe, too few stars, or wavelengths, a resolution or bins that do not
+        suffice for the recipe's range of v sin i and resolution; or the recipe has too few draws.
     """
     expected = set(recipe.label_space().names) - {"vsini", "resolution"}
     constant = {ALPHA.name} & set(constant_labels(library, recipe.label_space()))
@@ -366,6 +403,7 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
     if recipe.draws < _FEWEST_DRAWS:
         raise TrainingError(f"draws={recipe.draws} is too few: at least {_FEWEST_DRAWS} are needed.")
     space = label_space_of(library, recipe.label_space())
+    _check_bins(library, space["resolution"].upper)
     wavelength = training_wavelength(library, space)
     try:
         broadener = library.broadener(wavelength)
