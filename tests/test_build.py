@@ -361,6 +361,9 @@ def test_a_merged_library_does_not_grow(tmp_path, space):
         first.merged(more).save(tmp_path / "both.h5", overwrite=True)
         with pytest.raises(SynthesisError, match=r"both\.h5 was put together .* 'rvsemu library merge'"):
             build(tmp_path / "both.h5", 4, SETTINGS, workspace=space, progress=False)
+    first.merged(replace(other, extrapolated=None)).compact(step=0.2).save(tmp_path / "compact.h5")
+    for name in ("both.h5", "compact.h5"):  # their state can be seen
+        assert main(["synthesize", "status", str(tmp_path / name)]) == 0
 
 
 def test_a_library_of_another_origin_is_refused(tmp_path, space):

@@ -178,7 +178,8 @@ def _status(options):
     if library is not None and len(library):
         for name, values in zip(library.names, library.labels.T, strict=True):
             print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
-        print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
+        if library.extrapolated is not None:
+            print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
     print(f"  {len(found['failures'])} failures")
     reasons = Counter(f["error"] for f in found["failures"])
     for reason, count in reasons.most_common(5):

@@ -111,6 +111,7 @@ def build(
     workspace = workspace or Workspace.open()
     journal = Journal(path)
     with journal.lock():
+        journal.check_grows()
         journal.merge()
         settings = _agreed(journal, settings)
         workspace = workspace.covering(settings)

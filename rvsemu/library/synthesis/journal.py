@@ -76,12 +76,15 @@ class Journal:
         """Of the library, or of the run that has begun it."""
         text = None
         if self.path.exists():
-            found = Library.peek(self.path)
-            text = found["info"].get("settings")
-            _check_grows(self.path, found)
+            text = Library.peek(self.path)["info"].get("settings")
         elif (self.folder / "info.json").exists():
             text = self._begun()["settings"]
         return None if text is None else Settings.from_json(text)
+
+    def check_grows(self) -> None:
+        """Refuse a library that is not what runs have made of one sequence."""
+        if self.path.exists():
+            _check_grows(self.path, Library.peek(self.path))
 
     def begin(self, info: dict[str, str]) -> None:
         """Note down what the spectra to come are made with; refuse other lines, structures or engine."""
@@ -189,7 +192,6 @@ def _regions(old: dict[str, str], new: dict[str, str]) -> str:
 
 
 def _check_grows(path: Path, found: dict[str, Any]) -> None:
-    """Refuse a library that is not what runs have made of one sequence."""
     reason, how = None, ""
     if np.isfinite(found["resolution"]):
         reason, how = f"is a compact copy (R = {found['resolution']:g})", " make that compact, too,"
