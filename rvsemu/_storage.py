@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -16,6 +18,7 @@ from numpy.typing import ArrayLike
 from .errors import RvsemuError
 
 __all__ = [
+    "arrays_of",
     "cache_folder",
     "check_folder",
     "check_output",
@@ -58,9 +61,11 @@ def check_folder(path, error: type[RvsemuError]) -> Path:
 def replacing(path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, else delete it.
 
-    What was written is on the disk before it gets its name. Errors of the file system are about `path`.
+    What was written is on the disk before it gets its name. Errors of the file system are about `path`. Of a symbolic
+    link, the file that it leads to is replaced.
     """
     path = Path(path)
+    path = path.resolve() if path.is_symlink() else path
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_NUMBER)}.tmp")
     try:
         yield temporary
@@ -78,6 +83,16 @@ def replacing(path) -> Iterator[Path]:
 def _sync(path):
     with open(path, "r+b") as file:
         os.fsync(file.fileno())
+
+
+# ---------------------------------------------------------------- NumPy archives
+def arrays_of(path: Path, error: type[RvsemuError], remedy: str) -> dict[str, np.ndarray]:
+    """Arrays of a NumPy archive that the package has written, by name; a damaged one becomes an `error`."""
+    try:
+        with open(path, "rb") as opened, np.load(opened) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (AttributeError, EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as e:
+        raise error(f"{path} is damaged ({e}): {remedy}.") from None
 
 
 # ---------------------------------------------------------------- HDF5 files of a kind and a version

@@ -1,5 +1,6 @@
 """The build of a library: resuming after a kill, failures, growing, refusing; SYNSPEC's output is recorded."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,17 +9,22 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from synthesis_fixtures import SETTINGS, workspace
 
 from rvsemu.cli import main
+from rvsemu.emulator.regions import Region, from_json
 from rvsemu.errors import SynthesisError
 from rvsemu.library import Library
 from rvsemu.library.cyanogen import WEAK_CYANOGEN
 from rvsemu.library.synthesis import BOXES, Settings, Workspace, build, status, synthesize
-from rvsemu.library.synthesis.journal import Journal
+from rvsemu.library.synthesis.build import Result, provenance
+from rvsemu.library.synthesis.journal import Journal, _check_inputs
+
+COOL = {"teff": (3800.0, 9000.0)}
 
 
 @pytest.fixture
@@ -60,8 +66,21 @@ def test_only_part_of_the_box(tmp_path, space):
     wanted = (draws[:, 0] > 4000) & (draws[:, 0] < 6000) & (draws[:, 2] > 0) & (draws[:, 2] < 1)
     assert 0 < wanted.sum() < 20
     assert library.index.tolist() == np.flatnonzero(wanted).tolist()
+    box = Region({name: getattr(SETTINGS, name) for name in SETTINGS.names})
+    part = box.cut({"teff": (4000, 6000), "mh": (0, 1)})
+    assert from_json(library.info["regions"]) == (part,)
+    other = build(tmp_path / "l.h5", 10, workspace=space, progress=False, within={"teff": (9000, 20000)})
+    assert from_json(other.info["regions"]) == (part, box.cut({"teff": (9000, 15000)}))
+    with pytest.raises(SynthesisError, match="within: teff=16000,20000 is outside the box: .* 3800 to 15000"):
+        build(tmp_path / "l.h5", 20, workspace=space, progress=False, within={"teff": (16000, 20000)})
+    with pytest.raises(SynthesisError, match="within: 'age' is unknown; use teff, logg, mh, vmic"):
+        build(tmp_path / "l.h5", 20, workspace=space, progress=False, within={"age": (1, 2)})
     whole = build(tmp_path / "l.h5", 20, workspace=space, progress=False)
-    assert sorted(whole.index.tolist()) == sorted({*range(20), *np.flatnonzero(wanted).tolist()})
+    assert from_json(whole.info["regions"]) == (box,)
+    again = build(tmp_path / "l.h5", 21, workspace=space, progress=False, within={"teff": (4000, 6000)})
+    assert from_json(again.info["regions"]) == (box,)
+    hot = np.flatnonzero(draws[:10, 0] > 9000).tolist()
+    assert sorted(whole.index.tolist()) == sorted({*range(20), *np.flatnonzero(wanted).tolist(), *hot})
 
 
 def test_a_library_with_alpha_in_two_pieces(tmp_path, space):
@@ -113,6 +132,41 @@ def test_all_may_fail(tmp_path, space):
     assert status(tmp_path / "l.h5")["library"].flux.shape == (0, 750)
 
 
+def test_many_failures_in_a_row_stop_the_run(tmp_path, space):
+    """They are no fault of the stars: none is noted, what was computed before is kept."""
+    build(tmp_path / "l.h5", 2, SETTINGS, workspace=space, progress=False)
+    player = space.folder / "engine/synspec54"
+    whole = player.read_text()
+    player.write_text("#!/bin/sh\necho out of licences; exit 1\n")
+    with pytest.raises(SynthesisError, match="the last 20 spectra all failed .*out of licences.*--retry"):
+        build(tmp_path / "l.h5", 40, workspace=space, progress=False)
+    found = status(tmp_path / "l.h5")
+    assert (len(found["library"]), found["failures"], found["pending"]) == (2, [], 0)
+    build(tmp_path / "l.h5", 23, workspace=space, retry=True, progress=False)
+    assert len(status(tmp_path / "l.h5")["failures"]) == 21
+    player.write_text(whole)
+    assert len(build(tmp_path / "l.h5", 25, workspace=space, progress=False)) == 4
+
+
+def test_a_full_disk_is_no_failure_of_a_star(tmp_path, space, monkeypatch):
+    """SYNSPEC stops with a status as it does about a star; the run stops and notes nothing."""
+    build(tmp_path / "l.h5", 2, SETTINGS, workspace=space, progress=False)
+    (space.folder / "engine/synspec54").write_text("#!/bin/sh\nexit 1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1e5))
+        with pytest.raises(SynthesisError, match=r"disk of .*scratch is full \(0\.1 MB left.*: make room"):
+            build(tmp_path / "l.h5", 9, workspace=space, progress=False)
+    assert (len(Library.load(tmp_path / "l.h5")), status(tmp_path / "l.h5")["failures"]) == (2, [])
+
+
+def test_a_library_without_spectra_is_an_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    (workspace(tmp_path / "cache").folder / "engine/synspec54").write_text("#!/bin/sh\nexit 1\n")
+    out = str(tmp_path / "l.h5")
+    assert main(["synthesize", "run", "--n", "2", "--range", "8530,8560", "-o", out, "--quiet"]) == 2
+    assert "l.h5 has no spectrum: 2 spectra failed" in capsys.readouterr().err
+
+
 RUN = """
 import sys
 from synthesis_fixtures import SETTINGS
@@ -160,8 +214,6 @@ def test_killed_between_writing_the_library_and_removing_the_parts(tmp_path, spa
     path = tmp_path / "l.h5"
     journal = Journal(path)
     with journal.lock():
-        from rvsemu.library.synthesis.build import Result, provenance
-
         journal.begin(provenance(SETTINGS, space))
         for i in (4, 2):
             made = synthesize(SETTINGS.draws(8)[i], SETTINGS, space)
@@ -190,16 +242,128 @@ def test_two_runs_do_not_write_to_one_library(tmp_path):
     assert len(Library.load(path)) == 12
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([2500, 4.5, 0, 1], "teff=2500: give a value within 3500 to 50000"),
+        ([5000, 5.5, 0, 1], "logg=5.5: give a value within 0 to 5"),
+        ([5000, 4.5, np.nan, 1], "mh=nan: give a value within -2.5 to 2"),
+        ([5000, 4.5, 0, -1], "vmic=-1: give a value within 0 to 20"),
+        ([5000, 4.5, 0], r"labels have the shape \(3,\): give teff, logg, mh, vmic"),
+    ],
+)
+def test_labels_of_no_star_are_refused(space, labels, words):
+    with pytest.raises(SynthesisError, match=words):
+        synthesize(labels, SETTINGS, space)
+
+
 def test_other_settings_or_inputs_are_refused(tmp_path, space):
     path = tmp_path / "l.h5"
     build(path, 2, SETTINGS, workspace=space, progress=False)
     with pytest.raises(SynthesisError, match="seed 2 instead of 1"):
         build(path, 3, replace(SETTINGS, seed=2), workspace=space, progress=False)
-    manifest = space.folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"sha256": "0"', '"sha256": "1"'))
-    with pytest.raises(SynthesisError, match="other lines"):
-        build(path, 3, workspace=space, progress=False)
+    manifest, atoms = space.folder / "manifest.json", space.folder / "atoms.19"
+    for file, text, words in (
+        (atoms, "854.209 20.01 0.8\n", "made with other lines than"),
+        (
+            manifest,
+            manifest.read_text().replace('"structures": "0"', '"structures": "1"'),
+            "made with other structures",
+        ),
+    ):
+        before = file.read_text()
+        file.write_text(text)
+        with pytest.raises(SynthesisError, match=words):
+            build(path, 3, workspace=space, progress=False)
+        file.write_text(before)
+    own = shutil.copy(space.folder / "engine/synspec54", tmp_path / "own")
+    with pytest.raises(SynthesisError, match=r"other engine \(SYNSPEC 54 .* recorded output of SYNSPEC\) than"):
+        build(path, 3, workspace=Workspace.open(tmp_path / "cache", engine=own), progress=False)
     assert len(Library.load(path)) == 2
+
+
+def test_another_compiler_is_the_same_program():
+    texts = ["SYNSPEC 54 of synspec 1.0.3, HYDLIN repaired; gfortran -O2; GNU Fortran 12.2", "own, SHA-256 0a1b"]
+    same = [texts[0].replace("12.2", "14.1"), texts[1].replace("own", "renamed")]
+    other = [texts[0].replace("1.0.3", "1.0.4"), texts[1].replace("0a", "0b")]
+    for old, new, different in zip(texts, same, other, strict=True):
+        _check_inputs({"engine": old}, {"engine": new})
+        with pytest.raises(SynthesisError, match="other engine"):
+            _check_inputs({"engine": old}, {"engine": different})
+
+
+def test_hashes_are_those_of_the_line_lists_as_they_are(tmp_path, space):
+    (space.folder / "atoms.19").write_text("changed\n")
+    library = build(tmp_path / "l.h5", 1, SETTINGS, workspace=space, progress=False)
+    noted = json.loads(library.info["manifest"])["lines"]["atoms"]["sha256"]
+    assert noted == hashlib.sha256(b"changed\n").hexdigest()
+    (space.folder / "atoms.19").unlink()
+    with pytest.raises(SynthesisError, match=r"atoms\.19 cannot be read .*synthesize setup"):
+        build(tmp_path / "l.h5", 2, workspace=space, progress=False)
+
+
+def test_damaged_files_of_the_setup(tmp_path, space):
+    whole = (space.folder / "structures.npz").read_bytes()
+    (space.folder / "structures.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SynthesisError, match=r"structures\.npz is damaged .*synthesize setup"):
+        build(tmp_path / "l.h5", 1, SETTINGS, workspace=Workspace.open(tmp_path / "cache"), progress=False)
+    (space.folder / "structures.npz").write_bytes(whole)
+    (space.folder / "manifest.json").write_text('{"sources": {')
+    with pytest.raises(SynthesisError, match=r"manifest\.json is damaged .*synthesize setup"):
+        build(tmp_path / "l.h5", 1, SETTINGS, workspace=space, progress=False)
+
+
+def test_damaged_files_of_a_run(tmp_path, space):
+    """Its results, or what it was made with."""
+    path = tmp_path / "l.h5"
+    journal = Journal(path)
+    with journal.lock():
+        journal.begin(provenance(SETTINGS, space))
+        made = synthesize(SETTINGS.draws(1)[0], SETTINGS, space)
+        journal.write(Result(0, SETTINGS.draws(1)[0], made.flux, made.extrapolated, None, 0.1))
+    one, noted = journal.folder / "spectra/0.npz", journal.folder / "info.json"
+    whole = one.read_bytes()
+    one.write_bytes(whole[:900])
+    with pytest.raises(SynthesisError, match=r"0\.npz is damaged .*delete it, and its spectrum is computed again"):
+        build(path, 2, workspace=space, progress=False)
+    one.write_bytes(whole)
+    noted.write_text('{"settings": ')
+    with pytest.raises(SynthesisError, match=r"info\.json is damaged .*delete .*l\.h5\.work"):
+        build(path, 2, workspace=space, progress=False)
+
+
+def test_bins_of_any_width(tmp_path, space):
+    """What is made can be broadened, also in files whose wavelengths were rounded more coarsely."""
+    settings = replace(SETTINGS, bin_width=0.03333333)
+    library = build(tmp_path / "l.h5", 1, settings, workspace=space, progress=False)
+    np.testing.assert_allclose(np.diff(library.wavelength), 0.03333333, rtol=0, atol=2e-9)
+    for wavelength in (library.wavelength, np.round(library.wavelength, 6)):
+        assert replace(library, wavelength=wavelength).compact().wavelength[0] == pytest.approx(8532.516667)
+    with pytest.raises(SynthesisError, match=r"range 8530,8530\.5 has 12 bins of 0\.04 A: give a range of at least 16"):
+        replace(SETTINGS, high=8530.5)
+    with pytest.raises(SynthesisError, match="range 8400,8400.01 has 0 bins"):
+        Settings(low=8400.0, high=8400.01)
+
+
+def test_one_spectrum_without_those_of_another_library(tmp_path, space):
+    build(tmp_path / "had.h5", 1, SETTINGS, workspace=space, progress=False)
+    options = {"workspace": space, "without": [tmp_path / "had.h5"], "progress": False}
+    with pytest.raises(SynthesisError, match="none of the first 1 labels of the sequence is left"):
+        build(tmp_path / "l.h5", 1, SETTINGS, **options)
+    assert build(tmp_path / "l.h5", 2, SETTINGS, **options).index.tolist() == [1]
+
+
+def test_a_merged_library_does_not_grow(tmp_path, space):
+    """Its spectra are of two sequences: what has an index in one of them is not done in the other."""
+    first = build(tmp_path / "l.h5", 2, SETTINGS, workspace=space, progress=False)
+    other = build(tmp_path / "m.h5", 4, replace(SETTINGS, seed=2), workspace=space, within=COOL, progress=False)
+    for more in (other.subset(other.index > 1), other):
+        first.merged(more).save(tmp_path / "both.h5", overwrite=True)
+        with pytest.raises(SynthesisError, match=r"both\.h5 was put together .* 'rvsemu library merge'"):
+            build(tmp_path / "both.h5", 4, SETTINGS, workspace=space, progress=False)
+    first.merged(replace(other, extrapolated=None)).compact(step=0.2).save(tmp_path / "compact.h5")
+    for name in ("both.h5", "compact.h5"):  # their state can be seen
+        assert main(["synthesize", "status", str(tmp_path / name)]) == 0
 
 
 def test_a_library_of_another_origin_is_refused(tmp_path, space):
@@ -276,6 +440,10 @@ def test_run_and_status(tmp_path, monkeypatch, capsys):
         (["run", "--n", "4", "-o", "l.h5"], ["rvsemu synthesize setup"]),
         (["run", "--n", "4", "-o", "l.h5", "--jobs", "0"], ["--jobs", "0: give a whole number from 1 to 4096"]),
         (["run", "--n", "4", "-o", "l.h5", "--within", "teff"], ["--within", "teff: write LABEL=VALUE"]),
+        (
+            ["run", "--n", "4", "-o", "l.h5", "--within", "teff=3600,6000", "--within", "teff=12000,15000"],
+            ["--within: teff is given twice: give one value for it"],
+        ),
         (["run", "--n", "4", "-o", "l.h5", "--within", "teff=5,x"], ["--within", "'x' is not a number"]),
         (["run", "--n", "x", "-o", "l.h5"], ["--n", "'x'"]),
         (["run", "--n", "0", "-o", "l.h5"], ["--n: 0: give a whole number of at least 1"]),
@@ -323,6 +491,14 @@ def test_interrupted_run(tmp_path, monkeypatch, capsys):
     assert Library.load(path).index.tolist() == [0, 1, 2, 3]
     assert main(command) == 0
     assert Library.load(path).index.tolist() == list(range(6))
+
+
+def test_most_without_improve(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RVSEMU_CACHE", str(tmp_path / "cache"))
+    workspace(tmp_path / "cache")
+    assert main(["synthesize", "run", "--n", "4", "--most", "2", "-o", str(tmp_path / "l.h5")]) == 2
+    assert "--most chooses spectra that improve a library: name that with --improve" in capsys.readouterr().err
+    assert not (tmp_path / "l.h5").exists()
 
 
 def test_spectra_that_improve_a_library(tmp_path, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """Recipes and draws: split by star, repeatable, resumed after a kill, refused where a library does not do."""
 
+import errno
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from rvsemu.physics.broadening import Broadener
 from rvsemu.training import draws as draws_module
 from rvsemu.training.draws import (
     PAPER_WAVELENGTH,
+    check_library,
     make_test_set,
     make_training_set,
     random_instrument,
@@ -261,7 +264,14 @@ def test_draws_are_used_again(library, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "other",
-    [{"draws": 140}, {"seed": 6}, {"slow_share": 0.5}, {"validation": 0.3}, {"library": slice(0, 79)}],
+    [
+        {"draws": 140},
+        {"seed": 6},
+        {"slow_share": 0.5},
+        {"validation": 0.3},
+        {"library": slice(0, 79)},
+        {"lsf": 25000.0},
+    ],
     ids=lambda x: next(iter(x)),
 )
 @pytest.mark.parametrize("stop_after", [1, None], ids=["unfinished", "finished"])
@@ -269,6 +279,7 @@ def test_stale_draws_are_not_used(library, tmp_path, monkeypatch, other, stop_af
     """Of another number, seed, recipe or library, whether they were finished or not."""
     settings = {"draws": 120, "seed": 5, **other}
     library_of_other = library.subset(settings.pop("library")) if "library" in settings else library
+    library_of_other = replace(library_of_other, resolution=settings.pop("lsf", library.resolution))
     (tmp_path / "same").mkdir()
     with monkeypatch.context() as patch:
         counted(patch, stop_after and 1)
@@ -280,6 +291,35 @@ def test_stale_draws_are_not_used(library, tmp_path, monkeypatch, other, stop_af
     assert_equal_sets(
         drawn(library_of_other, tmp_path / "same", **settings), drawn(library_of_other, tmp_path / "fresh", **settings)
     )
+
+
+def test_disk_keeps_room_for_all_draws(tmp_path):
+    """Not a sparse file, in which writing to a memory map would end the process where the disk is full."""
+    draws_module._Draws(tmp_path, 1000, 100, {}, (6, 500))
+    assert (tmp_path / "flux.npy").stat().st_size > 2e6
+    for file in (tmp_path / "flux.npy", tmp_path / "labels.npy"):
+        assert 512 * file.stat().st_blocks >= file.stat().st_size
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system cannot keep room on a disk")
+def test_full_disk_is_an_error_before_draws(library, tmp_path, monkeypatch):
+    def full(number, start, length):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1e5))
+    with pytest.raises(TrainingError, match=r"draws take 0\.00193 GB, .*\(0\.00\d+ GB are missing\): .*--draws"):
+        drawn(library, tmp_path, draws=120)
+    assert not list(tmp_path.glob("*.npy"))
+
+
+@pytest.mark.parametrize("width", [0.12, 0.2])
+def test_bins_that_are_too_wide(library, width):
+    """For lines of 0.59 A, the narrowest of the RVS."""
+    check_library(replace(library, bin_width=0.118), TINY)
+    with pytest.raises(TrainingError, match=rf"bins of {width} A: for lines at resolution=14500 .* at most 0\.119 A"):
+        check_library(replace(library, bin_width=width), TINY)
+    check_library(replace(library, bin_width=width), replace(TINY, resolution=(5000.0, 8000.0)))
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])

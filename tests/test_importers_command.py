@@ -52,6 +52,8 @@ def test_strict_stops_at_the_first(tmp_path, capsys):
         (["--set", "vmic=fast"], "argument --set: 'fast' is not a number"),
         (["--set", "vmic=nan"], "argument --set: 'nan' is not finite"),
         (["--set", "vsini=3"], "given: label=vsini is unknown: use one of teff, logg, mh, vmic, alpha"),
+        (["--set", "vmic=2", "--set", "vmic=3"], "argument --set: vmic is given twice"),
+        (["--alpha", "0.4", "--abundance", "alpha=0.2"], "--alpha and --abundance alpha differ"),
         (["--alpha", "high"], "argument --alpha: 'high' is not a number"),
         (["--within", "teff=4000"], "argument --within: 4000: write two numbers, LOW,HIGH"),
         (["--within", "teff=8000,4000"], "argument --within: 8000,4000: give the lower value first"),

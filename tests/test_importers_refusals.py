@@ -121,6 +121,9 @@ def test_alpha_enhanced_ones_are_left_out_unless_asked_for(tmp_path):
     library, _ = fx.imported(tmp_path, "bosz2024", abundances={"alpha": 0.4})
     assert library.labels[:, 0].tolist() == [fx.DWARF.teff]
     assert library.info["abundances"] == "alpha +0.4, oxygen +0.4"
+    assert library.names == ("teff", "logg", "mh", "alpha", "vmic")
+    star = fx.DWARF
+    assert library.labels.tolist() == [[star.teff, star.logg, star.mh, 0.4, star.vmic]]
     library, _ = fx.imported(tmp_path, "bosz2024", abundances={"carbon": 0.25})
     assert library.labels[0, 1] == 4.0
 

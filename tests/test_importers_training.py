@@ -5,17 +5,19 @@ from dataclasses import replace
 import importer_fixtures as fx
 import numpy as np
 import pytest
+from emulator_fixtures import small_emulator
 from training_fixtures import LIBRARY as SMALL
 
 import rvsemu
 from rvsemu.cli import main
 from rvsemu.emulator.labels import LabelSpace
-from rvsemu.errors import TrainingError
+from rvsemu.errors import LabelError, TrainingError
+from rvsemu.fitting.parameters import Parameters
 from rvsemu.library import Library
 from rvsemu.library.importing.spectrum import LABELS
-from rvsemu.training.domain import constant_labels, label_space_of
+from rvsemu.training.domain import constant_labels, label_space_of, without_constants
 from rvsemu.training.draws import PAPER_WAVELENGTH, make_training_set
-from rvsemu.training.recipes import NetworkPlan, Recipe, Schedule, Work
+from rvsemu.training.recipes import NetworkPlan, Recipe, Schedule, Work, recipe
 
 # ---------------------------------------------------------------- training on an imported library
 TINY = Recipe(
@@ -94,6 +96,30 @@ def test_training_on_an_imported_library(keras, trainable, tmp_path, capsys):
     assert main([*command, "-o", str(tmp_path / "sun.fits")]) == 0
     assert main([*command, "--vmic", "1", "-o", str(tmp_path / "x.fits")]) == 2
     assert "--vmic: this emulator has no such label, it takes teff, logg, vsini, mh" in capsys.readouterr().err
+
+
+def test_alpha_of_all_spectra_is_that_of_the_emulator(tmp_path):
+    """It is no label, and spectra of another one are refused."""
+    library = grid_library([4000, 5000], [4.0, 4.5], [0.0, 0.3], [1.0, 2.0])
+    labels = np.insert(library.labels, 3, 0.4, axis=1)
+    library = replace(library, labels=labels, names=("teff", "logg", "mh", "alpha", "vmic"))
+    for name in ("default", "gebran2024"):
+        space = label_space_of(library, recipe(name).label_space())
+        assert (space.names, space.constant_alpha) == (LabelSpace().names, 0.4)
+        assert constant_labels(library, recipe(name).label_space()) == {"alpha": 0.4}
+        assert without_constants(library, recipe(name).label_space()).names == LABELS
+    plain = small_emulator()
+    emulator = replace(plain, labels=replace(plain.labels, constant_alpha=0.4))
+    emulator.save(tmp_path / "e.h5")
+    sun = {"teff": 5777, "logg": 4.4, "vsini": 2, "mh": 0, "vmic": 1, "resolution": 11500}
+    rvsemu.generate(**sun, alpha=0.4, emulator=tmp_path / "e.h5")
+    with pytest.raises(LabelError, match=r"alpha=0\.0: .* are those of \[alpha/M\] = 0\.4; give alpha=0\.4, or"):
+        rvsemu.generate(**sun, emulator=tmp_path / "e.h5")
+    command = ["generate", "--emulator", str(tmp_path / "e.h5"), "--teff", "5777", "--logg", "4.4"]
+    assert main([*command, "-o", str(tmp_path / "sun.fits")]) == 0
+    assert Parameters.make(emulator.labels).free_names == Parameters.make(plain.labels).free_names
+    with pytest.raises(LabelError, match=r"alpha=0: .* \[alpha/M\] = 0\.4"):
+        Parameters.make(emulator.labels, {"alpha": 0})
 
 
 def grid_library(teff, logg, mh, vmic):

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from library_fixtures import gaussian_library
 
+from rvsemu.cli import main
+from rvsemu.emulator.regions import WIDE, to_json
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
 
@@ -53,12 +55,41 @@ def test_round_trip_of_bins_resolution_and_medium(library, file):
     assert again.extrapolated is None and again.index is None
 
 
-def test_fluxes_that_do_not_fit_the_integers_are_clipped(library, file):
-    """Not wrapped around: artefacts far above 1 stay above 1, what is below 0 becomes 0."""
+def test_fluxes_at_the_ends_of_the_integers(library, file):
+    """Not wrapped around: what is just below 0 becomes 0."""
     flux = library.flux.copy()
-    flux[0, :3] = 5.0, -0.3, 1.09
+    flux[0, :4] = 65535 * STEP, -0.009, 1.09, 0.0
     replace(library, flux=flux).save(file, overwrite=True)
-    np.testing.assert_allclose(Library.load(file).flux[0, :3], [65535 * STEP, 0, 1.09], rtol=0, atol=STEP)
+    np.testing.assert_allclose(Library.load(file).flux[0, :4], [65535 * STEP, 0, 1.09, 0], rtol=0, atol=STEP)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.5, -0.3])
+def test_fluxes_that_a_file_cannot_hold_are_refused(library, file, value):
+    """They would be another value, silently; what was there stays."""
+    before, flux = file.read_bytes(), library.flux.copy()
+    flux[2, 5] = value
+    with pytest.raises(
+        LibraryFileError, match=rf"spectrum 2 has the flux {value:g} at 8480\.20 A, .* -0\.01 to 1\.092;"
+    ):
+        replace(library, flux=flux).save(file, overwrite=True)
+    assert file.read_bytes() == before
+
+
+def test_what_cannot_be_made_compact(library):
+    for other, words in (
+        (replace(library, resolution=20000.0), "has R = 20000, below 30000: .* use it as it is"),
+        (library.subset([]), "has no spectra"),
+        (replace(library, wavelength=library.wavelength**1.01), "cannot be made compact: wavelength must be a uniform"),
+    ):
+        with pytest.raises(LibraryFileError, match=words):
+            other.compact()
+
+
+def test_library_without_spectra(library, tmp_path, capsys):
+    library.subset([]).save(tmp_path / "empty.h5")
+    assert Library.load(tmp_path / "empty.h5").stars.tolist() == []
+    assert main(["library", "info", str(tmp_path / "empty.h5")]) == 0
+    assert "Library of 0 spectra" in capsys.readouterr().out
 
 
 def test_repr_and_length(library):
@@ -75,7 +106,7 @@ def test_fingerprint_survives_the_file(library, file):
 
 def test_fingerprint_of_clipped_fluxes_survives_the_file(library, file):
     flux = library.flux.copy()
-    flux[0, 0], flux[1, 1] = 1.5, -0.1
+    flux[0, 0], flux[1, 1] = 65535.4 * STEP, -0.009
     changed = replace(library, flux=flux)
     changed.save(file, overwrite=True)
     assert Library.load(file).fingerprint() == changed.fingerprint()
@@ -86,6 +117,28 @@ def test_fingerprint_changes_with_the_content(library, name):
     array = getattr(library, name).copy()
     array[(-1,) * array.ndim] += 2 * STEP
     assert replace(library, **{name: array}).fingerprint() != library.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"names": ("teff", "logg", "mh", "alpha")},
+        {"medium": "vacuum"},
+        {"bin_width": 0.04},
+        {"resolution": 30000.0},
+        {"info": {"regions": to_json([WIDE])}},
+    ],
+    ids=lambda x: next(iter(x)),
+)
+def test_identity_changes_with_what_fluxes_mean(library, other):
+    """The fingerprint does not: it is that of the numbers."""
+    changed = replace(library, **other)
+    assert changed.fingerprint() == library.fingerprint() and changed.identity() != library.identity()
+
+
+def test_identity_changes_with_the_content_only(library, file):
+    assert library.subset([0, 1]).identity() != library.subset([1, 0]).identity()
+    assert Library.load(file).identity() == replace(library, info={**library.info, "code": "x"}).identity()
 
 
 def test_fingerprint_changes_with_the_spectra_chosen(library):

@@ -186,6 +186,18 @@ def test_parts_are_written_once(library, strengths, tmp_path, monkeypatch):
     assert (folder / "001.h5").read_bytes() == before
 
 
+def test_parts_have_one_grid(library, tmp_path):
+    write_parts(library, tmp_path)
+    for other, words in (
+        ({"wavelength": library.wavelength - 3300}, "different wavelengths"),
+        ({"resolution": 30000.0}, "resolution 30000.0 and inf"),
+        ({"names": ("teff", "logg", "mh", "alpha")}, "names"),
+    ):
+        with pytest.raises(LibraryFileError, match=f"do not go together: .*{words}"):
+            write_parts(replace(library, labels=library.labels + 1.0, **other), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["000.h5"]
+
+
 # ---------------------------------------------------------------- files
 def test_files_are_merged_as_asked(library, tmp_path):
     """The first file's or the last file's spectra of the same stars; a compact one makes all of them compact."""

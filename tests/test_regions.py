@@ -84,7 +84,7 @@ def test_lowest_gravity_of_several_regions():
 
 def test_draws_of_a_library_are_where_its_spectra_are():
     both = library().merged(library(30, PAPER, tuple(PAPER.limits), seed=2))
-    assert both.regions == (WIDE, PAPER) and both.subset([1, 2]).regions == both.regions
+    assert both.regions == (WIDE, PAPER) and both.subset(slice(1, None)).regions == both.regions
     assert both.merged(library(seed=3)).regions == both.regions
     labels = both.draw(4000, np.random.default_rng(1))
     assert both.inside(labels).all() and both.inside(both.labels).all()
@@ -99,6 +99,27 @@ def test_draws_between_the_extremes_of_labels():
     plain = replace(library(50, PAPER, tuple(PAPER.limits)), info={})
     labels = plain.draw(500, np.random.default_rng(1))
     assert np.all((labels >= plain.labels.min(axis=0) - 1e-9) & (labels <= plain.labels.max(axis=0) + 1e-9))
+
+
+def test_part_of_a_library_has_the_region_of_its_spectra():
+    whole = library(400, PAPER, tuple(PAPER.limits))
+    assert whole.regions == (PAPER,)
+    cool = whole.subset(whole.labels[:, 0] < 5000)
+    highest = cool.labels[:, 0].max()
+    assert cool.regions == (PAPER.cut({"teff": (0, highest)}),) and 4800 < highest < 5000
+    assert cool.draw(500, np.random.default_rng(1))[:, 0].max() <= highest
+    space = label_space_of(cool, recipe("default").label_space())
+    assert (space["teff"].lower, space["teff"].upper) == (3600, highest)
+    assert (space["logg"].lower, space["logg"].upper) == (2, 5)
+    again = cool.merged(whole.subset(whole.labels[:, 0] >= 5000))
+    assert again.regions == (PAPER,)  # a part has lost nothing of what the whole states
+
+
+def test_regions_that_cover_others():
+    cool = WIDE.cut({"teff": (3000, 5000), "mh": (-1, 2)})
+    assert cool.limits == {**WIDE.limits, "teff": (3500, 5000), "mh": (-1, 0.8)}
+    assert WIDE.covers(cool) and WIDE.covers(WIDE) and not cool.covers(WIDE)
+    assert not WIDE.covers(PAPER) and not PAPER.covers(Region(PAPER.limits, WIDE.lowest_logg))
 
 
 def test_domain_of_an_emulator_of_both_boxes():

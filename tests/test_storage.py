@@ -55,6 +55,16 @@ def test_what_is_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["table.fits"]
 
 
+def test_the_target_of_a_link_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real/table.fits", tmp_path / "link.fits"
+    link.symlink_to(target)
+    for text in ("new", "newer"):  # the first one where the link leads to nothing yet
+        write_table(Watched(lambda temporary, text=text: Path(temporary).write_text(text)), link, overwrite=True)
+        assert link.is_symlink() and target.read_text() == text
+    assert [p.name for p in target.parent.iterdir()] == ["table.fits"]
+
+
 def test_errors_name_the_file_and_not_the_temporary_one(tmp_path):
     """Also where the system's own error, of the file that is not there, names the temporary one."""
     path = tmp_path / "table.fits"

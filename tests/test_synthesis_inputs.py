@@ -246,6 +246,8 @@ def test_beyond_the_grid_the_nearest_edge_is_used_and_said():
     np.testing.assert_array_equal(grid.at(8000, 3, 1.2).electrons, grid.at(8000, 3, 0.5).electrons)
     assert [grid.extrapolated(8000, 3, mh) for mh in (-2.5, 0.5, 0.51)] == [False, False, True]
     assert [grid.extrapolated(t, 2.2, 0) for t in (3600, 8000, 8001, 14000)] == [False, False, True, True]
+    assert [grid.extrapolated(t, 3, 0) for t in (3499, 3500, 15000, 15001)] == [True, False, False, True]
+    assert [grid.extrapolated(8000, logg, 0) for logg in (5.0, 5.01)] == [False, True]
     assert grid.composition(1.2)[25] == pytest.approx(3.2e-5 * 10**1.2)
     np.testing.assert_array_equal(grid.composition(1.2)[:2], grid.abundances[:2])
     for name in ("temperature", "pressure"):

@@ -8,7 +8,7 @@ from training_fixtures import NODES
 
 from rvsemu.emulator.network import DenseNetwork, Layer
 from rvsemu.emulator.pca import MeanSpectrum, PrincipalComponents
-from rvsemu.training.accuracy import error_model, metrics, rms_by_teff
+from rvsemu.training.accuracy import TEFF_EDGES, error_model, metrics, rms_by_teff, teff_edges
 from rvsemu.training.draws import PAPER_WAVELENGTH, TrainingSet
 from rvsemu.training.fit import measured_emulator, r2_of
 
@@ -161,6 +161,32 @@ def test_error_model_is_the_rms_by_teff():
     np.testing.assert_allclose(model.sigma, [[0.01] * 3, [0.002] * 3], rtol=1e-6)
     alone = error_model(teff[:50], error[:50])
     np.testing.assert_allclose(alone([3600.0, 15000.0]), 0.01, rtol=1e-6)
+
+
+def test_error_model_of_stars_beyond_the_usual_ranges():
+    """Every star counts; where all are inside, there are no other ranges."""
+    rng = np.random.default_rng(9)
+    teff = rng.uniform(2200, 49000, 4000)
+    scatter = np.select([teff < 3000, teff < 15001], [0.01, 0.002], 0.02)
+    error = rng.normal(size=(4000, 20)) * scatter[:, None]
+    labels = {"mh": rng.uniform(-4, 2, 4000)}
+    error *= np.where(labels["mh"] < -2.5, 3.0, 1.0)[:, None]
+    model = error_model(teff, error, labels)
+    for star, expected in ((2750.0, 0.01), (7000.0, 0.002), (25000.0, 0.02), (48000.0, 0.02)):
+        assert model([star], mh=np.array([0.0]))[0].mean() == pytest.approx(expected, rel=0.1)
+    assert sum(x["spectra"] for x in rms_by_teff(teff, error, teff_edges(teff))) == 4000
+    poor = model([25000.0], mh=np.array([-4.0]))[0].mean() / model([25000.0], mh=np.array([-1.0]))[0].mean()
+    assert 2.3 < poor <= 3.05  # the lowest range begins at -1.5
+    for inside in ([3500.0, 15000.0], [4000.0]):
+        np.testing.assert_array_equal(teff_edges(inside), TEFF_EDGES)
+    assert [len(teff_edges([x])) - len(TEFF_EDGES) for x in (3499, 2999, 1500, 15001, 18000, 60000)] == [
+        1,
+        2,
+        3,
+        1,
+        2,
+        6,
+    ]
 
 
 def test_error_model_has_factors_by_metallicity():

@@ -1,6 +1,7 @@
 """Training: what is refused, what is not written or overwritten, what is left behind, and what is said."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -126,6 +127,23 @@ def test_command_without_keras(tmp_path, monkeypatch, capsys):
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and "pip install 'rvsemu[train]'" in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("recipe", [TINY, INVERTING], ids=lambda x: x.makes)
+def test_library_without_spectra(keras, small_library, tmp_path, recipe):
+    with pytest.raises(TrainingError, match="the library holds 0 spectra of different labels: at least 50"):
+        train(small_library.subset([]), recipe, tmp_path / "e.h5", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_checkpoints(inverting, keras, tmp_path):
+    out = tmp_path / "i.h5"
+    folder = shutil.copytree(f"{inverting[1]}.work", tmp_path / "i.h5.work")
+    for name in ("network_labels.npz", "components.npz"):
+        file = folder / name
+        file.write_bytes(file.read_bytes()[:2000])
+        with pytest.raises(TrainingError, match=rf"{name} is damaged \(.*delete"):
+            train_inverting(out)
 
 
 @pytest.mark.parametrize(("library", "message"), [("none.h5", "does not exist"), (5, "library=5: give the path")])

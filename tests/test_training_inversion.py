@@ -10,11 +10,13 @@ from training_fixtures import INVERTING, LIBRARY, intrinsic_rows, saved_draws, t
 
 from rvsemu.cli import main
 from rvsemu.emulator.labels import LabelSpace
+from rvsemu.errors import TrainingError
 from rvsemu.inversion import Inversion, invert
 from rvsemu.library import Library
+from rvsemu.training import noisy
 from rvsemu.training.draws import PAPER_WAVELENGTH, make_test_set, split_library
 from rvsemu.training.fit import r2_of, train
-from rvsemu.training.recipes import INVERSIONS, RECIPES, InversionRecipe, NetworkPlan, Schedule, recipe
+from rvsemu.training.recipes import INVERSIONS, RECIPES, InversionRecipe, NetworkPlan, Schedule, Work, recipe
 
 DRAWS, TESTED, VALIDATED = 400, 100, 80
 
@@ -287,6 +289,24 @@ NOISY = replace(
     forward_network=NetworkPlan((32,), "silu"),
     forward_schedule=Schedule("adam", 32, 15, 15, 1e-2, cosine=True),
 )
+
+
+@pytest.mark.parametrize("shift", [-3300.0, -60.0])
+def test_noise_of_another_range_is_refused_at_the_start(keras, small_library, tmp_path, shift):
+    other = replace(
+        small_library, wavelength=small_library.wavelength[:3000] + shift, flux=small_library.flux[:, :3000]
+    )
+    with pytest.raises(TrainingError, match=r"cannot be observed, as .* \(star covers .*gebran2024-inversion"):
+        train(other, NOISY, tmp_path / "i.h5", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conditions_that_never_come(inverting, tmp_path, monkeypatch):
+    inversion = inverting[0]
+    monkeypatch.setattr(noisy, "_TRIES", 2)
+    dark = np.zeros((3, 4000))
+    with pytest.raises(TrainingError, match=r"none of 2 spectra in a row could be observed \(.+\): check the library"):
+        noisy.make_conditions(inversion, dark, 2, Work(tmp_path, 1))
 
 
 def test_networks_for_noise_are_trained(keras, tmp_path):

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from .common import command
-from .options import label_is, named, real
+from .options import Once, label_is, named, real
 from .settings import add_settings, settings_of
 
 __all__ = ["add_calibrate"]
@@ -27,9 +27,9 @@ def add_calibrate(commands: Any) -> None:
     add("--labels", required=True, metavar="TABLE", help=text)
     add("-o", "--out", required=True, metavar="FILE", help="file of the calibrated emulator (.h5)")
     text = "name of a column of TABLE: teff=MYTEFF, teff_error=..., source_id=..., file=...; may be repeated"
-    add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
+    add("--column", action=Once, type=named, default=[], metavar="WHAT=NAME", help=text)
     text = "error of a label, if TABLE has none, e.g. teff=80; may be repeated"
-    add("--label-error", action="append", type=label_is(real(0, 1e6)), default=[], metavar="LABEL=X", help=text)
+    add("--label-error", action=Once, type=label_is(real(0, 1e6)), default=[], metavar="LABEL=X", help=text)
     text = 'condition on the rows of TABLE, e.g. "flag_sp == 0"; may be repeated'
     add("--cut", action="append", default=[], metavar="CONDITION", help=text)
     text = "emulator of synthetic spectra to correct: name of a shipped emulator, or a file (default: default)"

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .common import command, headless
-from .options import named, whole
+from .options import Once, named, whole
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
@@ -32,7 +32,7 @@ def add_compare(commands: Any) -> None:
     add("--format", choices=("text", "csv", "ecsv", "json"), default="text", help=text)
     add("--overwrite", action="store_true", help="replace existing files")
     text = "name of a column of FILE: teff=MYTEFF, teff_error=..., source_id=...; may be repeated"
-    add("--column", action="append", type=named, default=[], metavar="WHAT=NAME", help=text)
+    add("--column", action=Once, type=named, default=[], metavar="WHAT=NAME", help=text)
     text = 'condition on the rows of the reference, e.g. "flag_sp == 0"; may be repeated'
     add("--cut", action="append", default=[], metavar="CONDITION", help=text)
     _add_gspspec(parser)

@@ -80,7 +80,7 @@ def _labels(options: Namespace, space: LabelSpace) -> dict[str, float]:
     for name in given:
         if name not in space.names:
             raise LabelError(f"--{name}: this emulator has no such label, it takes {', '.join(space.names)}.")
-    given |= space.alpha(options.alpha or 0.0)
+    given |= space.alpha(space.constant_alpha if options.alpha is None else options.alpha)
     return {name: value for name, value in (_DEFAULTS | given).items() if name in space.names}
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from ..errors import LibraryFileError
 from .common import Parser, command
-from .options import label_is, limits, real, whole
+from .options import Once, label_is, limits, real, whole
 
 _LONG = 300  # characters of provenance printed
 
@@ -55,7 +55,7 @@ def _add_import(actions):
     add("--medium", choices=("air", "vacuum"), help="medium of the wavelengths (default: that of the format)")
     add("--unit", choices=("Angstrom", "nm", "um"), help="unit of the wavelengths (default: that of the format)")
     add("--labels", metavar="FILE", help="table with the columns file, teff, logg, mh, vmic: CSV, ECSV, FITS, VOTable")
-    value, some = label_is(real(-1e6, 1e6)), {"action": "append", "default": []}
+    value, some = label_is(real(-1e6, 1e6)), {"action": Once, "default": []}
     add("--set", type=value, **some, metavar="LABEL=X", help="label that is the same for all spectra, e.g. vmic=2")
     add(
         "--alpha",
@@ -121,7 +121,7 @@ def _library_info(options):
 
     library = Library.load(options.file)
     print(f"{library}, fingerprint {library.fingerprint()}")
-    for name, values in zip(library.names, library.labels.T, strict=True):
+    for name, values in zip(library.names, library.labels.T, strict=True) if len(library) else ():
         print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
     if library.extrapolated is not None:
         print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
@@ -166,12 +166,15 @@ def _library_import(options):
     from ..library.importing import Settings, import_library
 
     out = check_output(options.out, LibraryFileError, options.overwrite)
+    abundances = dict(options.abundance)
+    if options.alpha is not None and abundances.setdefault("alpha", options.alpha) != options.alpha:
+        raise LibraryFileError("--alpha and --abundance alpha differ: give one of them.")
     settings = Settings(
         medium=options.medium,
         unit=options.unit,
         labels=options.labels,
         given=dict(options.set),
-        abundances=dict(options.abundance) | ({} if options.alpha is None else {"alpha": options.alpha}),
+        abundances=abundances,
         within=dict(options.within),
         resolution=options.resolution,
         pseudo_continuum=options.pseudo_continuum,

@@ -8,7 +8,29 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["interrupted", "label_is", "limits", "named", "number", "one_or_two", "pair", "real", "seed", "whole"]
+__all__ = [
+    "Once",
+    "interrupted",
+    "label_is",
+    "limits",
+    "named",
+    "number",
+    "one_or_two",
+    "pair",
+    "real",
+    "seed",
+    "whole",
+]
+
+
+class Once(argparse.Action):
+    """Action that appends pairs of a name and a value, and refuses a name that was there before."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        earlier = getattr(namespace, self.dest)
+        if values[0] in dict(earlier):
+            raise argparse.ArgumentError(self, f"{values[0]} is given twice: give one value for it")
+        setattr(namespace, self.dest, [*earlier, values])
 
 
 def whole(low: int, high: int | None = None) -> Callable[[str], int]:

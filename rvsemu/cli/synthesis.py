@@ -7,9 +7,11 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from ..errors import SynthesisError
 from .common import Parser, command
-from .options import interrupted, label_is, limits, real, seed, whole
+from .options import Once, interrupted, label_is, limits, real, seed, whole
 
+_MOST = 500  # spectra that --improve chooses
 _BOX = {"teff": "K", "logg": "dex", "mh": "dex", "alpha": "dex", "vmic": "km/s"}
 
 
@@ -69,7 +71,7 @@ def _add_run(actions):
     parser.add_argument(
         "--within",
         type=label_is(limits),
-        action="append",
+        action=Once,
         default=[],
         metavar="LABEL=LOW,HIGH",
         help="compute only labels of the sequence in this range, e.g. teff=3600,5000",
@@ -79,7 +81,7 @@ def _add_run(actions):
     text = "compute only spectra at which the interpolation in this library is expected to be worst"
     parser.add_argument("--improve", metavar="LIBRARY", help=text)
     parser.add_argument(
-        "--most", type=whole(1), default=500, metavar="M", help="number of spectra with --improve (default: 500)"
+        "--most", type=whole(1), metavar="M", help=f"number of spectra with --improve (default: {_MOST})"
     )
     parser.add_argument("--retry", action="store_true", help="compute failed spectra again")
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
@@ -127,21 +129,26 @@ def _run(options):
         )
     except KeyboardInterrupt:
         return interrupted("synthesize run", Path(options.out))
+    failed = f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'"
+    if not len(library):
+        raise SynthesisError(f"{options.out} has no spectrum: {failed}.")
     print(f"wrote {options.out}: {library}")
     if library.failures:
-        print(f"{len(library.failures)} spectra failed: see 'rvsemu synthesize status {options.out}'")
+        print(failed)
     return 0
 
 
 def _choice(options):
     """Function that chooses labels for ``--improve``, or None."""
     if options.improve is None:
+        if options.most is not None:
+            raise SynthesisError("--most chooses spectra that improve a library: name that with --improve.")
         return None
     from ..library.merging import open_library
     from ..training.acquisition import neediest
 
-    library = open_library(options.improve)
-    return lambda names, labels: neediest(library, names, labels, options.most, progress=not options.quiet)
+    library, most = open_library(options.improve), _MOST if options.most is None else options.most
+    return lambda names, labels: neediest(library, names, labels, most, progress=not options.quiet)
 
 
 def _settings(options):
@@ -168,10 +175,11 @@ def _status(options):
     print(f"{library}, fingerprint {library.fingerprint()}" if library else "no library written yet")
     state = "a run is writing to it" if found["running"] else "no run is writing to it"
     print(f"  {found['pending']} spectra not merged yet; {state}")
-    if library:
+    if library is not None and len(library):
         for name, values in zip(library.names, library.labels.T, strict=True):
             print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")
-        print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
+        if library.extrapolated is not None:
+            print(f"  {library.extrapolated.sum()} spectra on structures held at the edge of their grid")
     print(f"  {len(found['failures'])} failures")
     reasons = Counter(f["error"] for f in found["failures"])
     for reason, count in reasons.most_common(5):

@@ -60,6 +60,8 @@ def write_common(file: h5py.File, kind: str, version: int, model) -> None:
         file["labels"].attrs["lowest_logg"] = np.array(model.labels.lowest_logg)
     if model.labels.regions:
         file["labels"].attrs["regions"] = to_json(model.labels.regions)
+    if model.labels.constant_alpha:
+        file["labels"].attrs["constant_alpha"] = model.labels.constant_alpha
     for stage, curves in model.history.items():
         for name, values in curves.items():
             put(file, f"history/{stage}/{name}", np.asarray(values, dtype="f8"))
@@ -82,7 +84,12 @@ def read_common(file: h5py.File) -> dict[str, Any]:
     wavelength = file["wavelength"]
     history = {s: {k: v[:] for k, v in g.items()} for s, g in file["history"].items()} if "history" in file else {}
     return {
-        "labels": LabelSpace(tuple(labels), nodes, from_json(attributes.get("regions", "[]"))),
+        "labels": LabelSpace(
+            tuple(labels),
+            nodes,
+            from_json(attributes.get("regions", "[]")),
+            float(attributes.get("constant_alpha", 0.0)),
+        ),
         "wavelength": wavelength[:],
         "medium": str(wavelength.attrs["medium"]),
         "info": json.loads(file.attrs["info"]),

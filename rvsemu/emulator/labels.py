@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import field
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
@@ -16,6 +17,7 @@ from .regions import Region
 
 __all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace", "is_signed", "lost"]
 
+_NEAR = 1e-9  # dex: rounding
 _MOST_SETS = 10_000_000
 _DRAWS = 1000  # of labels, before regions count as too thin to be met
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -223,6 +225,8 @@ class LabelSpace:
         constant beyond; nowhere below the label's own limit.
     regions : sequence of Region
         Where the domain is of several regions: labels are inside if they are in one of them. None: one box.
+    constant_alpha : float
+        Where `ALPHA` is no label: [alpha/M] of all spectra.
 
     Raises
     ------
@@ -242,6 +246,7 @@ class LabelSpace:
     labels: tuple[Label, ...] = PAPER_LABELS
     lowest_logg: tuple[tuple[float, float], ...] = ()
     regions: tuple[Region, ...] = ()
+    constant_alpha: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
         if self.lowest_logg and not ({"teff", "logg"} <= set(self.names) and np.all(np.diff(self._nodes[0]) > 0)):
@@ -449,19 +454,21 @@ class LabelSpace:
         return out / self._scales[1]
 
     def alpha(self, value: ArrayLike | u.Quantity) -> dict[str, ArrayLike | u.Quantity]:
-        """[alpha/M] by its name where it is a label here; nothing where it is none and 0.
+        """[alpha/M] by its name where it is a label here; nothing where it is none and has its one value.
 
         Raises
         ------
         LabelError
-            It is no label, and not 0.
+            It is no label, and not `constant_alpha`.
         """
         if ALPHA.name in self.names:
             return {ALPHA.name: value}
-        if np.any(ALPHA.value(value) != 0):
+        own = self.constant_alpha
+        if np.any(np.abs(ALPHA.value(value) - own) > _NEAR):
+            remedy = f"give alpha={own:g}" if own else "leave alpha away"
             raise LabelError(
-                f"alpha={value!s}: this emulator has no label alpha, its spectra are those of [alpha/M] = 0; leave "
-                "alpha away, or choose another emulator (emulator=, --emulator)."
+                f"alpha={value!s}: this emulator has no label alpha, its spectra are those of [alpha/M] = {own:g}; "
+                f"{remedy}, or choose another emulator (emulator=, --emulator)."
             )
         return {}
 

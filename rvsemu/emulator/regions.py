@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 __all__ = ["PAPER", "WIDE", "Region", "bends", "from_json", "lowest_logg", "stated", "to_json"]
 
 _NEAR = 1e-9  # of a range: rounding
+_BARE = 0.05  # of a range: what random labels leave uncovered at its ends
 _STRAIGHT = 1e-12  # dex per K
 
 
@@ -59,6 +60,29 @@ class Region:
         lower, upper = self.bounds(names)
         near = _NEAR * (upper - lower) + 1e-12
         return np.all((labels >= self.floor(labels, names) - near) & (labels <= upper + near), axis=1)
+
+    def cut(self, limits: Mapping[str, tuple[float, float]]) -> Region:
+        """The part of the region within limits of some of its labels; of what does not overlap, the lower is higher."""
+        own = {name: ends for name, ends in self.limits.items() if name in limits}
+        both = {n: (max(low, limits[n][0]), min(high, limits[n][1])) for n, (low, high) in own.items()}
+        return replace(self, limits={**self.limits, **both})
+
+    def covers(self, other: Region) -> bool:
+        """Whether another region of the same lowest logg is a part of this one."""
+        mine, names = self.limits, [*self.limits, *other.limits]
+        (low, high), (lower, upper) = self.bounds(names), other.bounds(names)
+        return bool(mine and self.lowest_logg == other.lowest_logg and np.all((low <= lower) & (upper <= high)))
+
+    def covered(self, labels: np.ndarray, names: Sequence[str]) -> Region:
+        """The region without its ends that have none of some labels (n, n_labels), if they are above 5 % of a range."""
+        limits = {}
+        for i, name in enumerate(names):
+            low, high = self.limits.get(name, (0.0, 0.0))
+            lowest, highest = float(labels[:, i].min()), float(labels[:, i].max())
+            short = _BARE * (high - low)
+            if low < high and lowest <= high and highest >= low:
+                limits[name] = lowest if lowest > low + short else low, highest if highest < high - short else high
+        return self.cut(limits)
 
     def from_unit(self, unit: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Labels (n, n_labels) of points in the unit cube, of the same shape; logg is uniform at each Teff."""

@@ -90,7 +90,7 @@ class Parameters:
         """
         fixed = _mapping("fixed", fixed, "{'vmic': 1.0}")
         if ALPHA.name not in labels.names:
-            labels.alpha(fixed.pop(ALPHA.name, 0.0))
+            labels.alpha(fixed.pop(ALPHA.name, labels.constant_alpha))
         elif ALPHA.name not in (priors or {}):
             fixed.setdefault(ALPHA.name, 0.0)
         if isinstance(fixed.get(ALPHA.name), str) and fixed[ALPHA.name] == "free":

@@ -26,11 +26,19 @@ MOST_WAVELENGTHS = 1_000_000
 MOST_FLUXES = 10_000_000_000
 """Numbers that a file may promise: 40 GB of float32."""
 _DENSEST = 5000  # numbers in a byte of compressed data: gzip packs a constant a thousandfold, in 16 bits
+_HELD = -0.01, 65535.5 / 60000  # of the continuum: fluxes that are written
 _SCALE = 60000  # integers per unit of flux: a step of 1.7e-5
 
 
 def write(library: Library, path: str | os.PathLike) -> None:
-    """Write a library to a new file, compressed."""
+    """Write a library to a new file, compressed.
+
+    Raises
+    ------
+    LibraryFileError
+        It has fluxes that the file cannot hold.
+    """
+    _check_fluxes(library)
     with h5py.File(path, "w") as file:
         file.attrs.update(library.info)
         wavelength = file.create_dataset("wavelength", data=library.wavelength)
@@ -140,6 +148,19 @@ def read_labels(file: h5py.File) -> dict[str, Any]:
         "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
         "info": info,
     }
+
+
+def _check_fluxes(library: Library) -> None:
+    """Refuse fluxes that `integers` would change by more than rounding; what lies just below 0 becomes 0."""
+    lowest, highest = _HELD
+    for row, flux in enumerate(library.flux):
+        if not (np.isfinite(flux).all() and (flux.size == 0 or (flux.min() >= lowest and flux.max() <= highest))):
+            i = int(np.flatnonzero(~((flux >= lowest) & (flux <= highest)))[0])
+            raise LibraryFileError(
+                f"the library cannot be written: spectrum {row} has the flux {flux[i]:g} at "
+                f"{library.wavelength[i]:.2f} A, a file holds {lowest:g} to {highest:.4g}; leave such spectra out "
+                "(Library.subset)."
+            )
 
 
 def integers(flux: np.ndarray) -> np.ndarray:

@@ -122,6 +122,8 @@ class Library:
 
         Spectra are of the same star if their labels are equal to rounding: to 1 K in Teff and to 0.005 in the others.
         """
+        if not len(self):
+            return np.zeros(0, dtype=int)
         tolerance = [_SAME.get(name, _SAME_OTHERS) for name in self.names]
         tree = KDTree(np.reshape(self.labels, (len(self), -1)) / np.array(tolerance))
         i, j = tree.query_pairs(1.0, p=np.inf, output_type="ndarray").T
@@ -166,7 +168,8 @@ class Library:
         Raises
         ------
         LibraryFileError
-            The file is there and is not to be replaced, is a folder, or its folder does not exist.
+            The file is there and is not to be replaced, is a folder, or its folder does not exist; or a flux is not
+            finite, below -0.01 or above 1.092 of the continuum, which a file does not hold.
         """
         path = check_output(path, LibraryFileError, overwrite)
         with replacing(path) as temporary:
@@ -179,6 +182,14 @@ class Library:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
+    def identity(self) -> str:
+        """Twelve hexadecimal digits that change with all that decides what is trained on the library.
+
+        That is, besides what changes the `fingerprint`, names of labels, medium, width of bins, resolution and regions.
+        """
+        said = [self.names, self.medium, self.bin_width, self.resolution, to_json(self.regions), self.fingerprint()]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:12]
+
     def subset(self, chosen: np.ndarray | Sequence[int] | slice) -> Library:
         """The spectra of a boolean mask or an array of row numbers."""
         extrapolated = None if self.extrapolated is None else self.extrapolated[chosen]
@@ -188,9 +199,19 @@ class Library:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """Where the library has spectra: what its provenance says, or between the extremes of its labels."""
+        """Where the library has spectra: what its provenance says, or between the extremes of its labels.
+
+        What it says is cut at these extremes where more than 5 % of the range of a label is beyond: the library may be
+        a part of what was drawn.
+        """
+        found = self._stated_regions()
+        return tuple(region.covered(self.labels, self.names) for region in found) if len(self) else found
+
+    def _stated_regions(self) -> tuple[Region, ...]:
         if "regions" in self.info:
             return from_json(self.info["regions"])
+        if not len(self):
+            return ()
         low, high = self.labels.min(axis=0).tolist(), self.labels.max(axis=0).tolist()
         return (Region(dict(zip(self.names, zip(low, high, strict=True), strict=True))),)
 
@@ -236,7 +257,7 @@ class Library:
             spectra of one of them, and right in the other: see `weak_cyanogen`.
         """
         first, second = self._with_alpha(other.names), other._with_alpha(self.names)
-        first._check_grid(second)
+        first.check_grid(second)
         cyanogen = first._common_cyanogen(second)
         labels, flux = (np.concatenate([getattr(x, name) for x in (first, second)]) for name in ("labels", "flux"))
         both = replace(first, labels=labels, flux=flux)
@@ -250,7 +271,8 @@ class Library:
         said = {"fingerprint": other.fingerprint(), "left_out": int(np.sum(~new))}
         said |= {k: text for k, text in other.info.items() if k != "regions" and self.info.get(k) != text}
         earlier = json.loads(self.info.get("merged", "[]"))
-        regions = [*self.regions, *(region for region in other.regions if region not in self.regions)]
+        mine = self._stated_regions()
+        regions = [*mine, *(region for region in other._stated_regions() if region not in mine)]
         info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
         return replace(
             both,
@@ -280,25 +302,49 @@ class Library:
             )
         return {"cyanogen": max(found, key=(WEAK_CYANOGEN, RIGHT_CYANOGEN).index)} if found else {}
 
-    def _check_grid(self, other: Library) -> None:
+    def check_grid(self, other: Library) -> None:
+        """Check that another library has these labels, medium, resolution and wavelengths.
+
+        Raises
+        ------
+        LibraryFileError
+            It has not; the message says what differs.
+        """
         for name in ("names", "medium", "bin_width", "resolution"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs and not (name == "bin_width" and np.isclose(mine, theirs)):
-                raise LibraryFileError(f"the libraries cannot be merged: {name} {mine} and {theirs}.")
+                raise LibraryFileError(f"the libraries do not go together: {name} {mine} and {theirs}.")
         same = self.wavelength.shape == other.wavelength.shape
         if not (same and np.allclose(self.wavelength, other.wavelength, rtol=0, atol=1e-4)):
-            raise LibraryFileError(f"the libraries cannot be merged: they have different wavelengths, {self}, {other}.")
+            raise LibraryFileError(
+                f"the libraries do not go together: they have different wavelengths, {self}, {other}."
+            )
 
     def compact(self, resolution: float = COMPACT_RESOLUTION, step: float = COMPACT_STEP) -> Library:
         """A smaller library that still serves any instrument well below `resolution`.
 
         The spectra are smoothed to `resolution` and sampled every `step` Angstrom; broadening from
         there to a lower resolution takes the smoothing into account (see `rvsemu.physics.broadening`).
+
+        Raises
+        ------
+        LibraryFileError
+            The library has no spectra, a lower resolution, or too few wavelengths.
         """
+        if not len(self):
+            raise LibraryFileError("the library has no spectra: there is nothing to make compact.")
+        if self.resolution < resolution:
+            raise LibraryFileError(
+                f"the library has R = {self.resolution:g}, below {resolution:g}: it is as compact as it can be; use it "
+                "as it is."
+            )
         low, high = self.wavelength[0] + _MARGIN, self.wavelength[-1] - _MARGIN
         wavelength = low + step * np.arange(int((high - low) / step) + 1)
         wavelength = np.round(wavelength, 6)
-        broadener = Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+        try:
+            broadener = Broadener(self.wavelength, wavelength, self.bin_width, self.resolution)
+        except ValueError as e:
+            raise LibraryFileError(f"the library, {self}, cannot be made compact: {e}.") from None
         flux = np.concatenate(
             [broadener.apply(broadener.transform(part), 0.0, resolution) for part in np.array_split(self.flux, 20)]
         )

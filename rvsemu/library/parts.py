@@ -38,11 +38,13 @@ def write_parts(library: Library, folder: str | PathLike) -> list[Path]:
     Raises
     ------
     LibraryFileError
-        `folder` is none, or has a file of that kind which is no library.
+        `folder` is none, or has a file of that kind which is no library, or one of another grid or other labels.
     """
     if not Path(folder).is_dir():
         raise LibraryFileError(f"{folder} is no folder: make it first.")
     parts = sorted(Path(folder).glob("[0-9][0-9][0-9].h5"))
+    if parts:
+        library.check_grid(Library.load(parts[-1]))
     known = {row for part in parts for row in _known(part)}
     right = zip(_rounded(library.labels), ~library.weak_cyanogen, strict=True)
     rows = np.array([i for i, (row, good) in enumerate(right) if good and row not in known], dtype=int)

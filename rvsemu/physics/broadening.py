@@ -18,6 +18,7 @@ from .wavelengths import SPEED_OF_LIGHT
 
 __all__ = ["Broadener", "broaden", "kernel_reach", "lsf_sigma", "rotation_transfer"]
 
+_ROUNDED = 2.1e-6  # Angstrom: differences of steps between wavelengths that were rounded to 1e-6
 _REACH = 5.0  # sigma, beyond which a Gaussian does not count
 
 
@@ -119,7 +120,7 @@ class Broadener:
         self.wavelength = np.asarray(wavelength, dtype=float)
         self.out = np.asarray(out, dtype=float)
         steps = np.diff(self.wavelength)
-        if len(steps) < 15 or not (np.ptp(steps) <= 1e-6 * abs(steps[0]) + 1e-9 and steps[0] > 0):
+        if len(steps) < 15 or not (np.ptp(steps) <= 1e-6 * abs(steps[0]) + _ROUNDED and steps[0] > 0):
             raise ValueError("wavelength must be a uniform, increasing grid of at least 16 points")
         if self.out.min() < self.wavelength[0] or self.out.max() > self.wavelength[-1]:
             raise ValueError("the output leaves the input grid")

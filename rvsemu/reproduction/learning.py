@@ -60,7 +60,7 @@ def learning_curve(
         part = known.subset(np.sort(order[: round(share * len(known))]))
         file = work.folder / f"{recipe.name}-{len(part)}-spectra-{draws}-draws.json"
         limits = {"draws": draws, "epochs": plan.epochs, "seed": work.seed}
-        identity = {"settings": recipe.asdict(), "library": part.fingerprint(), **limits, **measured_on}
+        identity = {"settings": recipe.asdict(), "library": part.identity(), **limits, **measured_on}
         identity = json.loads(json.dumps(identity))
         if not file.exists() or json.loads(file.read_text())["identity"] != identity:
             point = _trained(part, recipe, file.with_suffix(".h5"), measure, progress=work.progress, **limits)

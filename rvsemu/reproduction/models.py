@@ -65,9 +65,11 @@ def obtain(
         return train(library, recipe, path, draws=draws, epochs=epochs, seed=seed, least_r2=None, progress=progress)
     model = (Inversion if recipe.makes == "inversion" else Emulator).load(path)
     info = model.info
+    trained_on = info.get("library", {})
+    kind = "identity" if "identity" in trained_on else "fingerprint"  # older files have no identity
     compared = {
         "recipe": (info.get("recipe"), recipe.name),
-        "library": (info.get("library", {}).get("fingerprint"), library.fingerprint()),
+        "library": (trained_on.get(kind), getattr(library, kind)()),
         "seed": (info.get("seed"), seed),
     }
     if wrong := [f"{what} {found}, not {wanted}" for what, (found, wanted) in compared.items() if found != wanted]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -98,4 +98,5 @@ class Plan:
 
 
 FULL = Plan(epochs=75)  # the longest stage of our recipes; those of the paper go on for longer
-QUICK = Plan(spectra=300, draws=1000, epochs=2, test_draws=300, learning={}, quick=True)
+_QUICK_INVERSIONS = (GEBRAN2024_INVERSION, replace(INVERSION, conditions=100))
+QUICK = Plan(inversions=_QUICK_INVERSIONS, spectra=200, draws=1000, epochs=2, test_draws=300, learning={}, quick=True)

@@ -10,21 +10,39 @@ from numpy.typing import ArrayLike
 
 from ..emulator import ErrorModel
 
-__all__ = ["FACTOR_EDGES", "TEFF_EDGES", "error_model", "metrics", "rms_by_teff"]
+__all__ = ["FACTOR_EDGES", "TEFF_EDGES", "error_model", "metrics", "rms_by_teff", "teff_edges"]
 
 TEFF_EDGES = np.array([3500.0, 4200, 5000, 6000, 7200, 8500, 10500, 12500, 15001])
-"""K; errors are measured in the ranges between."""
+"""K; errors are measured in the ranges between, and beyond in those of `teff_edges`."""
+_COOLER, _HOTTER = [1500.0, 2500, 3000], [18000.0, 22000, 27000, 33000, 40000, 60001]
 FACTOR_EDGES = {
     "mh": np.array([-2.5, -1.5, -0.75, 0.0, 0.5, 1.0, 1.5001]),
     "logg": np.array([-1.0, 1.0, 2.0, 3.0, 4.0, 5.0001]),
 }
-"""dex; in the ranges between, errors are compared with those of all spectra of the same Teff."""
+"""dex; in the ranges between, the outermost of which are open, errors are compared with those of all spectra of the
+same Teff."""
 
 _COMPONENTS = 6
 _FEWEST = 10  # spectra in a range
 _TINY = 1e-9  # of the continuum
 _ROUNDS = 5
 _AT_ONCE = 2000  # spectra
+
+
+def teff_edges(teff: np.ndarray) -> np.ndarray:
+    """`TEFF_EDGES`, and as many more (K) as are needed for all of `teff` to be between them.
+
+    Examples
+    --------
+    >>> from rvsemu.training.accuracy import teff_edges
+    >>> teff_edges([2800.0, 19000.0])[[0, 1, -2, -1]]
+    array([ 2500.,  3000., 18000., 22000.])
+    """
+    every = np.array([*_COOLER, *TEFF_EDGES, *_HOTTER])
+    own = len(_COOLER), len(_COOLER) + len(TEFF_EDGES) - 1
+    first = min(own[0], np.searchsorted(every, np.min(teff), side="right") - 1)
+    last = max(own[1], np.searchsorted(every, np.max(teff), side="right"))
+    return every[max(first, 0) : last + 1]
 
 
 def error_model(
@@ -49,7 +67,8 @@ def error_model(
         Its components are the eigenvectors of the second moments times the roots of their eigenvalues.
     """
     middles, sigma, leading = [], [], []
-    for low, high in zip(TEFF_EDGES[:-1], TEFF_EDGES[1:], strict=True):
+    edges = teff_edges(teff)
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
         rows = (teff >= low) & (teff < high)
         if np.count_nonzero(rows) >= _FEWEST:
             middles.append((low + high) / 2)
@@ -58,7 +77,7 @@ def error_model(
             leading.append(_leading(some, components))
     if len(middles) < 2:
         every = np.asarray(error, dtype="f8")
-        middles = [TEFF_EDGES[0], TEFF_EDGES[-1]]
+        middles = [edges[0], edges[-1]]
         sigma, leading = [np.sqrt(np.mean(every**2, axis=0))] * 2, [_leading(every, components)] * 2
     model = ErrorModel(np.array(middles), np.array(sigma), np.array(leading))
     return replace(model, factors=_factors(_excess(model, teff, error), labels or {}))
@@ -84,7 +103,8 @@ def _factors(excess: np.ndarray, labels: Mapping[str, np.ndarray]) -> dict[str, 
 
 def _table(edges: np.ndarray, values: np.ndarray, excess: np.ndarray) -> np.ndarray:
     """Middles of the ranges of a label and roots of the mean excess there (2, l)."""
-    rows = [(values >= low) & (values < high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    ends = np.array([-np.inf, *edges[1:-1], np.inf])
+    rows = [(values >= low) & (values < high) for low, high in zip(ends[:-1], ends[1:], strict=True)]
     middles = (edges[:-1] + edges[1:]) / 2
     known = [(m, np.sqrt(np.mean(excess[r]))) for m, r in zip(middles, rows, strict=True) if np.sum(r) >= _FEWEST]
     return np.transpose(known)

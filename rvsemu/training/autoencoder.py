@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._storage import arrays_of
 from ..emulator.network import DenseNetwork, Layer
 from ..emulator.pca import MeanSpectrum, PrincipalComponents
 from ..errors import TrainingError
@@ -87,8 +88,8 @@ def load_autoencoder(folder: str | os.PathLike) -> Autoencoder:
             "which must not be deleted; train again to have it."
         )
     recipe = json.loads(needed[0].read_text())["recipe"]
-    with np.load(needed[1]) as saved:
-        weights = [saved[f"best{i}"] for i in range(int(saved["n_best"]))]
+    saved = arrays_of(needed[1], TrainingError, "train again to have it")
+    weights = [saved[f"best{i}"] for i in range(int(saved["n_best"]))]
     validation = json.loads(needed[2].read_text())["validation"]
     training = np.load(needed[3], mmap_mode="r")[validation:]
     codec = codec_of(recipe["components"], recipe["center"], training)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from ..errors import TrainingError
 from ..library import Library
 from ..physics.broadening import Broadener, kernel_reach
 from ..physics.wavelengths import SPEED_OF_LIGHT
-from .domain import label_space_of, without_constants
+from .domain import constant_labels, label_space_of, without_constants
 from .interpolation import LibraryInterpolator
 from .recipes import InversionRecipe, Recipe, Work
 
@@ -58,7 +61,7 @@ def split_library(library: Library, share: float, seed: int) -> np.ndarray:
     (2, 6, True)
     """
     stars = library.stars
-    order = np.random.default_rng(seed).permutation(stars.max() + 1)
+    order = np.random.default_rng(seed).permutation(len(np.unique(stars)))
     return np.isin(stars, order[: max(1, round(share * len(order)))])
 
 
@@ -163,7 +166,7 @@ def make_training_set(library: Library, recipe: Recipe | InversionRecipe, work: 
         As `check_library`.
     """
     check_library(library, recipe)
-    key = {"library": library.fingerprint(), "seed": work.seed, "recipe": recipe.name}
+    key = {"library": library.identity(), "seed": work.seed, "recipe": recipe.name}
     key |= {k: getattr(recipe, k) for k in ("draws", "validation", "interpolate", "slow_share", "cool_share")}
     key |= recipe.instrument
     space = label_space_of(library, recipe.label_space())
@@ -200,7 +203,7 @@ class _Draws:
     def __init__(self, folder: Path, count: int, validation: int, key: dict[str, Any], sizes: tuple[int, int]) -> None:
         self.count, self.validation, self.key = count, validation, key
         self.note, self._flux = folder / "draws.json", folder / "flux.npy"
-        noted = json.loads(self.note.read_text()) if self.note.exists() else {}
+        noted = _noted(self.note)
         shapes = {folder / "labels.npy": ((count, sizes[0]), "f8"), self._flux: ((count, sizes[1]), "f4")}
         known = noted.get("key") == key and all(_is_array(file, *shape) for file, shape in shapes.items())
         if not known:
@@ -210,6 +213,7 @@ class _Draws:
             for file, (shape, dtype) in shapes.items()
         )
         self.labels, self.flux = arrays
+        _reserve(folder, *shapes)
         self.done: int = noted["done"] if known else 0
         self.state: Any = noted["state"] if known else None
         self.scales: list[float] | None = noted["scales"] if known else None
@@ -227,6 +231,48 @@ class _Draws:
 
     def read_flux(self) -> np.memmap:
         return np.load(self._flux, mmap_mode="r")
+
+
+def _check_bins(library: Library, resolution: float) -> None:
+    widest = float(np.mean(library.wavelength)) / resolution / _SAMPLES
+    if library.bin_width > widest * (1 + 1e-6):
+        raise TrainingError(
+            f"the library has bins of {library.bin_width:g} A: for lines at resolution={resolution:g} they can be at "
+            f"most {widest:.3g} A wide; make them narrower (--bin, --step), or train for lower resolutions "
+            "(--resolution)."
+        )
+
+
+def _reserve(folder: Path, *files: Path) -> None:
+    """Have the disk keep room for files that so far are long in name only: writing to a memory map of them would kill
+    the process where there is none."""
+    sizes = {file: file.stat().st_size for file in files}
+    try:
+        for file, size in sizes.items():
+            with open(file, "r+b") as opened:
+                if hasattr(os, "posix_fallocate"):  # neither macOS nor Windows has it
+                    os.posix_fallocate(opened.fileno(), 0, size)
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return  # a file system that cannot do it
+        kept = sum(512 * file.stat().st_blocks for file in files)
+        missing = sum(sizes.values()) - kept - shutil.disk_usage(folder).free
+        for file in files:
+            file.unlink()
+        raise TrainingError(
+            f"folder={folder}: the draws take {sum(sizes.values()) / 1e9:.3g} GB, and the disk has no room for them "
+            f"({max(missing, 0) / 1e9:.3g} GB are missing): make room, give another folder (--folder), or fewer draws "
+            "(--draws)."
+        ) from None
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    """What a note says; nothing if there is none, or a damaged one."""
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_array(file: Path, shape: tuple[int, int], dtype: str) -> bool:
@@ -341,11 +387,12 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
     Raises
     ------
     TrainingError
-        The library has other labels than the recipe, too few stars, or wavelengths or a resolution that do not suffice
-        for the recipe's range of v sin i and resolution; or the recipe has too few draws.
+        The library has other labels than the recipe, too few stars, or wavelengths, a resolution or bins that do not
+        suffice for the recipe's range of v sin i and resolution; or the recipe has too few draws.
     """
     expected = set(recipe.label_space().names) - {"vsini", "resolution"}
-    if set(library.names) | (expected & {ALPHA.name}) != expected:
+    constant = {ALPHA.name} & set(constant_labels(library, recipe.label_space()))
+    if (set(library.names) - constant) | (expected & {ALPHA.name}) != expected:
         raise TrainingError(
             f"the library has the labels {', '.join(library.names)}: this recipe needs {', '.join(sorted(expected))}."
         )
@@ -356,6 +403,7 @@ def check_library(library: Library, recipe: Recipe | InversionRecipe) -> None:
     if recipe.draws < _FEWEST_DRAWS:
         raise TrainingError(f"draws={recipe.draws} is too few: at least {_FEWEST_DRAWS} are needed.")
     space = label_space_of(library, recipe.label_space())
+    _check_bins(library, space["resolution"].upper)
     wavelength = training_wavelength(library, space)
     try:
         broadener = library.broadener(wavelength)

@@ -33,7 +33,10 @@ def provenance(recipe: Recipe | InversionRecipe, library: Library) -> dict:
         "recipe": recipe.name,
         "version": datetime.now(timezone.utc).strftime("%Y.%m.%d.%H%M"),
         "settings": recipe.asdict(),
-        "library": {"fingerprint": library.fingerprint(), "spectra": len(library), **library.info},
+        "library": {
+            **{"fingerprint": library.fingerprint(), "identity": library.identity(), "spectra": len(library)},
+            **library.info,
+        },
         "packages": {name: version(name) for name in _PACKAGES if _has(name)},
     }
 

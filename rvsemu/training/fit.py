@@ -23,12 +23,13 @@ from ..errors import TrainingError, check_whole
 from ..inversion import Inversion
 from ..library import Library
 from ..library.merging import open_library
-from .accuracy import TEFF_EDGES, error_model, metrics, rms_by_teff
+from .accuracy import TEFF_EDGES, error_model, metrics, rms_by_teff, teff_edges
 from .autoencoder import codec_of
 from .domain import constant_labels, label_space_of
-from .draws import TrainingSet, check_library, make_training_set, split_library
+from .draws import TrainingSet, check_library, make_training_set, split_library, training_wavelength
 from .export import in_batches, provenance, rounded
 from .inversion import train_inversion
+from .noisy import check_observable
 from .recipes import InversionRecipe, Recipe, Schedule, Work
 from .recipes import recipe as recipe_named
 
@@ -115,7 +116,7 @@ def train(
     _need_keras()
     out = Path(out or f"{recipe.makes}.h5")
     folder = Path(folder) if folder else out.parent / f"{out.name}.work"
-    parts = {"recipe": recipe.asdict(), "library": library.fingerprint(), "seed": seed}
+    parts = {"recipe": recipe.asdict(), "library": library.identity(), "seed": seed}
     identity = json.dumps(parts, sort_keys=True, indent=1)
     check_output(out, TrainingError, overwrite or _text(folder) == identity)
     _check_known(library, recipe, seed)
@@ -229,6 +230,8 @@ def _check_known(library: Library, recipe: Recipe | InversionRecipe, seed: int) 
     """Refuse a library that does not do before anything is written."""
     test = getattr(recipe, "test", None)
     check_library(library if test is None else library.subset(~split_library(library, test, seed)), recipe)
+    if getattr(recipe, "conditions", 0):
+        check_observable(training_wavelength(library, label_space_of(library, recipe.label_space())), library.medium)
 
 
 def _text(folder: Path) -> str | None:
@@ -314,6 +317,6 @@ def measured_emulator(
     measured: dict[str, Any] = {"linked": metrics(flux, predicted)}
     if (slow := vsini < _SLOW).any():
         measured["linked_vsini_below_30"] = metrics(flux[slow], predicted[slow])
-    measured["linked_by_teff"] = rms_by_teff(teff, error, TEFF_EDGES)
+    measured["linked_by_teff"] = rms_by_teff(teff, error, teff_edges(teff))
     measured["rounding_max_change"] = float(np.max(np.abs(predicted - full.flux(x))))
     return replace(emulator, error=error_model(teff, error, columns), info={"metrics": measured})

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .._storage import replacing
+from .._storage import arrays_of, replacing
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
 from ..emulator.pca import PrincipalComponents
+from ..errors import TrainingError
 from ..inversion import Inversion, LabelErrors, Limits
 from ..library import Library
-from .accuracy import TEFF_EDGES, metrics
+from .accuracy import metrics, teff_edges
 from .domain import constant_labels, label_space_of
 from .draws import make_test_set, make_training_set, split_library
 from .export import provenance, rounded
@@ -107,8 +108,8 @@ def _components(flux: np.ndarray, count: int, folder: Path) -> PrincipalComponen
     if not file.exists():
         with replacing(file) as temporary, open(temporary, "wb") as opened:
             np.savez(opened, **vars(PrincipalComponents.of(flux, count)))
-    with np.load(file) as saved:
-        return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
+    saved = arrays_of(file, TrainingError, f"delete the folder {folder}, and train anew")
+    return PrincipalComponents(saved["mean"], saved["basis"], saved["spread"])
 
 
 def _networks(
@@ -183,7 +184,8 @@ def _measured(inversion: Inversion, labels: np.ndarray, flux: np.ndarray) -> dic
         "test_error_over_stated": _rms(names, error / sigma),
         "test_by_teff": by_teff,
     }
-    for low, high in zip(TEFF_EDGES[:-1].tolist(), TEFF_EDGES[1:].tolist(), strict=True):
+    edges = teff_edges(teff).tolist()
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
         if (rows := (teff >= low) & (teff < high)).any():
             one = {"teff_low": low, "teff_high": high, "spectra": int(rows.sum()), **_rms(names, error[rows])}
             by_teff.append(one)

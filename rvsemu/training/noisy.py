@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from specutils import Spectrum
 from tqdm import tqdm
 
-from .._storage import replacing
+from .._storage import arrays_of, replacing
 from ..errors import SpectrumError, TrainingError
 from ..inversion import Inversion, fit_coefficients
 from ..inversion.noisy import NoiseNetworks, network_inputs
@@ -22,7 +22,7 @@ from ..observing.simulate import RELEASES, simulate
 from .export import rounded
 from .recipes import InversionRecipe, NetworkPlan, Schedule, Work
 
-__all__ = ["Conditions", "make_conditions", "train_noisy"]
+__all__ = ["Conditions", "check_observable", "make_conditions", "train_noisy"]
 
 _SIGNAL_TO_NOISE = (8.0, 1000.0)
 _CCDS = (7, 100)
@@ -34,6 +34,7 @@ _LEADING = 8  # components that tell which spectra are alike
 _NEAR = 32  # conditions of a spectrum
 _RESOLUTION = (11900.0, 450.0)  # of the RVS
 _OTHERS = 0.1  # of the spectra: any resolution
+_TRIES = 1000  # for one observation; the usual number is 1
 _TO_SIGMA = 1.4826  # of a normal distribution, from the median of absolute deviations
 
 
@@ -134,30 +135,70 @@ def make_conditions(inversion: Inversion, flux: np.ndarray, count: int, work: Wo
     """
     file = work.folder / "conditions.npz"
     if not file.exists():
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+        check_observable(inversion.wavelength, inversion.medium)
         rng = np.random.default_rng([work.seed, count])
-        with tqdm(total=count, desc="conditions", disable=not work.progress, mininterval=1.0) as bar:
-            while len(found) < count:
-                try:
-                    found.append(_observed(inversion, flux[rng.integers(len(flux))], rng))
-                except SpectrumError:  # too noisy for a continuum
-                    continue
-                bar.update(1)
+        bar = tqdm(range(count), desc="conditions", disable=not work.progress, mininterval=1.0)
+        found = [_observable(inversion, flux, rng) for _ in bar]
         true, covariance = (np.array(part) for part in zip(*found, strict=True))
         with replacing(file) as temporary, open(temporary, "wb") as opened:
             np.savez(opened, coefficients=true, covariance=covariance)
-    with np.load(file) as saved:
-        return Conditions(saved["coefficients"], saved["covariance"])
+    saved = arrays_of(file, TrainingError, "delete it, and it is made again")
+    return Conditions(saved["coefficients"], saved["covariance"])
+
+
+def _observable(inversion, flux, rng) -> tuple[np.ndarray, np.ndarray]:
+    """What `_observed` gives of the first of random spectra for which it gives something."""
+    reason = None
+    for _ in range(_TRIES):
+        try:
+            return _observed(inversion, flux[rng.integers(len(flux))], rng)
+        except SpectrumError as e:  # too noisy for a continuum
+            reason = e
+    raise TrainingError(
+        f"none of {_TRIES} spectra in a row could be observed ({reason}): check the library, whose spectra must have "
+        "continua."
+    )
+
+
+def check_observable(wavelength: np.ndarray, medium: str) -> None:
+    """Refuse wavelengths (n_pixels,), Angstrom, at which stars cannot be observed as `make_conditions` does.
+
+    Raises
+    ------
+    TrainingError
+        They do not cover what the RVS observes, or too coarsely.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rvsemu.training.noisy import check_observable
+    >>> check_observable(np.arange(8400.0, 8800.0, 0.1), "air")
+    """
+    flat = _star(wavelength, medium, np.ones(len(wavelength)))
+    for release in RELEASES:
+        for velocity in (-_VELOCITY, _VELOCITY):
+            try:
+                simulate(flat, signal_to_noise=_SIGNAL_TO_NOISE[1], release=release, radial_velocity=velocity, seed=1)
+            except SpectrumError as e:
+                raise TrainingError(
+                    f"the spectra to train on cannot be observed, as a recipe with conditions needs ({e}): such an "
+                    "inversion is trained for the range of the RVS alone; give a library of it, or a recipe without "
+                    "conditions, e.g. gebran2024-inversion."
+                ) from None
+
+
+def _star(wavelength, medium, flux) -> Spectrum:
+    return Spectrum(
+        spectral_axis=wavelength * u.AA,
+        flux=np.asarray(flux, dtype=float) * u.dimensionless_unscaled,
+        meta={"medium": medium},
+    )
 
 
 def _observed(inversion, flux, rng) -> tuple[np.ndarray, np.ndarray]:
     """True coefficients (k,) and covariance (k, k) of one observation."""
     usual = rng.random(4) < _USUAL
-    star = Spectrum(
-        spectral_axis=inversion.wavelength * u.AA,
-        flux=np.asarray(flux, dtype=float) * u.dimensionless_unscaled,
-        meta={"medium": inversion.medium},
-    )
+    star = _star(inversion.wavelength, inversion.medium, flux)
     velocity = rng.uniform(-_VELOCITY, _VELOCITY)
     spectrum = simulate(
         star,

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from .._storage import replacing
+from .._storage import arrays_of, replacing
 from ..errors import TrainingError
 from .recipes import Schedule, Work
 
@@ -84,10 +84,10 @@ class _Keeper(keras.callbacks.Callback):
         """Take up where the checkpoint left off, if there is one for this very stage."""
         if not self.checkpoint.exists():
             return
-        with np.load(self.checkpoint) as saved:
-            parts = {k: [saved[f"{k}{i}"] for i in range(int(saved[f"n_{k}"]))] for k in ("weights", "best", "state")}
-            self.history = {k: saved[k].tolist() for k in self.history}
-            self.finished = bool(saved["finished"])
+        saved = arrays_of(self.checkpoint, TrainingError, "delete it, and the stage begins anew")
+        parts = {k: [saved[f"{k}{i}"] for i in range(int(saved[f"n_{k}"]))] for k in ("weights", "best", "state")}
+        self.history = {k: saved[k].tolist() for k in self.history}
+        self.finished = bool(saved["finished"])
         self.model.set_weights(parts["weights"])
         self.model.optimizer.build(self.model.trainable_variables)
         for variable, value in zip(self._state(), parts["state"], strict=True):

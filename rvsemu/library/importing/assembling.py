@@ -125,9 +125,10 @@ def import_library(
         raise LibraryFileError(
             f"the spectra have resolutions from {min(resolutions):g} to {max(resolutions):g}: import one at a time."
         )
+    alpha = settings.wanted("alpha")
     library = Library(
-        labels=np.array(labels),
-        names=LABELS,
+        labels=np.insert(np.array(labels), [3] * bool(alpha), alpha, axis=1),
+        names=(*LABELS[:3], "alpha", *LABELS[3:]) if alpha else LABELS,
         wavelength=settings.wavelength(),
         flux=np.array(flux),
         medium="air",

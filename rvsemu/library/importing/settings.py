@@ -94,7 +94,7 @@ class Settings:
     def wavelength(self) -> np.ndarray:
         """Centres of the library's bins, Angstrom in air."""
         low, high = self.limits
-        return np.round(low + self.step * (np.arange(int((high - low) / self.step + 1e-6)) + 0.5), 6)
+        return np.round(low + self.step * (np.arange(int((high - low) / self.step + 1e-6)) + 0.5), 9)
 
     def wanted(self, name: str) -> float:
         """The value an abundance must have."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..._workers import cores, dask_executor
-from ...emulator.regions import to_json
+from ...emulator.regions import Region, to_json
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN, weak_spectra
 from ..model import Library
@@ -28,6 +28,7 @@ from .workspace import Workspace
 __all__ = ["build", "status"]
 
 _MERGE_EVERY = 500  # spectra; rewriting a library of 5000 takes half a minute
+_MOST_IN_A_ROW = 20  # failures; where spectra fail at all, it is a few in a hundred
 _SAME = 1e-5  # of the range of each label
 
 
@@ -98,7 +99,8 @@ def build(
     Raises
     ------
     SynthesisError
-        `path` was made with other settings, is no library of this kind, or another run is writing to it.
+        `path` was made with other settings, is no library of this kind, or another run is writing to it; the disk is
+        full; or the first 20 spectra, or 20 in a row later, fail (not with `retry`).
 
     Examples
     --------
@@ -109,21 +111,29 @@ def build(
     workspace = workspace or Workspace.open()
     journal = Journal(path)
     with journal.lock():
+        journal.check_grows()
         journal.merge()
         settings = _agreed(journal, settings)
         workspace = workspace.covering(settings)
-        journal.begin(provenance(settings, workspace))
+        region = _part(settings.region(workspace.structures), within or {})
+        journal.begin({**provenance(settings, workspace), "regions": to_json([region])})
         draws = settings.draws(_checked(n), workspace.structures)
-        chosen = _inside(settings.names, draws, within or {}) & ~_had(settings.names, draws, without)
+        chosen = _inside(settings.names, draws, within or {}) & ~_had(settings, draws, without)
         rows = np.flatnonzero(chosen)
         rows = rows if choose is None else rows[choose(settings.names, draws[rows])]
+        if not (len(rows) or Path(path).exists()):
+            raise SynthesisError(
+                f"none of the first {n} labels of the sequence is left to compute: raise n (--n), or change what is "
+                "left out (within, without)."
+            )
         wanted = [(i, draws[i]) for i in rows.tolist()]
         done = journal.done(including_failures=not retry)
         todo = [(i, labels) for i, labels in wanted if i not in done]
         try:
             with _executor(jobs, dask) as (executor, width):
                 scratch = None if dask else journal.scratch()
-                _compute(todo, executor, width, (settings, workspace, scratch), journal, progress)
+                kept = _Kept(journal, None if retry else _MOST_IN_A_ROW)
+                _compute(todo, executor, width, (settings, workspace, scratch), kept, progress)
         finally:
             journal.merge()
     return Library.load(path)
@@ -145,7 +155,6 @@ def provenance(settings: Settings, workspace: Workspace) -> dict:
         "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {tio}) of linemake",
         "cyanogen": RIGHT_CYANOGEN,
         "isotopes": "gf times the terrestrial fraction of each isotope",
-        "regions": to_json([settings.region(workspace.structures)]),
         "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]" + (", alpha 10^[alpha/M]" if enhanced else ""),
         "broadening": "none: no rotation, no instrument",
         "settings": settings.to_json(),
@@ -172,27 +181,41 @@ def _checked(n) -> int:
     return n
 
 
+def _part(region: Region, within: Mapping[str, tuple[float, float]]) -> Region:
+    """The part of the box in which spectra are computed."""
+    for name in within:
+        if name not in region.limits:
+            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(region.limits)}.")
+    part = region.cut(within)
+    for name, (low, high) in part.limits.items():
+        if low > high:
+            (lowest, highest), (low, high) = region.limits[name], within[name]
+            raise SynthesisError(
+                f"within: {name}={low:g},{high:g} is outside the box: give limits in {lowest:g} to {highest:g}."
+            )
+    return part
+
+
 def _inside(names, draws, within) -> np.ndarray:
     """Which of the draws are inside the limits of some labels."""
     inside = np.ones(len(draws), dtype=bool)
     for name, (low, high) in within.items():
-        if name not in names:
-            raise SynthesisError(f"within: '{name}' is unknown; use {', '.join(names)}.")
         values = draws[:, names.index(name)]
         inside &= (low <= values) & (values <= high)
     return inside
 
 
-def _had(names, draws, files) -> np.ndarray:
+def _had(settings, draws, files) -> np.ndarray:
     """Which of the draws have a spectrum in one of some library files."""
-    had = np.zeros(len(draws), dtype=bool)
+    had, names = np.zeros(len(draws), dtype=bool), settings.names
+    ranges = np.array([np.ptp(getattr(settings, name)) for name in names])
     for file in files:
         found = Library.peek(file)
         if found["names"] != names:
             raise SynthesisError(f"without: {file} has the labels {', '.join(found['names'])}, not {', '.join(names)}.")
         right = found["labels"][~weak_spectra(found["info"], names, found["labels"])]
         if len(right):
-            had |= cKDTree(right / np.ptp(draws, axis=0)).query(draws / np.ptp(draws, axis=0))[0] < _SAME
+            had |= cKDTree(right / ranges).query(draws / ranges)[0] < _SAME
     return had
 
 
@@ -215,30 +238,57 @@ def _executor(jobs, dask):
         yield found
 
 
-def _compute(todo, executor, width, arguments, journal, progress):
-    """Keep the workers busy; write each result as it comes."""
+class _Kept:
+    """Results on their way into a journal: failures only once a spectrum has come, or the run ends.
+
+    Many failures in a row are no fault of these stars: the run stops, and none of them is noted.
+    """
+
+    def __init__(self, journal: Journal, most: int | None) -> None:
+        self._journal, self._most = journal, most
+        self._held: list[Result] = []
+        self.failures = 0
+
+    def write(self, result: Result) -> None:
+        self._held.append(result)
+        if result.error is None:
+            self.flush()
+            return
+        self.failures += 1
+        if self._most is not None and len(self._held) >= self._most:
+            raise SynthesisError(
+                f"the last {len(self._held)} spectra all failed ({result.error}): nothing is noted of them; if that is "
+                "mended, give the same command again; if it cannot be, note them with --retry (retry=True)."
+            )
+
+    def flush(self) -> None:
+        """Note all."""
+        for result in self._held:
+            self._journal.write(result)
+        self._held = []
+        if self._journal.pending >= _MERGE_EVERY:
+            self._journal.merge()
+
+
+def _compute(todo, executor, width, arguments, kept, progress):
+    """Keep the workers busy; keep each result as it comes."""
     from tqdm import tqdm
 
     remaining, running = iter(todo), set()
     with tqdm(total=len(todo), unit=" spectra", disable=not progress, smoothing=0.05, dynamic_ncols=True) as bar:
-        failures = 0
         while True:
             for job in remaining:
                 running.add(executor.submit(_one, job, *arguments))
                 if len(running) >= 2 * width:
                     break
             if not running:
-                return
+                return kept.flush()
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                result = future.result()
-                failures += result.error is not None
-                journal.write(result)
+                kept.write(future.result())
                 bar.update()
-                if failures:
-                    bar.set_postfix_str(f"{failures} failed")
-            if journal.pending >= _MERGE_EVERY:
-                journal.merge()
+                if kept.failures:
+                    bar.set_postfix_str(f"{kept.failures} failed")
 
 
 def _one(job, settings, workspace, scratch) -> Result:

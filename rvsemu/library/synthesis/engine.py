@@ -22,6 +22,8 @@ COMPILE = ("gfortran", "-O2", "-fno-automatic", "-mcmodel=medium", "-std=legacy"
 _SOURCE = "synspec54.f"
 _TOO_SHORT, _LONG_ENOUGH = "PJ(40)", "PJ(50)"
 
+_NEEDED = 5e6  # bytes on the disk of one run
+
 _EXPLICIT = (1, 2, 6, 7, 8, 11, 12, 13, 14, 20, 26)
 _ATOMS = {  # atomic number: (symbol, levels of the neutral atom and of the ion)
     6: ("C", 104, 40),
@@ -146,6 +148,8 @@ class Engine:
         ------
         Failure
             No spectrum came out.
+        SynthesisError
+            None came out because the disk is full.
         """
         with tempfile.TemporaryDirectory(prefix="rvsemu-", dir=scratch) as name:
             folder = Path(name)
@@ -157,8 +161,11 @@ class Engine:
             (folder / "fort.55").write_text(_spectrum_input(star, limits, spacing, settings))
             for unit, path in enumerate((star.atoms, *star.molecules), start=19):
                 (folder / f"fort.{unit}").symlink_to(path)
-            log = self._execute(folder)
-            return _normalised(folder, log)
+            try:
+                return _normalised(folder, self._execute(folder))
+            except Failure as e:
+                _check_disk(folder)
+                raise e
 
     def _execute(self, folder: Path) -> Path:
         log = folder / "log"
@@ -172,6 +179,14 @@ class Engine:
         if done.returncode:
             raise Failure(f"SYNSPEC stopped with the status {done.returncode}: {_end(log)}")
         return log
+
+
+def _check_disk(folder: Path) -> None:
+    if (free := shutil.disk_usage(folder).free) < _NEEDED:
+        raise SynthesisError(
+            f"the disk of {folder.parent} is full ({free / 1e6:.1f} MB left, SYNSPEC needs {_NEEDED / 1e6:g} MB): "
+            "make room, then give the same command again; what is done is kept."
+        ) from None
 
 
 def _atmosphere_input(star: Star) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from ..._storage import check_folder, replacing
+from ..._storage import arrays_of, check_folder, replacing
+from ...emulator.regions import from_json, to_json
 from ...errors import SynthesisError
 from ..model import Library
 from .settings import Settings
@@ -75,24 +76,18 @@ class Journal:
         """Of the library, or of the run that has begun it."""
         text = None
         if self.path.exists():
-            found = Library.peek(self.path)
-            text = found["info"].get("settings")
-            if np.isfinite(found["resolution"]):
-                raise SynthesisError(
-                    f"{self.path} is a compact copy (R = {found['resolution']:g}), so it cannot grow: give another "
-                    "--out, make that compact, too, and put the two together with 'rvsemu library merge'."
-                )
-            if text is None:
-                raise SynthesisError(
-                    f"{self.path} was not made by 'rvsemu synthesize', so it cannot grow: give another --out, and "
-                    "put the two together with 'rvsemu library merge'."
-                )
+            text = Library.peek(self.path)["info"].get("settings")
         elif (self.folder / "info.json").exists():
-            text = json.loads((self.folder / "info.json").read_text())["settings"]
+            text = self._begun()["settings"]
         return None if text is None else Settings.from_json(text)
 
+    def check_grows(self) -> None:
+        """Refuse a library that is not what runs have made of one sequence."""
+        if self.path.exists():
+            _check_grows(self.path, Library.peek(self.path))
+
     def begin(self, info: dict[str, str]) -> None:
-        """Note down what the spectra to come are made with; refuse other lines or structures than the library's."""
+        """Note down what the spectra to come are made with; refuse other lines, structures or engine."""
         if self.path.exists():
             _check_inputs(json.loads(Library.peek(self.path)["info"]["manifest"]), json.loads(info["manifest"]))
         with replacing(self.folder / "info.json") as temporary:
@@ -132,19 +127,28 @@ class Journal:
         results = [_read(f) for f in self._files()]
         if not results:
             return
-        info = json.loads((self.folder / "info.json").read_text())
+        info = self._begun()
         old = Library.load(self.path) if self.path.exists() else None
         _merged(old, results, info).save(self.path, overwrite=True)
         for file in self._files():
             file.unlink()
+
+    def _begun(self) -> dict[str, str]:
+        """What `begin` has noted down."""
+        file = self.folder / "info.json"
+        try:
+            found = json.loads(file.read_text())
+            _ = found["settings"], found["manifest"]
+        except (KeyError, OSError, TypeError, ValueError) as e:
+            raise SynthesisError(f"{file} is damaged ({e}): delete {self.folder}, whose spectra are lost.") from None
+        return found
 
     def _files(self) -> list[Path]:
         return sorted(self._parts.glob("*.npz")) if self._parts.exists() else []
 
 
 def _read(file: Path) -> dict[str, Any]:
-    with np.load(file) as archive:
-        out: dict[str, Any] = {name: archive[name] for name in archive.files}
+    out: dict[str, Any] = arrays_of(file, SynthesisError, "delete it, and its spectrum is computed again")
     out |= {"index": int(file.stem), "labels": out["labels"].tolist(), "extrapolated": bool(out["extrapolated"])}
     if "error" in out:
         out["error"] = str(out["error"])
@@ -169,26 +173,56 @@ def _merged(old: Library | None, results: Sequence[dict[str, Any]], info: dict[s
     return Library(
         labels=np.array([rows[i][0] for i in order]).reshape(-1, len(settings.names)),
         names=settings.names,
-        wavelength=np.round((edges[1:] + edges[:-1]) / 2, 6),
+        wavelength=np.round((edges[1:] + edges[:-1]) / 2, 9),
         flux=np.array([rows[i][1] for i in order], dtype="f4").reshape(-1, bins),
         medium="air",
         bin_width=settings.bin_width,
         extrapolated=np.array([rows[i][2] for i in order], dtype=bool),
         index=np.array(order, dtype=int),
         failures=[failed[i] for i in sorted(failed) if i not in rows],
-        info=info if old is None else {**old.info, **info},
+        info=info if old is None else {**old.info, **info, "regions": _regions(old.info, info)},
     )
 
 
+def _regions(old: dict[str, str], new: dict[str, str]) -> str:
+    """Where the spectra of a library and those to come are: a run may compute only a part of the box."""
+    kept, more = (list(from_json(info["regions"])) if "regions" in info else [] for info in (old, new))
+    kept = [region for region in kept if not any(one.covers(region) for one in more)]
+    return to_json([*kept, *(region for region in more if not any(one.covers(region) for one in kept))])
+
+
+def _check_grows(path: Path, found: dict[str, Any]) -> None:
+    reason, how = None, ""
+    if np.isfinite(found["resolution"]):
+        reason, how = f"is a compact copy (R = {found['resolution']:g})", " make that compact, too,"
+    elif "settings" not in found["info"]:
+        reason = "was not made by 'rvsemu synthesize'"
+    elif "merged" in found["info"] or found["index"] is None or found["extrapolated"] is None:
+        reason = "was put together from several libraries, whose spectra are of different sequences"
+    if reason is not None:
+        raise SynthesisError(
+            f"{path} {reason}, so it cannot grow: give another --out,{how} and put the two together with "
+            "'rvsemu library merge'."
+        )
+
+
 def _check_inputs(old: dict[str, Any], new: dict[str, Any]) -> None:
-    """Spectra in one library must come from the same line lists and structures."""
+    """Spectra in one library must come from the same line lists, structures and program."""
     names = ("lines", "structures", "enhanced", "abundances")
     other = [name for name in names if name in old and old[name] != new.get(name)]
+    if "engine" in old and _program(old["engine"]) != _program(new["engine"]):
+        other.append(f"engine ({old['engine']})")
     if other:
         raise SynthesisError(
-            f"the library was made with other {' and '.join(other)} than this workspace has: use the rvsemu release "
-            "that made it, or give another --out."
+            f"the library was made with other {' and '.join(other)} than this workspace has: use the files and the "
+            "rvsemu release that made it, or give another --out."
         )
+
+
+def _program(engine: str) -> str:
+    """What a text about an engine says of the program: the hash of a user's own, no version of the compiler."""
+    _, named, digest = engine.partition("SHA-256 ")
+    return digest if named else engine.rpartition("; ")[0] or engine
 
 
 def _failure(result: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ _POSSIBLE = {
     "vmic": (0.0, 20.0),
 }
 _LINES = (4200.0, 9200.0)  # Angstrom, air: of the Gaia-ESO list
+_FEWEST_BINS = 16  # those that broadening needs
 _WIDEST_BIN = 0.5  # Angstrom
 _COOL = 8500.0  # K: where half of the lines of the sequence's cool part end
 _POOR = -0.5  # [M/H] + [alpha/M] up to which a star counts as poor in the atoms of TiO
@@ -116,6 +118,11 @@ class Settings:
             )
         if not 0 < self.bin_width <= _WIDEST_BIN:
             raise SynthesisError(f"bin_width={self.bin_width:g}: give Angstrom, above 0 and up to {_WIDEST_BIN:g}.")
+        if (bins := len(self.edges) - 1) < _FEWEST_BINS:
+            raise SynthesisError(
+                f"range {self.low:g},{self.high:g} has {bins} bins of {self.bin_width:g} A: give a range of at least "
+                f"{_FEWEST_BINS}, or narrower bins."
+            )
         if not 0 <= self.seed < 2**32:
             raise SynthesisError(f"seed={self.seed}: give a whole number from 0 to 4294967295.")
 
@@ -168,6 +175,23 @@ class Settings:
         """Names of the molecular line lists for a star of these labels."""
         limits = {"CN": self.cn_below, "TiO": self.tio_below if mh + alpha > _POOR else self.tio_below_poor}
         return tuple(name for name, limit in limits.items() if teff < limit)
+
+    def checked(self, labels: Sequence[float] | np.ndarray) -> dict[str, float]:
+        """Labels of one star, in the order of `names`, by name, if spectra can be computed there.
+
+        Raises
+        ------
+        SynthesisError
+            There are more or fewer, or one is not finite or outside what structures and line lists are for.
+        """
+        values = np.asarray(labels, dtype=float)
+        if values.shape != (len(self.names),):
+            raise SynthesisError(f"labels have the shape {values.shape}: give {', '.join(self.names)}.")
+        for name, value in zip(self.names, values.tolist(), strict=True):
+            low, high = _POSSIBLE[name]
+            if not low <= value <= high:
+                raise SynthesisError(f"{name}={value:g}: give a value within {low:g} to {high:g}.")
+        return dict(zip(self.names, values.tolist(), strict=True))
 
     def to_json(self) -> str:
         """As text, for a library's provenance."""

@@ -54,6 +54,8 @@ def synthesize(
     ------
     Failure
         SYNSPEC gave no spectrum, or one with fluxes below 0 or above 1.02 of the continuum.
+    SynthesisError
+        The labels are impossible (`Settings.checked`), or the disk is full.
 
     Examples
     --------
@@ -62,8 +64,8 @@ def synthesize(
     >>> synthesize([5777, 4.44, 0.0, 1.0], Settings(), workspace).flux.shape  # doctest: +SKIP
     (10950,)
     """
+    given = settings.checked(labels)
     workspace = workspace.covering(settings)
-    given = dict(zip(settings.names, map(float, labels), strict=True))
     teff, logg, vmic, metals = given["teff"], given["logg"], given["vmic"], (given["mh"], given.get("alpha", 0.0))
     structures = workspace.structures
     molecules = [workspace.molecule(name) for name in settings.molecules(teff, *metals)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..._storage import replacing
+from ..._storage import arrays_of, replacing
 from ...emulator.regions import bends
 from ...errors import SynthesisError
 
@@ -64,9 +64,9 @@ class Structures:
     @classmethod
     def load(cls, path: str | Path) -> Structures:
         """Read what `save` wrote."""
-        with np.load(path) as file:
-            keys = [tuple(k) for k in file["keys"].tolist()]
-            return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
+        file = arrays_of(Path(path), SynthesisError, "delete its folder and run 'rvsemu synthesize setup' again")
+        keys = [tuple(k) for k in file["keys"].tolist()]
+        return cls(dict(zip(keys, file["nodes"], strict=True)), file["abundances"])
 
     def save(self, path: str | Path) -> None:
         """Write to one NumPy archive."""
@@ -97,9 +97,12 @@ class Structures:
         return bends(self._teff[max(first, 0) : last], np.array(highest[max(first, 0) : last]))
 
     def extrapolated(self, teff: float, logg: float, mh: float, alpha: float = 0.0) -> bool:
-        """Whether the labels lie outside the nodes: gravity below the lowest, or [M/H] or [alpha/M] beyond the last."""
-        beyond = any(not nodes[0] <= x <= nodes[-1] for nodes, x in ((self._mh, mh), (self._alpha, alpha)))
-        return beyond or logg < self.lowest(teff)
+        """Whether the labels are outside the nodes: logg below the lowest or above the highest of both neighbouring
+        nodes of `teff`, or another label beyond the last."""
+        others = (self._teff, teff), (self._mh, mh), (self._alpha, alpha)
+        beyond = any(not nodes[0] <= x <= nodes[-1] for nodes, x in others)
+        highest = min(self._logg[t][-1] for t, weight in _neighbours(self._teff, teff) if weight)
+        return bool(beyond or not self.lowest(teff) <= logg <= highest)
 
     def composition(self, mh: float, alpha: float = 0.0) -> np.ndarray:
         """Atoms per hydrogen atom: solar, everything beyond helium times 10^[M/H], and alpha elements 10^[alpha/M]."""

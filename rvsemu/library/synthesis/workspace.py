@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _BEYOND = 10.0  # Angstrom on either side of another range: wings of strong line
 _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
 _CALCIUM = (8540.0, 8545.0)  # Angstrom: what the trial run computes
 _MOLECULES = {"CN": "moogcn.gz", "TiO": "moogtio.gz"}
+_AGAIN = "delete the folder and run 'rvsemu synthesize setup' again"
 _LISTS = {"atoms": "atoms.19", "atoms+He": "atoms-helium.19", "CN": "cn.20", "TiO": "tio.20"}
 
 
@@ -111,7 +113,7 @@ class Workspace:
             unpack(sources)
             say("structures and line lists")
             self._write_lists(sources)
-        manifest = json.loads((folder / "lists.json").read_text())
+        manifest = _text_of(folder / "lists.json")
         if engine is None and not self.engine.executable.exists():
             say("compiling SYNSPEC")
             self.engine.executable.parent.mkdir(exist_ok=True)
@@ -138,10 +140,17 @@ class Workspace:
 
     @property
     def manifest(self) -> dict:
-        """Versions and hashes of the sources, hashes of the line lists and structures, the engine."""
-        found = json.loads(self._manifest_file.read_text())
-        lines = found["lines"] if self.lists is None else json.loads((self.lists / "lines.json").read_text())
+        """Hashes of sources and structures, those of the line lists as they are now, and the engine."""
+        found = _text_of(self._manifest_file)
+        written = found["lines"] if self.lists is None else _text_of(self.lists / "lines.json")
+        lines = {name: {**about, "sha256": self._digest_of(name)} for name, about in written.items()}
         return {**found, "lines": lines, "engine": self._engine_text()}
+
+    def _digest_of(self, name: str) -> str:
+        try:
+            return _digest(self._list(name))
+        except OSError as e:
+            raise SynthesisError(f"{self._list(name)} cannot be read ({e.strerror}): {_AGAIN}.") from None
 
     @property
     def engine(self) -> Engine:
@@ -230,6 +239,14 @@ class Workspace:
                 "the trial run gave no solar Ca II line at 8542 A: this SYNSPEC does not work (a build without the "
                 "repair of HYDLIN gives NaN); remove --engine, or compile with -O0."
             )
+
+
+def _text_of(path: Path) -> dict[str, Any]:
+    """What a JSON file of the folder holds."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise SynthesisError(f"{path} is damaged ({e}): {_AGAIN}.") from None
 
 
 def _digest(path) -> str:
