@@ -10,6 +10,7 @@ from library_fixtures import gaussian_library
 
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
+from rvsemu.library.mending import MENDS, mended
 from rvsemu.library.merging import listed_files, merge_files, open_library
 from rvsemu.library.parts import write_parts
 
@@ -231,3 +232,60 @@ def test_files_that_a_list_names(library, tmp_path):
     (tmp_path / "list.txt").write_text("missing.h5\na.h5\n")
     with pytest.raises(LibraryFileError, match=r"missing\.h5"):
         open_library(tmp_path / "list.txt")
+
+
+# ---------------------------------------------------------------- pixels computed again
+def piece_of(library, rows, pixels, value):
+    """Other fluxes at some pixels of some spectra."""
+    fluxes = np.full((len(rows), len(library.wavelength[pixels])), value, dtype="f4")
+    info = {MENDS: "lines of something"}
+    some = library.subset(rows)
+    return replace(some, wavelength=library.wavelength[pixels], flux=fluxes, info=info, failures=[])
+
+
+def test_mended(library):
+    pixels = np.r_[3:6, 100]
+    found = mended(library, piece_of(library, [2, 0], pixels, 0.25))
+    assert np.all(found.flux[np.ix_([0, 2], pixels)] == 0.25)
+    expected = library.flux.copy()
+    expected[np.ix_([0, 2], pixels)] = 0.25
+    np.testing.assert_array_equal(found.flux, expected)
+    assert found.info["mended"] == "lines of something"
+    assert found.identity() != library.identity()
+
+
+def test_pixels_of_other_stars_are_passed_over(library):
+    other = piece_of(library, [1], slice(3, 6), 0.25)
+    np.testing.assert_array_equal(mended(library, replace(other, labels=other.labels + 1e-3)).flux, library.flux)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"medium": "vacuum"}, "its medium is air, that of the pixels vacuum"),
+        ({"resolution": 20000.0}, "its resolution is"),
+        ({"names": ("teff", "logg", "vmic", "mh")}, "its names is"),
+    ],
+)
+def test_pixels_that_do_not_fit(library, change, reason):
+    with pytest.raises(LibraryFileError, match=reason):
+        mended(library, replace(piece_of(library, [1], slice(3, 6), 0.25), **change))
+
+
+def test_pixels_at_other_wavelengths(library):
+    other = piece_of(library, [1], slice(3, 6), 0.25)
+    with pytest.raises(LibraryFileError, match="at other wavelengths"):
+        mended(library, replace(other, wavelength=other.wavelength + 0.01))
+
+
+def test_listed_pixels_mend_the_listed_spectra(library, tmp_path):
+    """Wherever they are in the list."""
+    piece_of(library, [0], slice(3, 6), 0.25).save(tmp_path / "pixels.h5")
+    library.subset([0, 1]).save(tmp_path / "first.h5")
+    library.subset(slice(2, None)).save(tmp_path / "second.h5")
+    (tmp_path / "all.txt").write_text("pixels.h5\nfirst.h5\nsecond.h5\n")
+    found = open_library(tmp_path / "all.txt")
+    assert len(found) == len(library)
+    row = int(np.flatnonzero(np.all(np.isclose(found.labels, library.labels[0]), axis=1))[0])
+    np.testing.assert_allclose(found.flux[row, 3:6], 0.25, atol=STEP)
+    np.testing.assert_allclose(found.flux[row, 6:], library.flux[0, 6:], atol=STEP)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import LibraryFileError
+from .mending import is_piece, mended
 from .model import Library
 
 __all__ = ["listed_files", "merge_files", "open_library"]
@@ -113,7 +114,8 @@ def listed_files(path: StrPath) -> list[Path]:
 def open_library(path: StrPath) -> Library:
     """Library of an HDF5 file, or of the files that a text file (``.txt``) names, together.
 
-    Of the same stars in listed files the last one's stays, and spectra with weak CN are left out.
+    Of the same stars in listed files the last one's stays, and spectra with weak CN are left out. Then files of pixels
+    that were computed again replace those of the spectra, in their order (`rvsemu.library.mending`).
 
     Raises
     ------
@@ -139,4 +141,8 @@ def open_library(path: StrPath) -> Library:
     """
     if not isinstance(path, str | os.PathLike) or Path(path).suffix != ".txt":
         return Library.load(path)  # which says what is wrong with what is no path
-    return merge_files(listed_files(path), replace=True, drop_weak_cn=True)[0]
+    files = listed_files(path)
+    pieces = [file for file in files if is_piece(Library.peek(file)["info"])]
+    spectra = [file for file in files if file not in pieces]
+    library = merge_files(spectra, replace=True, drop_weak_cn=True)[0]
+    return reduce(mended, map(Library.load, pieces), library)
