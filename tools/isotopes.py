@@ -6,14 +6,13 @@
 Spectra that were made before these shares were noticed (without ``isotopes`` in their provenance) have lines that are
 seven times too strong (docs/synthesis.rst). For each where that matters, the range of these lines is computed with
 SYNSPEC again, and the pixels next to them are kept: libraries of few wavelengths and the same labels, as numbered parts
-that are written once. The strongest lines come first, labels that a part has already are passed over, and an interrupt
-writes what is done.
+that are written once. The strongest lines come first, and labels that a part has already are passed over.
 """
 
 from __future__ import annotations
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from rvsemu.library import Library
 from rvsemu.library.cyanogen import weak_spectra
 from rvsemu.library.mending import MENDS
+from rvsemu.library.model import COMPACT_RESOLUTION
 from rvsemu.library.synthesis import BOXES, Workspace, synthesize
 from rvsemu.library.synthesis.engine import Failure
 
@@ -62,6 +62,23 @@ def computed(labels, workspace) -> tuple[np.ndarray, np.ndarray] | None:
     return spectrum.wavelength[near], spectrum.flux[0, near]
 
 
+def write(folder, rows, found) -> None:
+    """Write the next part: labels (n, 5), and for each what `computed` gave."""
+    pairs = [(row, one) for row, one in zip(rows, found, strict=True) if one is not None]
+    if not pairs:
+        return
+    labels, flux = np.array([row for row, _ in pairs]), np.array([one[1] for _, one in pairs], dtype="f4")
+    info = {MENDS: "lines of Nd II, whose isotopes have their shares", "computed": SETTINGS.to_json()}
+    path = folder / f"{len(parts(folder)):03d}.h5"
+    Library(labels, NAMES, pairs[0][1][0], flux, "air", resolution=COMPACT_RESOLUTION, info=info).save(path)
+    print(f"wrote {path} with {len(labels)} spectra", flush=True)
+
+
+def parts(folder) -> list[Path]:
+    """Those that are there."""
+    return sorted(folder.glob("[0-9][0-9][0-9].h5"))
+
+
 def main() -> None:
     """Compute and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -69,35 +86,19 @@ def main() -> None:
     parser.add_argument("-o", "--out", required=True, type=Path, help="folder of the parts")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--most", type=int, help="number of spectra, default all")
+    parser.add_argument("--each", type=int, default=500, help="number in a part")
     options = parser.parse_args()
     options.out.mkdir(exist_ok=True)
-    parts = sorted(options.out.glob("[0-9][0-9][0-9].h5"))
-    had = {tuple(row) for part in parts for row in np.round(Library.peek(part)["labels"], 6).tolist()}
+    had = {tuple(row) for part in parts(options.out) for row in np.round(Library.peek(part)["labels"], 6).tolist()}
     labels = np.unique(np.round(np.concatenate([outdated(file) for file in options.files]), 6), axis=0)
     labels = labels[np.argsort(-strength(labels), kind="stable")]
     todo = [row for row in labels[strength(labels) > LEAST] if tuple(row.tolist()) not in had][: options.most]
     print(f"{len(todo)} spectra to compute, {len(had)} done before", flush=True)
-    done, flux, wavelength = [], [], None
-    pool = ProcessPoolExecutor(options.jobs)
-    try:
-        job = partial(computed, workspace=Workspace.open())
-        waiting = {pool.submit(job, row): row for row in todo}
-        for number, future in enumerate(as_completed(waiting), 1):
-            if (found := future.result()) is not None:
-                done.append(waiting[future])
-                flux.append(found[1])
-                wavelength = found[0]
-            if number % 100 == 0:
-                print(f"{number} of {len(todo)}", flush=True)
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-    pool.shutdown(wait=False, cancel_futures=True)
-    if done:
-        info = {MENDS: "lines of Nd II, whose isotopes have their shares", "computed": SETTINGS.to_json()}
-        grid = {"medium": "air", "resolution": 30000.0, "info": info}
-        path = options.out / f"{int(parts[-1].stem) + 1 if parts else 0:03d}.h5"
-        Library(np.array(done), NAMES, wavelength, np.array(flux, dtype="f4"), **grid).save(path)
-        print(f"wrote {path} with {len(done)} spectra")
+    job = partial(computed, workspace=Workspace.open())
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for first in range(0, len(todo), options.each):
+            rows = todo[first : first + options.each]
+            write(options.out, rows, list(pool.map(job, rows)))
 
 
 if __name__ == "__main__":
