@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import RvsemuError
 
-__all__ = ["cores", "dask_executor", "processes"]
+__all__ = ["check_one_way", "cores", "dask_executor", "processes"]
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """What libraries of linear algebra ask, when they are loaded, for their number of threads."""
@@ -22,6 +22,12 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLI
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_one_way(jobs: int | None, dask: str | None, error: type[RvsemuError]) -> None:
+    """Refuse a number of processes of this machine together with a cluster, which has a number of its own."""
+    if jobs is not None and dask is not None:
+        raise error(f"jobs={jobs} is for this machine, and dask={dask} a cluster with its own workers: leave one out.")
 
 
 @contextmanager

@@ -408,7 +408,9 @@ def test_on_a_dask_cluster(tmp_path, space):
 
 def test_no_scheduler_is_one_line(tmp_path, space):
     pytest.importorskip("distributed")
-    with pytest.raises(SynthesisError, match="dask=nowhere"):
+    with pytest.raises(SynthesisError, match="jobs=2 is for this machine, and dask=nowhere"):
+        build(tmp_path / "l.h5", 6, SETTINGS, workspace=space, jobs=2, dask="nowhere", progress=False)
+    with pytest.raises(SynthesisError, match="dask=nowhere: no"):
         build(tmp_path / "l.h5", 6, SETTINGS, workspace=space, dask="nowhere", progress=False)
 
 

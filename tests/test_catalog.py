@@ -157,7 +157,9 @@ def test_the_same_from_a_dask_cluster(inputs, made, tmp_path):
     with distributed.LocalCluster(**options) as cluster:
         catalog.fit_catalog(inputs, tmp_path / "out", dask=cluster.scheduler_address, **MADE)
     assert same(made, tmp_path / "out")
-    with pytest.raises(SettingsError, match="dask=nowhere"):
+    with pytest.raises(SettingsError, match="jobs=2 is for this machine, and dask=nowhere"):
+        catalog.fit_catalog(inputs, tmp_path / "other", jobs=2, dask="nowhere", **MADE)
+    with pytest.raises(SettingsError, match="dask=nowhere: no"):
         catalog.fit_catalog(inputs, tmp_path / "other", dask="nowhere", **MADE)
 
 

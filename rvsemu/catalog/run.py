@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._storage import check_folder, is_path, made_folder, replacing, shipped_files
-from .._workers import cores, dask_executor, processes
+from .._workers import check_one_way, cores, dask_executor, processes
 from ..emulator.choosing import DEFAULT, resolve
 from ..emulator.model import Emulator
 from ..errors import RvsemuError, SettingsError, SpectrumError, check_whole
@@ -169,6 +169,7 @@ def fit_catalog(
     if checked.free_jitter:
         raise SettingsError("jitter='free': least squares cannot find it; give a number.")
     _check_transits(transits, checked)
+    check_one_way(jobs, dask, SettingsError)
     width = cores() if jobs is None else check_whole(SettingsError, "jobs", jobs, 1, 1024)
     out = Path(out)
     as_table = out.suffix.lower() in _TABLES

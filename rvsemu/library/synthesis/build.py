@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..._workers import cores, dask_executor
+from ..._workers import check_one_way, cores, dask_executor
 from ...emulator.regions import Region, to_json
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN, weak_spectra
@@ -108,6 +108,7 @@ def build(
     >>> workspace = Workspace.prepare()  # doctest: +SKIP
     >>> library = build("cool.h5", 1000, Settings(teff=(3600, 8000)), workspace=workspace)  # doctest: +SKIP
     """
+    check_one_way(jobs, dask, SynthesisError)
     workspace = workspace or Workspace.open()
     journal = Journal(path)
     with journal.lock():
