@@ -30,6 +30,7 @@ LINES = (8530.45, 8594.95, 8643.6, 8691.4)  # Angstrom, air: of Nd II, or betwee
 NEAR = 1.6  # Angstrom on either side: two full widths at R = 30,000, and half of the distance of two lines
 SETTINGS = replace(BOXES["wide"], low=8527.0, high=8696.0)
 LEAST = -1.45  # of `strength`: changes of 0.4 % of the continuum at R = 11,900
+HOTTEST = 7500.0  # K: above, Nd is ionised twice
 NAMES = ("teff", "logg", "mh", "alpha", "vmic")
 
 
@@ -92,7 +93,8 @@ def main() -> None:
     had = {tuple(row) for part in parts(options.out) for row in np.round(Library.peek(part)["labels"], 6).tolist()}
     labels = np.unique(np.round(np.concatenate([outdated(file) for file in options.files]), 6), axis=0)
     labels = labels[np.argsort(-strength(labels), kind="stable")]
-    todo = [row for row in labels[strength(labels) > LEAST] if tuple(row.tolist()) not in had][: options.most]
+    labels = labels[(strength(labels) > LEAST) & (labels[:, 0] < HOTTEST)]
+    todo = [row for row in labels if tuple(row.tolist()) not in had][: options.most]
     print(f"{len(todo)} spectra to compute, {len(had)} done before", flush=True)
     job = partial(computed, workspace=Workspace.open())
     with ProcessPoolExecutor(options.jobs) as pool:
