@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,6 +22,7 @@ __all__ = ["GROUPS", "Group", "disagreeing", "scores", "templates"]
 
 _FAR = 4.0  # standard deviations
 _HOT = 7000.0  # K: below, other lines cover those of hydrogen and nitrogen
+_REACH, _STEP = 60.0, 0.1  # Angstrom beyond the first and last line, and between points
 _LEAST = 1e-4  # part of the template that must be left when what labels and continuum may change is taken out
 
 
@@ -30,7 +32,6 @@ class Group:
 
     Parameters
     ----------
-    name : str
     flag : str
     lines : tuple of float
         Angstrom, in air.
@@ -44,7 +45,6 @@ class Group:
         Whether only weaker lines count.
     """
 
-    name: str
     flag: str
     lines: tuple[float, ...]
     width: float
@@ -52,27 +52,35 @@ class Group:
     hot: bool = False
     filled: bool = False
 
-    def template(self, rest, slope, medium) -> np.ndarray:
-        """Change of spectra (..., n) at wavelengths `rest` (..., n), whose slopes by [M/H] are `slope` (..., n)."""
-        out = np.zeros(rest.shape)
-        for line in convert_medium(np.array(self.lines), "air", medium):
-            out = np.maximum(out, np.exp(-0.5 * ((rest - line) / self.width) ** 2))
-        return out * slope if self.metals else out
+    def profile(self, wavelength, medium) -> np.ndarray:
+        """How much of the change is at each of some wavelengths (n,), at most 1."""
+        lines = convert_medium(np.array(self.lines), "air", medium)
+        return np.max(np.exp(-0.5 * ((wavelength - lines[:, None]) / self.width) ** 2), axis=0)
 
 
 GROUPS = (
-    *(Group("emission", EMISSION, CALCIUM_TRIPLET, width, filled=True) for width in (1.5, 3.0)),
-    Group("emission", EMISSION, CALCIUM_TRIPLET, 6.0, hot=True, filled=True),
-    *(Group("hydrogen", f"{LINES_DISAGREE}:hydrogen", PASCHEN, width, hot=True) for width in (1.5, 3.0)),
-    Group("nitrogen", f"{LINES_DISAGREE}:nitrogen", NITROGEN, 1.5, hot=True),
-    Group("calcium", f"{LINES_DISAGREE}:calcium", CALCIUM_TRIPLET, 10.0, metals=True, hot=True),
+    *(Group(EMISSION, CALCIUM_TRIPLET, width, filled=True) for width in (1.5, 3.0)),
+    Group(EMISSION, CALCIUM_TRIPLET, 6.0, hot=True, filled=True),
+    *(Group(f"{LINES_DISAGREE}:hydrogen", PASCHEN, width, hot=True) for width in (1.5, 3.0)),
+    Group(f"{LINES_DISAGREE}:nitrogen", NITROGEN, 1.5, hot=True),
+    Group(f"{LINES_DISAGREE}:calcium", CALCIUM_TRIPLET, 10.0, metals=True, hot=True),
 )
 """What is looked for."""
 
 
 def templates(rest, by_metals, medium) -> np.ndarray:
     """What `GROUPS` change in spectra: (..., g, n) at wavelengths `rest` (..., n), with slopes `by_metals` (..., n)."""
-    return np.stack([group.template(rest, by_metals, medium) for group in GROUPS], axis=-2)
+    wavelength, profiles = _profiles(medium)
+    changes = [np.interp(rest, wavelength, profile, left=0.0, right=0.0) for profile in profiles]
+    return np.stack([c * by_metals if g.metals else c for c, g in zip(changes, GROUPS, strict=True)], axis=-2)
+
+
+@lru_cache(maxsize=2)
+def _profiles(medium) -> tuple[np.ndarray, np.ndarray]:
+    """Wavelengths (n,) and profiles (g, n) of `GROUPS`, so closely that lines between them are as good."""
+    lines = [line for group in GROUPS for line in group.lines]
+    wavelength = np.arange(min(lines) - _REACH, max(lines) + _REACH, _STEP)
+    return wavelength, np.array([group.profile(wavelength, medium) for group in GROUPS])
 
 
 def scores(products: np.ndarray) -> np.ndarray:
