@@ -123,11 +123,9 @@ class Label:
         return out
 
     def _strip(self, x: u.Quantity) -> np.ndarray:
-        plain = x.unit.is_equivalent(u.dimensionless_unscaled) or x.unit == u.dex
-        if (
-            isinstance(x.unit, u.LogUnit) or x.unit == u.dex
-        ):  # of logarithms those to the base of 10 alone, as labels are
-            plain = plain and x.unit == u.dex and self.unit == "dex"
+        plain = x.unit.is_equivalent(u.dimensionless_unscaled)
+        if isinstance(x.unit, u.LogUnit) or x.unit == u.dex:  # decibels and magnitudes are no labels
+            plain = x.unit == u.dex and self.unit == "dex"
         if self.name == "logg" and isinstance(x.unit, u.DexUnit):
             try:
                 return x.to_value(u.dex(u.cm / u.s**2))
