@@ -12,6 +12,7 @@ that are written once. The strongest lines come first, and labels that a part ha
 from __future__ import annotations
 
 import argparse
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -28,6 +29,7 @@ from rvsemu.library.synthesis.engine import Failure
 
 LINES = (8530.45, 8594.95, 8643.6, 8691.4)  # Angstrom, air: of Nd II, or between two of them
 NEAR = 1.6  # Angstrom on either side: two full widths at R = 30,000, and half of the distance of two lines
+REACH = 6.0  # Angstrom: lines of molecules that are farther away change nothing in these pixels
 SETTINGS = replace(BOXES["wide"], low=8527.0, high=8696.0)
 LEAST = -1.45  # of `strength`: changes of 0.4 % of the continuum at R = 11,900
 HOTTEST = 7500.0  # K: above, Nd is ionised twice
@@ -48,6 +50,17 @@ def outdated(file) -> np.ndarray:
     if "isotopes" in found["info"]:
         labels = labels[:0]
     return np.stack([labels[:, names.index(n)] if n in names else np.zeros(len(labels)) for n in NAMES], axis=1)
+
+
+def quicker(workspace, folder) -> Workspace:
+    """The workspace with shorter line lists in a folder, for the same pixels in three quarters of the time."""
+    for path in (workspace.atoms(True), workspace.atoms(False)):
+        (folder / path.name).symlink_to(path)
+    for path in map(workspace.molecule, ("CN", "TiO")):
+        lines = path.read_text().splitlines(keepends=True)
+        away = np.abs(10 * np.array([float(line.split()[0]) for line in lines])[:, None] - LINES).min(axis=1)  # nm
+        (folder / path.name).write_text("".join(line for line, far in zip(lines, away, strict=True) if far < REACH))
+    return replace(workspace, lists=folder)
 
 
 def computed(labels, workspace) -> tuple[np.ndarray, np.ndarray] | None:
@@ -96,8 +109,8 @@ def main() -> None:
     labels = labels[(strength(labels) > LEAST) & (labels[:, 0] < HOTTEST)]
     todo = [row for row in labels if tuple(row.tolist()) not in had][: options.most]
     print(f"{len(todo)} spectra to compute, {len(had)} done before", flush=True)
-    job = partial(computed, workspace=Workspace.open())
-    with ProcessPoolExecutor(options.jobs) as pool:
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(options.jobs) as pool:
+        job = partial(computed, workspace=quicker(Workspace.open(), Path(folder)))
         for first in range(0, len(todo), options.each):
             rows = todo[first : first + options.each]
             write(options.out, rows, list(pool.map(job, rows)))
