@@ -322,11 +322,13 @@ def test_command(service, monkeypatch, tmp_path, capsys):
     )
     out, listed = tmp_path / "spectra", tmp_path / "ids.txt"
     listed.write_text(f"{KEPLER}\n{NOBODY}\n")
-    assert main(["fetch", str(HD), "--list", str(listed), "-o", str(out)]) == 0
+    assert main(["fetch", str(HD), "--list", str(listed), "-o", str(out)]) == 3
     said = capsys.readouterr()
     assert said.out.splitlines() == [f"{out}/RVS-Gaia DR3 {i}.fits" for i in (HD, KEPLER)]
     assert str(NOBODY) in said.err
     assert len(read_rvs(out / f"RVS-Gaia DR3 {HD}.fits")) == 1
+    assert main(["fetch", str(HD), str(KEPLER), "-o", str(out)]) == 0
+    assert main(["fetch", str(NOBODY), "-o", str(out)]) == 3
     assert main(["fetch", "-o", str(out)]) == 2
     assert "--list FILE" in capsys.readouterr().err
 

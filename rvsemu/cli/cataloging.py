@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .common import Parser, command
+from .common import REJECTED, Parser, command
 from .options import whole
 from .settings import add_settings, settings_of
 
 __all__ = ["add_catalog"]
-
-_REJECTED = 3
-"""Exit status of a run in which some input could not be used."""
 
 
 def add_catalog(commands: Any) -> None:
@@ -65,7 +62,7 @@ def _fit(options: argparse.Namespace) -> int:
         **settings_of(options),
     )
     print(summary)
-    return _REJECTED if summary.rejected else 0
+    return REJECTED if summary.rejected else 0
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from .._storage import check_output, replacing
 from ..errors import SpectrumError
 
+REJECTED = 3
+"""Exit status of a run in which some of what was asked for could not be had."""
+
 _FIGURES = (".png", ".pdf", ".svg")
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ..errors import SpectrumError, SpectrumWarning
-from .common import command
+from .common import REJECTED, command
 
 
 def add_fetch(commands):
@@ -43,6 +43,8 @@ def _fetch(options):
             print(file)
     for warning in caught:
         print(f"rvsemu fetch: {warning.message}", file=sys.stderr)
+    found = {spectrum.meta["source_id"] for spectrum in spectra}
+    return 0 if found.issuperset(map(int, source_ids)) else REJECTED
 
 
 def _file(name) -> str:
