@@ -27,8 +27,8 @@ def widening(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, fall: C
 
     The lines of a hot star vanish as [M/H] falls: below some value all spectra are alike, and the posterior does not
     fall any more, whatever its curvature is where the noise looks like lines. Labels whose prior is uniform, or any
-    function, are looked at, each with all other parameters where their covariance with it lets expect them. Of what acts
-    by its square, as v sin i does, the square may be Gaussian instead.
+    function, are looked at, each with all other parameters where their covariance with it lets expect them. Of what
+    acts by its square, as v sin i does, the square may be Gaussian instead.
 
     Parameters
     ----------
