@@ -158,6 +158,13 @@ def test_files_that_are_not_there(tmp_path):
         ChainFile(tmp_path / "no" / "p.h5")
 
 
+@pytest.mark.parametrize("path", [3, None, b"p.h5", ["p.h5"], ""])
+@pytest.mark.parametrize("use", [Posterior.load, ChainFile])
+def test_what_is_no_name_of_a_file(use, path):
+    with pytest.raises(PosteriorFileError, match="file=.*: give the name of a file of rvsemu.sample"):
+        use(path)
+
+
 def test_files_of_something_else_are_neither_read_nor_replaced(tmp_path):
     (tmp_path / "text.h5").write_text("not HDF5" * 1000)
     rvsemu.shipped().save(tmp_path / "emulator.h5")

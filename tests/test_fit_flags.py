@@ -8,7 +8,7 @@ import scipy.stats
 from fit_fixtures import RVS, SUN, fit, observe, replace
 
 import rvsemu
-from rvsemu.fitting import Settings, Uniform, fit_many, fit_transits
+from rvsemu.fitting import DEFAULT_PRIORS, Function, Settings, TruncatedNormal, Uniform, fit_many, fit_transits
 from rvsemu.fitting.problem import Problem
 
 
@@ -172,6 +172,42 @@ def test_a_narrow_prior_cannot_hide_that_it_is_disputed(way, emulator):
     assert "prior-disputed:logg" in found.flags
     found = WAYS[way](star, **settings, priors={"logg": (SUN["logg"], sigma), "vmic": "wide"})
     assert not any(flag.startswith("prior-disputed") for flag in found.flags)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda mean, sigma: Function(lambda logg: -0.5 * ((logg - mean) / sigma) ** 2),
+        lambda mean, sigma: TruncatedNormal(mean, sigma, mean - 4 * sigma, mean + 4 * sigma),
+        lambda mean, sigma: scipy.stats.truncnorm(-4, 4, mean, sigma),
+        lambda mean, sigma: scipy.stats.t(5, mean, sigma),
+        lambda mean, sigma: scipy.stats.gamma((mean / sigma) ** 2, scale=sigma**2 / mean),
+    ],
+)
+def test_priors_of_any_shape_are_disputed(make, emulator):
+    """A narrow one that is wrong hides nothing, whatever its shape; one that is right does not have the flag."""
+    star = observe(emulator, snr=50, seed=4)
+    settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
+    found = [fit(star, **settings, priors={"logg": make(SUN["logg"] - away, 0.02)}) for away in (1.5, 0.0)]
+    assert ["prior-disputed:logg" in one.flags for one in found] == [True, False]
+    assert abs(found[0].logg.value - (SUN["logg"] - 1.5)) < 0.1
+
+
+def test_the_shape_of_a_prior_decides_and_not_its_form(emulator):
+    """A Gaussian is disputed as much as the same function is, or one that is cut off far from its mean."""
+    star, white = observe(emulator, snr=50, seed=4), {"emulator": emulator, "noise_correlation": ()}
+    mean, sigma, found = 5400.0, 25.0, []
+    forms = (
+        (mean, sigma),
+        Function(lambda t: -0.5 * ((t - mean) / sigma) ** 2),
+        TruncatedNormal(mean, sigma, 5200, 5600),
+    )
+    for prior in forms:
+        settings = Settings(**white, model_error=None, priors=DEFAULT_PRIORS | {"teff": prior})
+        problem = Problem([settings.observe(star)], settings)
+        minima = problem.minima()
+        found.append(minima.disputes[minima.best(0), problem.parameters.free_names.index("teff")])
+    assert found[0] > 3.3 and found[1:] == pytest.approx([found[0]] * 2, rel=0.01)
 
 
 @pytest.mark.parametrize("velocity", [82.0, -60.0, 25.0])

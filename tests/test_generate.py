@@ -1,6 +1,7 @@
 """`generate` and `Emulator.spectrum`: labels with units to a Spectrum, on any wavelengths."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -212,6 +213,21 @@ def test_extrapolation_is_asked_for_and_told():
         rvsemu.generate(**cool)
     assert rvsemu.generate(**cool, extrapolate=True).meta["extrapolated"] is True
     assert rvsemu.generate(**SUN, extrapolate=True).meta["extrapolated"] is False
+
+
+@pytest.mark.parametrize("extrapolate", ["no", 1, None])
+def test_extrapolation_is_allowed_or_not(extrapolate):
+    """A text, which would be taken as yes, is no answer."""
+    with pytest.raises(LabelError, match="extrapolate=.*: give True or False"):
+        rvsemu.generate(**SUN | {"teff": 3400.0}, extrapolate=extrapolate)
+
+
+@pytest.mark.parametrize(("name", "value"), [("teff", 15000 * (1 + 1e-12)), ("mh", -2.5 - 1e-12), ("vsini", -1e-13)])
+def test_a_value_next_to_a_limit_is_shown_outside_of_it(name, value):
+    with pytest.raises(LabelError) as raised:
+        rvsemu.generate(**SUN | {name: value})
+    shown = re.search(rf"^{name}=(\S+) \S+ is outside", str(raised.value))[1]
+    assert float(shown) == value
     mixed = rvsemu.generate(**{**SUN, "teff": [5777, 3400]}, extrapolate=True)
     assert mixed.meta["extrapolated"] is True
     with pytest.raises(LabelError, match="resolution=-3 is not positive"):

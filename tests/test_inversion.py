@@ -27,6 +27,7 @@ import rvsemu
 from rvsemu.emulator import DenseNetwork, Layer
 from rvsemu.errors import FrozenError, SpectrumError
 from rvsemu.inversion import Limits, invert
+from rvsemu.inversion.result import flags_of
 from rvsemu.observing.flags import to_bits
 
 
@@ -119,6 +120,15 @@ def test_flags_of_fluxes(exact):
     assert result.residual_rms[3] == pytest.approx(0.05 / np.sqrt(2), rel=0.05)
     far = replace(exact, limits=Limits(0.5, 2e-3))
     assert "unlike-training" in invert(fluxes(exact, np.full(K, 0.7)), inversion=far).flags
+
+
+def test_labels_at_an_upper_limit_are_flagged(exact):
+    """Also those that begin at 0: an inversion that sets v sin i to its highest value says so."""
+    values, errors = (SPACE.lower + SPACE.upper) / 2, (SPACE.upper - SPACE.lower) / 100
+    for i, name in enumerate(SPACE.names):
+        at = np.where(np.arange(len(SPACE)) == i, SPACE.upper, values)
+        assert f"at-bound:{name}" in flags_of(exact, at, errors, errors, unlike=False)
+        assert f"at-bound:{name}" not in flags_of(exact, at - errors / 2, errors, errors, unlike=False)
 
 
 def test_a_logarithm_of_0_is_a_limit(exact):

@@ -236,6 +236,24 @@ def test_stars_outside_the_domain_are_flagged(outside, label, seed):
     assert result.labels[label].value in result.limits[label]
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"teff": 6400.0, "logg": 4.3, "vsini": 3.0, "vmic": 1.4},
+        {"teff": 4600.0, "logg": 2.5, "vsini": 3.0, "vmic": 1.4},
+        {"teff": 8500.0, "logg": 4.1, "vsini": 60.0, "vmic": 3.0},
+    ],
+)
+def test_a_given_velocity_that_is_wrong_is_disputed(labels):
+    """Labels at a wrong one are wrong, too: two lines beside each other look like fast rotation."""
+    star = rvsemu.generate(**labels, resolution=11900)
+    settings = {"signal_to_noise": 80, "frame": "barycentric"}
+    seen = [rvsemu.simulate(star, radial_velocity=200 + v, seed=seed, **settings) for v in (0, 40) for seed in range(3)]
+    flags = [invert(spectrum, radial_velocity=200.0).flags for spectrum in seen]
+    assert ["held-disputed:radial_velocity" in one for one in flags] == [False] * 3 + [True] * 3
+    assert "held-disputed:radial_velocity" not in invert(seen[-1]).flags
+
+
 def test_a_floor_of_logg_is_a_limit():
     """What is below the lowest log g at a Teff is set to it, and flagged."""
     inversion = rvsemu.inversion.shipped_inversion()

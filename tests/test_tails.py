@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from rvsemu.emulator.labels import Label, LabelSpace
 from rvsemu.fitting.parameters import Parameters
@@ -51,6 +52,17 @@ def test_a_longer_tail_on_one_side_widens_its_label_by_what_it_is_longer():
         return np.where(x[:, 1] < -0.5, 0.25, 1.0) * quadratic(x)  # there a Gaussian of twice the width
 
     assert factors(fall) == pytest.approx([1.0, 2.0, 1.0])
+
+
+def test_labels_with_any_function_as_prior_are_looked_at_and_those_with_a_gaussian_are_not():
+    def fall(x):
+        return np.where(x[:, 1] < -0.5, 0.25, 1.0) * quadratic(x)
+
+    found = []
+    for prior in (scipy.stats.uniform(-4.0, 8.0), lambda mh: 0.0 * mh, (0.0, 0.2)):
+        parameters = Parameters.make(BOX, priors={"mh": prior}, radial_velocity=(-100.0, 100.0))
+        found.append(widening(parameters, CENTRE, HESSIAN, fall)[0, 1])
+    assert found == pytest.approx([2.0, 2.0, 1.0])
 
 
 @pytest.mark.parametrize("height", [1e-6, -3.0])

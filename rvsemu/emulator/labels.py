@@ -149,8 +149,9 @@ class Label:
         if np.any(outside):
             bad = values[outside].flat[0]
             unit = f" {self.unit}" if self.unit else ""
+            shown = next(text for text in (f"{bad:.10g}", f"{bad:.17g}") if not self.lower <= float(text) <= self.upper)
             raise LabelError(
-                f"{self.name}={bad:.10g}{unit} is outside {self.lower:g} to {self.upper:g}{unit}: "
+                f"{self.name}={shown}{unit} is outside {self.lower:g} to {self.upper:g}{unit}: "
                 "choose a value inside, or allow extrapolation (extrapolate=True, --extrapolate)."
             )
 
@@ -292,8 +293,10 @@ class LabelSpace:
         ------
         LabelError
             A label is missing, unknown, not finite, of the wrong unit, outside the domain, the shapes
-            do not broadcast, or there are more than 10 million sets of labels.
+            do not broadcast, there are more than 10 million sets of labels, or `extrapolate` is neither True nor False.
         """
+        if not isinstance(extrapolate, bool | np.bool_):
+            raise LabelError(f"extrapolate={extrapolate!r}: give True or False.")
         labels = {**({ALPHA.name: 0.0} if ALPHA.name in self.names else {}), **labels}
         missing = [name for name in self.names if name not in labels]
         if missing:

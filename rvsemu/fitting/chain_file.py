@@ -96,7 +96,7 @@ class ChainFile:
     """
 
     def __init__(self, path: str | PathLike, patience: float = _PATIENCE) -> None:
-        self.path = check_folder(Path(path).expanduser(), PosteriorFileError)
+        self.path = check_folder(_expanded(path), PosteriorFileError)
         self._patience = patience
         if self.path.exists() and kind_of(self.path) != _KIND:
             raise PosteriorFileError(f"{path} exists and is not a file of rvsemu.sample: give another.")
@@ -127,7 +127,7 @@ class ChainFile:
 
 def read_chain(path: str | PathLike) -> Chain:
     """The chain in a file of `ChainFile`, with the same errors, also if there is no file."""
-    with opened(Path(path).expanduser(), _KIND, _FORMAT_VERSION, PosteriorFileError) as file:
+    with opened(_expanded(path), _KIND, _FORMAT_VERSION, PosteriorFileError) as file:
         group, attrs = file[_GROUP], file[_GROUP].attrs
         coords, log_probability = group["chain"][:], group["log_prob"][:]
         chain = Chain(
@@ -146,6 +146,13 @@ def read_chain(path: str | PathLike) -> Chain:
         )
         _check(chain, attrs["iteration"])
         return chain
+
+
+def _expanded(path: str | PathLike) -> Path:
+    """A path of the user, whose home folder may be a tilde."""
+    if not isinstance(path, str | PathLike) or not str(path):
+        raise PosteriorFileError(f"file={path!r}: give the name of a file of rvsemu.sample (HDF5).")
+    return Path(path).expanduser()
 
 
 def _write(file: h5py.File, chain: Chain) -> None:

@@ -139,7 +139,7 @@ def fits_poorly(reduced_chi2, n_pixels) -> np.ndarray:
 
 
 def _disputed(parameters, disputes) -> list[list[str]]:
-    """Flags of the free parameters whose normal priors spectra dispute, by standard deviations `disputes` (k, m)."""
+    """Flags of the free parameters whose priors spectra dispute, by standard deviations `disputes` (k, m)."""
     related = [isinstance(parameters.priors[i], Microturbulence) for i in parameters.free]
     far = disputes > np.where(related, _PULLED, _DISPUTED)
     names = (f"{PRIOR_DISPUTED}:{name}" for name in parameters.free_names)

@@ -56,8 +56,13 @@ class Sampler:
         check_whole(SettingsError, "steps", self.steps, 1, 10_000_000)
         if self.walkers % 2:
             raise SettingsError(f"walkers={self.walkers}: give an even number, at least twice the free labels.")
-        if self.stop is not None and not (isinstance(self.stop, Real) and 0 < self.stop < np.inf):
+        number = isinstance(self.stop, Real) and not isinstance(self.stop, bool | np.bool_)
+        if self.stop is not None and not (number and 0 < self.stop < np.inf):
             raise SettingsError(f"stop={self.stop!r}: give a positive number of autocorrelation times, or None.")
+        if not isinstance(self.resume, bool | np.bool_):
+            raise SettingsError(f"resume={self.resume!r}: give True or False.")
+        if not (isinstance(self.progress, bool | np.bool_) or callable(self.progress)):
+            raise SettingsError(f"progress={self.progress!r}: give True, False or a function of steps done and steps.")
 
     def check(self, parameters: Parameters) -> None:
         """Raise `SettingsError` if there are too few walkers for so many free labels."""

@@ -153,6 +153,6 @@ def first_ensemble(draws, walkers, rng) -> np.ndarray:
     if (good := np.count_nonzero(draws.weights)) < walkers:
         raise SpectrumError(
             f"only {good} of {len(draws.x)} places near the best fit have a finite probability, fewer than the "
-            f"{walkers} walkers: check the priors."
+            f"{walkers} walkers: give fewer walkers; if there are few already, check the priors."
         )
     return draws.x[rng.choice(len(draws.x), size=walkers, replace=False, p=draws.weights)]

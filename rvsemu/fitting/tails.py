@@ -10,7 +10,7 @@ from ..observing.results import LEAST_SQUARED
 from .from_minima import covariance_of
 from .levenberg_marquardt import Box
 from .parameters import RADIAL_VELOCITY, Parameters
-from .priors import Uniform
+from .priors import Function, Uniform
 
 __all__ = ["widening"]
 
@@ -26,9 +26,9 @@ def widening(parameters: Parameters, x: np.ndarray, hessian: np.ndarray, fall: C
     more than 1.4 times too small.
 
     The lines of a hot star vanish as [M/H] falls: below some value all spectra are alike, and the posterior does not
-    fall any more, whatever its curvature is where the noise looks like lines. Labels without a prior of their own are
-    looked at, each with all other parameters where their covariance with it lets expect them. Of what acts by its
-    square, as v sin i does, the square may be Gaussian instead.
+    fall any more, whatever its curvature is where the noise looks like lines. Labels whose prior is uniform, or any
+    function, are looked at, each with all other parameters where their covariance with it lets expect them. Of what
+    acts by its square, as v sin i does, the square may be Gaussian instead.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _gaussian(box: Box, x: np.ndarray, there: np.ndarray, hessian: np.ndarray) -
 
 
 def _labels(parameters: Parameters) -> np.ndarray:
-    """Places, among the free parameters, of labels whose prior is uniform."""
+    """Places, among the free parameters, of labels whose prior is uniform, or any function."""
     names, free = parameters.space.names, parameters.free
     labels = next(i for i, name in enumerate(names) if name.startswith(RADIAL_VELOCITY))
-    return np.flatnonzero([i < labels and isinstance(parameters.priors[i], Uniform) for i in free])
+    return np.flatnonzero([i < labels and isinstance(parameters.priors[i], Uniform | Function) for i in free])

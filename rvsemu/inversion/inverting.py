@@ -20,6 +20,7 @@ from ..observing.arrays import unmasked
 from ..observing.flags import (
     AT_BOUND,
     FEW_CCDS,
+    HELD_DISPUTED,
     LABELS_CONTRADICT,
     NOT_AT_REST,
     NOT_CONVERGED,
@@ -47,6 +48,8 @@ _MOST_DEGREE = 20
 _MOST_VELOCITY = 1000.0  # km/s
 _NEAR_REST = 100.0  # km/s
 _MARGIN = 60.0  # km/s: how far the velocity can still move from where it was found
+_DISPUTED = 3.3  # standard deviations between a velocity that was given and the one of the spectrum: as for fits
+_UNKNOWN = 1.0  # km/s by which right velocities may differ from those of spectra: as for fits
 _EMISSION = 1.1  # of the continuum: training spectra reach 1.01
 _UNEXPECTED = 1.5  # times the residual that is to be expected
 _SURE = 2.5  # times: least squares that are so much surer of Teff than the network do not see other labels that it does
@@ -181,8 +184,7 @@ def invert(
     velocity, move = low, low < high
     if move:
         velocity = find_velocity(inversion, observation, limits, continuum_degree, model_error)
-        near = (velocity - _MARGIN, velocity + _MARGIN)
-        observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=near)
+        observation = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=_around(velocity))
     noise = NoiseModel(observation.noise.correlation, model_error)
     found = fit_coefficients(inversion, observation, velocity, continuum_degree, noise, move)
     scale = float(np.sqrt(max(1.0, found.reduced_chi2)))
@@ -195,6 +197,10 @@ def invert(
         (flags,) = disagreeing(beside.disagreement[None] / scale, inversion.labels.names, values[None])
         if move:
             found = found.moved(beside.velocity, beside.velocity_error, beside.settled)
+        else:
+            near = Observation.from_spectrum(spectrum, inversion, **pixels, velocities=_around(low))
+            free = fit_next_to_labels(inversion, near, low, continuum_degree, noise, scaled, move=True)
+            flags += _disputed(free, low, scale)
     meta = {
         **identity_of(observation.meta),
         "medium": observation.medium,
@@ -206,6 +212,17 @@ def invert(
     }
     result = _result_of_spectrum(inversion, observation, found, estimate, limits, meta)
     return replace(result, flags=(*result.flags, *flags))
+
+
+def _around(velocity) -> tuple[float, float]:
+    """The range in which a velocity can move from where it was found, or given."""
+    return velocity - _MARGIN, velocity + _MARGIN
+
+
+def _disputed(free, velocity, scale) -> list[str]:
+    """The flag of a given velocity, if the one of a fit next to the labels, which is `free`, differs from it."""
+    error = np.hypot(scale * free.velocity_error, _UNKNOWN)
+    return [f"{HELD_DISPUTED}:radial_velocity"] if abs(free.velocity - velocity) > _DISPUTED * error else []
 
 
 def _refuse(**given):

@@ -121,7 +121,7 @@ def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> 
     for label, lower, value, error in zip(inversion.labels.labels, floor, values, errors, strict=True):
         beyond = max(lower - value, value - label.upper)
         signed = lower != 0 or is_signed(label.name, label.unit)  # else nothing lies beyond a lower limit of 0
-        if beyond >= 0 and (signed or value > label.upper):
+        if beyond >= 0 and (signed or value >= label.upper):
             out.append(f"{AT_BOUND}:{label.name}")
         if beyond > _BEYOND * error:
             out.append(f"{OUTSIDE_DOMAIN}:{label.name}")

@@ -116,7 +116,7 @@ FLAGS: dict[str, str] = {
     ALPHA_ASSUMED: "[alpha/M] = 0 was assumed; [M/H] is below -0.3, where most stars have more, or data want another.",
     VARIABLE_VELOCITY: "The velocities of transits differ by more than chance allows once in a thousand stars.",
     BROAD_LINES: "A star below 6250 K has lines as of fast rotation, which is rare: two stars or a low R look alike.",
-    PRIOR_DISPUTED: "A normal prior and what the spectrum says without it differ by more than 3.3 standard deviations.",
+    PRIOR_DISPUTED: "A prior and what the spectrum says without it differ by more than 3.3 standard deviations.",
     NOT_GAUSSIAN: "The errors were widened, for the posterior is not as narrow as its curvature says: sample them.",
     TRANSITS_DIFFER: "Transits want different labels: another star, light of a neighbour in some, or a bad spectrum.",
     NOT_AT_REST: "The frame is rest, but lines are 30 km/s or more off: wrong velocity, air wavelengths, moved pixels.",
