@@ -153,6 +153,14 @@ def test_leaving_the_domain_is_flagged(gauss, domain):
     assert replace(gauss, meta=meta | {"domain": domain}).flags == ("outside-domain",)
 
 
+@pytest.mark.parametrize(("share", "flags"), [(0.03, ()), (0.07, ("outside-domain",))])
+def test_a_few_samples_outside_the_domain_are_no_reason_for_a_flag(gauss, share, flags):
+    limit = float(np.quantile(gauss.values[:, gauss.names.index("teff")], share))
+    assert replace(gauss, meta={"domain": {"teff": [limit, 15000]}}).flags == flags
+    low = {"domain": {"teff": [3600, 15000], "logg": [0, 5]}, "lowest_logg": [[limit - 1e-6, 5.1], [limit, 0.0]]}
+    assert replace(gauss, meta=low).flags == flags
+
+
 # ---------------------------------------------------------------------- arviz
 def test_to_arviz(gauss):
     pytest.importorskip("arviz")

@@ -11,7 +11,10 @@ from numpy.typing import ArrayLike
 from ..emulator.labels import ALPHA, PAPER_LABELS, is_signed
 from ..observing.flags import AT_BOUND
 
-__all__ = ["crowded", "piled_up"]
+__all__ = ["OUTSIDE", "crowded", "piled_up"]
+
+OUTSIDE = 0.05
+"""Share of a posterior outside the domain from which on the flag ``outside-domain`` is set."""
 
 _UNITS = {label.name: label.unit for label in (*PAPER_LABELS, ALPHA)}
 _EDGE = 0.02  # of the range; also the share that a flat distribution has there

@@ -18,7 +18,7 @@ from ..observing.results import LIMITED, Result, tails, without_prior
 from .chain_file import Chain, read_chain
 from .convergence import Convergence
 from .label_errors import broadened
-from .limits import piled_up
+from .limits import OUTSIDE, piled_up
 
 if TYPE_CHECKING:
     from arviz import InferenceData
@@ -168,24 +168,24 @@ class Posterior(Result):
         inside = [i for i, name in enumerate(self.names) if name in ranges]
         nodes, limits = self.meta.get("lowest_logg", ()), {self.names[i]: ranges[self.names[i]] for i in inside}
         flags += piled_up(self.values[:, inside], None, limits, nodes, self._units)
-        flags += [OUTSIDE_DOMAIN] if self._leaves_domain() else []
+        flags += [OUTSIDE_DOMAIN] if self._outside() > OUTSIDE else []
         return tuple(dict.fromkeys(flags))
 
-    def _leaves_domain(self) -> bool:
-        """Whether samples or fixed labels are where the emulator was not trained."""
+    def _outside(self) -> float:
+        """Share of the samples, with the labels that are fixed, where the emulator was not trained."""
         values = dict(zip(self.names, self.values.T, strict=True)) | self.meta.get("fixed", {})
+        outside = np.zeros(len(self.values), dtype=bool)
         for name, (lower, upper) in self.meta.get("domain", {}).items():
-            if name in values and np.any((values[name] < lower) | (values[name] > upper)):
-                return True
+            if name in values:
+                outside |= (values[name] < lower) | (values[name] > upper)
         nodes, regions = self.meta.get("lowest_logg", ()), from_json(self.meta.get("regions", "[]"))
         if len(nodes) and {"teff", "logg"} <= set(values):
-            if np.any(values["logg"] < np.interp(values["teff"], *np.transpose(nodes))):
-                return True
+            outside |= values["logg"] < np.interp(values["teff"], *np.transpose(nodes))
         names = [name for name in values if any(name in region.limits for region in regions)]
-        if not names:  # no regions, or none that limits one of these labels
-            return False
-        rows = np.stack(np.broadcast_arrays(*(np.atleast_1d(values[name]) for name in names)), axis=1)
-        return not np.any([region.inside(rows, names) for region in regions], axis=0).all()
+        if names:
+            rows = np.stack(np.broadcast_arrays(*(np.atleast_1d(values[name]) for name in names)), axis=1)
+            outside |= ~np.any([region.inside(rows, names) for region in regions], axis=0)
+        return float(np.mean(outside))
 
     @property
     def covariance(self) -> np.ndarray:

@@ -27,7 +27,7 @@ from ..observing.results import (
     without_prior,
 )
 from .importance import Draws
-from .limits import piled_up
+from .limits import OUTSIDE, piled_up
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["FitFailure", "FitResult", "LeastSquares"]
 
 _FEW_DRAWS = 50
-_OUTSIDE = 0.05  # of the posterior
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -206,7 +205,7 @@ class FitResult(LeastSquares):
         kept = [flag for flag in self.flags if flag != NOT_GAUSSIAN]
         texts = {name: str(unit) for name, unit in units.items()}
         found = [*kept, *piled_up(draws.x, draws.weights, self.ranges, lowest_logg, texts)]
-        more = {FEW_DRAWS: draws.effective < _FEW_DRAWS, OUTSIDE_DOMAIN: outside > _OUTSIDE}
+        more = {FEW_DRAWS: draws.effective < _FEW_DRAWS, OUTSIDE_DOMAIN: outside > OUTSIDE}
         return replace(
             self,
             labels=self.labels | labels,
