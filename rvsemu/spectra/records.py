@@ -37,6 +37,9 @@ _RELEASE_NAME = re.compile(r"Gaia[ _-]?(E?DR\d)", re.IGNORECASE)
 _SOURCE_NAME = re.compile(r"Gaia[ _]E?DR\d[ _](\d+)", re.IGNORECASE)
 # a solution_id names the processing; this is the one of the DR3 mean spectra
 _RELEASE_OF_SOLUTION: dict[object, str] = {5950420259779346465: "Gaia DR3"}
+_AFTER_DR3 = {*_EPOCH_COLUMNS, "normalisation_method"}
+_MEDIA = ("vacuum", "air")
+_FRAMES = ("rest", "barycentric")
 
 
 def is_logarithmic(unit: u.UnitBase) -> bool:
@@ -132,12 +135,18 @@ class Record:
         names = f"{Path(self.table.label).name} {self.table.name}"
         release = _release(self, names)
         return self.scalars | {
-            "medium": "vacuum",
-            "frame": _frame(self.table, names, release),
+            "medium": _stated(self, "medium", _MEDIA) or "vacuum",
+            "frame": _stated(self, "frame", _FRAMES) or _frame(self.table, names, release),
             "release": release,
             "structure": self.structure,
             "file": self.table.label,
         }
+
+
+def _stated(record: Record, name: str, known: Sequence[str]) -> str | None:
+    """What a file says of all its wavelengths, if that is one of the `known` words."""
+    stated = str(record.scalars.get(name)).strip().lower()
+    return stated if stated in known else None
 
 
 def _frame(table: SpectrumTable, names: str, release: str) -> str:
@@ -154,9 +163,13 @@ def _release(record: Record, names: str) -> str:
     match = _RELEASE_NAME.search(f"{stated} {names}")
     if match:
         return f"Gaia {match[1].upper()}"
-    of_solution = _RELEASE_OF_SOLUTION.get(record.scalars.get("solution_id"))
+    solution = record.scalars.get("solution_id")
+    if solution in _RELEASE_OF_SOLUTION:
+        return _RELEASE_OF_SOLUTION[solution]
     size = record.wavelength.size if _on_grid(record.wavelength, record.wavelength.size) else None
-    return of_solution or _RELEASE_OF_GRID.get(size, "unknown")
+    # whatever its pixels, what was processed by other means or has other columns than DR3 came after it
+    later = size in _RELEASE_OF_GRID and (solution is not None or _AFTER_DR3.intersection(record.table.columns))
+    return "Gaia DR4" if later else _RELEASE_OF_GRID.get(size, "unknown")
 
 
 def _on_grid(wavelength: np.ndarray, size: int) -> bool:
