@@ -25,7 +25,7 @@ from ..spectra.bulk import entries
 from ..spectra.stream import Rejected, files_in, usable
 from .dataset import UNFINISHED, has_ended, parts_of, read_catalog
 from .plan import PLAN
-from .work import EMULATOR
+from .work import EMULATOR, by_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -276,6 +276,6 @@ def _fit_again(spectra: Sequence[Any], bad: _Bad, joint: bool, settings: dict[st
 
 def _results(spectra: Sequence[Any], joint: bool, settings: dict[str, Any]) -> list[FitResult]:
     if joint:
-        return list(fit_transits(iter(spectra), **settings).transits)
+        return [one for some in by_frame(spectra) for one in fit_transits(iter(some), **settings).transits]
     found = fit_many(iter(spectra), on_error="skip", **settings)
     return [one for one in found if isinstance(one, FitResult)]

@@ -59,8 +59,9 @@ class Summary:
     stars : bool
         Whether rows are stars, of all transits of which a fit was made.
     repeated : int
-        Stars that have more than one row, as their transits do not follow one another in the input; where rows are
-        spectra, stars and transits that are in the input more than once, as if a file is given twice.
+        Stars that have more than one row, as their transits do not follow one another in the input, or as it has their
+        mean spectra, too; where rows are spectra, stars and transits that are in the input more than once, as if a file
+        is given twice.
     missing : mapping of str to int
         Number of rows without a ``source_id`` or ``combined_ccds``, if any: the files do not say it.
 
@@ -84,7 +85,7 @@ class Summary:
     def __str__(self) -> str:
         parts = [f"{self.path}: {self.spectra} {'stars' if self.stars else 'spectra'} fitted"]
         if self.repeated:
-            joint = "of them in several rows, as their transits do not follow one another"
+            joint = "of them in several rows, as mean spectra or other stars are among their transits"
             alone = "stars or transits in several rows, as they are in the input more than once"
             parts.append(f"{self.repeated} {joint if self.stars else alone}")
         parts += [f"{number} without {_WITHOUT[name]}" for name, number in self.missing.items()]
