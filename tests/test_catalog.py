@@ -28,7 +28,7 @@ from specutils import Spectrum
 
 import rvsemu
 from rvsemu.cli import main
-from rvsemu.errors import SettingsError, SpectrumError
+from rvsemu.errors import SettingsError, SpectrumError, SpectrumWarning
 from rvsemu.fitting import Function, fit_many
 from rvsemu.observing.flags import from_bits
 from rvsemu.spectra import example_path
@@ -289,6 +289,39 @@ def test_a_file_whose_rows_have_moved_does_not_go_on(tmp_path, monkeypatch, kept
         catalog.fit_catalog(path, out, resume=True, **MADE)
     path.write_text(text)
     assert catalog.fit_catalog(path, out, resume=True, **MADE).repeated == 0
+
+
+def test_a_file_that_is_replaced_while_it_is_read(tmp_path, kept_workers):
+    """As by a download that goes on; the same content with another date is no harm."""
+    out, touched, path = tmp_path / "out", tmp_path / "a.csv.gz", tmp_path / "b.csv.gz"
+    write_stars(touched, 1)
+    other = write_stars(tmp_path / "other", 30, first=2)
+    path.write_bytes(write_stars(tmp_path / "b", 30).read_bytes())
+
+    def replace_it():
+        until(lambda: out.is_dir() and any(out.glob("part-*")))
+        touched.touch()
+        path.write_bytes(other.read_bytes())
+
+    with ThreadPoolExecutor(1) as thread:
+        replacing = thread.submit(replace_it)
+        with pytest.raises(SpectrumError, match=r"b.csv.gz has changed while it was read.*with another folder"):
+            catalog.fit_catalog([touched, path], out, **MADE)
+        replacing.result()
+
+
+@pytest.mark.parametrize("missing", [0, -1], ids=["the first partition", "the last group"])
+def test_a_catalogue_that_is_not_complete_says_so(made, tmp_path, missing):
+    out = tmp_path / "out"
+    shutil.copytree(made, out)
+    assert len(catalog.read_catalog(out)) == 22
+    sorted(out.glob("part-*"))[missing].unlink()
+    with pytest.warns(SpectrumWarning, match="stars are missing, as the run has not ended; --resume"):
+        assert len(catalog.read_catalog(out)) < 22
+    catalog.write_report(out, tmp_path / "page.html")
+    assert "Not complete: stars are missing" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    (out / "_run.json").unlink()  # nothing tells any more
+    assert len(catalog.read_catalog(out)) < 22
 
 
 @pytest.mark.parametrize("kind", ["damaged", "another"])

@@ -4,6 +4,7 @@ import base64
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from catalog_fixtures import SETTINGS, write_stars
@@ -88,6 +89,7 @@ def drawn(monkeypatch):
 
 def test_the_transit_that_fits_worst_is_drawn(tmp_path, drawn, kept_workers):
     """And not the first one of the source."""
+    before = set(plt.get_fignums())
     write_bulk(transits(faulty=[1]), tmp_path / "a.csv.gz")
     catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", progress=False, **SETTINGS)
     catalog.write_report(tmp_path / "out", tmp_path / "page.html")
@@ -95,6 +97,7 @@ def test_the_transit_that_fits_worst_is_drawn(tmp_path, drawn, kept_workers):
     expected = sorted(zip(table["reduced_chi2"], table["transit_id"], strict=True), reverse=True)
     assert [(one.reduced_chi2, one.meta["transit_id"]) for one in drawn] == [pytest.approx(pair) for pair in expected]
     assert expected[0][1] == 501
+    assert not set(plt.get_fignums()) - before
     assert "source 5, transit 501, reduced chi2 " in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ import rvsemu
 from rvsemu.cli import main
 from rvsemu.errors import SettingsError, SpectrumError
 from rvsemu.spectra import write_bulk as write_gaia_bulk
+from rvsemu.spectra import write_spectrum
 from rvsemu.spectra.stream import Rejected
 
 pq = pytest.importorskip("pyarrow.parquet")
@@ -230,8 +231,22 @@ def test_stars_whose_transits_are_apart_are_counted(stars, tmp_path, kept_worker
     summary = catalog.fit_catalog(tmp_path / "a.csv.gz", tmp_path / "out", **MADE)
     assert (summary.spectra, summary.repeated) == (3, 1)
     assert str(summary).endswith(
-        "3 stars fitted, 1 of them in several rows, as their transits do not follow one another"
+        "3 stars fitted, 1 of them in several rows, as mean spectra or other stars are among their transits"
     )
+
+
+def test_a_mean_spectrum_is_no_transit(stars, inputs, made, tmp_path, kept_workers):
+    """It has a row of its own, and its velocity does not count."""
+    mean = rvsemu.simulate(rvsemu.generate(5400, 4.3, resolution=11700), signal_to_noise=60, seed=1, source_id=1)
+    write_spectrum(mean, tmp_path / "mean.fits")
+    summary = catalog.fit_catalog([tmp_path / "mean.fits", inputs], tmp_path / "out", **MADE)
+    found, expected = catalog.read_catalog(tmp_path / "out"), catalog.read_catalog(made)
+    assert summary.spectra == 5 and summary.repeated == 1
+    assert found["frame"].tolist() == ["rest", *["barycentric"] * 4]
+    assert found["n_transits"].tolist() == [1, *expected["n_transits"].tolist()]
+    np.testing.assert_allclose(found["radial_velocity"][1:].value, expected["radial_velocity"].value, atol=1e-6)
+    with pytest.raises(SpectrumError, match=r"1 of 4 are in the rest frame by meta\['frame'\].*leave the mean"):
+        rvsemu.fit_transits([*stars[0], mean])
 
 
 def test_files_of_a_source_stay_together(tmp_path, monkeypatch):

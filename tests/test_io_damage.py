@@ -122,9 +122,13 @@ def test_bad_wavelengths(tmp_path):
     repeated[10] = repeated[9]
     missing = KEPLER.wavelength.copy()
     missing[10] = np.nan
-    for wavelength in (swapped, repeated, missing, KEPLER.wavelength[::-1]):
+    for wavelength in (swapped, missing, KEPLER.wavelength[::-1]):
         path = write_csv(tmp_path / "a.csv", individual(KEPLER.but(wavelength=wavelength)))
         refuse(path, "do not increase")
+    refuse(write_csv(path, individual(KEPLER.but(wavelength=repeated))), "a wavelength occurs more than once")
+    nameless = individual(KEPLER, HD)
+    nameless.remove_column("source_id")
+    refuse(write_csv(path, nameless), "no column source_id or transit_id tells apart: add one")
     refuse(write_csv(path, individual(KEPLER.but(wavelength=KEPLER.wavelength * 10))), "8460 to 8700 nm")
 
 

@@ -149,6 +149,34 @@ def test_dr4_mean_spectrum_says_what_is_not_known(tmp_path):
     assert (meta["frame"], meta["release"]) == ("unknown", "Gaia DR4")
 
 
+@pytest.mark.parametrize(
+    ("scalars", "release"),
+    [
+        ({}, "Gaia DR3"),
+        ({"solution_id": SCALARS["solution_id"]}, "Gaia DR3"),
+        ({"solution_id": SCALARS["solution_id"] + 1}, "Gaia DR4"),
+        ({"normalisation_method": 3}, "Gaia DR4"),
+        ({"transit_id": 17091923342681275}, "Gaia DR4"),
+    ],
+)
+def test_a_later_release_with_the_pixels_of_dr3_is_not_taken_for_dr3(scalars, release, tmp_path):
+    star = KEPLER.__class__(
+        {"source_id": SCALARS["source_id"], **scalars}, KEPLER.wavelength, KEPLER.flux, KEPLER.error
+    )
+    meta = read_rvs(write_bulk(tmp_path / "RvsMeanSpectrum_0-1.csv.gz", star))[0].meta
+    assert meta["release"] == release
+
+
+def test_medium_and_frame_that_a_header_states_are_heard(tmp_path):
+    table = individual(KEPLER)
+    table.meta = {"medium": "Air", "frame": "barycentric"}
+    meta = read_rvs(write_ecsv(tmp_path / "stated.ecsv", table))[0].meta
+    assert (meta["medium"], meta["frame"]) == ("air", "barycentric")
+    table.meta = {"medium": "interstellar", "frame": "ICRS"}  # of something else
+    meta = read_rvs(write_ecsv(tmp_path / "other.ecsv", table))[0].meta
+    assert (meta["medium"], meta["frame"]) == ("vacuum", "rest")
+
+
 def test_the_grid_comes_from_the_wavelength_column(tmp_path):
     shifted = KEPLER.but(wavelength=KEPLER.wavelength + 0.003)
     assert_is(read_rvs(write_csv(tmp_path / "a.csv", individual(shifted)))[0], shifted)

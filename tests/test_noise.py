@@ -78,6 +78,17 @@ def test_kind_of_noise_is_that_of_the_spectrum(wave, meta, medium, kind):
     assert noise_for(wave, meta, medium, (1, 0.4)).correlation == LagCorrelation((1, 0.4), np.diff(wave).min())
 
 
+def test_gaia_dr4_may_have_the_pixels_of_dr3():
+    found = noise_for(DR3, {"release": "Gaia DR4"}, "vacuum")
+    assert (
+        found
+        == dataclasses.replace(NOISES["gaia-dr4"], step=0.1)
+        == noise_for(vacuum_to_air(DR3), {"release": "Gaia DR4"}, "air")
+    )
+    with pytest.raises(SpectrumError, match=r"of Gaia DR4 by meta.*resampling changes"):
+        noise_for(DR3[::2], {"release": "Gaia DR4"}, "vacuum")
+
+
 @pytest.mark.parametrize(
     "wave", [DR3[::2], DR3[::2] + 0.05, 8460 + 0.25 * np.arange(961), 8460 + 0.02 * np.arange(9000)]
 )

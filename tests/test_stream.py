@@ -21,7 +21,9 @@ from rvs_fixtures import (
     text_cells,
     write_bulk,
     write_csv,
+    write_ecsv,
     write_fits,
+    write_votable,
     zip_of_two,
 )
 from specutils import Spectrum
@@ -225,6 +227,81 @@ def test_transits_that_are_empty_or_not_normalised_are_expected(tmp_path):
         assert [len(block) for block in found] == [1], path
         assert [(one.transit_id, one.expected) for one in rejects] == [(5, True), (6, True)]
         assert "method 4" in rejects[1].reason
+
+
+def test_cells_without_arrays_are_spectra_without_a_good_pixel(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = text_cells(TRANSIT, TRANSIT.but(transit_id=5))
+    for name in ("flux", "flux_error"):
+        table[name][1] = "null"
+    arrays = {
+        name: [getattr(TRANSIT, kind).tolist(), None] for name, kind in (("flux", "flux"), ("flux_error", "error"))
+    }
+    pq.write_table(pa.table({"source_id": [1, 1], "transit_id": [4, 5], **arrays}), tmp_path / "b.parquet")
+    for path in (write_csv(tmp_path / "a.csv", table), tmp_path / "b.parquet"):
+        (block,), (reject,) = blocks(path)
+        assert len(block) == 1 and (reject.transit_id, reject.expected) == (5, True)
+        assert "no good pixel" in reject.reason
+
+
+def test_files_that_were_joined_to_one(tmp_path):
+    """As by cat; columns of the second may be in another order, and its header states other units."""
+    first, second = text_cells(KEPLER), text_cells(HD)[["flux_error", "flux", "ra", "source_id"]]
+    first["ra"].unit, second["ra"].unit = "deg", "arcmin"
+    for write in (write_csv, write_ecsv):
+        parts = [write(tmp_path / f"{i}.csv", table).read_bytes() for i, table in enumerate((first, second))]
+        (tmp_path / "all.csv.gz").write_bytes(b"".join(map(gzip.compress, parts)))
+        (block,), rejects = blocks(tmp_path / "all.csv.gz")
+        assert not rejects
+        assert block.source_id.tolist() == [KEPLER.scalars["source_id"], HD.scalars["source_id"]]
+        np.testing.assert_allclose(block.flux, [KEPLER.flux, HD.flux], rtol=1e-7)
+        np.testing.assert_allclose(block.error, [KEPLER.error, HD.error], rtol=1e-7)
+        factor = 60 if write is write_ecsv else 1
+        assert block.columns["ra"][1] * factor == pytest.approx(HD.scalars["ra"])
+
+
+def test_columns_of_the_same_name_are_refused(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    twice = individual(KEPLER)
+    twice["FLUX"] = twice["flux"] + 1
+    rows = raw(KEPLER)
+    columns = {name: list(np.asarray(rows[name])) for name in rows.colnames}
+    pq.write_table(pa.table({**columns, "Flux": columns["flux"]}), tmp_path / "b.parquet")
+    upper = text_cells(KEPLER)
+    upper["SOURCE_ID"] = 1
+    for path, name in (
+        (write_csv(tmp_path / "a.csv", twice), "flux"),
+        (tmp_path / "b.parquet", "flux"),
+        (write_votable(tmp_path / "c.vot", twice), "flux"),
+        (write_ecsv(tmp_path / "d.csv.gz", upper), "source_id"),
+    ):
+        found, (reject,) = blocks(path)
+        assert not found and f"2 columns are called {name}" in reject.reason
+
+
+def test_parquet_with_a_row_for_each_pixel_is_refused_once(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"source_id": np.full(2401, 1), "flux": KEPLER.flux, "flux_error": KEPLER.error}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    found, (reject,) = blocks(tmp_path / "a.parquet")
+    assert not found and "column flux has one number a row (double)" in reject.reason
+
+
+def test_a_cell_that_is_no_array_makes_no_long_reason(tmp_path):
+    table = text_cells(KEPLER)
+    for name in ("flux", "flux_error"):
+        table[name] = [table[name][0].strip("[]")]
+    _, (reject,) = blocks(write_csv(tmp_path / "a.csv", table))
+    assert "could not convert string to float" in reject.reason and len(reject.reason) < 300
+
+
+def test_units_of_scalars_and_errors_that_a_header_states(tmp_path):
+    table = raw(TRANSIT)
+    table["obs_time_rv"] = table["obs_time_rv"] * 86400 * u.s
+    table["flux_error"] = table["flux_error"] * 100 * u.percent
+    (block,), rejects = blocks(write_fits(tmp_path / "a.fits", table))
+    assert not rejects and block.columns["obs_time_rv"][0] == pytest.approx(TRANSIT.scalars["obs_time_rv"], abs=1e-9)
+    np.testing.assert_allclose(block.error[0], TRANSIT.error, rtol=1e-6)
 
 
 def test_archives_and_folders(tmp_path):

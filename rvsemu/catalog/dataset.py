@@ -7,7 +7,7 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from operator import itemgetter
 from pathlib import Path
@@ -21,23 +21,27 @@ from astropy.table.meta import get_yaml_from_table
 from astropy.units import Unit
 
 from .._storage import replacing
-from ..errors import SpectrumError
+from ..errors import SpectrumError, SpectrumWarning
 from ..spectra.stream import Rejected
 from .columns import Column
+from .plan import groups_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "UNFINISHED",
     "WATCHED",
     "Part",
     "arrow",
+    "has_ended",
     "parts_of",
     "read_catalog",
     "rectangular",
     "rejects_of",
     "repeated_sources",
     "table_column",
+    "unfinished",
     "write_part",
     "write_rejects",
 ]
@@ -47,6 +51,8 @@ __doctest_requires__ = {"read_catalog": ["pyarrow"]}
 _PART = "rvsemu.part"
 WATCHED = ("source_id", "combined_ccds")
 """Columns whose missing values are counted, as others are worth less without."""
+UNFINISHED = "stars are missing, as the run has not ended; --resume (resume=True) goes on with it"
+"""What is said of a folder in which partitions are missing."""
 _AT_ONCE = 10_000_000  # sources that are compared with each other: 80 MB
 _KINDS = {"int64": "i8", "int32": "i4", "double": "f8", "float": "f4", "bool": "?", "string": "U8"}
 
@@ -201,6 +207,22 @@ def _counted(footer: Any) -> tuple[tuple[int, int] | None, dict[str, int]]:
     return sources, {name: sum(one.null_count for one in some) for name, some in found.items()}
 
 
+def unfinished(parts: Iterable[Part], units: int) -> list[int]:
+    """Those of the groups of input files of which partitions are missing."""
+    there: dict[int, set[int]] = {}
+    last = {}
+    for part in parts:
+        there.setdefault(part.unit, set()).add(part.number)
+        if part.last:
+            last[part.unit] = part.number
+    return [u for u in range(units) if not (u in last and there[u].issuperset(range(last[u] + 1)))]
+
+
+def has_ended(folder: Path, parts: Iterable[Part]) -> bool:
+    """Whether all partitions of a run are there, as far as its folder says what these are."""
+    return not unfinished(parts, groups_of(folder) or 0)
+
+
 def rejects_of(part: Part) -> Iterator[Rejected]:
     """What was rejected next to the rows of a partition."""
     return (Rejected(**one) for one in _footer(part.path)[1]["rejects"]) if part.rejected else iter(())
@@ -237,6 +259,11 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
     SpectrumError
         It is no catalogue, lacks a column, or pyarrow is not installed.
 
+    Warns
+    -----
+    SpectrumWarning
+        Partitions are missing, as the run has not ended.
+
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
@@ -252,7 +279,10 @@ def read_catalog(path: str | os.PathLike, columns: Sequence[str] | None = None) 
     import pyarrow as pa
 
     folder = Path(path)
-    paths = [part.path for part in parts_of(folder)] if folder.is_dir() else [folder]
+    parts = parts_of(folder) if folder.is_dir() else []
+    paths = [part.path for part in parts] if folder.is_dir() else [folder]
+    if parts and not has_ended(folder, parts):
+        warnings.warn(f"{path}: {UNFINISHED}", SpectrumWarning, stacklevel=2)
     if not paths:
         raise SpectrumError(f"{path}: no catalogue is there; give the folder that 'rvsemu catalog fit -o' has made.")
     try:

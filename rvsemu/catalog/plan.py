@@ -20,7 +20,17 @@ from .._storage import replacing
 from ..emulator import Emulator
 from ..errors import SettingsError, SpectrumError
 
-__all__ = ["PLAN", "agreed", "changed", "described", "groups", "made_with"]
+__all__ = [
+    "PLAN",
+    "agreed",
+    "changed",
+    "check_unchanged",
+    "described",
+    "groups",
+    "groups_of",
+    "made_with",
+    "stamps_of",
+]
 
 PLAN = "_run.json"
 """Name of the file in the folder of a catalogue that says what the run is."""
@@ -47,11 +57,24 @@ def groups(files: Sequence[str]) -> list[tuple[str, ...]]:
 
     Files that have the same source in their names are never in different groups.
     """
+    return _grouped((file, os.path.getsize(file)) for file in files)
+
+
+def groups_of(folder: Path) -> int | None:
+    """Number of the groups of the run in a folder; None if that does not say it."""
+    try:
+        run = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+        sized = [(str(file), int(size)) for file, size, _ in run["inputs"]]
+        return len(_grouped(sized)) if run["format"] == _FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _grouped(sized: Iterable[tuple[str, int]]) -> list[tuple[str, ...]]:
     out: list[tuple[str, ...]] = []
     some: list[str] = []
     total = 0
-    for file in files:
-        size = os.path.getsize(file)
+    for file, size in sized:
         if some and (total + size > GROUP or len(some) >= _MOST_FILES) and not _same_source(some[-1], file):
             out.append(tuple(some))
             some, total = [], 0
@@ -103,6 +126,28 @@ def _contents(files: Iterable[str]) -> list[list]:
     """Name, size and digest of the content of each file."""
     with ThreadPoolExecutor(_READERS) as readers:
         return list(readers.map(_content, files))
+
+
+def stamps_of(files: Iterable[str]) -> dict[str, int]:
+    """When each file was written last."""
+    return {file: os.stat(file).st_mtime_ns for file in files if os.path.exists(file)}
+
+
+def check_unchanged(inputs: Sequence[Sequence], before: Mapping[str, int]) -> None:
+    """Refuse files that have become others since they had the stamps of `before`; a missing one has been read.
+
+    Raises
+    ------
+    SpectrumError
+        The content of one has changed.
+    """
+    now = stamps_of(file for file, *_ in inputs)
+    for one in inputs:
+        if one[0] in now and now[one[0]] != before[one[0]] and _content(one[0]) != list(one):
+            raise SpectrumError(
+                f"{one[0]} has changed while it was read, so that some of its labels may be those of the old file: "
+                "wait until the inputs are complete, and run again with another folder."
+            )
 
 
 def _content(file: str) -> list:

@@ -23,9 +23,9 @@ from ..observing.flags import FLAGS, from_bits
 from ..plotting.page import html_image, html_page, html_table
 from ..spectra.bulk import entries
 from ..spectra.stream import Rejected, files_in, usable
-from .dataset import parts_of, read_catalog
+from .dataset import UNFINISHED, has_ended, parts_of, read_catalog
 from .plan import PLAN
-from .work import EMULATOR
+from .work import EMULATOR, by_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +109,12 @@ def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwri
         _look_at(part.path, seen, step)
     rejected = sum(part.rejected for part in parts)
     run = json.loads(read_catalog(parts[0].path, ["flag_bits"]).meta["rvsemu"])
-    sections = [_summary(run, total, rejected), *(_plots(seen) if total else []), *_worst_fits(folder, run, seen)]
+    state = "" if has_ended(folder, parts) else f"<p><strong>Not complete: {escape(UNFINISHED)}.</strong></p>"
+    sections = [
+        state + _summary(run, total, rejected),
+        *(_plots(seen) if total else []),
+        *_worst_fits(folder, run, seen),
+    ]
     with replacing(path) as temporary:
         temporary.write_text(html_page(f"Catalogue {folder.resolve().name}", sections), encoding="utf-8")
 
@@ -248,6 +253,7 @@ def _of(file: str, bad: _Bad, joint: bool) -> Iterator[Any]:
 
 def _fit_again(spectra: Sequence[Any], bad: _Bad, joint: bool, settings: dict[str, Any]) -> str:
     """The spectrum, or of all transits that are fitted together the one that fits worst."""
+    import matplotlib.pyplot as plt
     from matplotlib.figure import SubFigure
 
     try:
@@ -263,11 +269,13 @@ def _fit_again(spectra: Sequence[Any], bad: _Bad, joint: bool, settings: dict[st
     figure = min(results, key=lambda one: abs(one.reduced_chi2 - wanted)).plot().figure
     assert not isinstance(figure, SubFigure)  # as it is one that plot has made
     figure.set_size_inches(10, 4)
-    return said + html_image(figure, "Spectrum, model and residual")
+    image = html_image(figure, "Spectrum, model and residual")
+    plt.close(figure)
+    return said + image
 
 
 def _results(spectra: Sequence[Any], joint: bool, settings: dict[str, Any]) -> list[FitResult]:
     if joint:
-        return list(fit_transits(iter(spectra), **settings).transits)
+        return [one for some in by_frame(spectra) for one in fit_transits(iter(some), **settings).transits]
     found = fit_many(iter(spectra), on_error="skip", **settings)
     return [one for one in found if isinstance(one, FitResult)]

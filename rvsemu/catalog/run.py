@@ -22,8 +22,8 @@ from ..fitting.lock import exclusive
 from ..fitting.settings import takes_settings
 from ..spectra.stream import files_in
 from ..spectra.write import TABLE_ENDINGS, check_writable, write_table
-from .dataset import Part, arrow, parts_of, read_catalog, rectangular, repeated_sources, write_rejects
-from .plan import PLAN, agreed, described, fingerprint, groups
+from .dataset import Part, arrow, parts_of, read_catalog, rectangular, repeated_sources, unfinished, write_rejects
+from .plan import PLAN, agreed, check_unchanged, described, fingerprint, groups, stamps_of
 from .work import EMULATOR, Task, work
 
 __all__ = ["Summary", "fit_catalog"]
@@ -59,8 +59,9 @@ class Summary:
     stars : bool
         Whether rows are stars, of all transits of which a fit was made.
     repeated : int
-        Stars that have more than one row, as their transits do not follow one another in the input; where rows are
-        spectra, stars and transits that are in the input more than once, as if a file is given twice.
+        Stars that have more than one row, as their transits do not follow one another in the input, or as it has their
+        mean spectra, too; where rows are spectra, stars and transits that are in the input more than once, as if a file
+        is given twice.
     missing : mapping of str to int
         Number of rows without a ``source_id`` or ``combined_ccds``, if any: the files do not say it.
 
@@ -84,7 +85,7 @@ class Summary:
     def __str__(self) -> str:
         parts = [f"{self.path}: {self.spectra} {'stars' if self.stars else 'spectra'} fitted"]
         if self.repeated:
-            joint = "of them in several rows, as their transits do not follow one another"
+            joint = "of them in several rows, as mean spectra or other stars are among their transits"
             alone = "stars or transits in several rows, as they are in the input more than once"
             parts.append(f"{self.repeated} {joint if self.stars else alone}")
         parts += [f"{number} without {_WITHOUT[name]}" for name, number in self.missing.items()]
@@ -144,8 +145,9 @@ def fit_catalog(
     Raises
     ------
     SpectrumError
-        An input does not exist, `out` has a run that is not to be resumed or is another one, a worker was killed, or
-        pyarrow is not installed. Spectra that cannot be used raise nothing: see `Summary.rejects`.
+        An input does not exist, or changes while it is read, `out` has a run that is not to be resumed or is another
+        one, a worker was killed, or pyarrow is not installed. Spectra that cannot be used raise nothing: see
+        `Summary.rejects`.
     LabelError, SettingsError
         As `rvsemu.fit`, or `jobs`, `rows` or `dask` make no sense.
     OSError
@@ -176,6 +178,7 @@ def fit_catalog(
     folder = out.with_name(f"{out.name}.parts") if as_table else out
     rejects = out.with_name(f"{out.name}-rejects.csv") if as_table else folder / "_rejects.csv"
     files = files_in(inputs, without=(out, folder, rejects))
+    stamps = stamps_of(files)
     given = {name: value for name, value in settings.items() if name != "emulator"}
     run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS), transits)
     if as_table:
@@ -189,6 +192,7 @@ def fit_catalog(
         if not _is_there(folder / EMULATOR, run["emulator"]["fingerprint"]):
             _keep(settings.get("emulator"), folder / EMULATOR)
         parts = _done(_tasks(folder, groups(files), workers, run, given), executor, folder, progress)
+        check_unchanged(run["inputs"], stamps)
         write_rejects(parts, rejects)
         if as_table:
             text = out.suffix.lower() in _WITHOUT_ARRAYS
@@ -271,13 +275,7 @@ def _tasks(
 ) -> list[Task]:
     """What is to be done; where there are few groups of files, each is read by many workers."""
     stride = 1 if len(units) >= 4 * workers else workers
-    there: dict[int, set[int]] = {}
-    last = {}
-    for part in parts_of(folder):
-        there.setdefault(part.unit, set()).add(part.number)
-        if part.last:
-            last[part.unit] = part.number
-    todo = [u for u in range(len(units)) if not (u in last and there[u].issuperset(range(last[u] + 1)))]
+    todo = unfinished(parts_of(folder), len(units))
     about = {name: value for name, value in run.items() if name != "inputs"}
     rows, joint = run["rows"], run["transits"] == "joint"
     return [

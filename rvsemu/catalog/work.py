@@ -21,7 +21,7 @@ from ..spectra.stream import Rejected, usable
 from .columns import columns_of, star_values, values_of, what_it_is
 from .dataset import part_path, write_part
 
-__all__ = ["EMULATOR", "Stream", "Task", "emulator_of", "fitted_stars", "stars_of", "work"]
+__all__ = ["EMULATOR", "Stream", "Task", "by_frame", "emulator_of", "fitted_stars", "stars_of", "work"]
 
 EMULATOR = "_emulator.h5"
 """Name of the copy of the emulator in the folder of a catalogue."""
@@ -195,17 +195,24 @@ def fitted_stars(stars: Iterable[list], settings: Mapping[str, Any]) -> tuple[li
         bad = [one for one in star if isinstance(one, Rejected)]
         spectra = [one for one in star if not isinstance(one, Rejected)]
         rejects += bad
-        if not spectra:
-            continue
-        try:
-            result = fit_transits(iter(spectra), **settings)
-            rows.append(star_values(result, spectra, len(bad)))
-            rejects += [_rejected(one.meta, one.error) for one in result.skipped]
-        except MemoryError:
-            raise
-        except Exception as error:
-            rejects += _all_rejected(spectra, _reason(error), settings)
+        for number, some in enumerate(by_frame(spectra)):
+            try:
+                result = fit_transits(iter(some), **settings)
+                rows.append(star_values(result, some, 0 if number else len(bad)))
+                rejects += [_rejected(one.meta, one.error) for one in result.skipped]
+            except MemoryError:
+                raise
+            except Exception as error:
+                rejects += _all_rejected(some, _reason(error), settings)
     return rows, rejects
+
+
+def by_frame(spectra: Iterable[Any]) -> list[list[Any]]:
+    """Spectra of a star, those in its rest frame apart: a mean spectrum is no transit, and has another velocity."""
+    out: dict[bool, list[Any]] = {}
+    for one in spectra:
+        out.setdefault(one.meta.get("frame") == "rest", []).append(one)
+    return list(out.values())
 
 
 def _all_rejected(spectra: Sequence[Any], reason: RvsemuError, settings: Mapping[str, Any]) -> Iterator[Rejected]:

@@ -174,8 +174,8 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     Raises
     ------
     SpectrumError
-        None of the spectra can be used, there are none or more than 500, or they are of more than one source by their
-        ``meta["source_id"]``.
+        None of the spectra can be used, there are none or more than 500, they are of more than one source by their
+        ``meta["source_id"]``, or some are in the rest frame, as mean spectra are, and some barycentric.
     LabelError, SettingsError
         As `fit`.
 
@@ -233,6 +233,12 @@ def _check_transits(spectra: Sequence[Spectrum]) -> None:
     if len(sources) > 1:
         some = ", ".join(map(str, sorted(sources)[:3]))
         raise SpectrumError(f"spectra: {len(sources)} sources ({some}): give the transits of one star.")
+    frames = [getattr(spectrum, "meta", {}).get("frame") for spectrum in spectra]
+    if {"rest", "barycentric"} <= set(frames):
+        raise SpectrumError(
+            f"spectra: {frames.count('rest')} of {len(spectra)} are in the rest frame by meta['frame'], and others "
+            "barycentric: leave the mean spectrum out, which is no transit."
+        )
 
 
 @takes_settings("errors", "scale_errors")

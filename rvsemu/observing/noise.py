@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +87,7 @@ Errors of Gaia DR3 are the scatter of the CCD spectra that were combined, those 
 as if these were not interpolated, which lowers the variance to two thirds on average.
 """
 _RELEASES = {"Gaia DR3": "gaia-dr3", "Gaia DR4": "gaia-dr4"}
+_OTHER_STEP = {"Gaia DR4": 0.1}  # Angstrom; drafts have 0.25, and the release may have the pixels of Gaia DR3
 _FIRST, _LAST = 8460.0, 8700.0
 _ON_GRID = 0.02  # of a step
 _NEAR = 0.1  # of a step
@@ -137,6 +138,9 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     release = str(meta.get("release"))
     if release in _RELEASES:
         noise = NOISES[_RELEASES[release]]
+        other = _OTHER_STEP.get(release)
+        if other and _on_grid(convert_medium(spectrum_axis, medium, "vacuum"), other, step):
+            return replace(noise, step=other)
         _check_pixels(spectrum_axis, release, noise)
         return noise
     return NOISES["white"] if "recipe" in meta else _noise_of_pixels(convert_medium(spectrum_axis, medium, "vacuum"))

@@ -20,7 +20,7 @@ from ..errors import SpectrumError
 from .cells import is_array
 from .reading import read_records, record_of_row
 from .records import Record
-from .tables import WRITTEN, SpectrumTable, TextHeader, check_fields
+from .tables import REQUIRED, WRITTEN, SpectrumTable, TextHeader, check_fields
 from .unpacking import DAMAGE, Skipped, load, sniff
 from .written import WrittenRecord
 
@@ -30,6 +30,7 @@ Entry = Callable[[], Record | WrittenRecord]
 """Makes one record, or raises the `SpectrumError` that says why it cannot be made."""
 
 _LONGEST = 2**22  # bytes of a line; one of 2401 pixels has 60,000
+_LONGEST_NAMES = 2**12  # bytes; arrays of 961 pixels have 20,000
 _BUFFER = 2**16  # bytes; as many are lost before the end of a truncated file
 _BATCH = 64  # rows of Parquet at a time
 
@@ -126,12 +127,23 @@ class _Rows:
         return cls(SpectrumTable(label, columns, header.units, header.params), header, first)
 
     def entries(self, stream: BinaryIO) -> Iterator[Entry]:
-        number, line = 1, self.first
+        """Every row; where files were joined to one, the header of the next one holds from there on."""
+        rows, comments, number, line = self, list[str](), 1, self.first
         while line:
-            if not line.isspace():
-                yield partial(self._record, line, number)
+            if line.startswith("#"):
+                comments.append(line)
+            elif _is_names(line):
+                rows, comments = rows._again(comments, line), []
+            elif not line.isspace():
+                yield partial(rows._record, line, number)
                 number += 1
             line = _line(stream, self.table.label)
+
+    def _again(self, comments: list[str], line: str) -> _Rows:
+        label = self.table.label
+        header = TextHeader.of(comments, label) if comments else self.header
+        names = header.names(next(csv.reader([line], **header.dialect), []))
+        return _Rows(SpectrumTable(label, dict.fromkeys(names, ()), header.units, header.params), header, "")
 
     def _record(self, line: str, number: int) -> Record:
         label, names = self.table.label, list(self.table.columns)
@@ -143,6 +155,11 @@ class _Rows:
             raise SpectrumError(f"{label}: row {number}: {error}: {DAMAGE}") from error
         check_fields(fields, names, number, label)
         return record_of_row(self.table, dict(zip(names, fields, strict=True)))
+
+
+def _is_names(line: str) -> bool:
+    """Whether a line names columns, as rows of spectra, which are much longer, do not."""
+    return len(line) < _LONGEST_NAMES and "flux_error" in line.lower()
 
 
 def _line(stream: BinaryIO, label: str) -> str:
@@ -183,6 +200,7 @@ def _parquet_rows(label: str) -> Iterator[Entry]:
         file = pq.ParquetFile(label)
         header = TextHeader(label, ",", {}, {})
         names = header.names(file.schema_arrow.names)
+        _check_lists(label, dict(zip(names, file.schema_arrow.types, strict=True)))
         units = {
             f.name.lower(): f.metadata[b"unit"].decode() for f in file.schema_arrow if b"unit" in (f.metadata or {})
         }
@@ -195,6 +213,16 @@ def _parquet_rows(label: str) -> Iterator[Entry]:
                 yield partial(record_of_row, table, dict(zip(names, cells, strict=True)))
     except pa.ArrowException as error:
         raise SpectrumError(f"{label}: not a complete Parquet file ({error}): {DAMAGE}") from error
+
+
+def _check_lists(label: str, types: dict[str, Any]) -> None:
+    """Refuse Parquet with one row per pixel, which would be a million rows that cannot be used."""
+    numbers = [name for name in REQUIRED if not (hasattr(types[name], "value_type") or "string" in str(types[name]))]
+    if numbers:
+        raise SpectrumError(
+            f"{label}: column {numbers[0]} has one number a row ({types[numbers[0]]}): Parquet is read with one "
+            "spectrum a row, whose flux and flux_error are lists; group the rows by source_id, or write CSV or FITS"
+        )
 
 
 def _cell(scalar: Any) -> Any:

@@ -15,6 +15,7 @@ __all__ = ["as_floats", "as_scalar", "is_array"]
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _NOTHING_READ = -1.0
 """What `numpy.fromstring` makes of blanks between two commas, without a word."""
+_WORDS = 100
 _INTEGER = re.compile(r"[+-]?[0-9]+$")
 
 
@@ -36,13 +37,13 @@ def is_array(cells: Sequence) -> bool:
     return any(cell.lstrip()[:1] in tuple(_BRACKETS) if isinstance(cell, str) else np.ndim(cell) > 0 for cell in cells)
 
 
-def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
+def as_floats(cells: Sequence | str | None, name: str, label: str) -> np.ndarray:
     """Numbers of a column, or of one array cell, with NaN where there is none.
 
     Parameters
     ----------
-    cells : sequence or str
-        Numbers, texts, a masked array, or one text such as ``"[1.0, NaN, null]"``.
+    cells : sequence, str or None
+        Numbers, texts, a masked array, one text such as ``"[1.0, NaN, null]"``, or None, as Parquet has empty cells.
     name, label : str
         Column and file, for messages.
 
@@ -56,6 +57,8 @@ def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
     SpectrumError
         If a text is no number, or an array in text is not closed.
     """
+    if cells is None:
+        return np.empty(0)
     if isinstance(cells, str):
         numbers = _numbers(cells)
         if numbers is not None:
@@ -66,7 +69,8 @@ def as_floats(cells: Sequence | str, name: str, label: str) -> np.ndarray:
     try:
         return np.array([_as_float(cell) for cell in cells], dtype=float)
     except (TypeError, ValueError) as error:
-        raise SpectrumError(f"{label}: column {name}: {error}; the file is damaged, download it again") from error
+        reason = str(error) if len(str(error)) <= _WORDS else f"{str(error)[:_WORDS]}..."  # it may be all of a spectrum
+        raise SpectrumError(f"{label}: column {name}: {reason}; the file is damaged, download it again") from error
 
 
 def _numbers(text: str) -> np.ndarray | None:

@@ -45,13 +45,13 @@ def read_rvs(path: str | os.PathLike | BinaryIO, source_id: int | str | None = N
     Returns
     -------
     list of `~specutils.Spectrum`
-        One spectrum per source, or transit, in the order of the file. The spectral axis is in nm
-        (vacuum), the flux is normalised and has no unit, the uncertainty is a standard deviation, and
-        ``mask`` is True at bad pixels: no value, or an error that is not positive and finite. Bad pixels
-        have the flux NaN. ``meta`` has what tells spectra apart, ``source_id``, ``transit_id``, ``obs_time_rv``,
-        ``ra``, ``dec``, ``combined_ccds``, ``combined_transits`` and the other scalars of the file where it has
-        them, and always ``medium`` ("vacuum"), ``frame`` ("rest", "barycentric" or "unknown"), ``release``
-        ("Gaia DR3", ... or "unknown"), ``structure`` ("INDIVIDUAL" or "RAW") and ``file`` (the path as given;
+        One spectrum per source, or transit, in the order of the file. The spectral axis is in nm, the flux is
+        normalised and has no unit, the uncertainty is a standard deviation, and ``mask`` is True at bad pixels: no
+        value, or an error that is not positive and finite. Bad pixels have the flux NaN. ``meta`` has what tells
+        spectra apart, ``source_id``, ``transit_id``, ``obs_time_rv``, ``ra``, ``dec``, ``combined_ccds``,
+        ``combined_transits`` and the other scalars of the file where it has them, and always ``medium`` ("vacuum", or
+        "air" if a header says ``medium: air``), ``frame`` ("rest", "barycentric" or "unknown"), ``release`` ("Gaia
+        DR3", ... or "unknown"), ``structure`` ("INDIVIDUAL" or "RAW") and ``file`` (the path as given;
         ``path:member`` in an archive). What `write_spectrum` wrote comes back as it was, and with ``file``.
 
     Raises

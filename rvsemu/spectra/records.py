@@ -30,6 +30,7 @@ _RANGE = (840.0, 880.0)
 _BP_RP_SIZE = 343
 DATA_COLUMNS = ("wavelength", "flux", "flux_error")
 ID_COLUMNS = ("source_id", "transit_id")
+_UNITS = {"obs_time_rv": "d", "ra": "deg", "dec": "deg"}
 _EPOCH_COLUMNS = ("transit_id", "obs_time_rv")
 _MEAN_NAME = re.compile(r"RVS-Gaia DR3|rvs_?mean_?spectrum|mean_spectrum_rvs", re.IGNORECASE)
 _EPOCH_NAME = re.compile(r"rvs_?epoch_?spectrum|epoch_spectrum_rvs", re.IGNORECASE)
@@ -37,6 +38,9 @@ _RELEASE_NAME = re.compile(r"Gaia[ _-]?(E?DR\d)", re.IGNORECASE)
 _SOURCE_NAME = re.compile(r"Gaia[ _]E?DR\d[ _](\d+)", re.IGNORECASE)
 # a solution_id names the processing; this is the one of the DR3 mean spectra
 _RELEASE_OF_SOLUTION: dict[object, str] = {5950420259779346465: "Gaia DR3"}
+_AFTER_DR3 = {*_EPOCH_COLUMNS, "normalisation_method"}
+_MEDIA = ("vacuum", "air")
+_FRAMES = ("rest", "barycentric")
 
 
 def is_logarithmic(unit: u.UnitBase) -> bool:
@@ -132,12 +136,18 @@ class Record:
         names = f"{Path(self.table.label).name} {self.table.name}"
         release = _release(self, names)
         return self.scalars | {
-            "medium": "vacuum",
-            "frame": _frame(self.table, names, release),
+            "medium": _stated(self, "medium", _MEDIA) or "vacuum",
+            "frame": _stated(self, "frame", _FRAMES) or _frame(self.table, names, release),
             "release": release,
             "structure": self.structure,
             "file": self.table.label,
         }
+
+
+def _stated(record: Record, name: str, known: Sequence[str]) -> str | None:
+    """What a file says of all its wavelengths, if that is one of the `known` words."""
+    stated = str(record.scalars.get(name)).strip().lower()
+    return stated if stated in known else None
 
 
 def _frame(table: SpectrumTable, names: str, release: str) -> str:
@@ -154,9 +164,13 @@ def _release(record: Record, names: str) -> str:
     match = _RELEASE_NAME.search(f"{stated} {names}")
     if match:
         return f"Gaia {match[1].upper()}"
-    of_solution = _RELEASE_OF_SOLUTION.get(record.scalars.get("solution_id"))
+    solution = record.scalars.get("solution_id")
+    if solution in _RELEASE_OF_SOLUTION:
+        return _RELEASE_OF_SOLUTION[solution]
     size = record.wavelength.size if _on_grid(record.wavelength, record.wavelength.size) else None
-    return of_solution or _RELEASE_OF_GRID.get(size, "unknown")
+    # whatever its pixels, what was processed by other means or has other columns than DR3 came after it
+    later = size in _RELEASE_OF_GRID and (solution is not None or _AFTER_DR3.intersection(record.table.columns))
+    return "Gaia DR4" if later else _RELEASE_OF_GRID.get(size, "unknown")
 
 
 def _on_grid(wavelength: np.ndarray, size: int) -> bool:
@@ -172,6 +186,9 @@ def _on_grid(wavelength: np.ndarray, size: int) -> bool:
 def record_of_cells(table: SpectrumTable, pixels: dict, scalars: dict, structure: str, alone: bool) -> Record:
     params = {name: as_scalar(value) for name, value in table.params.items()}
     scalars = {name: value for name, value in (params | scalars).items() if value is not None}
+    for name, unit in _UNITS.items():
+        if isinstance(scalars.get(name), int | float) and (factor := _factor(table.units.get(name), unit)) != 1:
+            scalars[name] *= factor
     match = _SOURCE_NAME.search(Path(table.label).name)
     if alone and match and "source_id" not in scalars:
         scalars["source_id"] = int(match[1])
@@ -187,8 +204,11 @@ def record_of_cells(table: SpectrumTable, pixels: dict, scalars: dict, structure
 def _pixels(table: SpectrumTable, pixels: dict, scalars: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Wavelength, flux and error, checked."""
     flux, error = (as_floats(pixels[name], name, table.label) for name in ("flux", "flux_error"))
+    error = error * _factor(table.units.get("flux_error"), table.units.get("flux", ""))
     if flux.shape != error.shape:
         raise SpectrumError(f"{table.label}: {flux.size} fluxes but {error.size} errors; download the file again")
+    if not flux.size:  # an empty cell: there is no good pixel
+        return flux, flux, error
     wavelength = _wavelength(table, pixels.get("wavelength"), flux.size)
     _check_complete(table, wavelength, scalars)
     return wavelength, flux, error
@@ -241,6 +261,11 @@ def _wavelength(table: SpectrumTable, cells: Sequence | None, n_pixels: int) -> 
         raise SpectrumError(
             f"{table.label}: {wavelength.size} wavelengths but {n_pixels} fluxes; download the file again"
         )
+    if np.unique(wavelength[np.isfinite(wavelength)]).size < np.isfinite(wavelength).sum():
+        raise SpectrumError(
+            f"{table.label}: a wavelength occurs more than once, as in rows of several spectra that no column "
+            f"{' or '.join(ID_COLUMNS)} tells apart: add one; of pixels that overlap, leave one"
+        )
     if not (np.isfinite(wavelength).all() and (np.diff(wavelength) > 0).all()):
         raise SpectrumError(
             f"{table.label}: the wavelengths do not increase from pixel to pixel; sort the rows by wavelength"
@@ -251,6 +276,16 @@ def _wavelength(table: SpectrumTable, cells: Sequence | None, n_pixels: int) -> 
             "(846 to 870 nm); give an RVS spectrum, with the unit of its wavelengths if that is not nm"
         )
     return wavelength
+
+
+def _factor(stated: str | None, unit: str) -> float:
+    """What a number in the unit that a file states, if any, has to be multiplied by; 1 if that is another quantity."""
+    if stated is None or stated == unit:
+        return 1.0
+    try:
+        return float(u.Unit(stated).to(u.Unit(unit)))
+    except (ValueError, TypeError, u.UnitConversionError):
+        return 1.0
 
 
 def _nm_per_unit(table: SpectrumTable) -> float:

@@ -26,6 +26,7 @@ from .unpacking import DAMAGE, sniff
 
 __all__ = [
     "GRID_STEPS",
+    "REQUIRED",
     "STRUCTURAL",
     "WRITTEN",
     "NotRVSError",
@@ -43,6 +44,8 @@ WRITTEN = "rvsemu"
 """Name of the entry of a header by which a table that `write_spectrum` wrote is known; of a column in CSV."""
 
 REQUIRED = ("flux", "flux_error")
+"""Columns without which a table has no spectra."""
+_OTHERS = ("wavelength", "source_id", "transit_id", "combined_ccds")
 _PROMISE = re.compile(rb"""\b(nrows|arraysize)\s*=\s*["']\s*([0-9x]+)""")
 _ALONE = "give a VOTable that is complete in itself"
 _FOREIGN = re.compile(rb"<!ENTITY|<STREAM\b[^>]*\bhref\b", re.IGNORECASE)
@@ -185,7 +188,17 @@ class TextHeader:
         """Lower-case names of the columns, in the first row; refused if they are not those of a spectrum."""
         names = [name.strip().lower() for name in row]
         _require(names, self.label, WRITTEN in names or WRITTEN in self.params)
+        _check_once(names, self.label)
         return names
+
+
+def _check_once(names: Sequence[str], label: str) -> None:
+    """Refuse columns that tables of spectra are read by, if there are two of the same name, as in a bad join."""
+    twice = [name for name in (*REQUIRED, *_OTHERS) if names.count(name) > 1]
+    if twice:
+        raise SpectrumError(
+            f"{label}: {names.count(twice[0])} columns are called {twice[0]}, in any case of letters: leave one of them"
+        )
 
 
 def check_fields(row: Sequence[str], names: Sequence[str], number: int, label: str) -> None:
@@ -236,6 +249,7 @@ def _read_xml(data: bytes, label: str) -> Iterator[SpectrumTable]:
             columns_seen.update(names)
             if not (set(REQUIRED).issubset(names) or WRITTEN in params):
                 continue
+            _check_once(names, label)
             keys = table.array.dtype.names
             columns = {name: table.array[key] for name, key in zip(names, keys, strict=True)}
             units = {entry.name.lower(): str(entry.unit) for entry in table.fields if entry.unit}
@@ -266,6 +280,8 @@ def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
             found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
             complete &= all(hdu.header["NAXIS2"] <= len(data) for hdu in found)  # rows may have no bytes
             tables = [_fits_table(hdu, hdus[0].header, label) for hdu in found] if complete else []
+    except SpectrumError:
+        raise
     except Exception as error:  # damaged files make the parser raise a dozen unrelated classes
         raise SpectrumError(f"{label}: not a complete FITS file ({_one_line(error)}): {DAMAGE}") from error
     if not complete:
@@ -279,6 +295,9 @@ def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
 
 def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> SpectrumTable:
     columns, units = {}, {}
+    names = [column.name.lower() for column in hdu.columns]
+    if set(REQUIRED).issubset(names):
+        _check_once(names, label)
     for column in hdu.columns:
         values = hdu.data[column.name]
         if column.null is not None and values.dtype.kind in "iuf":
