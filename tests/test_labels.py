@@ -242,6 +242,17 @@ def test_slope_is_the_derivative_of_scaled(scaled_space):
     np.testing.assert_allclose(scaled_space.slope(values), difference, rtol=1e-7)
 
 
+@pytest.mark.parametrize("unit", [1, u.dex])
+def test_single_precision_is_not_outside_at_a_limit(unit):
+    """Catalogues have labels as float32, of which 0.6 is 0.60000002 and -0.2 is -0.200000003."""
+    label = Label("alpha", "dex", -0.2, 0.6)
+    values = label.value(np.array([-0.2, 0.1, 0.6], dtype="f4") * unit)
+    label.check(values)
+    assert values.tolist() == [-0.2, 0.1, 0.6]
+    with pytest.raises(LabelError, match="alpha=0.6001 dex is outside"):
+        label.check(label.value(np.array([0.6001], dtype="f4")))
+
+
 def test_scaling_is_monotonic(scaled_space):
     values = np.linspace(scaled_space.lower, scaled_space.upper, 50)
     assert np.all(np.diff(scaled_space.scaled(values), axis=0) > 0)

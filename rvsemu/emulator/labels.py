@@ -18,6 +18,7 @@ from .regions import Region
 __all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace", "is_signed", "lost"]
 
 _NEAR = 1e-9  # dex: rounding
+_SINGLE = 6  # decimals: numbers of single precision are rounded to these
 _MOST_SETS = 10_000_000
 _DRAWS = 1000  # of labels, before regions count as too thin to be met
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
@@ -106,7 +107,8 @@ class Label:
     def value(self, x: ArrayLike | u.Quantity) -> np.ndarray:
         """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.
 
-        A table column with a unit counts as a Quantity; masked values are errors.
+        A table column with a unit counts as a Quantity; masked values are errors. Of single precision, 0.1 is 0.1, and
+        not 0.10000000149.
         """
         if what := lost(x):
             raise LabelError(f"{self.name} has {what}.")
@@ -120,7 +122,7 @@ class Label:
         if not np.all(np.isfinite(out)):
             bad = out[~np.isfinite(out)].flat[0]
             raise LabelError(f"{self.name}={bad} is not finite: give {self._expects()}.")
-        return out
+        return np.round(out, _SINGLE) if np.asarray(x).dtype == np.float32 else out
 
     def _strip(self, x: u.Quantity) -> np.ndarray:
         plain = x.unit.is_equivalent(u.dimensionless_unscaled)
