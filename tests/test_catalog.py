@@ -31,6 +31,7 @@ from rvsemu.cli import main
 from rvsemu.errors import SettingsError, SpectrumError, SpectrumWarning
 from rvsemu.fitting import Function, fit_many
 from rvsemu.observing.flags import from_bits
+from rvsemu.physics.wavelengths import convert_medium
 from rvsemu.spectra import example_path
 from rvsemu.spectra import write_bulk as write_gaia_bulk
 
@@ -92,7 +93,7 @@ def test_labels_that_were_put_in_come_out(made):
     assert np.sqrt(np.mean(np.square(away))) < 1.5
     assert np.all(np.abs(table["signal_to_noise"] - 95) < 60)
     assert set(table["combined_ccds"]) == {30}
-    assert set(table["frame"]) == {"rest"}
+    assert [set(table[name]) for name in ("release", "medium", "frame")] == [{"Gaia DR4"}, {"vacuum"}, {"rest"}]
     assert np.all(table["vmic"].value == 1.2) and np.all(table["vmic_error"].value == 0)
     for bits, names in zip(table["flag_bits"], table["flags"], strict=True):
         assert set(from_bits(int(bits))) == {name.split(":")[0] for name in names.split(",") if name != "none"}
@@ -514,6 +515,7 @@ def test_any_mix_of_inputs(tmp_path, kept_workers):
     summary = catalog.fit_catalog(given, tmp_path / "out", jobs=1, **MADE)
     table = catalog.read_catalog(tmp_path / "out")
     assert summary.spectra == 3
+    assert table["release"].tolist() == ["Gaia DR3", "Gaia DR3", "Gaia DR4"]
     expected = fit_many([star, *rvsemu.read_rvs(example_path("kepler-93"))], **SETTINGS)
     assert list(table["source_id"][:2]) == [one.meta["source_id"] for one in expected]
     for row, one in enumerate(expected):
@@ -537,6 +539,20 @@ def test_own_spectra_of_any_kind(tmp_path, kept_workers):
     expected = np.median((star.flux.value / error)[~star.mask])
     np.testing.assert_allclose(table["signal_to_noise"], [expected, expected, np.nan], rtol=1e-5)
     np.testing.assert_allclose(table["ra"].value, star.meta["ra"])
+
+
+def test_what_a_spectrum_is_said_to_be(tmp_path, kept_workers):
+    """The medium is that of the wavelengths as given; what a file does not say is missing, in a FITS table too."""
+    (star,) = rvsemu.read_rvs(example_path("hd176650"))
+    axis = convert_medium(star.spectral_axis.to_value(u.AA), "vacuum", "air")
+    parts = {key: getattr(star, key) for key in ("flux", "mask", "uncertainty")}
+    spectrum = Spectrum(**parts, spectral_axis=axis * u.AA, meta={"medium": "air"})
+    rvsemu.spectra.write_spectrum(spectrum, tmp_path / "a.fits")
+    catalog.fit_catalog([tmp_path / "a.fits", example_path("hd176650")], tmp_path / "out.fits", jobs=1, **MADE)
+    table = QTable.read(tmp_path / "out.fits")
+    assert table["medium"].tolist() == ["air", "vacuum"]
+    assert np.ma.getmaskarray(table["release"]).tolist() == [True, False]
+    assert (table["release"][1], table["frame"][1]) == ("Gaia DR3", "rest")
 
 
 def test_stars_that_are_there_twice_are_counted(tmp_path, kept_workers):
