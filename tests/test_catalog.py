@@ -394,13 +394,34 @@ def test_output_within_the_folder_of_the_inputs(tmp_path, kept_workers):
 def test_what_rows_lack_is_said(tmp_path, capsys, kept_workers):
     """Files without the columns, as if they had other names; a cell of a file that has them."""
     text = gzip.decompress(write_stars(tmp_path / "a.csv.gz", 3).read_bytes()).decode()
-    (tmp_path / "b.csv").write_text(text.replace("source_id", "sourceid").replace("combined_ccds", "ccds"))
+    (tmp_path / "b.csv").write_text(text.replace("source_id", "star").replace("combined_ccds", "ccds"))
     (tmp_path / "c.csv").write_text(text.replace(f"\n{(1 << 40) + 1},", "\n,"))
-    inputs = [str(tmp_path / name) for name in ("a.csv.gz", "b.csv", "c.csv")]
+    (tmp_path / "d.csv").write_text(text.replace("combined_transits", "transits"))
+    inputs = [str(tmp_path / name) for name in ("a.csv.gz", "b.csv", "c.csv", "d.csv")]
     summary = catalog.fit_catalog(inputs, tmp_path / "out", **MADE)
-    assert (summary.spectra, summary.missing) == (9, {"source_id": 4, "combined_ccds": 3})
+    assert (summary.spectra, summary.missing) == (12, {"source_id": 4, "combined_ccds": 3, "frame": 3})
+    assert "3 of unknown frame: taken for barycentric; a column frame in the file" in str(summary)
     assert "4 without source_id: file and order say which they are, 3 without combined_ccds: " in str(summary)
     assert catalog.fit_catalog(inputs[:1], tmp_path / "other", **MADE).missing == {}
+
+
+@pytest.mark.parametrize("transits", ["alone", "joint"])
+def test_spectra_of_which_neither_frame_nor_release_is_known_are_counted(tmp_path, transits, kept_workers):
+    """They have other pixels than any release, and nothing says what they are; a column does of the second file."""
+    for name, star in zip("ab", simulated(2), strict=True):
+        columns = (star.spectral_axis.value, star.flux.value, star.uncertainty.array)
+        table = QTable([one[~star.mask][::2] for one in columns], names=["wavelength", "flux", "flux_error"])
+        if name == "b":
+            table["frame"], table["release"] = "rest", "Gaia DR3"
+        table.write(tmp_path / f"{name}.csv")
+    given = {**MADE, "transits": transits, "noise_correlation": "white"}
+    summary = catalog.fit_catalog(tmp_path, tmp_path / "out", **given)
+    unknown = {"frame": 1, "release": 1}
+    assert (summary.spectra, summary.missing) == (2, {"source_id": 2, "combined_ccds": 2} | unknown)
+    assert "1 of unknown release: unless noise_correlation says it, only the wavelengths tell" in str(summary)
+    table = catalog.read_catalog(tmp_path / "out")
+    found = [list(row) for row in table["release", "frame"]]
+    assert found == [["unknown", "unknown"], ["Gaia DR3", "rest"]]
 
 
 def test_no_source_is_zero(tmp_path, kept_workers):

@@ -34,8 +34,10 @@ _TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # o
 _WITHOUT_ARRAYS = (".csv", ".json")
 _MOST_ROWS = 100_000
 _WITHOUT = {
-    "source_id": "source_id: file and order say which they are",
-    "combined_ccds": "combined_ccds: whether errors come from few CCD spectra is not known",
+    "source_id": "without source_id: file and order say which they are",
+    "combined_ccds": "without combined_ccds: whether errors come from few CCD spectra is not known",
+    "frame": "of unknown frame: taken for barycentric; a column frame in the file (rest or barycentric) says it",
+    "release": "of unknown release: unless noise_correlation says it, only the wavelengths tell how the noise is",
 }
 _PAUSE = 1.0  # seconds between two looks at what is done
 
@@ -63,7 +65,8 @@ class Summary:
         mean spectra, too; where rows are spectra, stars and transits that are in the input more than once, as if a file
         is given twice.
     missing : mapping of str to int
-        Number of rows without a ``source_id`` or ``combined_ccds``, if any: the files do not say it.
+        Number of rows without a ``source_id`` or ``combined_ccds``, or whose ``frame`` or ``release`` is ``unknown``,
+        if any: the files do not say it.
 
     Examples
     --------
@@ -88,7 +91,7 @@ class Summary:
             joint = "of them in several rows, as mean spectra or other stars are among their transits"
             alone = "stars or transits in several rows, as they are in the input more than once"
             parts.append(f"{self.repeated} {joint if self.stars else alone}")
-        parts += [f"{number} without {_WITHOUT[name]}" for name, number in self.missing.items()]
+        parts += [f"{number} {_WITHOUT[name]}" for name, number in self.missing.items()]
         if self.expected:
             parts.append(f"{self.expected} transits that are empty or not normalised passed over")
         if self.rejected:

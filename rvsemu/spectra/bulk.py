@@ -159,7 +159,7 @@ class _Rows:
 
 def _is_names(line: str) -> bool:
     """Whether a line names columns, as rows of spectra, which are much longer, do not."""
-    return len(line) < _LONGEST_NAMES and "flux_error" in line.lower()
+    return len(line) < _LONGEST_NAMES and "fluxerror" in line.lower().replace("_", "")
 
 
 def _line(stream: BinaryIO, label: str) -> str:
@@ -201,9 +201,8 @@ def _parquet_rows(label: str) -> Iterator[Entry]:
         header = TextHeader(label, ",", {}, {})
         names = header.names(file.schema_arrow.names)
         _check_lists(label, dict(zip(names, file.schema_arrow.types, strict=True)))
-        units = {
-            f.name.lower(): f.metadata[b"unit"].decode() for f in file.schema_arrow if b"unit" in (f.metadata or {})
-        }
+        about = {name: field.metadata or {} for name, field in zip(names, file.schema_arrow, strict=True)}
+        units = {name: metadata[b"unit"].decode() for name, metadata in about.items() if b"unit" in metadata}
         table = SpectrumTable(label, dict.fromkeys(names, ()), units)
         if not file.metadata.num_rows:
             raise SpectrumError(f"{label}: the table has no rows: {DAMAGE}")
