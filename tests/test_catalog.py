@@ -679,6 +679,30 @@ def test_bad_arguments(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["x.hdf5", "x.h5", "x.fits.gz", "x.XLSX", "x.txt", "x.fit"])
+def test_endings_of_tables_that_are_not_written(tmp_path, name, capsys):
+    """They would be names of folders."""
+    assert main(arguments(example_path("kepler-93"), tmp_path / name)) == 2
+    said = capsys.readouterr().err
+    assert f"no catalogue is written as {Path(name).suffix.lower()}: give" in said
+    assert "ends in .ecsv, .fits, .csv, .vot, .xml, .json, or of a folder" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_may_have_any_other_ending(tmp_path, kept_workers):
+    catalog.fit_catalog(example_path("kepler-93"), tmp_path / "labels.v1", **MADE)
+    assert len(catalog.read_catalog(tmp_path / "labels.v1")) == 1
+
+
+@pytest.mark.parametrize("out", ["labels", "labels.fits"])
+def test_a_file_where_a_folder_is_to_be(tmp_path, out, capsys):
+    path = tmp_path / ("labels.fits.parts" if out.endswith("fits") else out)
+    path.write_text("mine")
+    assert main(arguments(example_path("kepler-93"), tmp_path / out)) == 2
+    assert f"{path} is a file, and partitions need a folder of this name: give another" in capsys.readouterr().err
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["mine"]
+
+
 def test_what_to_give_in_place_of_spectra(tmp_path):
     """Those of specutils cannot be sent to other processes."""
     (star,) = rvsemu.read_rvs(example_path("kepler-93"))
