@@ -249,10 +249,12 @@ def _units(schema: Any) -> dict[str, str]:
 
 
 def _plain_field(field: Any) -> Any:
-    """The field with text as plain strings, which pandas and others write in several types."""
+    """The field with text and numbers as plain ones, which pandas, databases and others write in several types."""
     import pyarrow as pa
 
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_decimal(kind):
+        return field.with_type(pa.float64() if kind.scale else pa.int64())
     texts = [pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary]
     return field.with_type(pa.string() if any(is_a(kind) for is_a in texts) else kind)
 

@@ -21,7 +21,7 @@ from .cells import is_array
 from .reading import read_records, record_of_row
 from .records import Record
 from .tables import REQUIRED, WRITTEN, SpectrumTable, TextHeader, check_fields
-from .unpacking import DAMAGE, Skipped, load, sniff
+from .unpacking import DAMAGE, Skipped, check_packing, load, sniff
 from .written import WrittenRecord
 
 __all__ = ["Entry", "entries"]
@@ -33,6 +33,7 @@ _LONGEST = 2**22  # bytes of a line; one of 2401 pixels has 60,000
 _LONGEST_NAMES = 2**12  # bytes; arrays of 961 pixels have 20,000
 _BUFFER = 2**16  # bytes; as many are lost before the end of a truncated file
 _BATCH = 64  # rows of Parquet at a time
+_TAR = 512  # bytes of the header of a tar archive
 
 
 def entries(path: str | os.PathLike) -> Iterator[Entry]:
@@ -77,6 +78,7 @@ def _entries(label: str) -> Iterator[Entry]:
             yield from _parquet_rows(label)
             return
         stream = io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER) if sniff(start) == "gzip" else file
+        check_packing(stream.peek(_TAR), label)
         table = _Rows.of(stream, label) if sniff(stream.peek(64)) == "text" else None
         if table is not None:
             yield from table.entries(stream)

@@ -47,6 +47,8 @@ WRITTEN = "rvsemu"
 REQUIRED = ("flux", "flux_error")
 """Columns without which a table has no spectra."""
 _OTHERS = ("wavelength", "source_id", "transit_id", "combined_ccds")
+_BARE = tuple(name.replace("_", "") for name in REQUIRED)
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas", " ": "spaces"}
 _PROMISE = re.compile(rb"""\b(nrows|arraysize)\s*=\s*["']\s*([0-9x]+)""")
 _ALONE = "give a VOTable that is complete in itself"
 _FOREIGN = re.compile(rb"<!ENTITY|<STREAM\b[^>]*\bhref\b", re.IGNORECASE)
@@ -145,6 +147,7 @@ def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
         )
     lines = text.splitlines()
     header = TextHeader.of([line for line in lines if line.startswith("#")], label)
+    _check_separator(next((line for line in lines if line and not line.startswith("#")), ""), header)
     limit = csv.field_size_limit(len(text) + 1)  # what is known of a written spectrum is one field, however long
     try:
         rows = csv.reader((line for line in lines if line and not line.startswith("#")), **header.dialect)
@@ -206,6 +209,16 @@ class TextHeader:
         _require(names, self.label, WRITTEN in names or WRITTEN in self.params)
         _check_once(names, self.label)
         return names
+
+
+def _check_separator(line: str, header: TextHeader) -> None:
+    """Refuse a file whose first row has names of columns with something else than the delimiter between them."""
+    others = [word for sign, word in _SEPARATORS.items() if sign in line and sign != header.delimiter]
+    if others and header.delimiter not in line and all(name in line.lower().replace("_", "") for name in _BARE):
+        wanted = "commas" if header.delimiter == "," else repr(header.delimiter)
+        raise SpectrumError(
+            f"{header.label}: between the columns are {others[0]}, not {wanted}; write the file with {wanted}"
+        )
 
 
 def _check_once(names: Sequence[str], label: str) -> None:
