@@ -137,6 +137,16 @@ def test_labels_of_ticks_do_not_overlap(low, high):
             assert all(one[1] < other[0] for one, other in itertools.pairwise(ends)), [t.get_text() for t in shown]
 
 
+@pytest.mark.parametrize("value", [np.nan, 0.0, -1.0])
+def test_no_signal_to_noise_above_zero(value):
+    """As of spectra without errors, or of fluxes below zero."""
+    some = {"signal_to_noise": np.full(3, value), "reduced_chi2": np.ones(3), "teff_error": np.full(3, 50.0)}
+    with np.errstate(all="raise"):
+        figure = report._errors(some)
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.axes) == 2
+
+
 def test_spectra_without_a_source(tmp_path, drawn, kept_workers):
     """Drawn is the one with the misfit of the row, as nothing else tells them apart."""
     for number, one in enumerate(transits(faulty=[2])):

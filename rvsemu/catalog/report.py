@@ -203,9 +203,13 @@ def _errors(some: dict[str, np.ndarray]) -> Figure:
     for place, (column, text) in enumerate(panels, start=1):
         ax = figure.add_subplot(-(-len(panels) // 3), 3, place)
         ax.scatter(some["signal_to_noise"], some[column], s=5, color="C0", alpha=0.5, linewidths=0, rasterized=True)
-        ax.set(xlabel="signal to noise", ylabel=text, xscale="log", yscale="log")
-        _set_ticks(ax.xaxis)
-        _set_ticks(ax.yaxis)
+        ax.set(xlabel="signal to noise", ylabel=text)
+        if np.any(some["signal_to_noise"] > 0):  # as it is not for spectra without errors
+            ax.set_xscale("log")
+            _set_ticks(ax.xaxis)
+        if np.any(some[column] > 0):
+            ax.set_yscale("log")
+            _set_ticks(ax.yaxis)
     return figure
 
 
