@@ -31,6 +31,7 @@ from rvsemu.cli import main
 from rvsemu.errors import SettingsError, SpectrumError, SpectrumWarning
 from rvsemu.fitting import Function, fit_many
 from rvsemu.observing.flags import from_bits
+from rvsemu.physics.wavelengths import convert_medium
 from rvsemu.spectra import example_path
 from rvsemu.spectra import write_bulk as write_gaia_bulk
 
@@ -92,7 +93,7 @@ def test_labels_that_were_put_in_come_out(made):
     assert np.sqrt(np.mean(np.square(away))) < 1.5
     assert np.all(np.abs(table["signal_to_noise"] - 95) < 60)
     assert set(table["combined_ccds"]) == {30}
-    assert set(table["frame"]) == {"rest"}
+    assert [set(table[name]) for name in ("release", "medium", "frame")] == [{"Gaia DR4"}, {"vacuum"}, {"rest"}]
     assert np.all(table["vmic"].value == 1.2) and np.all(table["vmic_error"].value == 0)
     for bits, names in zip(table["flag_bits"], table["flags"], strict=True):
         assert set(from_bits(int(bits))) == {name.split(":")[0] for name in names.split(",") if name != "none"}
@@ -393,13 +394,34 @@ def test_output_within_the_folder_of_the_inputs(tmp_path, kept_workers):
 def test_what_rows_lack_is_said(tmp_path, capsys, kept_workers):
     """Files without the columns, as if they had other names; a cell of a file that has them."""
     text = gzip.decompress(write_stars(tmp_path / "a.csv.gz", 3).read_bytes()).decode()
-    (tmp_path / "b.csv").write_text(text.replace("source_id", "sourceid").replace("combined_ccds", "ccds"))
+    (tmp_path / "b.csv").write_text(text.replace("source_id", "star").replace("combined_ccds", "ccds"))
     (tmp_path / "c.csv").write_text(text.replace(f"\n{(1 << 40) + 1},", "\n,"))
-    inputs = [str(tmp_path / name) for name in ("a.csv.gz", "b.csv", "c.csv")]
+    (tmp_path / "d.csv").write_text(text.replace("combined_transits", "transits"))
+    inputs = [str(tmp_path / name) for name in ("a.csv.gz", "b.csv", "c.csv", "d.csv")]
     summary = catalog.fit_catalog(inputs, tmp_path / "out", **MADE)
-    assert (summary.spectra, summary.missing) == (9, {"source_id": 4, "combined_ccds": 3})
+    assert (summary.spectra, summary.missing) == (12, {"source_id": 4, "combined_ccds": 3, "frame": 3})
+    assert "3 of unknown frame: taken for barycentric; a column frame in the file" in str(summary)
     assert "4 without source_id: file and order say which they are, 3 without combined_ccds: " in str(summary)
     assert catalog.fit_catalog(inputs[:1], tmp_path / "other", **MADE).missing == {}
+
+
+@pytest.mark.parametrize("transits", ["alone", "joint"])
+def test_spectra_of_which_neither_frame_nor_release_is_known_are_counted(tmp_path, transits, kept_workers):
+    """They have other pixels than any release, and nothing says what they are; a column does of the second file."""
+    for name, star in zip("ab", simulated(2), strict=True):
+        columns = (star.spectral_axis.value, star.flux.value, star.uncertainty.array)
+        table = QTable([one[~star.mask][::2] for one in columns], names=["wavelength", "flux", "flux_error"])
+        if name == "b":
+            table["frame"], table["release"] = "rest", "Gaia DR3"
+        table.write(tmp_path / f"{name}.csv")
+    given = {**MADE, "transits": transits, "noise_correlation": "white"}
+    summary = catalog.fit_catalog(tmp_path, tmp_path / "out", **given)
+    unknown = {"frame": 1, "release": 1}
+    assert (summary.spectra, summary.missing) == (2, {"source_id": 2, "combined_ccds": 2} | unknown)
+    assert "1 of unknown release: unless noise_correlation says it, only the wavelengths tell" in str(summary)
+    table = catalog.read_catalog(tmp_path / "out")
+    found = [list(row) for row in table["release", "frame"]]
+    assert found == [["unknown", "unknown"], ["Gaia DR3", "rest"]]
 
 
 def test_no_source_is_zero(tmp_path, kept_workers):
@@ -514,6 +536,7 @@ def test_any_mix_of_inputs(tmp_path, kept_workers):
     summary = catalog.fit_catalog(given, tmp_path / "out", jobs=1, **MADE)
     table = catalog.read_catalog(tmp_path / "out")
     assert summary.spectra == 3
+    assert table["release"].tolist() == ["Gaia DR3", "Gaia DR3", "Gaia DR4"]
     expected = fit_many([star, *rvsemu.read_rvs(example_path("kepler-93"))], **SETTINGS)
     assert list(table["source_id"][:2]) == [one.meta["source_id"] for one in expected]
     for row, one in enumerate(expected):
@@ -537,6 +560,20 @@ def test_own_spectra_of_any_kind(tmp_path, kept_workers):
     expected = np.median((star.flux.value / error)[~star.mask])
     np.testing.assert_allclose(table["signal_to_noise"], [expected, expected, np.nan], rtol=1e-5)
     np.testing.assert_allclose(table["ra"].value, star.meta["ra"])
+
+
+def test_what_a_spectrum_is_said_to_be(tmp_path, kept_workers):
+    """The medium is that of the wavelengths as given; what a file does not say is missing, in a FITS table too."""
+    (star,) = rvsemu.read_rvs(example_path("hd176650"))
+    axis = convert_medium(star.spectral_axis.to_value(u.AA), "vacuum", "air")
+    parts = {key: getattr(star, key) for key in ("flux", "mask", "uncertainty")}
+    spectrum = Spectrum(**parts, spectral_axis=axis * u.AA, meta={"medium": "air"})
+    rvsemu.spectra.write_spectrum(spectrum, tmp_path / "a.fits")
+    catalog.fit_catalog([tmp_path / "a.fits", example_path("hd176650")], tmp_path / "out.fits", jobs=1, **MADE)
+    table = QTable.read(tmp_path / "out.fits")
+    assert table["medium"].tolist() == ["air", "vacuum"]
+    assert np.ma.getmaskarray(table["release"]).tolist() == [True, False]
+    assert (table["release"][1], table["frame"][1]) == ("Gaia DR3", "rest")
 
 
 def test_stars_that_are_there_twice_are_counted(tmp_path, kept_workers):
@@ -640,6 +677,30 @@ def test_bad_arguments(tmp_path, name):
     with pytest.raises(SettingsError, match=words):
         catalog.fit_catalog(example_path(), tmp_path / "out", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x.hdf5", "x.h5", "x.fits.gz", "x.XLSX", "x.txt", "x.fit"])
+def test_endings_of_tables_that_are_not_written(tmp_path, name, capsys):
+    """They would be names of folders."""
+    assert main(arguments(example_path("kepler-93"), tmp_path / name)) == 2
+    said = capsys.readouterr().err
+    assert f"no catalogue is written as {Path(name).suffix.lower()}: give" in said
+    assert "ends in .ecsv, .fits, .csv, .vot, .xml, .json, or of a folder" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_may_have_any_other_ending(tmp_path, kept_workers):
+    catalog.fit_catalog(example_path("kepler-93"), tmp_path / "labels.v1", **MADE)
+    assert len(catalog.read_catalog(tmp_path / "labels.v1")) == 1
+
+
+@pytest.mark.parametrize("out", ["labels", "labels.fits"])
+def test_a_file_where_a_folder_is_to_be(tmp_path, out, capsys):
+    path = tmp_path / ("labels.fits.parts" if out.endswith("fits") else out)
+    path.write_text("mine")
+    assert main(arguments(example_path("kepler-93"), tmp_path / out)) == 2
+    assert f"{path} is a file, and partitions need a folder of this name: give another" in capsys.readouterr().err
+    assert [one.read_text() for one in tmp_path.iterdir()] == ["mine"]
 
 
 def test_what_to_give_in_place_of_spectra(tmp_path):

@@ -1,6 +1,7 @@
 """The page about a catalogue: complete in itself, with the numbers of the catalogue."""
 
 import base64
+import itertools
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from catalog_fixtures import SETTINGS, write_stars
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import rvsemu
 from rvsemu.cli import main
@@ -115,6 +117,34 @@ def test_transits_of_a_joint_fit_are_found_in_all_of_their_files(tmp_path, drawn
     assert drawn[0].meta["transit_id"] == 501
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert ("2 of 3 transits were found" in page) == (there < 3) and "3 of 3" not in page
+    assert "stars fitted 2 " in text_of(page) and "stars (" in page and "spectra fitted" not in page
+
+
+@pytest.mark.parametrize("low, high", [(60, 60.4), (57, 64), (55, 95), (20, 80), (9, 190), (3, 3000), (59.3, 59.3)])
+def test_labels_of_ticks_do_not_overlap(low, high):
+    """And there are some, whatever the range of signal to noise, and so of errors."""
+    some = {"signal_to_noise": np.geomspace(low, high, 20), "reduced_chi2": np.linspace(0.9, 1.05, 20)}
+    errors = {"teff": 3000, "logg": 8, "mh": 5, "vsini": 60, "radial_velocity": 30}
+    some |= {f"{name}_error": value / some["signal_to_noise"] for name, value in errors.items()}
+    figure = report._errors(some)
+    FigureCanvasAgg(figure).draw()
+    for ax in figure.axes:
+        for axis, side in ((ax.xaxis, 0), (ax.yaxis, 1)):
+            (first, last), ticks = sorted(axis.get_view_interval()), axis.get_major_ticks()
+            shown = [tick.label1 for tick in ticks if first <= tick.get_loc() <= last and tick.label1.get_text()]
+            ends = sorted(text.get_window_extent().get_points()[:, side].tolist() for text in shown)
+            assert len(ends) >= 2
+            assert all(one[1] < other[0] for one, other in itertools.pairwise(ends)), [t.get_text() for t in shown]
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, -1.0])
+def test_no_signal_to_noise_above_zero(value):
+    """As of spectra without errors, or of fluxes below zero."""
+    some = {"signal_to_noise": np.full(3, value), "reduced_chi2": np.ones(3), "teff_error": np.full(3, 50.0)}
+    with np.errstate(all="raise"):
+        figure = report._errors(some)
+    FigureCanvasAgg(figure).draw()
+    assert len(figure.axes) == 2
 
 
 def test_spectra_without_a_source(tmp_path, drawn, kept_workers):

@@ -24,13 +24,13 @@ MADE = {"rows": 10, "progress": False, "jobs": 1, "transits": "joint", **SETTING
 NUMBERS = itertools.count(10**16)
 
 
-def star(source, velocities, signal_to_noise=30.0):
+def star(source, velocities, signal_to_noise=30.0, release="Gaia DR4"):
     """Transits of a star, with a number each."""
     rng = np.random.default_rng(source)
     noiseless = rvsemu.generate(teff=5200 + 200 * source, logg=4.3, vsini=12, mh=-0.1, vmic=1.2, resolution=11700)
     out = []
     for velocity in velocities:
-        given = {"signal_to_noise": signal_to_noise, "release": "Gaia DR4", "frame": "barycentric", "ccds": 3}
+        given = {"signal_to_noise": signal_to_noise, "release": release, "frame": "barycentric", "ccds": 3}
         one = rvsemu.simulate(noiseless, seed=rng, radial_velocity=velocity, source_id=source, **given)
         number = next(NUMBERS)
         one.meta |= {"transit_id": number, "obs_time_rv": number - 1e16, "normalisation_method": 0}
@@ -96,6 +96,7 @@ def test_rows_are_those_of_fits_of_all_transits(stars, made):
         assert list(row["transit_times"]) == [one.meta["obs_time_rv"] for one in spectra]
         assert str(row["flags"]).replace("none", "") == ",".join(result.flags)
         assert row["combined_ccds"] == 3 * len(spectra)
+        assert [row[name] for name in ("release", "medium", "frame")] == ["Gaia DR4", "vacuum", "barycentric"]
     signal = table["signal_to_noise"]
     assert signal[2] == pytest.approx(15 * np.sqrt(14), rel=0.1) and signal[1] == pytest.approx(30, rel=0.1)
     assert "variable-velocity" in table["flags"][0] and table["velocity_p_value"][0] < 1e-6
@@ -247,6 +248,14 @@ def test_a_mean_spectrum_is_no_transit(stars, inputs, made, tmp_path, kept_worke
     np.testing.assert_allclose(found["radial_velocity"][1:].value, expected["radial_velocity"].value, atol=1e-6)
     with pytest.raises(SpectrumError, match=r"1 of 4 are in the rest frame by meta\['frame'\].*leave the mean"):
         rvsemu.fit_transits([*stars[0], mean])
+
+
+def test_transits_of_two_releases_say_both(tmp_path):
+    write_gaia_bulk(star(1, [20.0, 60.0]), tmp_path / "a.csv.gz")
+    write_spectrum(star(1, [-5.0], release="Gaia DR3")[0], tmp_path / "b.fits")
+    summary = catalog.fit_catalog([tmp_path / "a.csv.gz", tmp_path / "b.fits"], tmp_path / "out", **MADE)
+    (row,) = catalog.read_catalog(tmp_path / "out")
+    assert (summary.spectra, row["release"], row["frame"]) == (1, "Gaia DR4,Gaia DR3", "barycentric")
 
 
 def test_files_of_a_source_stay_together(tmp_path, monkeypatch):

@@ -191,6 +191,16 @@ def test_fit_writes_table_and_plot(tmp_path, capsys):
 SAMPLE = ["--walkers", "12", "--seed", "5", "--fix", "vmic=1", "--fix", "resolution=11900", "--quiet"]
 
 
+def test_a_file_where_a_folder_is_to_be_made(tmp_path, capsys):
+    path, mine = str(example_path("kepler-93")), tmp_path / "mine"
+    mine.write_text("mine")
+    assert main(["sample", path, "-o", str(mine), "--steps", "9"]) == 2
+    assert f"error: {mine} is a file, and a folder is to be made there: give another" in capsys.readouterr().err
+    assert main(["fit", path, "--plot", str(mine)]) == 2
+    assert f"{mine} is a file, and plots need a folder: give another name" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+
+
 def test_sample_writes_chains_table_and_plots_and_resumes(tmp_path, capsys):
     chains, table, plots = tmp_path / "chains", tmp_path / "stars.ecsv", tmp_path / "plots"
     path, star = str(example_path("kepler-93")), "2052747119115620352"

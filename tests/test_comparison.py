@@ -1,6 +1,7 @@
 """Comparisons: who is matched and who is not, statistics of known differences, flags and calibrations of GSP-Spec."""
 
 import re
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -92,6 +93,21 @@ def test_every_format_of_both(tmp_path, ending):
     assert overall(result, "teff")["n"] == 4 and overall(result, "logg")["n"] == 5
     np.testing.assert_allclose(result.pairs["teff_reference"].value, 5000.0 + 100 * np.arange(1, 6))
     np.testing.assert_allclose(result.pairs["mh_reference_error"].value, 0.1)
+
+
+def test_decimals_of_parquet(tmp_path):
+    """Databases write integers and numbers so."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    ids = [*(Decimal(BIG + i) for i in range(1, 6)), None]
+    columns = {"source_id": ids, "teff": [Decimal(f"{5000 + 100 * i}.25") for i in range(1, 7)]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    result = comparison.compare(fits_table(), tmp_path / "a.parquet")
+    assert result.pairs["source_id"].tolist() == [BIG + i for i in range(1, 6)]
+    np.testing.assert_allclose(result.pairs["teff_reference"].value, 5000.25 + 100 * np.arange(1, 6))
+    columns["source_id"] = [Decimal(f"{BIG + i}.0") for i in range(1, 7)]
+    pq.write_table(pa.table(columns), tmp_path / "b.parquet")
+    with pytest.raises(ComparisonError, match="column source_id has floats, which lose the last digits"):
+        comparison.compare(fits_table(), tmp_path / "b.parquet")
 
 
 def test_unsigned_integers_of_fits_keep_their_digits(tmp_path):

@@ -14,7 +14,7 @@ from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
 from server_fixtures import serving
 
-from rvsemu.errors import ComparisonError
+from rvsemu.errors import ComparisonError, SpectrumWarning
 
 pytest.importorskip("pyarrow.parquet")
 comparison = pytest.importorskip("rvsemu.comparison")
@@ -115,6 +115,20 @@ def test_a_comparison_with_the_archive(service, tmp_path):
     assert -result.difference("teff").astype(int) == pytest.approx([0, 3, 6, 9, 12])
     np.testing.assert_allclose(result.difference("logg"), 0, atol=1e-12)
     np.testing.assert_allclose(result.pairs["logg_reference_error"].value, 0.1)
+
+
+@pytest.mark.parametrize("release", ["Gaia DR4", "Gaia DR3,Gaia DR4"])
+def test_source_ids_of_another_release_are_warned_of(service, tmp_path, release):
+    ours = Table({"source_id": STARS, "teff": np.full(5, 5000.0), "logg": np.full(5, 2.3528)})
+    given = {"cache": tmp_path, "server": service.url, "progress": False}
+    ours["release"] = [*["Gaia DR3"] * 2, *["unknown"] * 3]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not any("source_ids" in note for note in comparison.compare(ours, "gspspec", **given).notes)
+    ours["release"] = [*["Gaia DR3"] * 4, release]
+    with pytest.warns(SpectrumWarning, match="has fits of Gaia DR4, and the source_ids of GSP-Spec are those of Gaia"):
+        result = comparison.compare(ours, "gspspec", **given)
+    assert any("has fits of Gaia DR4" in note for note in result.notes) and "fits of Gaia DR4" in str(result)
 
 
 def test_what_cannot_be_reached(tmp_path):

@@ -5,8 +5,10 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from rvsemu.errors import ComparisonError
 pytest.importorskip("pyarrow.parquet")
 catalog = pytest.importorskip("rvsemu.catalog")
 comparison = pytest.importorskip("rvsemu.comparison")
+UNFINISHED = "stars are missing, as the run has not ended; --resume (resume=True) goes on with it"
 STARS = 6
 
 
@@ -60,6 +63,27 @@ def test_a_catalogue_and_results_of_fits_agree(made, capsys):
         np.testing.assert_allclose(one, other, atol=1e-3 * np.max(np.abs(one)))
         assert np.sqrt(np.mean(found[0].normalised(label) ** 2)) < 2
     assert found[1].at("signal_to_noise") is None
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_catalogue_whose_run_has_not_ended(made, tmp_path, ended):
+    """Whichever of the two it is; folders of other Parquet files are none."""
+    folder = tmp_path / "labels"
+    shutil.copytree(made / "labels", folder)
+    if not ended:
+        plan = json.loads((folder / "_run.json").read_text())
+        plan["inputs"].append(["z.csv.gz", 2**25, "0"])  # a second group
+        (folder / "_run.json").write_text(json.dumps(plan))
+    for one, other in ((folder, made / "survey.fits"), (made / "fits.parquet", folder)):
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            result = comparison.compare(one, other, flagged="keep")
+        assert [str(one.message) for one in said] == ([] if ended else [f"{folder}: {UNFINISHED}"])
+        assert any(UNFINISHED in note for note in result.notes) is not ended
+    (folder / "_run.json").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        comparison.compare(folder, made / "survey.fits", flagged="keep")
 
 
 @pytest.mark.parametrize("format", ["json", "csv", "ecsv"])

@@ -1,6 +1,9 @@
 """Every bad file is a clear error of one line that names it."""
 
+import bz2
 import gzip
+import lzma
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -25,7 +28,7 @@ from rvs_fixtures import (
 from specutils import Spectrum
 
 from rvsemu.errors import SpectrumError, SpectrumWarning
-from rvsemu.spectra import FORMAT, example_path, read_rvs
+from rvsemu.spectra import FORMAT, example_path, iter_rvs, read_rvs
 
 
 def refuse(path: Path, match: str) -> None:
@@ -143,6 +146,36 @@ def test_binary_files(tmp_path):
     for data in (bytes(100), b"\x89PNG\r\n\x1a\n\x00", b"flux,flux_error\n\xff\xfe"):
         path.write_bytes(data)
         refuse(path, "not an RVS spectrum file")
+
+
+@pytest.mark.parametrize("sign, word", [("\t", "tabs"), (";", "semicolons"), ("|", "vertical bars"), (" ", "spaces")])
+@pytest.mark.parametrize("table", [individual(KEPLER), text_cells(HD)], ids=["individual", "raw"])
+def test_other_signs_between_columns(tmp_path, table, sign, word):
+    """Whether or not names are in quotes."""
+    path = tmp_path / "a.csv"
+    table.write(path, format="ascii.csv", delimiter=sign)
+    first, rest = path.read_text().split("\n", 1)
+    for names in (first, sign.join(f'"{name}"' for name in first.split(sign))):
+        path.write_text(f"{names}\n{rest}")
+        refuse(path, f"between the columns are {word}, not commas; write the file with commas")
+        rejects = []
+        assert list(iter_rvs(path, rejects=rejects)) == []
+        assert [f"are {word}" in one.reason for one in rejects] == [True]
+
+
+@pytest.mark.parametrize("how", ["tar", "tar.gz", "bzip2", "xz"])
+def test_what_is_packed_in_other_ways(tmp_path, how):
+    plain, path = write_bulk(tmp_path / "RvsMeanSpectrum_0-1.csv.gz", HD), tmp_path / "a.csv"
+    if how.startswith("tar"):
+        with tarfile.open(path, "w:gz" if how == "tar.gz" else "w") as archive:
+            archive.add(plain, plain.name)
+    else:
+        path.write_bytes({"bzip2": bz2, "xz": lzma}[how].compress(gzip.decompress(plain.read_bytes())))
+    words = f"packed with {how.removesuffix('.gz')}, which is not read; unpack it first, or pack it with gzip or zip"
+    refuse(path, words)
+    rejects = []
+    assert list(iter_rvs(path, rejects=rejects)) == []
+    assert [one.reason for one in rejects] == [words]
 
 
 def test_words_among_the_numbers(tmp_path):

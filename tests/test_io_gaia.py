@@ -21,6 +21,7 @@ from rvs_fixtures import (
     example_star,
     individual,
     raw,
+    text_cells,
     variable_length_hdu,
     variable_length_votable,
     write_bulk,
@@ -33,7 +34,7 @@ from rvs_fixtures import (
 from specutils import Spectrum, SpectrumList
 
 from rvsemu.errors import SpectrumError
-from rvsemu.spectra import FORMAT, example_path, read_rvs
+from rvsemu.spectra import FORMAT, example_path, iter_rvs, read_rvs
 
 # --- reading ------------------------------------------------------------------------------------------------
 
@@ -139,6 +140,52 @@ def test_epoch_spectrum_of_dr4(tmp_path):
         assert np.flatnonzero(spectrum.mask).tolist() == [0, 5, 7]
         assert spectrum.meta["frame"] == "barycentric"
         assert spectrum.meta["release"] == "Gaia DR4"
+
+
+@pytest.mark.parametrize("camel", [True, False], ids=["transitId", "transitid"])
+def test_names_of_columns_without_underscores(tmp_path, camel):
+    """As in the archive's own data model; units go with them."""
+    star = epoch_star()
+
+    def renamed(table):
+        for name in table.colnames:
+            first, *others = name.split("_")
+            table.rename_column(name, first + "".join(word.title() if camel else word for word in others))
+        return table
+
+    paths = [
+        write_csv(tmp_path / "a.csv", renamed(individual(star))),
+        write_ecsv(tmp_path / "b.ecsv", renamed(individual(star))),
+        write_fits(tmp_path / "a.fits", renamed(raw(star))),
+        write_votable(tmp_path / "a.xml", renamed(individual(star))),
+        write_csv(tmp_path / "c.csv", renamed(text_cells(star))),
+    ]
+    for spectrum in [read_rvs(path)[0] for path in paths] + [b.spectrum(0) for b in iter_rvs(paths)]:
+        assert_is(spectrum, star)
+        assert spectrum.meta["frame"] == "barycentric"
+        assert spectrum.meta["release"] == "Gaia DR4"
+
+
+def test_a_known_name_beside_another_spelling_of_it(tmp_path):
+    table = raw(epoch_star())
+    table["sourceId"] = [77]
+    (spectrum,) = read_rvs(write_fits(tmp_path / "a.fits", table))
+    assert spectrum.meta["source_id"] == epoch_star().scalars["source_id"] and spectrum.meta["sourceid"] == 77
+    table = text_cells(epoch_star())
+    table["sourceId"], table["SOURCEID"] = [77], [78]
+    with pytest.raises(SpectrumError, match="2 columns are called source_id, in any case of letters"):
+        read_rvs(write_csv(tmp_path / "b.csv", table["sourceId", "SOURCEID", "flux", "flux_error"]))
+
+
+def test_transits_that_were_not_normalised_in_american_english(tmp_path):
+    star = epoch_star()
+    table = raw(star)
+    for name in set(table.colnames) & {"normalisation_method", "normalization_method"}:
+        table.remove_column(name)
+    table["normalization_method"] = [4]
+    rejects = []
+    assert list(iter_rvs(write_fits(tmp_path / "a.fits", table), rejects=rejects)) == []
+    assert "could not normalise it (method 4)" in rejects[0].reason and rejects[0].expected
 
 
 def test_dr4_mean_spectrum_says_what_is_not_known(tmp_path):

@@ -4,6 +4,7 @@ import gzip
 import io
 import re
 import tracemalloc
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -152,6 +153,20 @@ def test_empty_cells_beside_arrays(tmp_path, names):
     assert not rejects and "ra" not in block.columns
     assert block.source_id.tolist() == ([12] if "source_id" in names else [None])
     np.testing.assert_allclose(block.flux[0], HD.flux, rtol=1e-6)
+
+
+def test_identifiers_as_decimals_of_parquet(tmp_path):
+    """Databases write them; what has digits behind the point is no identifier."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = {"flux": [HD.flux], "flux_error": [HD.error], "ra": [Decimal("17.5")], "combined_ccds": [Decimal("3.0")]}
+    source = HD.scalars["source_id"]
+    pq.write_table(pa.table(columns | {"source_id": [Decimal(source)]}), tmp_path / "a.parquet")
+    (block,), rejects = blocks(tmp_path / "a.parquet")
+    assert not rejects and block.source_id.tolist() == [source]
+    assert block.columns["ra"].tolist() == [17.5] and block.columns["combined_ccds"].tolist() == [3]
+    pq.write_table(pa.table(columns | {"source_id": [Decimal("12.5")]}), tmp_path / "b.parquet")
+    found, (reject,) = blocks(tmp_path / "b.parquet")
+    assert not found and "source_id 12.5 is not stored as an integer" in reject.reason
 
 
 def bulk_text(path) -> bytes:

@@ -120,12 +120,15 @@ rvsemu_("catalog", "fit", bulk.name, "-o", "trial", "--jobs", "1", "--quiet")
 print((here / "trial" / "_rejects.csv").read_text())
 
 # %%
-# Look at the columns before the labels: do identifiers, frame and numbers of CCD
-# spectra say what the documentation of the release says?
+# Look at the columns before the labels: do identifiers, release, frame and numbers of CCD
+# spectra say what the documentation of the release says? The release decides which noise
+# the fits assume.
 
 table = read_catalog(here / "trial")
 shown = table[
     "source_id",
+    "release",
+    "medium",
     "frame",
     "combined_ccds",
     "signal_to_noise",

@@ -13,7 +13,7 @@ from astropy import units as u
 from ..fitting import FitFailure, FitResult, Settings, TransitsResult
 from ..observing.flags import to_bits
 from ..observing.result_table import DESCRIPTIONS, description_of
-from ..observing.results import IDENTITY, identity_value
+from ..observing.results import IDENTITY, WAVELENGTHS, identity_value
 
 __all__ = ["Column", "columns_of", "star_values", "values_of", "what_it_is"]
 
@@ -49,6 +49,8 @@ _NAMES = (
     _known("obs_time_rv", "double", "d"),
     _known("ra", "double", "deg"),
     _known("dec", "double", "deg"),
+    Column("release", "string", "", "Release of Gaia that the spectrum is of, which says how its noise is; or unknown"),
+    Column("medium", "string", "", "Medium of the wavelengths: vacuum or air"),
     Column("frame", "string", "", "Frame of the wavelengths: rest, barycentric or unknown"),
     Column("combined_ccds", "int32", "", "CCD spectra combined"),
     Column("signal_to_noise", "float", "", "Median of flux / stated error"),
@@ -83,7 +85,7 @@ _OF_TRANSITS = (
     Column("transit_flag_bits", "list<int32>", "", "Flags of each"),
 )
 _OF_ONE_TRANSIT = ("transit_id", "obs_time_rv")
-_FROM_META = ("file", "source_id", "transit_id", "obs_time_rv", "ra", "dec", "frame")
+_FROM_META = (*IDENTITY, *WAVELENGTHS)
 
 
 def columns_of(settings: Settings, joint: bool = False) -> list[Column]:
@@ -122,26 +124,36 @@ def star_values(result: TransitsResult, spectra: Sequence[Any], skipped: int) ->
     signal = np.array([one["signal_to_noise"] for one in known])
     both = {"signal_to_noise": float(np.sqrt(np.sum(np.clip(signal, 0.0, None) ** 2)))}
     metas = [one.meta for one in result.transits]
-    return values_of(result, both | {"combined_ccds": None if None in ccds else sum(ccds)}) | {
-        "n_transits": result.n_transits,
-        "n_skipped": skipped + len(result.skipped),
-        "radial_velocity_scatter": float(result.velocity_scatter.value),
-        "velocity_chi2": result.velocity_chi2,
-        "velocity_p_value": result.velocity_p_value,
-        "transit_ids": [meta.get("transit_id", -1) for meta in metas],
-        "transit_times": [meta.get("obs_time_rv", np.nan) for meta in metas],
-        "transit_velocities": result.velocities.value.tolist(),
-        "transit_velocity_errors": result.velocity_errors.value.tolist(),
-        "transit_velocity_noise": result.velocity_noise.value.tolist(),
-        "transit_chi2": [one.reduced_chi2 for one in result.transits],
-        "transit_flag_bits": [to_bits(one.flags) for one in result.transits],
-    }
+    return (
+        values_of(result, both | {"combined_ccds": None if None in ccds else sum(ccds)})
+        | _wavelengths(metas)
+        | {
+            "n_transits": result.n_transits,
+            "n_skipped": skipped + len(result.skipped),
+            "radial_velocity_scatter": float(result.velocity_scatter.value),
+            "velocity_chi2": result.velocity_chi2,
+            "velocity_p_value": result.velocity_p_value,
+            "transit_ids": [meta.get("transit_id", -1) for meta in metas],
+            "transit_times": [meta.get("obs_time_rv", np.nan) for meta in metas],
+            "transit_velocities": result.velocities.value.tolist(),
+            "transit_velocity_errors": result.velocity_errors.value.tolist(),
+            "transit_velocity_noise": result.velocity_noise.value.tolist(),
+            "transit_chi2": [one.reduced_chi2 for one in result.transits],
+            "transit_flag_bits": [to_bits(one.flags) for one in result.transits],
+        }
+    )
+
+
+def _wavelengths(metas: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
+    """Values of the columns `WAVELENGTHS` of a star: those of all its transits, joined by commas if they differ."""
+    found = {name: dict.fromkeys(str(meta[name]) for meta in metas if meta.get(name)) for name in WAVELENGTHS}
+    return {name: ",".join(values) or None for name, values in found.items()}
 
 
 def _identity(name: str, value: Any) -> Any:
-    """A value that names a spectrum, of the kind of its column; None if there is none."""
+    """A value that says which spectrum it is and how it was made, of the kind of its column; None if there is none."""
     plain = identity_value(name, value)
-    return plain if plain is None or name not in IDENTITY else IDENTITY[name][0](plain)
+    return None if plain is None else IDENTITY[name][0](plain) if name in IDENTITY else str(plain)
 
 
 def _without(spectra: Sequence[Any], skipped: Sequence[FitFailure]) -> list[Any]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNFINISHED",
+    "UNKNOWN",
     "WATCHED",
     "Part",
     "arrow",
@@ -51,6 +52,8 @@ __doctest_requires__ = {"read_catalog": ["pyarrow"]}
 _PART = "rvsemu.part"
 WATCHED = ("source_id", "combined_ccds")
 """Columns whose missing values are counted, as others are worth less without."""
+UNKNOWN = ("frame", "release")
+"""Columns of which it is counted how often they are ``unknown``."""
 UNFINISHED = "stars are missing, as the run has not ended; --resume (resume=True) goes on with it"
 """What is said of a folder in which partitions are missing."""
 _AT_ONCE = 10_000_000  # sources that are compared with each other: 80 MB
@@ -73,7 +76,7 @@ class Part:
     sources : (int, int) or None
         Lowest and highest source_id; None if no row has one.
     missing : mapping of str to int
-        Number of rows that have no value, of the columns `WATCHED`.
+        Number of rows that have no value, of the columns `WATCHED`, or are unknown, of the columns `UNKNOWN`.
     """
 
     path: Path
@@ -116,6 +119,7 @@ def write_part(
 
     part = {**about, "rejected": len(rejects), "expected": sum(one.expected for one in rejects)}
     part["rejects"] = [asdict(one) for one in rejects]
+    part["unknown"] = {name: sum(_is_unknown(row[name]) for row in rows) for name in UNKNOWN}
     described = [pa.field(c.name, _type(c.kind), metadata=_about(c)) for c in columns]
     values = {c.name: [row[c.name] for row in rows] for c in columns}
     longest = {c.name: max((len(x or "") for x in values[c.name]), default=1) for c in columns if c.kind == "string"}
@@ -126,6 +130,11 @@ def write_part(
     arrow().write_table(pa.Table.from_arrays(data, schema=schema), buffer, compression="zstd")
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def _is_unknown(value: str | None) -> bool:
+    """Whether that is what a file was taken to say, or that of one of the transits of a star."""
+    return "unknown" in (value or "").split(",")
 
 
 def _type(kind: str) -> Any:
@@ -192,7 +201,7 @@ def _part(path: Path) -> Part:
     names = ("unit", "number", "last", "rejected", "expected")
     sources, missing = _counted(footer)
     given = {name: about[name] for name in names}
-    return Part(path, spectra=footer.num_rows, sources=sources, missing=missing, **given)
+    return Part(path, spectra=footer.num_rows, sources=sources, missing=missing | about.get("unknown", {}), **given)
 
 
 def _counted(footer: Any) -> tuple[tuple[int, int] | None, dict[str, int]]:

@@ -34,7 +34,8 @@ __all__ = [
 
 PLAN = "_run.json"
 """Name of the file in the folder of a catalogue that says what the run is."""
-_FORMAT = 2
+_FORMAT = 3
+_SAME_GROUPS = (2, 3)  # formats whose files are grouped as they are now
 GROUP = 2**24  # bytes of files that are taken together: some 800 spectra of Gaia DR3 in bulk files, 80 in CSV
 _MOST_FILES = 1000
 _BLOCKS, _BLOCK = 32, 2**16  # what is compared of files that are longer than a group
@@ -65,7 +66,7 @@ def groups_of(folder: Path) -> int | None:
     try:
         run = json.loads((folder / PLAN).read_text(encoding="utf-8"))
         sized = [(str(file), int(size)) for file, size, _ in run["inputs"]]
-        return len(_grouped(sized)) if run["format"] == _FORMAT else None
+        return len(_grouped(sized)) if run["format"] in _SAME_GROUPS else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

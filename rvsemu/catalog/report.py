@@ -36,6 +36,7 @@ __doctest_requires__ = {"write_report": ["pyarrow"]}
 
 _MOST = 100_000  # stars in a plot
 _WORST = 4
+_NARROW, _BROAD = 0.7, 2.0  # decades of an axis: fewer may have no round number, more have too many
 _LABELS = {"teff": "K", "logg": "dex", "mh": "dex", "vsini": "km/s", "radial_velocity": "km/s"}
 
 
@@ -112,11 +113,16 @@ def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwri
     state = "" if has_ended(folder, parts) else f"<p><strong>Not complete: {escape(UNFINISHED)}.</strong></p>"
     sections = [
         state + _summary(run, total, rejected),
-        *(_plots(seen) if total else []),
+        *(_plots(seen, _rows(run)) if total else []),
         *_worst_fits(folder, run, seen),
     ]
     with replacing(path) as temporary:
         temporary.write_text(html_page(f"Catalogue {folder.resolve().name}", sections), encoding="utf-8")
+
+
+def _rows(run: dict) -> str:
+    """What the rows of a catalogue are."""
+    return "stars" if run.get("transits") == "joint" else "spectra"
 
 
 def _look_at(path: Path, seen: _Seen, step: int) -> None:
@@ -151,7 +157,7 @@ def _needed(names: list[str]) -> list[str]:
 def _summary(run: dict, total: int, rejected: int) -> str:
     emulator = run["emulator"]
     rows = {
-        "spectra fitted": f"{total:,}",
+        f"{_rows(run)} fitted": f"{total:,}",
         "rejected, or transits passed over": f"{rejected:,}",
         "emulator": f"{emulator['recipe']} {emulator['version']}, fingerprint {emulator['fingerprint']}",
         "settings": json.dumps(run["settings"]) if run["settings"] else "the defaults",
@@ -160,14 +166,14 @@ def _summary(run: dict, total: int, rejected: int) -> str:
     return html_table([(escape(name), escape(value)) for name, value in rows.items()])
 
 
-def _plots(seen: _Seen) -> Iterator[str]:
+def _plots(seen: _Seen, what: str) -> Iterator[str]:
     some = {name: np.concatenate([one[name] for one in seen.some]) for name in seen.some[0]}
     if {"teff", "logg"} <= set(some):
         yield "<h2>Stars</h2>" + html_image(_kiel(some), "Effective temperature, surface gravity and metallicity")
     yield "<h2>Errors</h2>" + html_image(_errors(some), "Errors of labels against signal to noise")
     found = [(name, seen.flags[name]) for name in FLAGS if seen.flags[name]]
     rows = [(f"<code>{n}</code>", f"{count:,}", f"{count / seen.spectra:.1%}", escape(FLAGS[n])) for n, count in found]
-    none = f"<p>{seen.unflagged:,} spectra ({seen.unflagged / seen.spectra:.1%}) have no flag.</p>"
+    none = f"<p>{seen.unflagged:,} {what} ({seen.unflagged / seen.spectra:.1%}) have no flag.</p>"
     yield "<h2>Flags</h2>" + none + html_table(rows, numbers=[1])
 
 
@@ -189,7 +195,6 @@ def _kiel(some: dict[str, np.ndarray]) -> Figure:
 
 def _errors(some: dict[str, np.ndarray]) -> Figure:
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter
 
     names = [name for name in _LABELS if np.any(some.get(f"{name}_error", np.zeros(1)) > 0)]
     figure = Figure(figsize=(10, 2.9 * -(-(len(names) + 1) // 3)), layout="constrained")
@@ -198,12 +203,28 @@ def _errors(some: dict[str, np.ndarray]) -> Figure:
     for place, (column, text) in enumerate(panels, start=1):
         ax = figure.add_subplot(-(-len(panels) // 3), 3, place)
         ax.scatter(some["signal_to_noise"], some[column], s=5, color="C0", alpha=0.5, linewidths=0, rasterized=True)
-        ax.set(xlabel="signal to noise", ylabel=text, xscale="log", yscale="log")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter(NullFormatter())
+        ax.set(xlabel="signal to noise", ylabel=text)
+        if np.any(some["signal_to_noise"] > 0):  # as it is not for spectra without errors
+            ax.set_xscale("log")
+            _set_ticks(ax.xaxis)
+        if np.any(some[column] > 0):
+            ax.set_yscale("log")
+            _set_ticks(ax.yaxis)
     return figure
+
+
+def _set_ticks(axis: Any) -> None:
+    """Ticks of a logarithmic axis, with labels that have room beside each other whatever its range."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low)
+    if decades < _NARROW:
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    else:
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < _BROAD else (1.0,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _worst_fits(folder: Path, run: dict, seen: _Seen) -> Iterator[str]:

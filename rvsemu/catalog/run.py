@@ -31,11 +31,18 @@ __all__ = ["Summary", "fit_catalog"]
 __doctest_requires__ = {"fit_catalog": ["pyarrow"]}
 
 _TABLES = tuple(ending for ending in TABLE_ENDINGS if ending != ".parquet")  # of which there are folders
+_NO_FOLDERS = frozenset(
+    ".fit .fts .hdf .hdf5 .h5 .he5 .xls .xlsx .ods .txt .dat .tsv .tab .asc .ascii .votable .feather .arrow .orc "
+    ".npy .npz .pkl .pickle .db .sqlite .tex .htm .html .md .yaml .yml .gz .bz2 .xz .zst .zip .tar .tgz .7z".split()
+)
+"""Endings of files that no folder is meant by."""
 _WITHOUT_ARRAYS = (".csv", ".json")
 _MOST_ROWS = 100_000
 _WITHOUT = {
-    "source_id": "source_id: file and order say which they are",
-    "combined_ccds": "combined_ccds: whether errors come from few CCD spectra is not known",
+    "source_id": "without source_id: file and order say which they are",
+    "combined_ccds": "without combined_ccds: whether errors come from few CCD spectra is not known",
+    "frame": "of unknown frame: taken for barycentric; a column frame in the file (rest or barycentric) says it",
+    "release": "of unknown release: unless noise_correlation says it, only the wavelengths tell how the noise is",
 }
 _PAUSE = 1.0  # seconds between two looks at what is done
 
@@ -63,7 +70,8 @@ class Summary:
         mean spectra, too; where rows are spectra, stars and transits that are in the input more than once, as if a file
         is given twice.
     missing : mapping of str to int
-        Number of rows without a ``source_id`` or ``combined_ccds``, if any: the files do not say it.
+        Number of rows without a ``source_id`` or ``combined_ccds``, or whose ``frame`` or ``release`` is ``unknown``,
+        if any: the files do not say it.
 
     Examples
     --------
@@ -88,7 +96,7 @@ class Summary:
             joint = "of them in several rows, as mean spectra or other stars are among their transits"
             alone = "stars or transits in several rows, as they are in the input more than once"
             parts.append(f"{self.repeated} {joint if self.stars else alone}")
-        parts += [f"{number} without {_WITHOUT[name]}" for name, number in self.missing.items()]
+        parts += [f"{number} {_WITHOUT[name]}" for name, number in self.missing.items()]
         if self.expected:
             parts.append(f"{self.expected} transits that are empty or not normalised passed over")
         if self.rejected:
@@ -146,7 +154,8 @@ def fit_catalog(
     ------
     SpectrumError
         An input does not exist, or changes while it is read, `out` has a run that is not to be resumed or is another
-        one, a worker was killed, or pyarrow is not installed. Spectra that cannot be used raise nothing: see
+        one, or ends in what is neither a folder nor a table that is written, a worker was killed, or pyarrow is not
+        installed. Spectra that cannot be used raise nothing: see
         `Summary.rejects`.
     LabelError, SettingsError
         As `rvsemu.fit`, or `jobs`, `rows` or `dask` make no sense.
@@ -173,9 +182,8 @@ def fit_catalog(
     _check_transits(transits, checked)
     check_one_way(jobs, dask, SettingsError)
     width = cores() if jobs is None else check_whole(SettingsError, "jobs", jobs, 1, 1024)
-    out = Path(out)
-    as_table = out.suffix.lower() in _TABLES
-    folder = out.with_name(f"{out.name}.parts") if as_table else out
+    out, folder = _places(out)
+    as_table = folder != out
     rejects = out.with_name(f"{out.name}-rejects.csv") if as_table else folder / "_rejects.csv"
     files = files_in(inputs, without=(out, folder, rejects))
     stamps = stamps_of(files)
@@ -185,7 +193,6 @@ def fit_catalog(
         _check_table(out)
         if not (resume and folder.exists()):
             _check_absent(rejects)
-    check_folder(out, SpectrumError)
     with _executor(width, dask) as (executor, workers), made_folder(folder), _alone(folder):
         agreed(folder, run, resume)
         _clean(folder)
@@ -207,6 +214,29 @@ def fit_catalog(
     missing = {name: sum(part.missing.get(name, 0) for part in parts) for name in _WITHOUT}
     missing = {name: number for name, number in missing.items() if number}
     return Summary(out, spectra, rejected - expected, expected, listed, transits == "joint", repeated, missing)
+
+
+def _places(given: str | os.PathLike) -> tuple[Path, Path]:
+    """Path of the output, and of the folder of its partitions, which is another one if the output is a table.
+
+    Raises
+    ------
+    SpectrumError
+        The ending is that of tables or packed files that are not written, or a file is where the folder is to be.
+    """
+    out = check_folder(given, SpectrumError)
+    kind = out.suffix.lower()
+    if kind in _NO_FOLDERS:
+        raise SpectrumError(
+            f"{out}: no catalogue is written as {kind}: give the name of a table that ends in {', '.join(_TABLES)}, or "
+            "of a folder, which Parquet files will be in."
+        )
+    folder = out.with_name(f"{out.name}.parts") if kind in _TABLES else out
+    if folder.exists() and not folder.is_dir():
+        raise SpectrumError(
+            f"{folder} is a file, and partitions need a folder of this name: give another name, or move the file away."
+        )
+    return out, folder
 
 
 def _check_table(out: Path) -> None:

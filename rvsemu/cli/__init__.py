@@ -55,6 +55,8 @@ def _run(arguments: list[str], chosen: str | None) -> int:
         return 141
     except RvsemuError as e:
         return _failed(options, e)
+    except FileExistsError as e:  # of folders, as files are checked before
+        return _failed(options, f"{e.filename} is a file, and a folder is to be made there: give another name")
     except OSError as e:
         named = f"{e.filename}: " if e.filename else ""
         return _failed(options, f"{named}{e.strerror or e}")

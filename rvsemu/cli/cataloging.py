@@ -33,7 +33,7 @@ def _add_fit(actions: Any) -> None:
         metavar="INPUT",
         help="bulk files, other files of RVS spectra, Parquet files, or folders of these",
     )
-    out = "folder of Parquet files, or a table: .fits, .ecsv, .csv or .vot"
+    out = "folder of Parquet files, or a table: .fits, .ecsv, .csv, .vot, .xml or .json"
     add("-o", "--out", required=True, metavar="OUT", help=out)
     add("--jobs", type=whole(1, 1024), metavar="J", help="number of processes (default: one per core)")
     add("--dask", metavar="SCHEDULER", help="address of a Dask scheduler, e.g. tcp://10.0.0.1:8786")

@@ -105,6 +105,8 @@ def save_figure(drawn, path, overwrite=False):
 def made_plots(folder) -> Path:
     """Folder for plots, made if it is not there."""
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise SpectrumError(f"{folder} is a file, and plots need a folder: give another name.")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -32,6 +32,10 @@ class Fits:
     flags : list of str
         Names of the flags, joined by commas; empty if there are none.
     signal_to_noise : ndarray, shape (n,), or None
+    releases : frozenset of str
+        Of Gaia, of which the spectra are; empty if the table does not say it.
+    lacks : str
+        That fits are missing, as the run has not ended; empty if they are not, or nothing tells.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Fits:
     errors: Mapping[str, np.ndarray]
     flags: list[str]
     signal_to_noise: np.ndarray | None
+    releases: frozenset[str] = frozenset()
+    lacks: str = ""
 
     @property
     def failed(self) -> np.ndarray:
@@ -65,13 +71,15 @@ def read_fits(given: str | os.PathLike | Table) -> Fits:
     table = opened_table(given)
     labels = [label for label in LABELS if label in table.names]
     errors = [label for label in labels if f"{label}_error" in table.names]
-    others = [name for name in ("source_id", "flags", "flag_bits", "signal_to_noise") if name in table.names]
+    others = [name for name in ("source_id", "flags", "flag_bits", "signal_to_noise", "release") if name in table.names]
     if "source_id" not in others or not labels:
         raise ComparisonError(
             f"{table.name} has no columns source_id and teff, logg or mh: give what 'rvsemu catalog fit' or "
             "'rvsemu fit' has written."
         )
-    data = table.read([*labels, *(f"{label}_error" for label in errors), *others], as_text=["source_id", "flags"])
+    data = table.read(
+        [*labels, *(f"{label}_error" for label in errors), *others], as_text=["source_id", "flags", "release"]
+    )
 
     def values(name: str, label: str) -> np.ndarray:
         return label_values(data[name], label, LABELS[label], f"{table.name}: column {name}")
@@ -83,6 +91,8 @@ def read_fits(given: str | os.PathLike | Table) -> Fits:
         {label: values(f"{label}_error", label) for label in errors},
         _flags(data),
         _signal(table, data),
+        _releases(data),
+        table.lacks,
     )
 
 
@@ -92,6 +102,12 @@ def _flags(data: Table) -> list[str]:
     if "flag_bits" in data.colnames:
         return [",".join(from_bits(int(bits))) for bits in np.ma.filled(data["flag_bits"], 0)]
     return [""] * len(data)
+
+
+def _releases(data: Table) -> frozenset[str]:
+    """Releases of Gaia of all rows, of which those of stars with several transits may have more than one."""
+    several = set(texts_of(data["release"])) if "release" in data.colnames else set()
+    return frozenset(one for text in several for one in text.split(",")) - {"", "unknown"}
 
 
 def _signal(table: Columns, data: Table) -> np.ndarray | None:

@@ -159,6 +159,7 @@ def read_reference(given: str | os.PathLike | Table, wanted: Wanted, name: str |
     flags = texts_of(data[columns["flags"]]) if "flags" in columns else None
     good, steps = _good(every, data, cuts, flags, wanted)
     calibrated, notes = _calibrated(every, flags, wanted)
+    notes = [*notes, table.lacks] if table.lacks else notes
     return _one_row_each(replace(calibrated, steps=steps, notes=notes), good)
 
 

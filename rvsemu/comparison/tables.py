@@ -18,8 +18,9 @@ from astropy.io import ascii, fits
 from astropy.table import Table
 from astropy.table.meta import get_header_from_yaml
 
-from ..catalog.dataset import arrow, table_column
-from ..errors import ComparisonError, RvsemuError
+from ..catalog.dataset import UNFINISHED, arrow, has_ended, parts_of, table_column
+from ..catalog.plan import groups_of
+from ..errors import ComparisonError, RvsemuError, SpectrumWarning
 
 __all__ = ["Columns", "floats_of", "identifiers_of", "opened_table", "plain_of", "texts_of"]
 
@@ -51,11 +52,14 @@ class Columns:
         Names of its columns.
     load : callable
         From names of columns, and those among them whose digits are text, to a table.
+    lacks : str
+        That rows are missing, as of a catalogue whose run has not ended; empty if they are not, or nothing tells.
     """
 
     name: str
     names: Sequence[str]
     load: Callable[[Sequence[str], Collection[str]], Table]
+    lacks: str = ""
 
     def find(self, wanted: str) -> str | None:
         """The column of a name, whatever the case of its letters if none has exactly these."""
@@ -109,6 +113,11 @@ def opened_table(given: str | os.PathLike | Table) -> Columns:
     ------
     ComparisonError
         It is not there, of an unknown ending, or cannot be read.
+
+    Warns
+    -----
+    SpectrumWarning
+        It is the folder of a catalogue whose run has not ended.
     """
     if isinstance(given, Table):
         return Columns("the table", given.colnames, lambda names, as_text: given[names])
@@ -119,7 +128,16 @@ def opened_table(given: str | os.PathLike | Table) -> Columns:
         raise ComparisonError(f"{path} does not exist: give a table file, or a folder of Parquet files.")
     with _about(str(path)):
         names, load = _OPENERS[_format(path)](path)
-    return Columns(str(path), names, load)
+    lacks = _lacks(path)
+    if lacks:
+        warnings.warn(lacks, SpectrumWarning, stacklevel=3)
+    return Columns(str(path), names, load, lacks)
+
+
+def _lacks(path: Path) -> str:
+    """That stars are missing in a folder, as far as it is that of a catalogue; empty if none are."""
+    unfinished = path.is_dir() and groups_of(path) is not None and not has_ended(path, parts_of(path))
+    return f"{path}: {UNFINISHED}" if unfinished else ""
 
 
 def _format(path: Path) -> str:
@@ -231,10 +249,12 @@ def _units(schema: Any) -> dict[str, str]:
 
 
 def _plain_field(field: Any) -> Any:
-    """The field with text as plain strings, which pandas and others write in several types."""
+    """The field with text and numbers as plain ones, which pandas, databases and others write in several types."""
     import pyarrow as pa
 
     kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if pa.types.is_decimal(kind):
+        return field.with_type(pa.float64() if kind.scale else pa.int64())
     texts = [pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary]
     return field.with_type(pa.string() if any(is_a(kind) for is_a in texts) else kind)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +11,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import QTable, Table
 
-from ..errors import ComparisonError, SettingsError
+from ..errors import ComparisonError, SettingsError, SpectrumWarning
 from .archive import SERVER, fetch_gspspec
 from .fits import Fits, read_fits
 from .reference import LABELS, Reference, Wanted, read_reference
@@ -20,6 +21,7 @@ __all__ = ["GSPSPEC", "compare"]
 
 GSPSPEC = "gspspec"
 """What stands for GSP-Spec of Gaia DR3 in the archive."""
+_GSPSPEC_RELEASE = "Gaia DR3"
 
 _FAILED = "the fit failed"
 _NAMELESS = "the fit has no source_id"
@@ -81,6 +83,12 @@ def compare(
     SettingsError
         An argument is out of range, or a cut is none.
 
+    Warns
+    -----
+    SpectrumWarning
+        A table is the folder of a catalogue whose run has not ended, or fits are of spectra of another release than
+        the source_ids of GSP-Spec. It is among the `notes` of the result, too.
+
     Examples
     --------
     >>> from astropy.table import Table
@@ -97,7 +105,9 @@ def compare(
         raise SettingsError(f"flagged={flagged!r}: use 'drop' or 'keep'.")
     wanted = Wanted(dict(columns or {}), cuts, calibrated, gspspec_flags)
     ours = read_fits(fits)
+    notes = [ours.lacks] if ours.lacks else []
     if isinstance(reference, str) and reference == GSPSPEC:
+        notes += _other_releases(ours)
         fetched = fetch_gspspec(_asked(ours), cache=cache, progress=progress, server=server)
         theirs = read_reference(fetched, wanted, "GSP-Spec of Gaia DR3")
     else:
@@ -105,7 +115,20 @@ def compare(
     place, reasons = _matched(ours, theirs, flagged == "keep")
     if not np.any(reasons == ""):
         raise ComparisonError(_no_match(ours, theirs, reasons))
-    return _result(ours, theirs, place, reasons)
+    return _result(ours, theirs, place, reasons, notes)
+
+
+def _other_releases(ours: Fits) -> list[str]:
+    """A note, and a warning, if fits are of spectra of another release than GSP-Spec."""
+    others = sorted(ours.releases - {_GSPSPEC_RELEASE})
+    if not others:
+        return []
+    text = (
+        f"{ours.name} has fits of {', '.join(others)}, and the source_ids of GSP-Spec are those of {_GSPSPEC_RELEASE}: "
+        "stars whose source_id has changed are not found, or others have it now"
+    )
+    warnings.warn(text, SpectrumWarning, stacklevel=3)
+    return [text]
 
 
 def _asked(ours: Fits) -> np.ndarray:
@@ -162,7 +185,7 @@ def _examples(source_ids: np.ndarray) -> str:
     return ", ".join(map(str, known.tolist())) + (", ..." if len(source_ids) > 3 else "") if len(known) else "none"
 
 
-def _result(ours: Fits, theirs: Reference, place: np.ndarray, reasons: np.ndarray) -> Comparison:
+def _result(ours: Fits, theirs: Reference, place: np.ndarray, reasons: np.ndarray, notes: Sequence[str]) -> Comparison:
     rows = np.flatnonzero(reasons == "")
     lost = np.flatnonzero(reasons != "")
     rejects = QTable({"source_id": ours.source_id[lost], "reason": reasons[lost].astype("U64")})
@@ -175,7 +198,7 @@ def _result(ours: Fits, theirs: Reference, place: np.ndarray, reasons: np.ndarra
         lost={reason: counts[reason] for reason in _REASONS if counts[reason]},
         flagged=int(np.sum(ours.flagged & ~ours.failed)),
         steps=tuple(theirs.steps),
-        notes=_notes(ours, theirs, rows),
+        notes=(*_notes(ours, theirs, rows), *notes),
     )
 
 

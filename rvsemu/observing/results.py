@@ -23,6 +23,7 @@ __all__ = [
     "IDENTITY",
     "LEAST_SQUARED",
     "LIMITED",
+    "WAVELENGTHS",
     "Result",
     "identity_columns",
     "identity_of",
@@ -52,17 +53,21 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 
 COMBINED = ("combined_ccds", "combined_transits")
 """Numbers of spectra that a spectrum is the mean of, in its ``meta``."""
+WAVELENGTHS = ("release", "medium", "frame")
+"""What ``meta`` says of pixels and wavelengths, on which noise model, mask and range of velocities depend."""
 
 
 def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a spectrum's `meta` that goes into that of a result: name, frame, and number of spectra in the mean.
+    """The part of a spectrum's `meta` that goes into that of a result: what it is called, and how it was made.
+
+    This is `IDENTITY`, `WAVELENGTHS`, and the number of spectra in the mean.
 
     Raises
     ------
     SpectrumError
         One of them has several values, as a row of a two-dimensional Spectrum has the meta of all rows.
     """
-    out = {name: meta[name] for name in (*IDENTITY, "frame", *COMBINED) if meta.get(name) is not None}
+    out = {name: meta[name] for name in (*IDENTITY, *WAVELENGTHS, *COMBINED) if meta.get(name) is not None}
     for name, value in out.items():
         if np.size(value) != 1:
             raise SpectrumError(

@@ -21,7 +21,7 @@ from .cells import is_array
 from .reading import read_records, record_of_row
 from .records import Record
 from .tables import REQUIRED, WRITTEN, SpectrumTable, TextHeader, check_fields
-from .unpacking import DAMAGE, Skipped, load, sniff
+from .unpacking import DAMAGE, Skipped, check_packing, load, sniff
 from .written import WrittenRecord
 
 __all__ = ["Entry", "entries"]
@@ -33,6 +33,7 @@ _LONGEST = 2**22  # bytes of a line; one of 2401 pixels has 60,000
 _LONGEST_NAMES = 2**12  # bytes; arrays of 961 pixels have 20,000
 _BUFFER = 2**16  # bytes; as many are lost before the end of a truncated file
 _BATCH = 64  # rows of Parquet at a time
+_TAR = 512  # bytes of the header of a tar archive
 
 
 def entries(path: str | os.PathLike) -> Iterator[Entry]:
@@ -77,6 +78,7 @@ def _entries(label: str) -> Iterator[Entry]:
             yield from _parquet_rows(label)
             return
         stream = io.BufferedReader(gzip.GzipFile(fileobj=file), _BUFFER) if sniff(start) == "gzip" else file
+        check_packing(stream.peek(_TAR), label)
         table = _Rows.of(stream, label) if sniff(stream.peek(64)) == "text" else None
         if table is not None:
             yield from table.entries(stream)
@@ -159,7 +161,7 @@ class _Rows:
 
 def _is_names(line: str) -> bool:
     """Whether a line names columns, as rows of spectra, which are much longer, do not."""
-    return len(line) < _LONGEST_NAMES and "flux_error" in line.lower()
+    return len(line) < _LONGEST_NAMES and "fluxerror" in line.lower().replace("_", "")
 
 
 def _line(stream: BinaryIO, label: str) -> str:
@@ -201,9 +203,8 @@ def _parquet_rows(label: str) -> Iterator[Entry]:
         header = TextHeader(label, ",", {}, {})
         names = header.names(file.schema_arrow.names)
         _check_lists(label, dict(zip(names, file.schema_arrow.types, strict=True)))
-        units = {
-            f.name.lower(): f.metadata[b"unit"].decode() for f in file.schema_arrow if b"unit" in (f.metadata or {})
-        }
+        about = {name: field.metadata or {} for name, field in zip(names, file.schema_arrow, strict=True)}
+        units = {name: metadata[b"unit"].decode() for name, metadata in about.items() if b"unit" in metadata}
         table = SpectrumTable(label, dict.fromkeys(names, ()), units)
         if not file.metadata.num_rows:
             raise SpectrumError(f"{label}: the table has no rows: {DAMAGE}")

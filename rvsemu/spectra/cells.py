@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import SupportsFloat
 
 import numpy as np
@@ -128,6 +129,8 @@ def as_scalar(cell: object) -> int | float | str | bool | None:
         cell = cell.decode("utf-8", "replace")
     if isinstance(cell, str):
         return _parse(cell.strip())
+    if isinstance(cell, Decimal):  # of Parquet; those of integers have no digits behind the point
+        cell = int(cell) if cell.is_finite() and cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, float):
         return cell if np.isfinite(cell) else None
     return cell if isinstance(cell, int) else None

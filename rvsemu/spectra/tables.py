@@ -35,6 +35,7 @@ __all__ = [
     "check_fields",
     "is_missing",
     "read_tables",
+    "spelt",
 ]
 
 GRID_STEPS = {2401: 0.01, 961: 0.025}
@@ -46,6 +47,8 @@ WRITTEN = "rvsemu"
 REQUIRED = ("flux", "flux_error")
 """Columns without which a table has no spectra."""
 _OTHERS = ("wavelength", "source_id", "transit_id", "combined_ccds")
+_BARE = tuple(name.replace("_", "") for name in REQUIRED)
+_SEPARATORS = {"\t": "tabs", ";": "semicolons", "|": "vertical bars", ",": "commas", " ": "spaces"}
 _PROMISE = re.compile(rb"""\b(nrows|arraysize)\s*=\s*["']\s*([0-9x]+)""")
 _ALONE = "give a VOTable that is complete in itself"
 _FOREIGN = re.compile(rb"<!ENTITY|<STREAM\b[^>]*\bhref\b", re.IGNORECASE)
@@ -55,8 +58,16 @@ STRUCTURAL = re.compile(
     r"(TTYPE|TFORM|TUNIT|TNULL|TDIM|TDISP|TSCAL|TZERO|TCOMM|TUCD|TUTYP|TBCOL)\d+|)$"
 )
 """Keywords by which a FITS file is read; they are not about its spectrum."""
-# FITS keywords have eight characters unless written as HIERARCH, so some writers drop the underscore.
-_KEYWORD_ALIASES = {"sourceid": "source_id", "solution": "solution_id", "transit": "transit_id"}
+_SPELT = (
+    *("flux_error", "source_id", "transit_id", "solution_id", "obs_time_rv"),
+    *("combined_ccds", "combined_transits", "normalisation_method"),
+)
+_SPELLINGS = {name.replace("_", ""): name for name in _SPELT} | {
+    name: "normalisation_method" for name in ("normalization_method", "normalizationmethod")
+}
+"""Names of columns as in sourceId, by those in the archive's tables."""
+# FITS keywords have eight characters unless written as HIERARCH, so some writers drop the underscore, and more.
+_KEYWORD_ALIASES = _SPELLINGS | {"solution": "solution_id", "transit": "transit_id"}
 
 
 class NotRVSError(SpectrumError):
@@ -96,6 +107,12 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in ("", "null", "nan", "none")
 
 
+def spelt(names: Sequence[str]) -> list[str]:
+    """Lower-case names of columns, those of the archive as it spells them, unless a column has that name already."""
+    lower = [name.strip().lower() for name in names]
+    return [name if (known := _SPELLINGS.get(name, name)) in lower else known for name in lower]
+
+
 def read_tables(data: bytes, label: str) -> Iterator[SpectrumTable]:
     """Read the tables of spectra in one file that is not packed.
 
@@ -130,6 +147,7 @@ def _read_text(data: bytes, label: str) -> Iterator[SpectrumTable]:
         )
     lines = text.splitlines()
     header = TextHeader.of([line for line in lines if line.startswith("#")], label)
+    _check_separator(next((line for line in lines if line and not line.startswith("#")), ""), header)
     limit = csv.field_size_limit(len(text) + 1)  # what is known of a written spectrum is one field, however long
     try:
         rows = csv.reader((line for line in lines if line and not line.startswith("#")), **header.dialect)
@@ -174,8 +192,9 @@ class TextHeader:
     def of(cls, comments: Sequence[str], label: str) -> TextHeader:
         """Header in the lines that begin with ``#``."""
         header = _ecsv_header(comments, label)
-        described = [entry for entry in header.get("datatype", []) if entry.get("unit")]
-        units = {entry["name"].lower(): str(entry["unit"]) for entry in described}
+        entries = header.get("datatype", [])
+        names = spelt([str(entry.get("name", "")) for entry in entries])
+        units = {name: str(entry["unit"]) for name, entry in zip(names, entries, strict=True) if entry.get("unit")}
         params = {str(key).lower(): value for key, value in dict(header.get("meta") or {}).items()}
         return cls(label, header.get("delimiter", " ") if header else ",", units, params)
 
@@ -186,10 +205,20 @@ class TextHeader:
 
     def names(self, row: Sequence[str]) -> list[str]:
         """Lower-case names of the columns, in the first row; refused if they are not those of a spectrum."""
-        names = [name.strip().lower() for name in row]
+        names = spelt(row)
         _require(names, self.label, WRITTEN in names or WRITTEN in self.params)
         _check_once(names, self.label)
         return names
+
+
+def _check_separator(line: str, header: TextHeader) -> None:
+    """Refuse a file whose first row has names of columns with something else than the delimiter between them."""
+    others = [word for sign, word in _SEPARATORS.items() if sign in line and sign != header.delimiter]
+    if others and header.delimiter not in line and all(name in line.lower().replace("_", "") for name in _BARE):
+        wanted = "commas" if header.delimiter == "," else repr(header.delimiter)
+        raise SpectrumError(
+            f"{header.label}: between the columns are {others[0]}, not {wanted}; write the file with {wanted}"
+        )
 
 
 def _check_once(names: Sequence[str], label: str) -> None:
@@ -245,14 +274,14 @@ def _read_xml(data: bytes, label: str) -> Iterator[SpectrumTable]:
     found, columns_seen = False, set()
     for resource in document.resources:
         for table, params in _votable_tables(resource, {}):
-            names = [entry.name.lower() for entry in table.fields]
+            names = spelt([entry.name for entry in table.fields])
             columns_seen.update(names)
             if not (set(REQUIRED).issubset(names) or WRITTEN in params):
                 continue
             _check_once(names, label)
             keys = table.array.dtype.names
             columns = {name: table.array[key] for name, key in zip(names, keys, strict=True)}
-            units = {entry.name.lower(): str(entry.unit) for entry in table.fields if entry.unit}
+            units = {name: str(entry.unit) for name, entry in zip(names, table.fields, strict=True) if entry.unit}
             found = True
             yield from _if_rows(SpectrumTable(label, columns, units, params, f"{resource.name} {table.name}"))
     if not found:
@@ -295,19 +324,19 @@ def _read_fits(data: bytes, label: str) -> Iterator[SpectrumTable]:
 
 def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> SpectrumTable:
     columns, units = {}, {}
-    names = [column.name.lower() for column in hdu.columns]
+    names = spelt(hdu.columns.names)
     if set(REQUIRED).issubset(names):
         _check_once(names, label)
-    for column in hdu.columns:
+    for name, column in zip(names, hdu.columns, strict=True):
         values = hdu.data[column.name]
         if column.null is not None and values.dtype.kind in "iuf":
             step, zero = column.bscale or 1, column.bzero or 0
             null = step * column.null + zero  # scaled like other values
             whole = values.dtype.kind != "f"
             values = np.ma.masked_where(values == null if whole else np.abs(values - null) < abs(step) / 2, values)
-        columns[column.name.lower()] = values
+        columns[name] = values
         if column.unit:
-            units[column.name.lower()] = column.unit
+            units[name] = column.unit
     params = {}
     for card in [*primary.cards, *hdu.header.cards]:
         if not STRUCTURAL.match(card.keyword) and not isinstance(card.value, fits.card.Undefined):

@@ -16,7 +16,17 @@ from typing import Any, BinaryIO
 
 from ..errors import SpectrumError, SpectrumWarning
 
-__all__ = ["MAX_ARCHIVE_BYTES", "MAX_FILE_BYTES", "MAX_NESTING", "Skipped", "load", "sniff", "unpacked", "why_missing"]
+__all__ = [
+    "MAX_ARCHIVE_BYTES",
+    "MAX_FILE_BYTES",
+    "MAX_NESTING",
+    "Skipped",
+    "check_packing",
+    "load",
+    "sniff",
+    "unpacked",
+    "why_missing",
+]
 
 MAX_FILE_BYTES = 2**30
 """Largest file that is read, and largest member of an archive after unpacking: 1 GiB, some 3000 spectra as CSV."""
@@ -28,6 +38,11 @@ MAX_NESTING = 3
 DAMAGE = "the file is truncated or damaged; download it again"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, zlib.error, NotImplementedError, RuntimeError, ValueError)
+
+
+_PACKED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"(\xb5/\xfd": "zstd", b"7z\xbc\xaf'\x1c": "7-Zip", b"Rar!": "RAR"}
+"""What files that are packed in other ways begin with."""
+_TAR = (b"ustar", slice(257, 262))
 
 
 class Skipped(list):
@@ -117,6 +132,23 @@ def sniff(data: bytes) -> str:
     return "text"
 
 
+def check_packing(data: bytes, label: str) -> None:
+    """Refuse what is packed in ways that are not read, by its first bytes.
+
+    Raises
+    ------
+    SpectrumError
+        It is.
+    """
+    how = next((name for start, name in _PACKED.items() if data.startswith(start)), None)
+    magic, place = _TAR
+    how = "tar" if data[place] == magic else how
+    if how:
+        raise SpectrumError(
+            f"{label}: packed with {how}, which is not read; unpack it first, or pack it with gzip or zip"
+        )
+
+
 def unpacked(data: bytes, label: str, skipped: Skipped | None = None, depth: int = 0) -> Iterator[tuple[str, bytes]]:
     """Unpack a file, one member at a time: an archive may hold thousands.
 
@@ -143,6 +175,7 @@ def unpacked(data: bytes, label: str, skipped: Skipped | None = None, depth: int
     """
     if not data:
         raise SpectrumError(f"{label}: the file is empty; download it again")
+    check_packing(data, label)
     kind = sniff(data)
     if kind not in ("gzip", "zip"):
         yield label, data
