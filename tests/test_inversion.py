@@ -123,12 +123,25 @@ def test_flags_of_fluxes(exact):
 
 
 def test_labels_at_an_upper_limit_are_flagged(exact):
-    """Also those that begin at 0: an inversion that sets v sin i to its highest value says so."""
+    """By the rule of fits, and also those that begin at 0."""
     values, errors = (SPACE.lower + SPACE.upper) / 2, (SPACE.upper - SPACE.lower) / 100
     for i, name in enumerate(SPACE.names):
         at = np.where(np.arange(len(SPACE)) == i, SPACE.upper, values)
-        assert f"at-bound:{name}" in flags_of(exact, at, errors, errors, unlike=False)
-        assert f"at-bound:{name}" not in flags_of(exact, at - errors / 2, errors, errors, unlike=False)
+        for away, flagged in ((0, True), (1.2, True), (1.4, False)):
+            assert (f"at-bound:{name}" in flags_of(exact, at - away * errors, errors, errors, unlike=False)) is flagged
+        unknown = (SPACE.upper - SPACE.lower) / 5  # of 0.29 with no information
+        assert f"at-bound:{name}" not in flags_of(exact, at - 0.5 * unknown, unknown, unknown, unlike=False)
+        assert f"at-bound:{name}" in flags_of(exact, at, unknown, unknown, unlike=False)
+
+
+def test_labels_at_a_lower_limit_are_flagged(exact):
+    """Nothing lies beyond a rotation, or a microturbulence, of zero."""
+    values, errors = (SPACE.lower + SPACE.upper) / 2, (SPACE.upper - SPACE.lower) / 100
+    for i, name in enumerate(SPACE.names):
+        at = np.where(np.arange(len(SPACE)) == i, SPACE.lower, values)
+        for away, near in ((-0.5, True), (1.2, True), (1.4, False)):
+            flagged = f"at-bound:{name}" in flags_of(exact, at + away * errors, errors, errors, unlike=False)
+            assert flagged is (near and name not in ("vsini", "vmic"))
 
 
 def test_a_logarithm_of_0_is_a_limit(exact):

@@ -29,6 +29,7 @@ from ..observing.flags import (
     few_ccds,
     not_at_rest,
 )
+from ..observing.limits import near_limits
 from ..observing.roughness import is_smooth
 from .line_groups import line_groups
 from .priors import Uniform
@@ -37,10 +38,8 @@ from .vmic_prior import Microturbulence
 
 __all__ = ["at_bounds", "fits_poorly", "flags_of"]
 
-_BOUND = 1e-3  # of the range of a label
 _POOR, _BY_CHANCE = 1.2, 5.0  # reduced chi2, and its standard deviations
 _MANY = 0.01  # of the pixels
-_CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _FEW = 0.5  # of the pixels
 _DISPUTED = 3.3  # standard deviations of the difference of a prior, or a held label, and spectrum
 _PULLED = 4.0  # standard deviations of a prior that depends on other labels
@@ -154,14 +153,10 @@ def _knows_nothing(parameters, errors) -> np.ndarray:
 
 
 def at_bounds(parameters, x, errors) -> list[list[str]]:
-    """Flags of the free parameters `x` (k, m) with `errors` (k, m) that are at a limit, by the rule of `crowded`.
+    """Flags of the free parameters `x` (k, m) with `errors` (k, m) that are at a limit, by the rule of `near_limits`.
 
     Nothing lies beyond a lower limit of 0, but of a logarithm or a radial velocity.
     """
     box = parameters.box
-    lower, upper = box.floor(x), box.upper
-    width = upper - box.lower
-    known = errors < _NOTHING * width / np.sqrt(12)
-    margin = np.maximum(_BOUND * width, np.where(known, _CROWDED * errors, 0.0))
-    near = np.minimum(np.where(box.from_zero, np.inf, x - lower), upper - x) < margin
+    near = near_limits(x, errors, box.lower, box.upper, box.from_zero, box.floor(x))
     return _true({f"{AT_BOUND}:{name}": there for name, there in zip(parameters.free_names, near.T, strict=True)})

@@ -18,6 +18,7 @@ from ..observing.flags import (
     alpha_assumed,
     broad_lines,
 )
+from ..observing.limits import near_limits
 from ..observing.results import LIMITED, Result, limit_of_square, normal_interval
 
 __all__ = ["InversionResult", "flags_of"]
@@ -46,9 +47,9 @@ class InversionResult(Result):
     limits : dict of (float, float)
         Range of each label, in its unit.
     flags : tuple of str, or list of n of them
-        What to beware of (`rvsemu.observing.flags`); empty is good. Here ``at-bound:<label>`` means that the value of
-        the network was beyond the domain and was set to its limit, ``outside-domain:<label>`` that it was so by more
-        than two errors.
+        What to beware of (`rvsemu.observing.flags`); empty is good. Here ``at-bound:<label>`` means that the label is
+        nearer to a limit of the domain than 1.3 times its error, or was beyond it and was set to it;
+        ``outside-domain:<label>``, that it was beyond by more than two errors.
     residual_rms : float or ndarray (n,)
         Of what mean and components leave of the spectrum, in units of the continuum.
     reduced_chi2 : float or ndarray (n,)
@@ -116,21 +117,18 @@ def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> 
 
     By `alpha` standard deviations it wants another [alpha/M] than 0.
     """
-    out = []
-    floor = inversion.labels.floor(values)
-    for label, lower, value, error in zip(inversion.labels.labels, floor, values, errors, strict=True):
-        beyond = max(lower - value, value - label.upper)
-        signed = lower != 0 or is_signed(label.name, label.unit)  # else nothing lies beyond a lower limit of 0
-        if beyond >= 0 and (signed or value >= label.upper):
-            out.append(f"{AT_BOUND}:{label.name}")
-        if beyond > _BEYOND * error:
-            out.append(f"{OUTSIDE_DOMAIN}:{label.name}")
+    out, space = [], inversion.labels
+    lower, floor = space.lower, space.floor(values)
+    from_zero = (lower == 0) & ~np.array([is_signed(label.name, label.unit) for label in space.labels])
+    near = near_limits(values, errors, lower, space.upper, from_zero, floor)
+    beyond = np.maximum(floor - values, values - space.upper) > _BEYOND * errors
+    for name, at_limit, outside in zip(space.names, near, beyond, strict=True):
+        out += [f"{AT_BOUND}:{name}"] * bool(at_limit) + [f"{OUTSIDE_DOMAIN}:{name}"] * bool(outside)
     if few:
         out.append(FEW_GOOD_PIXELS)
     if unlike:
         out.append(UNLIKE_TRAINING)
-    nothing = _LITTLE * (inversion.labels.upper - inversion.labels.lower) / np.sqrt(12.0)
-    if np.all((noise > nothing) | (np.array(inversion.labels.names) == "resolution")):  # known before, to 450
+    nothing = _LITTLE * (space.upper - lower) / np.sqrt(12.0)
+    if np.all((noise > nothing) | (np.array(space.names) == "resolution")):  # known before, to 450
         out.append(NO_INFORMATION)
-    names = inversion.labels.names
-    return (*out, *broad_lines(names, values, errors), *alpha_assumed(names, values, alpha))
+    return (*out, *broad_lines(space.names, values, errors), *alpha_assumed(space.names, values, alpha))
