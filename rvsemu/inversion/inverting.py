@@ -28,7 +28,6 @@ from ..observing.flags import (
     few_ccds,
     not_at_rest,
 )
-from ..observing.limits import near_limits
 from ..observing.line_groups import disagreeing
 from ..observing.masks import DEFAULT_MASK
 from ..observing.noise import ModelError, NoiseModel, model_error_for
@@ -247,8 +246,7 @@ def _result_of_spectrum(inversion, observation, found, estimate, limits, meta) -
     if limits[0] < limits[1]:
         nothing = (limits[1] - limits[0]) / np.sqrt(12.0)
         velocity_error /= np.hypot(1.0, velocity_error / nothing)
-        ends = np.array([[limits[0]], [limits[1]]])
-        if near_limits(np.array([found.velocity]), np.array([velocity_error]), *ends, np.array([False]))[0]:
+        if not limits[0] < found.velocity < limits[1]:
             flags = (f"{AT_BOUND}:radial_velocity", *flags)
     flags += (NOT_CONVERGED,) * (not found.settled)
     flags += (FEW_CCDS,) * few_ccds(observation.estimates)
