@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from .errors import RvsemuError
 
 __all__ = [
+    "DAMAGE",
     "arrays_of",
     "cache_folder",
     "check_folder",
@@ -39,6 +40,11 @@ _COMMAND = {
     "posterior": "rvsemu sample",
 }
 _NUMBER = count()
+
+DAMAGE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
+)
+"""Whatever may be raised while a file is read that is damaged."""
 
 MOST = 2**31
 """Bytes that the datasets of a file may have in memory."""
@@ -133,7 +139,7 @@ def opened(path, kind: str, newest: int, error: type[RvsemuError]) -> Iterator[h
         raise error(f"{path} does not exist: give the path of {_a(kind)} file.") from None
     except error:
         raise
-    except (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as e:
+    except DAMAGE as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise error(
             f"{path} is damaged or not {_a(kind)} file ({reason}): get a fresh copy, or make it again with "
@@ -180,7 +186,7 @@ def _check_size(file, size):
             elsewhere = [key for key in item if not isinstance(item.get(key, getlink=True), h5py.HardLink)]
         else:
             elsewhere = [name] if item.external or item.is_virtual else []
-            total += item.size * item.dtype.itemsize
+            total += (item.size or 0) * item.dtype.itemsize
         if elsewhere:
             raise ValueError(f"{elsewhere[0]} is a link to another place")
         if total > allowed:

@@ -13,6 +13,8 @@ from .._frozen import frozen, read_only
 
 __all__ = ["ErrorModel"]
 
+_ROUNDING = 1e-6
+
 
 @frozen
 class ErrorModel:
@@ -39,7 +41,8 @@ class ErrorModel:
     Raises
     ------
     ValueError
-        The shapes do not fit each other, nodes do not increase, or a number is not finite.
+        The shapes do not fit each other, nodes do not increase, a number is not finite, an error or a factor is
+        negative, or `label_covariance` is none.
 
     Examples
     --------
@@ -77,11 +80,13 @@ class ErrorModel:
         for name, table in self.factors.items():
             if table.ndim != 2 or len(table) != 2 or not table.size or not np.all(np.diff(table[0]) > 0):
                 raise ValueError(f"the nodes of the error model in {name} do not increase, or have no factors")
-        if self.label_covariance.ndim != 2 or len(set(self.label_covariance.shape)) != 1:
-            raise ValueError("the covariance of labels of the error model is not square")
         arrays = [self.teff, self.sigma, self.components, self.label_covariance, *self.factors.values()]
         if not all(np.isfinite(x).all() for x in arrays):
             raise ValueError("the error model is not finite")
+        if (self.sigma < 0).any() or any((table[1] < 0).any() for table in self.factors.values()):
+            raise ValueError("the error model has errors or factors below 0")
+        if not _is_covariance(self.label_covariance):
+            raise ValueError("the error model has something else than a covariance of labels")
 
     def trimmed(self, some: slice) -> ErrorModel:
         """The same for `some` of the pixels."""
@@ -149,6 +154,14 @@ class ErrorModel:
         teff = np.clip(np.asarray(teff, dtype=float), self.teff[0], self.teff[-1])
         i = np.clip(np.searchsorted(self.teff, teff) - 1, 0, len(self.teff) - 2)
         return i, (teff - self.teff[i]) / (self.teff[i + 1] - self.teff[i])
+
+
+def _is_covariance(matrix: np.ndarray) -> bool:
+    """Whether a finite array is square, symmetric, and without negative eigenvalues, but for rounding."""
+    if matrix.ndim != 2 or len(set(matrix.shape)) != 1:
+        return False
+    least = _ROUNDING * np.max(np.abs(matrix), initial=0.0)
+    return bool(np.all(np.abs(matrix - matrix.T) <= least) and np.all(np.linalg.eigvalsh(matrix) >= -least))
 
 
 def _interpolate(rows, at, out):

@@ -33,7 +33,7 @@ class LabelErrors:
     Raises
     ------
     ValueError
-        The shapes do not fit each other, nodes do not increase, or a number is not finite.
+        The shapes do not fit each other, nodes do not increase, a number is not finite, or an error is negative.
 
     Examples
     --------
@@ -56,8 +56,8 @@ class LabelErrors:
             raise ValueError("the nodes of the errors do not increase")
         if self.sigma.ndim != 3 or self.sigma.shape[:2] != tuple(map(len, nodes)):
             raise ValueError("the errors do not fit their nodes")
-        if not np.isfinite(self.sigma).all():
-            raise ValueError("the errors are not finite")
+        if not all(np.isfinite(x).all() for x in (*nodes, self.sigma)) or (self.sigma < 0).any():
+            raise ValueError("the errors or their nodes are not finite, or an error is below 0")
 
     @classmethod
     def of(cls, teff: np.ndarray, vsini: np.ndarray, error: np.ndarray) -> LabelErrors:
