@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._values import one
 from .errors import RvsemuError
 
 __all__ = [
@@ -166,12 +167,12 @@ def _check_format(file, path, kind, newest, error):
     if stated != _FORMAT + kind:
         what = f"an {stated}" if stated.removeprefix(_FORMAT) in _COMMAND else "some other file"
         raise error(f"{path} is not an rvsemu {kind} but {what}: '{_COMMAND[kind]}' makes them.")
-    version = int(file.attrs["format_version"])
+    version = one("format_version", file.attrs["format_version"])
     if version < 1:
-        raise ValueError(f"{kind} format {version}")
+        raise ValueError(f"{kind} format {version:g}")
     if version > newest:
         raise error(
-            f"{path} has {kind} format {version}, this rvsemu reads up to {newest}: "
+            f"{path} has {kind} format {version:g}, this rvsemu reads up to {newest}: "
             "update it with 'pip install --upgrade rvsemu'."
         )
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["check_angstrom", "limits", "numbers", "one", "pairs", "reals", "shown", "text", "texts"]
+__all__ = ["check_angstrom", "covariance", "limits", "numbers", "one", "pairs", "properties", "reals", "shown", "text", "texts"]
 
+_ROUNDING = 1e-6
 _SHOWN = 60  # characters of a value
 
 
@@ -54,6 +56,17 @@ def pairs(name: str, values: Any) -> tuple[tuple[float, float], ...]:
     return tuple((float(x), float(y)) for x, y in found)
 
 
+def covariance(name: str, values: Any, size: int | None = None) -> np.ndarray:
+    """A covariance matrix of any or a given size: symmetric and without negative eigenvalues, but for rounding."""
+    found = reals(name, values)
+    if found.ndim != 2 or found.shape[0] != found.shape[1] or size not in (None, len(found)):
+        raise ValueError(f"{name} has the shape {found.shape}")
+    least = _ROUNDING * np.max(np.abs(found), initial=0.0)
+    if np.any(np.abs(found - found.T) > least) or np.any(np.linalg.eigvalsh(found) < -least):
+        raise ValueError(f"{name} is no covariance matrix")
+    return found
+
+
 def limits(name: str, values: Any) -> dict[str, tuple[float, float]]:
     """Lower and upper limits by name, the upper of which are not lower."""
     if not isinstance(values, Mapping):
@@ -65,6 +78,14 @@ def limits(name: str, values: Any) -> dict[str, tuple[float, float]]:
             raise ValueError(f"{name} of {key} runs from {low:g} to {high:g}")
         out[key] = low, high
     return out
+
+
+def properties(name: str, value: Any) -> dict[str, Any]:
+    """Values by name, of JSON."""
+    found = json.loads(text(name, value))
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} is {shown(found)} instead of values by name")
+    return found
 
 
 def text(name: str, value: Any) -> str:

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._frozen import frozen, read_only
+from .._values import covariance
 
 __all__ = ["ErrorModel"]
-
-_ROUNDING = 1e-6
 
 
 @frozen
@@ -80,13 +79,12 @@ class ErrorModel:
         for name, table in self.factors.items():
             if table.ndim != 2 or len(table) != 2 or not table.size or not np.all(np.diff(table[0]) > 0):
                 raise ValueError(f"the nodes of the error model in {name} do not increase, or have no factors")
-        arrays = [self.teff, self.sigma, self.components, self.label_covariance, *self.factors.values()]
+        arrays = [self.teff, self.sigma, self.components, *self.factors.values()]
         if not all(np.isfinite(x).all() for x in arrays):
             raise ValueError("the error model is not finite")
         if (self.sigma < 0).any() or any((table[1] < 0).any() for table in self.factors.values()):
             raise ValueError("the error model has errors or factors below 0")
-        if not _is_covariance(self.label_covariance):
-            raise ValueError("the error model has something else than a covariance of labels")
+        covariance("label_covariance", self.label_covariance)
 
     def trimmed(self, some: slice) -> ErrorModel:
         """The same for `some` of the pixels."""
@@ -154,14 +152,6 @@ class ErrorModel:
         teff = np.clip(np.asarray(teff, dtype=float), self.teff[0], self.teff[-1])
         i = np.clip(np.searchsorted(self.teff, teff) - 1, 0, len(self.teff) - 2)
         return i, (teff - self.teff[i]) / (self.teff[i + 1] - self.teff[i])
-
-
-def _is_covariance(matrix: np.ndarray) -> bool:
-    """Whether a finite array is square, symmetric, and without negative eigenvalues, but for rounding."""
-    if matrix.ndim != 2 or len(set(matrix.shape)) != 1:
-        return False
-    least = _ROUNDING * np.max(np.abs(matrix), initial=0.0)
-    return bool(np.all(np.abs(matrix - matrix.T) <= least) and np.all(np.linalg.eigvalsh(matrix) >= -least))
 
 
 def _interpolate(rows, at, out):

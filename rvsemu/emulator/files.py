@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._storage import put, stamp
-from .._values import check_angstrom, limits, numbers, one, pairs, shown, text, texts
+from .._values import check_angstrom, limits, numbers, one, pairs, properties, shown, text, texts
 from ..errors import RvsemuError
 from ..physics.wavelengths import check_medium
 from .labels import UNITS, Label, LabelSpace, check_unit
@@ -108,9 +108,7 @@ def read_grid(data: h5py.Dataset) -> dict[str, Any]:
 
 def _read_info(file: h5py.File) -> dict[str, Any]:
     """What the model says of itself; a `ValueError` if it is none of the kind that the package prints and fits with."""
-    info = json.loads(text("info", file.attrs["info"]))
-    if not isinstance(info, dict):
-        raise ValueError(f"info is {shown(info)} instead of properties by name")
+    info = properties("info", file.attrs["info"])
     for name in ("recipe", "version"):
         text(name, info.get(name) or "")
     for name, values in info.get("metrics", {}).items():
