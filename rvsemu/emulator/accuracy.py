@@ -70,7 +70,7 @@ class ErrorModel:
         if self.components is None:
             none = read_only(np.zeros((len(self.teff), 0, self.sigma.shape[-1])))
             object.__setattr__(self, "components", none)
-        if len(self.teff) < 2 or not np.all(np.diff(self.teff) > 0):
+        if self.teff.ndim != 1 or len(self.teff) < 2 or not np.all(np.diff(self.teff) > 0):
             raise ValueError("the nodes of the error model do not increase")
         if self.sigma.ndim != 2 or len(self.sigma) != len(self.teff):
             raise ValueError("sigma does not fit the nodes of the error model")

@@ -248,14 +248,13 @@ def check_unit(name: str, unit: str) -> None:
     Examples
     --------
     >>> from rvsemu.emulator.labels import check_unit
-    >>> check_unit("teff", "K")
+    >>> check_unit("vsini", "km s-1")
     >>> check_unit("teff", "km/s")
     Traceback (most recent call last):
     ...
     ValueError: label teff has the unit 'km/s' instead of 'K'
     """
-    _unit(unit)
-    if unit != UNITS.get(name, unit):
+    if _unit(unit) != _unit(UNITS.get(name, unit)):
         raise ValueError(f"label {name} has the unit '{unit}' instead of '{UNITS[name]}'")
 
 

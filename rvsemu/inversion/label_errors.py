@@ -52,7 +52,7 @@ class LabelErrors:
 
     def __post_init__(self):
         nodes = (self.teff, self.vsini)
-        if any(len(x) < 2 or not np.all(np.diff(x) > 0) for x in nodes):
+        if any(x.ndim != 1 or len(x) < 2 or not np.all(np.diff(x) > 0) for x in nodes):
             raise ValueError("the nodes of the errors do not increase")
         if self.sigma.ndim != 3 or self.sigma.shape[:2] != tuple(map(len, nodes)):
             raise ValueError("the errors do not fit their nodes")
