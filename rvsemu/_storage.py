@@ -42,9 +42,7 @@ _COMMAND = {
 }
 _NUMBER = count()
 
-DAMAGE = (
-    *(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
-)
+DAMAGE = (*(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),)
 """Whatever may be raised while a file is read that is damaged."""
 
 MOST = 2**31

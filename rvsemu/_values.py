@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-__all__ = ["check_angstrom", "covariance", "limits", "numbers", "one", "pairs", "properties", "reals", "shown", "text", "texts"]
+__all__ = [
+    "check_angstrom",
+    "covariance",
+    "limits",
+    "numbers",
+    "one",
+    "pairs",
+    "properties",
+    "reals",
+    "shown",
+    "text",
+    "texts",
+]
 
 _ROUNDING = 1e-6
 _SHOWN = 60  # characters of a value

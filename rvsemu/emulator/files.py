@@ -80,13 +80,18 @@ def _plain(value: Any) -> Any:
 
 def read_common(file: h5py.File) -> dict[str, Any]:
     """What `write_common` wrote."""
-    history = file.get("history", {})
     return {
         "labels": _read_labels(file["labels"]),
         **read_grid(file["wavelength"]),
         "info": _read_info(file),
-        "history": {stage: {name: numbers(curves, name) for name in curves} for stage, curves in history.items()},
+        "history": {stage: _read_curves(curves) for stage, curves in file.get("history", {}).items()},
     }
+
+
+def _read_curves(group: h5py.Group) -> dict[str, np.ndarray]:
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"{group.name[1:]} has no curves")
+    return {name: numbers(group, name) for name in group}
 
 
 def _read_labels(group: h5py.Group) -> LabelSpace:

@@ -128,7 +128,9 @@ class Label:
         if self.transform not in _TRANSFORMS or not self.lower < self.upper:
             raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
         if self.lower < 0 and self.transform == "even" or self.lower <= 0 and self.transform == "log":
-            raise ValueError(f"label {self.name}: the transform '{self.transform}' has no values from {self.lower:g} on")
+            raise ValueError(
+                f"label {self.name}: the transform '{self.transform}' has no values from {self.lower:g} on"
+            )
 
     def value(self, x: ArrayLike | u.Quantity) -> np.ndarray:
         """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.

@@ -334,7 +334,9 @@ class Emulator:
                 **read_common(file),
                 label_network=read_network(file["label_network"]),
                 decoder=read_network(file["decoder"]),
-                error=ErrorModel(numbers(error, "teff"), numbers(error, "sigma", "f4"), **more, factors=_factors(error)),
+                error=ErrorModel(
+                    numbers(error, "teff"), numbers(error, "sigma", "f4"), **more, factors=_factors(error)
+                ),
             )
 
 

@@ -93,7 +93,7 @@ class PrincipalComponents:
         if self.basis.shape != (*self.spread.shape, *self.mean.shape) or self.basis.ndim != 2:
             raise ValueError("mean, basis and spread of the components do not fit each other")
         if not all(np.isfinite(x).all() for x in (self.mean, self.basis, self.spread)) or not np.all(self.spread > 0):
-            raise ValueError("the components are not finite")
+            raise ValueError("the components are not finite, or a spread is not positive")
         if not np.allclose(np.einsum("kn,kn->k", self.basis, self.basis), 1.0, atol=_ROUNDING):
             raise ValueError("the components have not the length 1")
 
