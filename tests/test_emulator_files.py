@@ -419,7 +419,7 @@ TEFF = {"teff": [4000, 6000]}
         (attribute("labels/1", "name", "mh"), "two of a name"),
         (attribute("labels/0", "description", 2.0), "property that is no text"),
         (attribute("labels/0", "transform", np.ones(2)), "property that is no text"),
-        (attribute("labels/0", "lower", -1.0), "label teff: the transform 'log' has no values from -1 on"),
+        (attribute("labels/0", "lower", -1.0), "label teff: transform 'log' has no values from -1 on"),
         (attribute("labels/0", "lower", "cold"), "label teff: its limits 'cold'"),
         (attribute("labels/0", "lower", np.ones(2)), "no finite numbers"),
         (attribute("labels/0", "upper", np.inf), "no finite numbers"),

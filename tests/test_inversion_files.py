@@ -130,7 +130,7 @@ def _not_finite(file, name):
         (lambda f: f["principal"].attrs.modify("distance", np.nan), "distance is not finite"),
         (lambda f: f["principal"].attrs.modify("residual", -1.0), "limits of what is like .* not positive"),
         (lambda f: f["labels/0"].attrs.modify("unit", "nonsense"), "'nonsense' is no unit"),
-        (lambda f: f["labels/0"].attrs.modify("lower", -1.0), "label teff: the transform 'log' has no values"),
+        (lambda f: f["labels/0"].attrs.modify("lower", -1.0), "label teff: transform 'log' has no values"),
         (lambda f: f["labels/0"].attrs.create("name", 5), "a label has the name"),
         (lambda f: f.attrs.modify("info", "[]"), "info is .* instead of values by name"),
         (lambda f: f["wavelength"].attrs.modify("unit", "nm"), "instead of Angstrom"),

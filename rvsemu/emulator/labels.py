@@ -127,10 +127,8 @@ class Label:
             raise ValueError(f"label {self.name}: its limits {self.lower!r} and {self.upper!r} are no finite numbers")
         if self.transform not in _TRANSFORMS or not self.lower < self.upper:
             raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
-        if self.lower < 0 and self.transform == "even" or self.lower <= 0 and self.transform == "log":
-            raise ValueError(
-                f"label {self.name}: the transform '{self.transform}' has no values from {self.lower:g} on"
-            )
+        if (self.transform == "even" and self.lower < 0) or (self.transform == "log" and self.lower <= 0):
+            raise ValueError(f"label {self.name}: transform '{self.transform}' has no values from {self.lower:g} on")
 
     def value(self, x: ArrayLike | u.Quantity) -> np.ndarray:
         """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.
