@@ -71,8 +71,10 @@ def pairs(name: str, values: Any) -> tuple[tuple[float, float], ...]:
 def covariance(name: str, values: Any, size: int | None = None) -> np.ndarray:
     """A covariance matrix of any or a given size: symmetric and without negative eigenvalues, but for rounding."""
     found = reals(name, values)
-    if found.ndim != 2 or found.shape[0] != found.shape[1] or size not in (None, len(found)):
-        raise ValueError(f"{name} has the shape {found.shape}")
+    if found.ndim != 2 or found.shape[0] != found.shape[1]:
+        raise ValueError(f"{name} of the shape {found.shape} is not square")
+    if size not in (None, len(found)):
+        raise ValueError(f"{name} has the shape {found.shape} instead of {(size, size)}")
     least = _ROUNDING * np.max(np.abs(found), initial=0.0)
     if np.any(np.abs(found - found.T) > least) or np.any(np.linalg.eigvalsh(found) < -least):
         raise ValueError(f"{name} is no covariance matrix")
