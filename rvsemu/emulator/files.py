@@ -114,8 +114,8 @@ def read_grid(data: h5py.Dataset) -> dict[str, Any]:
 def _read_info(file: h5py.File) -> dict[str, Any]:
     """What the model says of itself; a `ValueError` if it is none of the kind that the package prints and fits with."""
     info = properties("info", file.attrs["info"])
-    for name in ("recipe", "version"):
-        text(name, info.get(name) or "")
+    for name in {"recipe", "version"} & {name for name, value in info.items() if value is not None}:
+        text(name, info[name])
     for name, values in info.get("metrics", {}).items():
         for metric, value in values.items() if isinstance(values, dict) else ():
             _check_number(f"{metric} of the metrics of {name}", value)

@@ -11,7 +11,6 @@ from .._values import covariance, limits, one, pairs, reals, shown, text, texts
 from ..emulator.labels import check_unit
 from ..emulator.regions import from_json
 from ..observing.flags import to_bits
-from ..observing.results import IDENTITY
 from ..physics.wavelengths import check_medium
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["check_chain"]
 
 _TEXTS = ("name", "medium", "release", "frame", "recipe", "emulator_version", "without_prior")
+_STRUCTURED = ("units", "fixed", "ranges", "label_errors", "domain", "lowest_logg", "flags")
 _PREDICTION = ("wavelength", "flux", "sigma", "used", "predicted")
 _NEAR = 1e-9  # of a range: rounding
 _KEYS = 624  # of the state of a Mersenne twister
@@ -45,16 +45,18 @@ def check_chain(chain: Chain, steps: int) -> None:
 
 
 def _check_random_state(state: tuple) -> None:
+    for part in state[1:]:
+        reals("the state of random numbers", part)
     np.random.RandomState().set_state(state)
     if not 0 <= state[2] <= _KEYS:  # which NumPy does not look at
         raise ValueError(f"the state of random numbers is at {state[2]} of {_KEYS}")
 
 
 def _check_info(info: Mapping[str, Any], chain: Chain) -> None:
-    for name in _TEXTS:
-        text(name, info.get(name) or "")
-    for name in IDENTITY:
-        if not isinstance(value := info.get(name), int | float | str | None):
+    for name, value in info.items():
+        if name in _TEXTS and value is not None:
+            text(name, value)
+        if name not in _STRUCTURED and not isinstance(value, int | float | str | None):
             raise ValueError(f"{name} is {shown(value)} instead of a number or a text")
     if "medium" in info:
         check_medium(info["medium"])
