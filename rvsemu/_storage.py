@@ -15,9 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._values import one
 from .errors import RvsemuError
 
 __all__ = [
+    "DAMAGE",
     "arrays_of",
     "cache_folder",
     "check_folder",
@@ -39,6 +41,9 @@ _COMMAND = {
     "posterior": "rvsemu sample",
 }
 _NUMBER = count()
+
+DAMAGE = (*(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),)
+"""Whatever may be raised while a file is read that is damaged."""
 
 MOST = 2**31
 """Bytes that the datasets of a file may have in memory."""
@@ -133,7 +138,7 @@ def opened(path, kind: str, newest: int, error: type[RvsemuError]) -> Iterator[h
         raise error(f"{path} does not exist: give the path of {_a(kind)} file.") from None
     except error:
         raise
-    except (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as e:
+    except DAMAGE as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise error(
             f"{path} is damaged or not {_a(kind)} file ({reason}): get a fresh copy, or make it again with "
@@ -160,12 +165,12 @@ def _check_format(file, path, kind, newest, error):
     if stated != _FORMAT + kind:
         what = f"an {stated}" if stated.removeprefix(_FORMAT) in _COMMAND else "some other file"
         raise error(f"{path} is not an rvsemu {kind} but {what}: '{_COMMAND[kind]}' makes them.")
-    version = int(file.attrs["format_version"])
+    version = one("format_version", file.attrs["format_version"])
     if version < 1:
-        raise ValueError(f"{kind} format {version}")
+        raise ValueError(f"{kind} format {version:g}")
     if version > newest:
         raise error(
-            f"{path} has {kind} format {version}, this rvsemu reads up to {newest}: "
+            f"{path} has {kind} format {version:g}, this rvsemu reads up to {newest}: "
             "update it with 'pip install --upgrade rvsemu'."
         )
 
@@ -180,7 +185,7 @@ def _check_size(file, size):
             elsewhere = [key for key in item if not isinstance(item.get(key, getlink=True), h5py.HardLink)]
         else:
             elsewhere = [name] if item.external or item.is_virtual else []
-            total += item.size * item.dtype.itemsize
+            total += (item.size or 0) * item.dtype.itemsize
         if elsewhere:
             raise ValueError(f"{elsewhere[0]} is a link to another place")
         if total > allowed:

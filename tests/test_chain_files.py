@@ -1,6 +1,8 @@
 """Files of chains: they come back, go on, and survive what happens to a program."""
 
+import json
 import os
+import shutil
 
 import h5py
 import numpy as np
@@ -230,6 +232,136 @@ def empty(file):
         values = file[f"mcmc/{key}"][:0]
         del file[f"mcmc/{key}"]
         file[f"mcmc/{key}"] = values
+
+
+INFO = {
+    "name": "star",
+    "medium": "air",
+    "source_id": 5,
+    "units": {"teff": "K", "logg": "dex", "mh": "dex", "vmic": "km / s"},
+    "fixed": {"vmic": 1.0},
+    "ranges": {"teff": [3000, 9000], "logg": [0, 9], "mh": [-3, 3]},
+    "label_errors": np.diag([1e3, 1e-3, 1e-3]).tolist(),
+    "domain": {"teff": [3000, 9000]},
+    "lowest_logg": [[3000, 0.0], [9000, 1.0]],
+    "regions": '[{"limits": {"teff": [3000, 9000]}, "lowest_logg": []}]',
+    "flags": ["at-bound:mh"],
+    "recipe": "default",
+    "emulator_version": None,
+}
+
+
+def predicted(_):
+    """Of three pixels, as of a spectrum."""
+    numbers = {"wavelength": [8500.0, 8501.0, 8502.0], "flux": [1.0, np.nan, 0.9], "sigma": [0.1, np.inf, 0.1]}
+    arrays = {name: np.array(values) for name, values in numbers.items()}
+    return arrays | {"used": np.array([True, False, True]), "predicted": np.ones((5, 3), dtype="f4")}
+
+
+def set_to(key, value):
+    """A change of one property among those of the posterior."""
+
+    def change(file):
+        info = json.loads(file["mcmc"].attrs["info"])
+        file["mcmc"].attrs["info"] = json.dumps({**info, key: value})
+
+    return change
+
+
+def attribute(key, value):
+    return lambda file: file["mcmc"].attrs.__setitem__(key, value)
+
+
+def of_spectrum(key, value=None):
+    def change(file):
+        del file[f"spectrum/{key}"]
+        if value is not None:
+            file[f"spectrum/{key}"] = value
+
+    return change
+
+
+EDITS = (
+    *(
+        (attribute("names", value), "names|shape")
+        for value in ("x", 5, ["teff", "logg"], ["teff", "teff", "mh"], [1, 2, 3])
+    ),
+    (attribute("names", ["teff", "logg", "x"]), "ranges of teff, logg, mh, but samples of teff, logg, x"),
+    *((attribute("units", value), "unit") for value in (["K", "dex", "nonsense"], ["km/s", "dex", "dex"], [1, 2, 3])),
+    (attribute("target", np.nan), "target is not finite"),
+    (attribute("target", -1.0), "target is -1"),
+    (attribute("proposal_shares", [0.0]), "shares of the proposals are not positive"),
+    (attribute("proposal_covariances", -np.eye(3)[None]), "not positive definite"),
+    (attribute("random_state_2", 10**9), "state of random numbers is at 1000000000 of 624"),
+    (attribute("random_state_3", 1j), "state of random numbers is .* instead of real numbers"),
+    (attribute("info", "[[1, 2]]"), "instead of values by name"),
+    (set_to("medium", "water"), "water"),
+    (set_to("medium", 5), "medium is 5 instead of a text"),
+    (set_to("recipe", ["default"]), "recipe is .* instead of a text"),
+    (set_to("release", {"a": 1}), "release is .* instead of a text"),
+    (set_to("frame", []), "frame is .* instead of a text"),
+    (set_to("priors", [[1]]), "priors is .* instead of a number or a text"),
+    (set_to("source_id", [1, 2]), "source_id is .* instead of a number or a text"),
+    (set_to("flags", ["nonsense"]), "nonsense"),
+    (set_to("flags", "poor-fit"), "flags is 'poor-fit' instead of a list"),
+    (set_to("flags", [5]), "flags is 5 instead of a text"),
+    (set_to("units", "K"), "units is 'K' instead of values by name"),
+    (set_to("units", {"teff": 5}), "unit of teff is 5 instead of a text"),
+    (set_to("units", {"vmic": "nonsense"}), "'nonsense' is no unit"),
+    (set_to("units", {}), "the fixed vmic has no unit"),
+    (set_to("fixed", [1]), "fixed is .* instead of values by name"),
+    (set_to("fixed", {"vmic": "x"}), "fixed vmic is 'x' instead of real numbers"),
+    (set_to("fixed", {"vmic": float("nan")}), "fixed vmic is not finite"),
+    (set_to("ranges", {"teff": [3000, 9000]}), "ranges of teff, but samples of teff, logg, mh"),
+    (set_to("ranges", {**INFO["ranges"], "teff": [3000, 3001]}), "samples of teff are outside its range"),
+    (set_to("ranges", {**INFO["ranges"], "teff": None}), "ranges of teff"),
+    (set_to("ranges", 5), "ranges is 5 instead of limits by name"),
+    (set_to("ranges", {}), "label_errors without ranges"),
+    (set_to("label_errors", [1.0]), "label_errors of the shape .* is not square"),
+    (set_to("label_errors", [[1.0]]), "label_errors has the shape"),
+    (set_to("label_errors", (-np.eye(3)).tolist()), "label_errors is no covariance matrix"),
+    (set_to("label_errors", "x"), "label_errors is 'x'"),
+    (set_to("domain", {"teff": [9000, 3000]}), "domain of teff runs from 9000 to 3000"),
+    (set_to("domain", [1]), "domain is"),
+    (set_to("lowest_logg", [[9000, 0.0], [3000, 1.0]]), "lowest_logg has no pairs"),
+    (set_to("lowest_logg", "x"), "lowest_logg is 'x'"),
+    (set_to("regions", "nonsense"), "the regions .* cannot be read"),
+    (set_to("regions", 5), "the regions 5 cannot be read"),
+    *((of_spectrum(key), key) for key in predicted(None)),
+    (of_spectrum("used", np.zeros(3, dtype=bool)), "used does not say"),
+    (of_spectrum("used", np.ones(3)), "used does not say"),
+    (of_spectrum("wavelength", np.ones(3)), "wavelengths are not above 0 and increasing"),
+    (of_spectrum("wavelength", np.array([b"a", b"b", b"c"])), "wavelength is"),
+    (of_spectrum("flux", np.ones(2)), "flux and sigma have the shapes"),
+    (of_spectrum("flux", np.full(3, np.nan)), "flux is not finite"),
+    (of_spectrum("sigma", np.ones((3, 1))), "flux and sigma have the shapes"),
+    (of_spectrum("predicted", np.ones((3, 5))), "predicted has the shape"),
+    (of_spectrum("predicted", np.full((5, 3), np.nan)), "predicted is not finite"),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("posterior") / "p.h5"
+    quickly(Gauss(), steps=20, file=ChainFile(path), info=INFO, arrays=predicted)
+    return path
+
+
+def test_a_posterior_with_all_properties_comes_back(whole):
+    posterior = Posterior.load(whole)
+    assert posterior.to_table()["vmic"].unit == "km/s" and "at-bound:mh" in posterior.flags
+    assert set(posterior.spectrum) == set(predicted(None))
+
+
+@pytest.mark.parametrize(("change", "reason"), EDITS)
+def test_edited_properties(whole, tmp_path, change, reason):
+    """What would fail in tables and figures, or be wrong there."""
+    shutil.copy(whole, tmp_path / "p.h5")
+    with h5py.File(tmp_path / "p.h5", "r+") as file:
+        change(file)
+    with pytest.raises(PosteriorFileError, match=rf"p\.h5 is damaged .*{reason}.*'rvsemu sample'") as e:
+        Posterior.load(tmp_path / "p.h5")
+    assert "\n" not in str(e.value)
 
 
 DAMAGE = (

@@ -1,5 +1,6 @@
 """Files of emulators: round trips, and everything that can be wrong with them."""
 
+import json
 import tracemalloc
 from dataclasses import replace
 
@@ -380,6 +381,106 @@ def test_damaged_content(file, change):
     with pytest.raises(EmulatorFileError, match=r"emulator\.h5 is damaged or not an emulator file") as e:
         Emulator.load(file)
     assert "\n" not in str(e.value)
+
+
+REPORT = {
+    "model_error": {"base": 0.01, "depth": 0.02, "reach": 1.5},
+    "stars": 5,
+    "table": "stars.csv",
+    "labels": ["teff"],
+    "ranges": {"teff": [4000.0, 6000.0]},
+    "held_out": {"before": {"rms_less_noise": 0.1}, "after": {"rms_less_noise": 0.05}},
+}
+
+
+def info(**properties):
+    return attribute("/", "info", json.dumps(properties))
+
+
+def calibration(**other):
+    return info(calibration={**REPORT, **other})
+
+
+def regions(limits, nodes=()):
+    return attribute("labels", "regions", json.dumps([{"limits": limits, "lowest_logg": nodes}]))
+
+
+TEFF = {"teff": [4000, 6000]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (attribute("labels/0", "unit", "nonsense"), "'nonsense' is no unit"),
+        (attribute("labels/0", "unit", "km/s"), "label teff has the unit 'km/s' instead of 'K'"),
+        (attribute("labels/0", "unit", np.ones(2)), "property that is no text"),
+        (attribute("labels/0", "name", 5), "a label has the name"),
+        (attribute("labels/0", "name", ""), "a label has the name ''"),
+        (attribute("labels/1", "name", "mh"), "two of a name"),
+        (attribute("labels/0", "description", 2.0), "property that is no text"),
+        (attribute("labels/0", "transform", np.ones(2)), "property that is no text"),
+        (attribute("labels/0", "lower", -1.0), "label teff: transform 'log' has no values from -1 on"),
+        (attribute("labels/0", "lower", "cold"), "label teff: its limits 'cold'"),
+        (attribute("labels/0", "lower", np.ones(2)), "no finite numbers"),
+        (attribute("labels/0", "upper", np.inf), "no finite numbers"),
+        (attribute("labels/0", "upper", 3.0), "empty range"),
+        (attribute("labels", "constant_alpha", np.nan), "constant_alpha is not finite"),
+        (attribute("labels", "lowest_logg", np.array([[5e3, np.nan]])), "lowest_logg is not finite"),
+        (attribute("labels", "lowest_logg", np.ones(3)), "lowest_logg has no pairs"),
+        (attribute("labels", "lowest_logg", "low"), "instead of real numbers"),
+        (attribute("labels", "regions", "{"), "the regions .* cannot be read"),
+        (attribute("labels", "regions", "[1]"), "the regions .* cannot be read"),
+        (regions({}), "teff has no limits"),
+        (regions({"teff": [1, 2, 3]}), "limits of teff has the shape"),
+        (regions({"teff": [6000, 4000]}), "limits of teff runs from 6000 to 4000"),
+        (regions({"teff": ["cold", "hot"]}), "instead of real numbers"),
+        (regions({**TEFF, "size": [1, 2]}), "limits of 'size', which is no label"),
+        (regions(TEFF, [[5000, 1.0]]), "logg has no limits"),
+        (regions({**TEFF, "logg": [0, 5]}, [[5000, 1.0], [4000, 1.0]]), "first of which increase"),
+        (attribute("/", "info", "[1, 2]"), r"info is \[1, 2\] instead of values by name"),
+        (attribute("/", "info", 5), "instead of a text"),
+        (attribute("/", "format_version", np.inf), "format_version is not finite"),
+        (attribute("/", "format_version", 1j), "instead of real numbers"),
+        (info(recipe=["default"]), "recipe is .* instead of a text"),
+        (info(metrics=[1]), "no attribute"),
+        (info(metrics={"linked": {"mse": "small"}}), "mse of the metrics of linked is 'small'"),
+        (calibration(model_error={"base": 0.1}), "depth"),
+        (calibration(model_error={**REPORT["model_error"], "reach": -1}), "reach .* is not positive"),
+        (calibration(ranges={"teff": 5}), "ranges of the calibration of teff"),
+        (calibration(ranges={}), "no range of teff"),
+        (calibration(stars="many"), "stars of the calibration"),
+        (calibration(held_out={}), "before"),
+        (put("wavelength", np.linspace(-2, 2, 40)), "not a uniform grid"),
+        (put("wavelength", np.full(40, np.inf)), "wavelength is not finite"),
+        (put("wavelength", 1j * np.arange(40)), "wavelength is .* instead of real numbers"),
+        (put("wavelength", np.array([b"a"] * 40)), "wavelength is .* instead of real numbers"),
+        (put("wavelength", h5py.Empty("f8")), "instead of real numbers"),
+        (attribute("wavelength", "unit", "nm"), "wavelength is in 'nm' instead of Angstrom"),
+        (attribute("wavelength", "medium", 5), "medium is .* instead of a text"),
+        (put("decoder/01/weights", np.full((12, 40), 1e300)), "decoder/01/weights is not finite"),
+        (put("error/sigma", np.full((3, 40), -1e-3)), "errors or factors below 0"),
+        (put("error/teff", np.array([4000, 5000, np.inf])), "error/teff is not finite"),
+        (put("error/factors/mh", np.array([[0, 1.0], [1, -1]])), "errors or factors below 0"),
+        (put("error/factors/mh", np.array([[0, 1.0], [1, np.nan]])), "error/factors/mh is not finite"),
+        (put("error/label_covariance", -np.eye(6)), "label_covariance is no covariance matrix"),
+        (put("error/label_covariance", np.triu(np.ones((6, 6)))), "label_covariance is no covariance matrix"),
+        (put("history/autoencoder/loss", np.array([b"a"])), "history/autoencoder/loss is .* instead of real numbers"),
+        (put("history/autoencoder", np.ones(3)), "history/autoencoder has no curves"),
+    ],
+)
+def test_edited_content(file, change, reason):
+    """What would fail in whatever uses the emulator, or give wrong numbers."""
+    with h5py.File(file, "a") as opened:
+        change(opened)
+    with pytest.raises(EmulatorFileError, match=rf"emulator\.h5 is damaged .*{reason}.*'rvsemu train'") as e:
+        Emulator.load(file)
+    assert "\n" not in str(e.value)
+
+
+def test_a_report_of_a_calibration_is_read(file):
+    with h5py.File(file, "a") as opened:
+        calibration()(opened)
+    assert Emulator.load(file).info["calibration"]["stars"] == 5
 
 
 def test_flipped_bytes_in_compressed_weights(small, file):

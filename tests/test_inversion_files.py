@@ -86,6 +86,10 @@ def _shorter(file, name):
     file[name] = values
 
 
+def _times(file, name, factor):
+    file[name][...] = file[name][:] * factor
+
+
 def _promising(file, name):
     attributes = dict(file[name].attrs)
     del file[name]
@@ -116,6 +120,22 @@ def _not_finite(file, name):
         (lambda f: _not_finite(f, "error/sigma"), "not finite"),
         (lambda f: _not_finite(f, "networks/00/00/weights"), "not finite"),
         (lambda f: f.copy("networks/00", "networks/01"), "networks do not fit the labels"),
+        (lambda f: _times(f, "principal/mean", 0), "mean spectrum is not positive"),
+        (lambda f: _times(f, "principal/mean", -1), "mean spectrum is not positive"),
+        (lambda f: _times(f, "principal/basis", 0), "components have not the length 1"),
+        (lambda f: _times(f, "principal/spread", 0), "a spread is not positive"),
+        (lambda f: _times(f, "principal/residual", -1), "residuals do not fit .*, or are no errors"),
+        (lambda f: _times(f, "error/sigma", -1), "below 0"),
+        (lambda f: _times(f, "error/teff", np.inf), "error/teff is not finite"),
+        (lambda f: f["principal"].attrs.modify("distance", np.nan), "distance is not finite"),
+        (lambda f: f["principal"].attrs.modify("residual", -1.0), "limits of what is like .* not positive"),
+        (lambda f: f["labels/0"].attrs.modify("unit", "nonsense"), "'nonsense' is no unit"),
+        (lambda f: f["labels/0"].attrs.modify("lower", -1.0), "label teff: transform 'log' has no values"),
+        (lambda f: f["labels/0"].attrs.create("name", 5), "a label has the name"),
+        (lambda f: f.attrs.modify("info", "[]"), "info is .* instead of values by name"),
+        (lambda f: f["wavelength"].attrs.modify("unit", "nm"), "instead of Angstrom"),
+        (lambda f: _times(f, "wavelength", -1), "not a uniform grid"),
+        (lambda f: _times(f, "wavelength", np.inf), "wavelength is not finite"),
     ],
 )
 def test_damaged_files(exact, tmp_path, damage, message):

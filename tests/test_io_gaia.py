@@ -48,6 +48,52 @@ def test_every_format_gives_the_values_of_the_csv(any_file):
     assert spectrum.meta["file"] == str(any_file)
 
 
+def named(table, name):
+    table.rename_column("wavelength", name)
+    return table
+
+
+AXES = [
+    "wave",
+    "Wave",
+    "WAVELENGTH_NM",
+    "wavelength [nm]",
+    "wavelength_air",
+    "lambda",
+    "lam",
+    "loglam",
+    "wl",
+    "Angstrom",
+    "x",
+]
+WITH_AXES = {
+    "csv": lambda path, name: write_csv(path, named(individual(KEPLER, HD), name)),
+    "csv without scalars": lambda path, name: write_csv(path, named(individual(KEPLER, scalars=False), name)),
+    "ecsv": lambda path, name: write_ecsv(path, named(individual(KEPLER), name)),
+    "fits": lambda path, name: write_fits(path, named(individual(KEPLER), name)),
+    "fits, raw": lambda path, name: write_fits(path, named(raw(KEPLER, HD, wavelength=True), name)),
+    "votable": lambda path, name: write_votable(path, named(individual(KEPLER), name)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::astropy.io.votable.exceptions.W03")  # writing a name with a space
+@pytest.mark.parametrize("name", AXES)
+@pytest.mark.parametrize("write", WITH_AXES.values(), ids=WITH_AXES)
+def test_wavelengths_of_another_name_are_not_replaced_by_the_published_grid(tmp_path, write, name):
+    path = write(tmp_path / "own.dat", name)
+    with pytest.raises(SpectrumError, match="no column wavelength, but .*name it wavelength") as caught:
+        read_rvs(path)
+    check_message(caught, path)
+
+
+@pytest.mark.parametrize("name", ["flame_flags", "spectraltype_esphs", "max_pixel", "n_samples"])
+def test_columns_that_are_no_wavelengths_are_no_reason_to_refuse_a_file(tmp_path, name):
+    table = individual(KEPLER, wavelength=False)
+    table[name] = 3
+    (spectrum,) = read_rvs(write_csv(tmp_path / "own.csv", table))
+    assert_is(spectrum, KEPLER)
+
+
 def test_structure_is_told(request, any_file):
     expected = "RAW" if "raw" in request.node.name else "INDIVIDUAL"
     assert read_rvs(any_file)[0].meta["structure"] == expected

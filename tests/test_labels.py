@@ -273,6 +273,25 @@ def test_impossible_label(wrong):
         Label(**{"name": "x", "unit": "", "lower": 0.0, "upper": 1.0, **wrong})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"name": 5}, "name 5"),
+        ({"name": "two words"}, "name 'two words'"),
+        ({"unit": "nonsense"}, "'nonsense' is no unit"),
+        ({"unit": 5}, "no text"),
+        ({"lower": -np.inf}, "no finite numbers"),
+        ({"upper": "high"}, "no finite numbers"),
+        ({"upper": np.ones(1)}, "no finite numbers"),
+        ({"lower": 0.0, "transform": "log"}, "'log' has no values from 0 on"),
+        ({"lower": -2.0, "transform": "even"}, "'even' has no values from -2 on"),
+    ],
+)
+def test_label_of_the_wrong_kind(wrong, reason):
+    with pytest.raises(ValueError, match=reason):
+        Label(**{"name": "x", "unit": "", "lower": 0.0, "upper": 1.0, **wrong})
+
+
 def test_paper_ranges(space):
     """Gebran (2024), Table 1."""
     assert space.names == ("teff", "logg", "vsini", "mh", "vmic", "resolution")

@@ -1,5 +1,6 @@
 """Library: file, fingerprint, subset, compact, stars, merging."""
 
+import json
 import pickle
 import re
 import tracemalloc
@@ -254,6 +255,14 @@ def stated(name, key, value):
     return lambda opened: opened[name].attrs.__setitem__(key, value)
 
 
+def region(limits, nodes=()):
+    return stated("/", "regions", json.dumps([{"limits": limits, "lowest_logg": nodes}]))
+
+
+def failed(text):
+    return lambda opened: opened.__setitem__("failures", [text])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -282,6 +291,41 @@ def stated(name, key, value):
         replaced("index", np.linspace(0, 1, 4)),
         replaced("extrapolated", np.array([b"no"] * 4)),
         without("wavelength", "bin_width"),
+        stated("wavelength", "bin_width", -0.04),
+        stated("wavelength", "bin_width", "wide"),
+        stated("wavelength", "resolution", np.nan),
+        stated("wavelength", "resolution", 0.0),
+        stated("wavelength", "resolution", "high"),
+        stated("wavelength", "unit", "nm"),
+        stated("wavelength", "medium", 5),
+        replaced("wavelength", np.linspace(-140, -1, 3500)),
+        stated("flux", "scale", 0.0),
+        stated("flux", "scale", 5.0),
+        stated("flux", "scale", -1.0),
+        stated("flux", "scale", np.ones(2)),
+        stated("labels", "names", ["teff", "logg", "mh", "size"]),
+        stated("labels", "names", ["teff", "logg", "mh", "mh"]),
+        stated("labels", "names", [1, 2, 3, 4]),
+        stated("labels", "names", "abcd"),
+        replaced("labels", np.zeros((4, 4))),
+        replaced("labels", np.full((4, 4), 1e300)),
+        *(stated("/", "regions", text) for text in ("nonsense", "[1]", "5", '{"teff": [1, 2]}', "null", '["teff"]')),
+        *(stated("/", "regions", np.ones(n)) for n in (0, 2)),
+        region({}),
+        region({"teff": []}),
+        region({"teff": [15000, 3600]}),
+        region({"teff": [1, 2]}),  # where no spectrum is
+        region({"teff": [3000, 20000], "size": [0, 1]}),
+        region({"teff": [3000, 20000], "logg": [0, 5]}, [[5000, 0], [4000, 0]]),
+        region({"teff": [3000, 20000], "logg": [0, 5]}, [5000]),
+        stated("/", "cyanogen", "weak"),
+        stated("/", "merged", "{"),
+        stated("/", "merged", "{}"),
+        stated("/", "manifest", "[]"),
+        stated("/", "settings", "teff"),
+        failed("nonsense"),
+        failed("[1]"),
+        failed('{"index": "first"}'),
     ],
 )
 def test_damaged_content(file, change):
@@ -290,6 +334,14 @@ def test_damaged_content(file, change):
     with pytest.raises(LibraryFileError, match=r"library\.h5 is not a library of spectra or is damaged") as e:
         Library.load(file)
     assert "\n" not in str(e.value)
+
+
+def test_labels_that_no_file_can_have_are_refused(library, file):
+    before = file.read_bytes()
+    other = replace(library, names=("teff", "logg", "mh", "size"))
+    with pytest.raises(LibraryFileError, match="cannot be written: the label 'size' is unknown, .* some of teff, logg"):
+        other.save(file, overwrite=True)
+    assert file.read_bytes() == before
 
 
 def test_emulator_is_not_a_library(tmp_path):

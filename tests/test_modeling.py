@@ -82,6 +82,40 @@ def test_labels_with_units():
     assert list(model.labels) == list(model.param_names)
 
 
+QUANTITIES = {
+    "teff": 5.0 * u.kK,
+    "logg": 4.0 * u.dex(u.cm / u.s**2),
+    "vsini": 20000 * u.m / u.s,
+    "mh": -0.3 * u.dex,
+    "vmic": 1500 * u.m / u.s,
+    "resolution": 10.0 * u.Unit("1000"),
+    "radial_velocity": 20 * u.m / u.s,
+}
+
+
+@pytest.mark.parametrize("name", RVSModel.param_names)
+def test_parameters_set_to_quantities(name):
+    """They are converted as when the model is made; in a compound model, where they are not, the model says so."""
+    model, made = RVSModel(medium="vacuum"), RVSModel(medium="vacuum", **{name: QUANTITIES[name]})
+    setattr(model, name, QUANTITIES[name])
+    assert getattr(model, name).value == pytest.approx(getattr(made, name).value)
+    assert getattr(model, name).unit is None
+    np.testing.assert_allclose(model(WAVE), made(WAVE))
+    with pytest.raises(LabelError, match=f"{name}=3.0 has the unit 'kg'"):
+        setattr(model, name, 3 * u.kg)
+    compound = RVSModel(medium="vacuum") * Const1D(1.0)
+    setattr(compound, f"{name}_0", getattr(made, name).value * u.K)
+    with pytest.raises(LabelError, match=f"{name} was set to .* parameters are plain"):
+        compound(WAVE)
+
+
+@pytest.mark.parametrize("argument", ["fixed", "tied", "bounds"])
+@pytest.mark.parametrize(("name", "words"), [("alpha", "held, at alpha="), ("feh", "RVSModel are teff, ")])
+def test_constraints_of_what_is_no_parameter(argument, name, words):
+    with pytest.raises(LabelError, match=f"{argument} names '{name}'.*{words}"):
+        RVSModel(medium="air", **{argument: {name: (0, 1) if argument == "bounds" else True}})
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [

@@ -8,7 +8,7 @@ from synthesis_fixtures import structures
 
 from rvsemu.emulator import LabelSpace
 from rvsemu.emulator.regions import PAPER, WIDE, Region, bends, from_json, lowest_logg, to_json
-from rvsemu.errors import TrainingError
+from rvsemu.errors import FrozenError, TrainingError
 from rvsemu.library import Library
 from rvsemu.library.synthesis import BOXES
 from rvsemu.training.domain import label_space_of
@@ -49,6 +49,13 @@ def test_without_a_limit_a_label_is_0():
 def test_regions_as_text():
     assert from_json(to_json([WIDE, PAPER])) == (WIDE, PAPER)
     assert {name: getattr(BOXES["paper"], name) for name in PAPER.limits} == PAPER.limits
+
+
+def test_regions_are_models_that_do_not_change():
+    assert hash(WIDE) == hash(from_json(to_json([WIDE]))[0]) and WIDE != PAPER
+    assert hash(LabelSpace(regions=(PAPER, WIDE))) == hash(LabelSpace(regions=(PAPER, WIDE)))
+    with pytest.raises(FrozenError):
+        WIDE.limits["teff"] = (0.0, 1.0)
 
 
 def test_edge_of_structures():

@@ -145,6 +145,17 @@ def test_corner_plot(posterior, plt):
     np.testing.assert_allclose(sorted(set(marked) - {5900}), [first["p16"], first["median"], first["p84"]])
 
 
+@pytest.mark.parametrize("dpi", [60, 100, 200])
+@pytest.mark.parametrize("names", [None, "vsini", ("mh", "teff"), ("resolution", "vsini", "radial_velocity")])
+def test_all_of_a_corner_plot_is_in_the_figure(posterior, plt, names, dpi):
+    """So that savefig needs no bbox_inches."""
+    figure = posterior.plot_corner(names=names)
+    figure.set_dpi(dpi)
+    figure.canvas.draw()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
 def test_corner_plot_of_some(posterior, plt):
     assert len(posterior.plot_corner(names="mh").axes) == 1
     figure = posterior.plot_corner(names=("mh", "teff"), figure=plt.figure())

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._frozen import frozen, read_only
+from .._values import covariance
 
 __all__ = ["ErrorModel"]
 
@@ -39,7 +40,8 @@ class ErrorModel:
     Raises
     ------
     ValueError
-        The shapes do not fit each other, nodes do not increase, or a number is not finite.
+        The shapes do not fit each other, nodes do not increase, a number is not finite, an error or a factor is
+        negative, or `label_covariance` is none.
 
     Examples
     --------
@@ -68,7 +70,7 @@ class ErrorModel:
         if self.components is None:
             none = read_only(np.zeros((len(self.teff), 0, self.sigma.shape[-1])))
             object.__setattr__(self, "components", none)
-        if len(self.teff) < 2 or not np.all(np.diff(self.teff) > 0):
+        if self.teff.ndim != 1 or len(self.teff) < 2 or not np.all(np.diff(self.teff) > 0):
             raise ValueError("the nodes of the error model do not increase")
         if self.sigma.ndim != 2 or len(self.sigma) != len(self.teff):
             raise ValueError("sigma does not fit the nodes of the error model")
@@ -77,11 +79,12 @@ class ErrorModel:
         for name, table in self.factors.items():
             if table.ndim != 2 or len(table) != 2 or not table.size or not np.all(np.diff(table[0]) > 0):
                 raise ValueError(f"the nodes of the error model in {name} do not increase, or have no factors")
-        if self.label_covariance.ndim != 2 or len(set(self.label_covariance.shape)) != 1:
-            raise ValueError("the covariance of labels of the error model is not square")
-        arrays = [self.teff, self.sigma, self.components, self.label_covariance, *self.factors.values()]
+        arrays = [self.teff, self.sigma, self.components, *self.factors.values()]
         if not all(np.isfinite(x).all() for x in arrays):
             raise ValueError("the error model is not finite")
+        if (self.sigma < 0).any() or any((table[1] < 0).any() for table in self.factors.values()):
+            raise ValueError("the error model has errors or factors below 0")
+        covariance("label_covariance", self.label_covariance)
 
     def trimmed(self, some: slice) -> ErrorModel:
         """The same for `some` of the pixels."""

@@ -12,22 +12,24 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .._storage import put, stamp
+from .._values import check_angstrom, limits, numbers, one, pairs, properties, shown, text, texts
 from ..errors import RvsemuError
 from ..physics.wavelengths import check_medium
-from .labels import Label, LabelSpace
+from .labels import UNITS, Label, LabelSpace, check_unit
 from .network import DenseNetwork, Layer
 from .regions import from_json, to_json
 
 __all__ = ["check_grid", "check_weights", "read_common", "read_network", "write_common", "write_network"]
 
 _WEIGHTS = ("float32", "float16")
+_EVEN = 1e-6  # Angstrom: rounding of steps
 
 
 def check_grid(wavelength: np.ndarray, medium: str) -> None:
-    """Raise `ValueError` unless wavelengths are an increasing uniform grid in a known medium."""
+    """Raise `ValueError` unless wavelengths are an increasing uniform grid above 0 in a known medium."""
     check_medium(medium)
     steps = np.diff(wavelength)
-    if wavelength.ndim != 1 or len(wavelength) < 2 or not (np.ptp(steps) <= 1e-6 and steps[0] > 0):
+    if wavelength.ndim != 1 or len(wavelength) < 2 or not (np.ptp(steps) <= _EVEN < steps[0] and wavelength[0] > 0):
         raise ValueError("the wavelengths are not a uniform grid")
 
 
@@ -78,23 +80,70 @@ def _plain(value: Any) -> Any:
 
 def read_common(file: h5py.File) -> dict[str, Any]:
     """What `write_common` wrote."""
-    labels = [Label(**dict(file[f"labels/{i}"].attrs)) for i in range(len(file["labels"]))]
-    attributes = file["labels"].attrs
-    nodes = tuple((float(teff), float(logg)) for teff, logg in attributes.get("lowest_logg", ()))
-    wavelength = file["wavelength"]
-    history = {s: {k: v[:] for k, v in g.items()} for s, g in file["history"].items()} if "history" in file else {}
     return {
-        "labels": LabelSpace(
-            tuple(labels),
-            nodes,
-            from_json(attributes.get("regions", "[]")),
-            float(attributes.get("constant_alpha", 0.0)),
-        ),
-        "wavelength": wavelength[:],
-        "medium": str(wavelength.attrs["medium"]),
-        "info": json.loads(file.attrs["info"]),
-        "history": history,
+        "labels": _read_labels(file["labels"]),
+        **read_grid(file["wavelength"]),
+        "info": _read_info(file),
+        "history": {stage: _read_curves(curves) for stage, curves in file.get("history", {}).items()},
     }
+
+
+def _read_curves(group: h5py.Group) -> dict[str, np.ndarray]:
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"{group.name[1:]} has no curves")
+    return {name: numbers(group, name) for name in group}
+
+
+def _read_labels(group: h5py.Group) -> LabelSpace:
+    labels, attributes = [Label(**dict(group[str(i)].attrs)) for i in range(len(group))], group.attrs
+    for label in labels:
+        check_unit(label.name, label.unit)
+    nodes, regions = pairs("lowest_logg", attributes.get("lowest_logg", ())), from_json(attributes.get("regions", "[]"))
+    known = {*UNITS, *(label.name for label in labels)}
+    if unknown := {name for region in regions for name in region.limits} - known:
+        raise ValueError(f"the regions have limits of '{min(unknown)}', which is no label")
+    return LabelSpace(tuple(labels), nodes, regions, one("constant_alpha", attributes.get("constant_alpha", 0.0)))
+
+
+def read_grid(data: h5py.Dataset) -> dict[str, Any]:
+    """Wavelengths, Angstrom, and their medium."""
+    check_angstrom(data)
+    return {"wavelength": numbers(data.parent, data.name), "medium": text("medium", data.attrs["medium"])}
+
+
+def _read_info(file: h5py.File) -> dict[str, Any]:
+    """What the model says of itself; a `ValueError` if it is none of the kind that the package prints and fits with."""
+    info = properties("info", file.attrs["info"])
+    for name in {"recipe", "version"} & {name for name, value in info.items() if value is not None}:
+        text(name, info[name])
+    for name, values in info.get("metrics", {}).items():
+        for metric, value in values.items() if isinstance(values, dict) else ():
+            _check_number(f"{metric} of the metrics of {name}", value)
+    if "calibration" in info:
+        _check_calibration(info["calibration"])
+    return info
+
+
+def _check_number(name: str, value: Any) -> None:
+    """Also one that is not finite, as a ratio may be."""
+    if not isinstance(value, int | float):
+        raise ValueError(f"{name} is {shown(value)} instead of a number")
+
+
+def _check_calibration(found: Any) -> None:
+    """Refuse a report of `rvsemu.calibration` of which fits or ``rvsemu info`` could not use something."""
+    for name in ("base", "depth", "reach"):
+        if one(f"{name} of the model error of the calibration", found["model_error"][name]) <= 0:
+            raise ValueError(f"{name} of the model error of the calibration is not positive")
+    ranges, held_out = limits("ranges of the calibration", found["ranges"]), found["held_out"]
+    if missing := set(texts("labels of the calibration", found["labels"])) - ranges.keys():
+        raise ValueError(f"the calibration has no range of {min(missing)}")
+    one("stars of the calibration", found["stars"])
+    text("table of the calibration", found["table"])
+    for when in ("before", "after"):
+        _check_number(f"rms {when} the calibration", held_out[when]["rms_less_noise"])
+    for name, errors in held_out.get("labels", {}).items():
+        _check_number(f"error of {name} that the calibration added", errors["added"])
 
 
 def write_network(group: h5py.Group, network: DenseNetwork, dtype: DTypeLike) -> None:
@@ -108,10 +157,9 @@ def write_network(group: h5py.Group, network: DenseNetwork, dtype: DTypeLike) ->
 
 def read_network(group: h5py.Group) -> DenseNetwork:
     """What `write_network` wrote, as float32."""
-    layers = [
-        Layer(group[k]["weights"][:].astype("f4"), group[k]["bias"][:].astype("f4"), group[k].attrs["activation"])
-        for k in sorted(group)
-    ]
-    if not all(np.isfinite(layer.weights).all() and np.isfinite(layer.bias).all() for layer in layers):
-        raise ValueError("weights are not finite")
-    return DenseNetwork(tuple(layers))
+    return DenseNetwork(tuple(_read_layer(group[name]) for name in sorted(group)))
+
+
+def _read_layer(group: h5py.Group) -> Layer:
+    weights, bias = (numbers(group, name, "f4") for name in ("weights", "bias"))
+    return Layer(weights, bias, text("activation", group.attrs["activation"]))

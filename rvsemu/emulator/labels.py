@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import field
 from functools import cached_property, lru_cache
+from math import isfinite
+from numbers import Real
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -15,7 +18,7 @@ from .._frozen import frozen, read_only
 from ..errors import LabelError
 from .regions import Region
 
-__all__ = ["ALPHA", "PAPER_LABELS", "Label", "LabelSpace", "is_signed", "lost"]
+__all__ = ["ALPHA", "PAPER_LABELS", "UNITS", "Label", "LabelSpace", "check_unit", "is_signed", "lost"]
 
 _NEAR = 1e-9  # dex: rounding
 _SINGLE = 6  # decimals: numbers of single precision are rounded to these
@@ -63,6 +66,15 @@ def _floats(x: ArrayLike) -> np.ndarray:
     return np.asarray(given, dtype=float)
 
 
+@lru_cache(maxsize=32)
+def _unit(text: str) -> u.UnitBase:
+    """A unit of astropy, which takes 0.2 ms to read one; a `ValueError` if there is none of that name."""
+    try:
+        return u.Unit(text)
+    except (TypeError, ValueError):
+        raise ValueError(f"'{text}' is no unit") from None
+
+
 @frozen
 class Label:
     """One label: its name, unit, allowed range, and the function of it that a network sees.
@@ -80,6 +92,12 @@ class Label:
         v sin i that act by their square: it is quadratic near 0, where spectra do not depend on them to first order.
     description : str
         For help texts and tables.
+
+    Raises
+    ------
+    ValueError
+        The name is no identifier, the unit is unknown, the range is empty or not finite, or there is no such transform
+        or none of its lower limit.
 
     Examples
     --------
@@ -101,8 +119,16 @@ class Label:
     description: str = ""
 
     def __post_init__(self) -> None:
+        words = (self.name, self.unit, self.transform, self.description)
+        if not (all(isinstance(word, str) for word in words) and self.name.isidentifier()):
+            raise ValueError(f"a label has the name {self.name!r}, or a property that is no text")
+        _unit(self.unit)
+        if not all(isinstance(x, Real) and isfinite(x) for x in (self.lower, self.upper)):
+            raise ValueError(f"label {self.name}: its limits {self.lower!r} and {self.upper!r} are no finite numbers")
         if self.transform not in _TRANSFORMS or not self.lower < self.upper:
             raise ValueError(f"label {self.name}: unknown transform '{self.transform}' or empty range")
+        if (self.transform == "even" and self.lower < 0) or (self.transform == "log" and self.lower <= 0):
+            raise ValueError(f"label {self.name}: transform '{self.transform}' has no values from {self.lower:g} on")
 
     def value(self, x: ArrayLike | u.Quantity) -> np.ndarray:
         """Plain floats of `x` in this label's unit; a Quantity of the wrong kind is a `LabelError`.
@@ -212,6 +238,25 @@ PAPER_LABELS = (
 ALPHA = Label("alpha", "dex", -0.2, 0.6, description="[alpha/M]: O, Ne, Mg, Si, S, Ar, Ca and Ti, beyond [M/H]")
 """What the paper's labels lack; an emulator may have it, and 0 is meant where it is not given."""
 
+UNITS = MappingProxyType({label.name: label.unit for label in (*PAPER_LABELS, ALPHA)})
+"""Those of well-known labels, by name."""
+
+
+def check_unit(name: str, unit: str) -> None:
+    """Raise `ValueError` unless a label of that name can have the unit: any known one, or its own if it is in `UNITS`.
+
+    Examples
+    --------
+    >>> from rvsemu.emulator.labels import check_unit
+    >>> check_unit("vsini", "km s-1")
+    >>> check_unit("teff", "km/s")
+    Traceback (most recent call last):
+    ...
+    ValueError: label teff has the unit 'km/s' instead of 'K'
+    """
+    if _unit(unit) != _unit(UNITS.get(name, unit)):
+        raise ValueError(f"label {name} has the unit '{unit}' instead of '{UNITS[name]}'")
+
 
 @frozen
 class LabelSpace:
@@ -232,7 +277,8 @@ class LabelSpace:
     Raises
     ------
     ValueError
-        There are such nodes and no labels teff and logg, or their teff does not increase.
+        There are no labels, or two of a name; or there are such nodes, or regions that have them, and no labels teff
+        and logg, their teff does not increase, or a number is not finite.
 
     Examples
     --------
@@ -250,8 +296,13 @@ class LabelSpace:
     constant_alpha: float = field(default=0.0, repr=False)
 
     def __post_init__(self) -> None:
-        if self.lowest_logg and not ({"teff", "logg"} <= set(self.names) and np.all(np.diff(self._nodes[0]) > 0)):
+        if not self.labels or len(set(self.names)) < len(self.names):
+            raise ValueError(f"there are no labels or two of a name: {', '.join(self.names)}")
+        curved = self.lowest_logg or any(region.lowest_logg for region in self.regions)
+        if curved and not ({"teff", "logg"} <= set(self.names) and np.all(np.diff(self._nodes[0]) > 0)):
             raise ValueError("lowest_logg needs the labels teff and logg, and nodes whose teff increases")
+        if not (np.isfinite(self._nodes).all() and isfinite(self.constant_alpha)):
+            raise ValueError("lowest_logg or constant_alpha is not finite")
 
     @cached_property
     def _nodes(self) -> np.ndarray:
@@ -478,9 +529,3 @@ class LabelSpace:
     def quantity(self, name: str, value: ArrayLike) -> u.Quantity:
         """`value` of label `name` with its unit."""
         return u.Quantity(value, _unit(self[name].unit))
-
-
-@lru_cache(maxsize=32)
-def _unit(text: str) -> u.UnitBase:
-    """astropy takes 0.2 ms to read one."""
-    return u.Unit(text)

@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from .._display import labels_card
 from .._frozen import frozen
 from .._storage import check_output, opened, put, replacing
+from .._values import numbers
 from ..errors import EmulatorFileError, LabelError, SpectrumError
 from ..physics.resampling import interpolation_matrix
 from ..physics.wavelengths import check_medium, convert_medium
@@ -34,6 +35,7 @@ __all__ = ["Emulator"]
 FORMAT_VERSION = 1
 MOST_BYTES = 4 * 2**30
 """Size of the largest result, in bytes, that `generate`, `Emulator.flux` and `Emulator.jacobian` make in one call."""
+_OPTIONAL = {"components": "f4", "label_covariance": "f8"}  # parts of the error model
 _BATCH = 256  # spectra at a time: the widest layer then stays within the caches
 
 
@@ -327,20 +329,23 @@ class Emulator:
         """
         with opened(path, "emulator", FORMAT_VERSION, EmulatorFileError) as file:
             error = file["error"]
-            more = {name: error[name][:] for name in ("components", "label_covariance") if name in error}
+            more = {name: numbers(error, name, kind) for name, kind in _OPTIONAL.items() if name in error}
             return cls(
                 **read_common(file),
                 label_network=read_network(file["label_network"]),
                 decoder=read_network(file["decoder"]),
-                error=ErrorModel(error["teff"][:], error["sigma"][:], **more, factors=_factors(error)),
+                error=ErrorModel(
+                    numbers(error, "teff"), numbers(error, "sigma", "f4"), **more, factors=_factors(error)
+                ),
             )
 
 
 def _factors(error: h5py.Group) -> dict[str, np.ndarray]:
     """Those of a file; the first ones had [M/H] alone."""
     if "mh" in error:
-        return {"mh": np.stack([error["mh"][:], error["scale"][:]])}
-    return {name: table[:] for name, table in error.get("factors", {}).items()}
+        return {"mh": np.stack([numbers(error, "mh"), numbers(error, "scale")])}
+    tables = error.get("factors", {})
+    return {name: numbers(tables, name) for name in tables}
 
 
 def _medium_of(wavelength: ArrayLike | u.Quantity | None, stated: str | None, own: str) -> str:

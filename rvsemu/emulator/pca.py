@@ -12,6 +12,7 @@ __all__ = ["MeanSpectrum", "PrincipalComponents"]
 _ROWS = 6000  # spectra that the components are computed from
 _FEW = 40  # for a smaller share of all components than one in so many, a full decomposition is a waste
 _MORE, _ITERATIONS = 30, 6
+_ROUNDING = 1e-2  # of squared lengths, also in files of half precision
 
 
 @frozen
@@ -66,7 +67,8 @@ class PrincipalComponents:
     Raises
     ------
     ValueError
-        The shapes do not fit each other, or a number is not finite or a spread not positive.
+        The shapes do not fit each other, a number is not finite, a spread not positive or the length of a row of
+        `basis` not 1.
 
     Examples
     --------
@@ -91,7 +93,9 @@ class PrincipalComponents:
         if self.basis.shape != (*self.spread.shape, *self.mean.shape) or self.basis.ndim != 2:
             raise ValueError("mean, basis and spread of the components do not fit each other")
         if not all(np.isfinite(x).all() for x in (self.mean, self.basis, self.spread)) or not np.all(self.spread > 0):
-            raise ValueError("the components are not finite")
+            raise ValueError("the components are not finite, or a spread is not positive")
+        if not np.allclose(np.einsum("kn,kn->k", self.basis, self.basis), 1.0, atol=_ROUNDING):
+            raise ValueError("the components have not the length 1")
 
     @classmethod
     def of(cls, flux: np.ndarray, components: int) -> PrincipalComponents:

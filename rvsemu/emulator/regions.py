@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
+
+from .._frozen import frozen
+from .._values import limits, pairs, shown
 
 __all__ = ["PAPER", "WIDE", "Region", "bends", "from_json", "lowest_logg", "stated", "to_json"]
 
@@ -15,7 +19,7 @@ _BARE = 0.05  # of a range: what random labels leave uncovered at its ends
 _STRAIGHT = 1e-12  # dex per K
 
 
-@dataclass(frozen=True)
+@frozen
 class Region:
     """Limits of labels within which random ones were drawn.
 
@@ -157,11 +161,25 @@ def to_json(regions: Sequence[Region]) -> str:
 
 
 def from_json(text: str) -> tuple[Region, ...]:
-    """From what `to_json` wrote."""
-    found = json.loads(text)
-    limits = [{name: (low, high) for name, (low, high) in one["limits"].items()} for one in found]
-    nodes = [tuple((teff, logg) for teff, logg in one["lowest_logg"]) for one in found]
-    return tuple(map(Region, limits, nodes))
+    """From what `to_json` wrote.
+
+    Raises
+    ------
+    ValueError
+        It has not written that, or something in it is impossible.
+    """
+    try:
+        return tuple(_region(one["limits"], one["lowest_logg"]) for one in json.loads(text))
+    except (KeyError, TypeError, ValueError) as e:
+        raise ValueError(f"the regions {shown(text)} cannot be read ({e})") from None
+
+
+def _region(given: Any, nodes: Any) -> Region:
+    """A region of values that were read."""
+    found, edge = limits("limits", given), pairs("lowest_logg", nodes)
+    if missing := ({"teff", "logg"} if edge else {"teff"}) - found.keys():
+        raise ValueError(f"{min(missing)} has no limits")
+    return Region(found, edge)
 
 
 def stated(info: Mapping[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike
 
 from ..emulator import Emulator, resolve
-from ..emulator.labels import PAPER_LABELS
+from ..emulator.labels import ALPHA, PAPER_LABELS
 from ..errors import LabelError, SpectrumError
 from ..observing.forward import ForwardModel
 from ..physics.wavelengths import RVS_RESOLUTION, check_medium, convert_medium, doppler
@@ -35,7 +35,7 @@ class RVSModel(Fittable1DModel):
     ----------
     teff, logg, vsini, mh, vmic, resolution : float or Quantity
         Labels, as in `rvsemu.generate`. The parameters of the model are plain floats in K, log10 of cm/s2, km/s,
-        dex, km/s and 1; a Quantity is converted when the model is made.
+        dex, km/s and 1; a Quantity is converted when the model is made or a parameter is set.
     radial_velocity : float or Quantity
         km/s, positive for a receding star.
     alpha : float or Quantity
@@ -53,7 +53,8 @@ class RVSModel(Fittable1DModel):
     Raises
     ------
     LabelError
-        A label has the wrong unit or is outside the domain, also when the model is called.
+        A label has the wrong unit or is outside the domain, also when the model is called; or ``fixed``, ``tied`` or
+        ``bounds`` names something that is no parameter.
     SpectrumError
         `medium` is unknown, or the model is evaluated outside the emulator's wavelengths.
 
@@ -110,6 +111,7 @@ class RVSModel(Fittable1DModel):
         self.medium, self.extrapolate = check_medium(medium), extrapolate
         self._warned = False
         self._emulator = resolve(emulator).astype(float)
+        self._check_names(bounds=bounds, **kwargs)
         own = self._emulator.labels
         self._alpha = own.alpha(alpha)
         if tuple(n for n in own.names if n not in self._alpha) != self.param_names[:-1]:
@@ -127,6 +129,21 @@ class RVSModel(Fittable1DModel):
         domain = zip(limits.lower[self._free].tolist(), limits.upper[self._free].tolist(), strict=True)
         bounds = {**dict(zip(self.param_names, domain, strict=True)), **(bounds or {})}
         super().__init__(*values[self._free].tolist(), bounds=bounds, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; a parameter that is given a Quantity takes its value in the unit of the label."""
+        if isinstance(value, u.Quantity) and name in self.param_names:
+            value = self._space[name].value(value)
+        super().__setattr__(name, value)
+
+    def _check_names(self, **given: Any) -> None:
+        """Raise `LabelError` for what astropy's constraints name, if that is no parameter."""
+        for argument in ("fixed", "tied", "bounds"):
+            for name in given.get(argument) or {}:
+                if name not in self.param_names:
+                    held = "; [alpha/M] is always held, at alpha=" if name == ALPHA.name else ""
+                    known = ", ".join(self.param_names)
+                    raise LabelError(f"{argument} names {name!r}: the parameters of RVSModel are {known}{held}.")
 
     @property
     def labels(self) -> dict[str, u.Quantity]:
@@ -184,6 +201,10 @@ class RVSModel(Fittable1DModel):
     def _theta(self, parameters) -> np.ndarray:
         """All labels and the velocity, of which [alpha/M] is held."""
         out = np.full(len(self._space), next(iter(self._alpha.values()), np.nan))
+        for name, p in zip(self.param_names, parameters, strict=True):
+            if isinstance(p, u.Quantity):  # of a compound model, or set by .quantity
+                unit = self._space[name].unit or "no unit"
+                raise LabelError(f"{name} was set to {p.squeeze()}: parameters are plain, set it to a number ({unit}).")
         out[self._free] = [float(np.squeeze(p)) for p in parameters]
         return out
 

@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 
 from .._storage import check_folder, kind_of, opened, put, replacing, stamp
+from .._values import numbers, one, properties, reals, text, texts
 from ..errors import PosteriorFileError
+from .chain_checks import check_chain
 from .lock import exclusive
 from .proposals import Mixture
 
@@ -128,24 +130,35 @@ class ChainFile:
 def read_chain(path: str | PathLike) -> Chain:
     """The chain in a file of `ChainFile`, with the same errors, also if there is no file."""
     with opened(_expanded(path), _KIND, _FORMAT_VERSION, PosteriorFileError) as file:
-        group, attrs = file[_GROUP], file[_GROUP].attrs
-        coords, log_probability = group["chain"][:], group["log_prob"][:]
-        chain = Chain(
-            names=tuple(map(str, attrs["names"])),
-            units=tuple(map(str, attrs["units"])),
-            coords=coords,
-            log_probability=log_probability,
-            accepted=group["accepted"][:],
-            ensemble=coords[-1],
-            ensemble_log_probability=log_probability[-1],
-            random_state=tuple(attrs[f"random_state_{i}"] for i in range(5)),
-            proposal=Mixture(*(attrs[f"proposal_{key}"] for key in _PROPOSAL)),
-            target=float(attrs["target"]),
-            info=dict(json.loads(attrs["info"])),
-            arrays={key: data[()] for key, data in file["spectrum"].items()},
-        )
-        _check(chain, attrs["iteration"])
+        chain = _read(file)
+        check_chain(chain, file[_GROUP].attrs["iteration"])
         return chain
+
+
+def _read(file: h5py.File) -> Chain:
+    group, attrs = file[_GROUP], file[_GROUP].attrs
+    coords, log_probability, accepted = (numbers(group, name) for name in ("chain", "log_prob", "accepted"))
+    return Chain(
+        names=texts("names", attrs["names"]),
+        units=tuple(text("units", unit) for unit in attrs["units"]),
+        coords=coords,
+        log_probability=log_probability,
+        accepted=accepted,
+        ensemble=coords[-1],
+        ensemble_log_probability=log_probability[-1],
+        random_state=tuple(attrs[f"random_state_{i}"] for i in range(5)),
+        proposal=_read_proposal(attrs),
+        target=one("target", attrs["target"]),
+        info=properties("info", attrs["info"]),
+        arrays={key: data[()] for key, data in file["spectrum"].items()},
+    )
+
+
+def _read_proposal(attrs: h5py.AttributeManager) -> Mixture:
+    shares, means, covariances = (reals(f"proposal_{key}", attrs[f"proposal_{key}"]) for key in _PROPOSAL)
+    if not np.all(shares > 0):
+        raise ValueError("the shares of the proposals are not positive")
+    return Mixture(shares, means, covariances)
 
 
 def _expanded(path: str | PathLike) -> Path:
@@ -177,15 +190,3 @@ def _write(file: h5py.File, chain: Chain) -> None:
     spectrum = file.create_group("spectrum")
     for key, values in chain.arrays.items():
         put(spectrum, key, values, packed=True)
-
-
-def _check(chain: Chain, steps: int) -> None:
-    """A ValueError where parts of a file contradict each other."""
-    shape = steps, len(chain.accepted), len(chain.names)
-    if chain.coords.shape != shape or chain.log_probability.shape != shape[:2] or len(chain.units) != shape[2]:
-        raise ValueError(f"chain of the shape {chain.coords.shape}, not {shape}")
-    if chain.proposal.means.shape[1] != shape[2]:
-        raise ValueError("proposals for other labels")
-    if not (np.isfinite(chain.coords).all() and np.isfinite(chain.log_probability).all()):
-        raise ValueError("numbers that are not finite")
-    np.random.RandomState().set_state(chain.random_state)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..emulator.labels import ALPHA, PAPER_LABELS, is_signed
+from ..emulator.labels import UNITS, is_signed
 from ..observing.flags import AT_BOUND
 
 __all__ = ["OUTSIDE", "crowded", "piled_up"]
@@ -16,7 +16,6 @@ __all__ = ["OUTSIDE", "crowded", "piled_up"]
 OUTSIDE = 0.05
 """Share of a posterior outside the domain from which on the flag ``outside-domain`` is set."""
 
-_UNITS = {label.name: label.unit for label in (*PAPER_LABELS, ALPHA)}
 _EDGE = 0.02  # of the range; also the share that a flat distribution has there
 _OWN = 0.25  # of half the width of the central 68 %
 _SHARE = 0.05
@@ -51,7 +50,7 @@ def piled_up(
         (low, high), logg = ranges["logg"], columns["logg"]
         edge = np.maximum(low, np.interp(columns["teff"], *np.transpose(lowest_logg)))
         columns["logg"] = high - (high - logg) * (high - low) / (high - edge)  # as if the domain were a box
-    known = _UNITS | dict(units)
+    known = UNITS | dict(units)
     beyond = {n: low if low or is_signed(n, known.get(n, "")) else -np.inf for n, (low, _) in ranges.items()}
     return [f"{AT_BOUND}:{n}" for n in ranges if crowded(columns[n], weights, beyond[n], ranges[n][1])]
 

@@ -33,7 +33,7 @@ class LabelErrors:
     Raises
     ------
     ValueError
-        The shapes do not fit each other, nodes do not increase, or a number is not finite.
+        The shapes do not fit each other, nodes do not increase, a number is not finite, or an error is negative.
 
     Examples
     --------
@@ -52,12 +52,12 @@ class LabelErrors:
 
     def __post_init__(self):
         nodes = (self.teff, self.vsini)
-        if any(len(x) < 2 or not np.all(np.diff(x) > 0) for x in nodes):
+        if any(x.ndim != 1 or len(x) < 2 or not np.all(np.diff(x) > 0) for x in nodes):
             raise ValueError("the nodes of the errors do not increase")
         if self.sigma.ndim != 3 or self.sigma.shape[:2] != tuple(map(len, nodes)):
             raise ValueError("the errors do not fit their nodes")
-        if not np.isfinite(self.sigma).all():
-            raise ValueError("the errors are not finite")
+        if not all(np.isfinite(x).all() for x in (*nodes, self.sigma)) or (self.sigma < 0).any():
+            raise ValueError("the errors or their nodes are not finite, or an error is below 0")
 
     @classmethod
     def of(cls, teff: np.ndarray, vsini: np.ndarray, error: np.ndarray) -> LabelErrors:

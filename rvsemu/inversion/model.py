@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from .._display import labels_card
 from .._frozen import frozen
 from .._storage import check_output, opened, put, replacing
+from .._values import numbers, one, reals
 from ..emulator.files import check_grid, check_weights, read_common, read_network, write_common, write_network
 from ..emulator.labels import LabelSpace
 from ..emulator.network import DenseNetwork
@@ -113,8 +114,12 @@ class Inversion:
         k, n = len(self.principal.spread), len(self.labels)
         if self.principal.mean.shape != self.wavelength.shape:
             raise ValueError("the components do not fit the wavelengths")
-        if self.residual.shape != self.wavelength.shape or not np.isfinite(self.residual).all():
-            raise ValueError("the residuals do not fit the wavelengths")
+        if not (self.principal.mean > 0).all():
+            raise ValueError("the mean spectrum is not positive everywhere")
+        if self.residual.shape != self.wavelength.shape or not np.all((self.residual >= 0) & (self.residual < np.inf)):
+            raise ValueError("the residuals do not fit the wavelengths, or are no errors")
+        if not (self.limits.distance > 0 and self.limits.residual > 0):
+            raise ValueError("the limits of what is like training spectra are not positive")
         if any(len(network.layers[0].weights) != k for network in self.networks):
             raise ValueError("the networks do not fit the components")
         if sum(len(network.layers[-1].bias) for network in self.networks) != n:
@@ -241,19 +246,23 @@ def _read(file: h5py.File) -> dict[str, Any]:
     group, error = file["principal"], file["error"]
     return {
         **read_common(file),
-        "principal": PrincipalComponents(*(group[name][:].astype("f8") for name in ("mean", "basis", "spread"))),
+        "principal": PrincipalComponents(*(_single(group, name) for name in ("mean", "basis", "spread"))),
         "networks": tuple(read_network(file[f"networks/{name}"]) for name in sorted(file["networks"])),
-        "error": LabelErrors(*(error[name][:] for name in ("teff", "vsini", "sigma"))),
-        "residual": group["residual"][:].astype("f8"),
-        "limits": Limits(float(group.attrs["distance"]), float(group.attrs["residual"])),
+        "error": LabelErrors(*(numbers(error, name) for name in ("teff", "vsini", "sigma"))),
+        "residual": _single(group, "residual"),
+        "limits": Limits(*(one(name, group.attrs[name]) for name in ("distance", "residual"))),
         "noisy": _read_noisy(file["noisy"]) if "noisy" in file else None,
     }
 
 
 def _read_noisy(group: h5py.Group) -> NoiseNetworks:
     posterior, forward = (read_network(group[name]) for name in ("posterior", "forward"))
-    numbers = (np.asarray(group.attrs[name], dtype=float) for name in ("forward_error", "prior"))
-    return NoiseNetworks(posterior, forward, *numbers)
+    return NoiseNetworks(posterior, forward, *(reals(name, group.attrs[name]) for name in ("forward_error", "prior")))
+
+
+def _single(group: h5py.Group, name: str) -> np.ndarray:
+    """Numbers of single precision, which are computed with in double precision."""
+    return numbers(group, name, "f4").astype("f8")
 
 
 def _batches(x: np.ndarray) -> Iterator[np.ndarray]:

@@ -99,7 +99,9 @@ class NoiseNetworks:
 
     def __post_init__(self):
         k, n = len(self.forward_error), len(self.forward.layers[0].weights)
-        if len(self.forward.layers[-1].bias) != k or not np.isfinite(self.forward_error).all():
+        if len(self.forward.layers[-1].bias) != k or not np.all(
+            (self.forward_error >= 0) & (self.forward_error < np.inf)
+        ):
             raise ValueError("the forward network does not fit its errors")
         if len(self.posterior.layers[0].weights) != 2 * k or len(self.posterior.layers[-1].bias) != 2 * n:
             raise ValueError("the network for noise does not fit the components or the labels")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from ..emulator.regions import stated
+from .._storage import DAMAGE
+from .._values import check_angstrom, one, properties, shown, text, texts
+from ..emulator.labels import UNITS
+from ..emulator.regions import from_json, stated
 from ..errors import LibraryFileError
 from ..physics.wavelengths import check_medium
-from .cyanogen import cyanogen_of
+from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, cyanogen_of
 
 if TYPE_CHECKING:
     from .model import Library
@@ -26,7 +29,9 @@ MOST_WAVELENGTHS = 1_000_000
 MOST_FLUXES = 10_000_000_000
 """Numbers that a file may promise: 40 GB of float32."""
 _DENSEST = 5000  # numbers in a byte of compressed data: gzip packs a constant a thousandfold, in 16 bits
+_LARGEST = 1e6  # of the values of labels
 _HELD = -0.01, 65535.5 / 60000  # of the continuum: fluxes that are written
+_NEAR = 1e-3  # rounding
 _SCALE = 60000  # integers per unit of flux: a step of 1.7e-5
 
 
@@ -36,8 +41,12 @@ def write(library: Library, path: str | os.PathLike) -> None:
     Raises
     ------
     LibraryFileError
-        It has fluxes that the file cannot hold.
+        It has fluxes that the file cannot hold, or labels that are unknown.
     """
+    try:
+        _check_names(library.names)
+    except ValueError as e:
+        raise LibraryFileError(f"the library cannot be written: {e}; give its labels these names.") from None
     _check_fluxes(library)
     with h5py.File(path, "w") as file:
         file.attrs.update(library.info)
@@ -87,7 +96,7 @@ def reading(path: str | os.PathLike) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (AttributeError, IndexError, KeyError, MemoryError, OSError, RuntimeError, TypeError, ValueError) as e:
+    except DAMAGE as e:
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise LibraryFileError(
             f"{path} is not a library of spectra or is damaged ({reason}): it needs the datasets "
@@ -103,12 +112,12 @@ def read(file: h5py.File) -> dict[str, Any]:
         raise ValueError(
             f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid['wavelength'])} wavelengths"
         )
-    if not (np.isfinite(grid["wavelength"]).all() and np.all(np.diff(grid["wavelength"]) > 0)):
-        raise ValueError("the wavelengths are not finite and increasing")
-    scale = flux.attrs["scale"]
+    scale = one("scale of flux", flux.attrs["scale"])
+    if scale <= 0:
+        raise ValueError(f"the scale of flux is {scale:g}")
     values = flux[:] * np.float32(1.0 / scale if "edges" in file else scale)
-    if not np.isfinite(values).all():
-        raise ValueError("flux is not finite everywhere")
+    if values.size and not (values.min() >= _HELD[0] - _NEAR and values.max() <= _HELD[1] + _NEAR):
+        raise ValueError(f"flux is not finite everywhere, or beyond {_HELD[0]:g} to {_HELD[1]:.4g} of the continuum")
     return out | grid | {"flux": values.astype("f4", copy=False)}
 
 
@@ -116,9 +125,15 @@ def _read_grid(file: h5py.File) -> dict[str, Any]:
     """Wavelengths, medium and width of bins; the parts made before the package made them have the edges of bins."""
     name = "edges" if "edges" in file else "wavelength"
     dataset = check_promise(file[name], MOST_WAVELENGTHS)
-    values, medium = dataset[:].astype("f8"), check_medium(str(dataset.attrs["medium"]))
+    values, medium = dataset[:].astype("f8"), check_medium(text("medium", dataset.attrs["medium"]))
+    check_angstrom(dataset)
+    if not (len(values) and np.isfinite(values).all() and values[0] > 0 and np.all(np.diff(values) > 0)):
+        raise ValueError("the wavelengths are not above 0, finite and increasing")
     if name == "wavelength":
-        return {"wavelength": values, "medium": medium, "bin_width": float(dataset.attrs["bin_width"])}
+        width = one("bin_width", dataset.attrs["bin_width"])
+        if width < 0:
+            raise ValueError(f"bin_width is {width:g}")
+        return {"wavelength": values, "medium": medium, "bin_width": width}
     centres = np.round((values[1:] + values[:-1]) / 2, 6)
     return {"wavelength": centres, "medium": medium, "bin_width": round(float(np.mean(np.diff(values))), 6)}
 
@@ -126,28 +141,85 @@ def _read_grid(file: h5py.File) -> dict[str, Any]:
 def read_labels(file: h5py.File) -> dict[str, Any]:
     """Fields of a `Library` without grid and flux."""
     labels = check_promise(file["labels"])
-    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in labels.attrs["names"])
-    if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
-        raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
+    names = texts("names of the labels", labels.attrs["names"])
+    _check_labels(labels, names)
     columns = {n: check_promise(file[n])[:] if n in file else None for n in ("extrapolated", "index")}
     for name, values in columns.items():
         if values is not None and (values.shape != (len(labels),) or values.dtype.kind == "f"):
             raise ValueError(
                 f"{name} is of the type {values.dtype} and the shape {values.shape}: one whole number each"
             )
-    info = {k: str(v) for k, v in file.attrs.items()}
-    if (cyanogen := cyanogen_of(info)) is not None:
-        info["cyanogen"] = cyanogen
-    if (regions := stated(info)) is not None:
-        info["regions"] = regions
     return {
         "labels": labels[:].astype("f8"),
         "names": names,
         **columns,
-        "resolution": np.inf if "edges" in file else float(file["wavelength"].attrs.get("resolution", np.inf)),
-        "failures": [json.loads(text) for text in file["failures"][:]] if "failures" in file else [],
-        "info": info,
+        "resolution": np.inf if "edges" in file else _read_resolution(file["wavelength"]),
+        "failures": [_read_failure(said) for said in file["failures"][:]] if "failures" in file else [],
+        "info": _read_info(file, names, labels[:]),
     }
+
+
+def _check_labels(labels: h5py.Dataset, names: tuple[str, ...]) -> None:
+    """Refuse labels of other kinds, and values that no star has."""
+    _check_names(names)
+    if labels.shape != (len(labels), len(names)) or not np.isfinite(labels[:]).all():
+        raise ValueError(f"labels has the shape {labels.shape} for the names {', '.join(names)}, or is not finite")
+    for name, values in zip(names, np.transpose(labels[:]), strict=True):
+        if np.any(np.abs(values) > _LARGEST) or (name == "teff" and np.any(values <= 0)):
+            raise ValueError(f"labels has values of {name} from {values.min():g} to {values.max():g}")
+
+
+def _check_names(names: Iterable[str]) -> None:
+    if unknown := [name for name in names if name not in UNITS]:
+        raise ValueError(f"the label '{unknown[0]}' is unknown, libraries have some of {', '.join(UNITS)}")
+
+
+def _read_resolution(wavelength: h5py.Dataset) -> float:
+    value = wavelength.attrs.get("resolution", np.inf)
+    if isinstance(value, float) and value == np.inf:  # no instrument
+        return value
+    if (resolution := one("resolution", value)) <= 0:
+        raise ValueError(f"resolution is {resolution:g}")
+    return resolution
+
+
+def _read_failure(said: Any) -> dict[str, Any]:
+    """What is known of a spectrum that could not be computed."""
+    found = properties("failures", said)
+    for name, kind in (("index", int), ("error", str)):
+        if name in found and not isinstance(found[name], kind):
+            raise ValueError(f"failures have {name} {shown(found[name])}")
+    return found
+
+
+def _read_info(file: h5py.File, names: tuple[str, ...], labels: np.ndarray) -> dict[str, str]:
+    """Provenance; that which the package looks at must be of the kind that it expects."""
+    info = {name: str(value) for name, value in file.attrs.items()}
+    if (cyanogen := cyanogen_of(info)) is not None:
+        info["cyanogen"] = cyanogen
+        if cyanogen not in (RIGHT_CYANOGEN, WEAK_CYANOGEN):
+            raise ValueError(f"cyanogen is {shown(cyanogen)} instead of '{RIGHT_CYANOGEN}' or '{WEAK_CYANOGEN}'")
+        if cyanogen == WEAK_CYANOGEN and not {"teff", "mh"} <= set(names):
+            raise ValueError("lines of CN are too weak, and teff or mh is none of the labels")
+    if (regions := stated(info)) is not None:
+        info["regions"] = regions
+        _check_regions(regions, names, labels)
+    for name in {"manifest", "settings"} & info.keys():
+        properties(name, info[name])
+    if not isinstance(merged := json.loads(info.get("merged", "[]")), list):
+        raise ValueError(f"merged is {shown(merged)} instead of a list")
+    return info
+
+
+def _check_regions(text: str, names: tuple[str, ...], labels: np.ndarray) -> None:
+    regions = from_json(text)
+    if unknown := {name for region in regions for name in region.limits} - UNITS.keys():
+        raise ValueError(f"the regions have limits of '{min(unknown)}', which is no label")
+    needed = {"teff", "logg"} if any(region.lowest_logg for region in regions) else {"teff"}
+    if missing := needed - set(names):
+        raise ValueError(f"the regions have limits of {min(missing)}, which is none of the labels")
+    if len(labels) and not any(region.inside(labels, names).any() for region in regions):
+        raise ValueError("no spectrum is in one of the regions")
 
 
 def _check_fluxes(library: Library) -> None:

@@ -170,7 +170,7 @@ class Library:
         ------
         LibraryFileError
             The file is there and is not to be replaced, is a folder, or its folder does not exist; or a flux is not
-            finite, below -0.01 or above 1.092 of the continuum, which a file does not hold.
+            finite, below -0.01 or above 1.092 of the continuum, which a file does not hold; or a label is unknown.
         """
         path = check_output(path, LibraryFileError, overwrite)
         with replacing(path) as temporary:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_corner", "plot_predictive"]
 
+_ROOM = 0.1  # inches
+
 
 def plot_predictive(
     posterior: Posterior, ax: Axes | None = None, *, lines: Sequence[tuple[str, float]] = MAIN_LINES
@@ -169,6 +171,7 @@ def plot_corner(
     _checked("truths", tuple(truths), {**posterior.labels, **rows}, least=0)
     values = np.column_stack([posterior[name].value for name in names])
     size = 1.6 * len(names) + 0.6
+    given = figure
     figure = corner.corner(
         values,
         fig=plt.figure(figsize=(size, size), layout="none") if figure is None else figure,
@@ -191,6 +194,9 @@ def plot_corner(
         figure.axes[i * len(names) + i].set_title(_title(rows[name]), fontsize=10)
     for axes in figure.axes:
         axes.tick_params(labelsize=SMALL)
+    if given is None:  # corner leaves too little room for the names of the axes
+        left, bottom = (edge + _ROOM / size for edge in (figure.subplotpars.left, figure.subplotpars.bottom))
+        figure.subplots_adjust(left=left, bottom=bottom)
     return figure
 
 

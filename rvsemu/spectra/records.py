@@ -30,6 +30,8 @@ _RANGE = (840.0, 880.0)
 _BP_RP_SIZE = 343
 DATA_COLUMNS = ("wavelength", "flux", "flux_error")
 ID_COLUMNS = ("source_id", "transit_id")
+# other names of wavelengths, but not flame_... or spectral_type
+_LIKE_WAVELENGTH = re.compile(r"wave|lambda|^(log_?)?lam|^wl|spectral_?axis|angstrom|^(x|nm|aa|micron)$", re.IGNORECASE)
 _UNITS = {"obs_time_rv": "d", "ra": "deg", "dec": "deg"}
 _EPOCH_COLUMNS = ("transit_id", "obs_time_rv")
 _MEAN_NAME = re.compile(r"RVS-Gaia DR3|rvs_?mean_?spectrum|mean_spectrum_rvs", re.IGNORECASE)
@@ -254,6 +256,11 @@ def _wavelength(table: SpectrumTable, cells: Sequence | None, n_pixels: int) -> 
             raise SpectrumError(
                 f"{table.label}: no wavelength column, and {n_pixels} samples fit no published RVS grid "
                 f"({' or '.join(map(str, GRID_STEPS))}); add a column wavelength in nm"
+            )
+        if other := next((name for name in table.columns if _LIKE_WAVELENGTH.search(name)), None):
+            raise SpectrumError(
+                f"{table.label}: no column wavelength, but {other!r}; if that has the wavelengths, name it wavelength "
+                "(in nm, or with its unit in the header), else leave it out"
             )
         return _FIRST + GRID_STEPS[n_pixels] * np.arange(n_pixels)
     wavelength = as_floats(cells, "wavelength", table.label) * _nm_per_unit(table)

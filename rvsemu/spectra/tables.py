@@ -351,7 +351,7 @@ def _require(names: Sequence[str], label: str, written: bool = False) -> None:
         has = _one_line(", ".join(names[:8]) + (", ..." if len(names) > 8 else "")) or "none"
         raise NotRVSError(
             f"{label}: not an RVS spectrum: no column {' nor '.join(missing)} (it has: {has}); "
-            "give a file of the Gaia archive's RVS product"
+            "give a file of the Gaia archive's RVS product, or name the columns wavelength, flux and flux_error"
         )
 
 
