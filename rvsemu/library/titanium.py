@@ -1,7 +1,7 @@
 """Where the lines of TiO are in a library: in older ones, most of them are not where they should be.
 
 The list of TiO lacks 48Ti16O, three quarters of titanium oxide. Its strength went to lines of 47Ti16O and 49Ti16O, up
-to 9 Angstrom away, before it was interpolated between those (`rvsemu.library.synthesis.titanium`). Libraries and
+to 10 Angstrom away, before it was interpolated between those (`rvsemu.library.synthesis.titanium`). Libraries and
 emulators from before are known by their provenance.
 """
 

@@ -3,7 +3,7 @@
 Three quarters of titanium are 48Ti, but linemake's list has 46Ti16O, 47Ti16O, 49Ti16O and 50Ti16O alone. The energy of
 a level, and so the wavenumber of a line, is nearly linear in the square root of the reciprocal reduced mass: the same
 transition is found in all four, and lies on a straight line, on which 48Ti16O is interpolated. From 47Ti16O to
-49Ti16O, lines between 8380 and 8820 Angstrom move by up to 17.
+49Ti16O, lines between 8380 and 8820 Angstrom move by up to 19.
 """
 
 from __future__ import annotations
