@@ -68,7 +68,7 @@ def structures() -> Structures:
 
 def workspace(place, seconds=0.0) -> Workspace:
     """A folder like the one `Workspace.prepare` makes, with the player as its engine."""
-    folder = Path(place) / "synthesis-5"
+    folder = Path(place) / "synthesis-6"
     (folder / "engine").mkdir(parents=True)
     structures().save(folder / "structures.npz")
     for name in ("atoms.19", "atoms-helium.19", "cn.20", "tio.20"):

@@ -13,6 +13,7 @@ from rvsemu.errors import SynthesisError
 from rvsemu.library.synthesis.helium import LOWER, QUANTUM_DEFECTS, coulomb_gf, helium_lines, term_energy
 from rvsemu.library.synthesis.lines import ISOTOPES, abo_width, write_atoms, write_molecules
 from rvsemu.library.synthesis.structures import read_grid
+from rvsemu.library.synthesis.titanium import titanium_oxide
 
 
 # ---------------------------------------------------------------------- He I
@@ -222,11 +223,72 @@ def test_molecules_from_moog(tmp_path):
     weighted = np.array([-1.0, -2.767 + np.log10(0.0108), -1 + np.log10(0.0037)]) + np.log10(3)  # states of spin of 14N
     assert [r[2] for r in rows] == pytest.approx(weighted, abs=6e-4)
     assert rows[0][3] == pytest.approx(8065.544, abs=1e-3)
+
+
+def band_of_titanium_oxide(mass, vibration, more, shift):
+    """Wavelength (Angstrom), log gf and lower energy (eV) of lines of a made-up band of an isotopologue, (n, 3)."""
+    atomic = {46: 45.952628, 47: 46.951759, 48: 47.947942, 49: 48.947866, 50: 49.944787}[mass]
+    scale = 12.0 * (atomic + 15.994915) / (atomic * 15.994915)  # of 1 / reduced mass
+    j = np.arange(5, 90.0)
+
+    def level(origin, stretch, v, turn):  # cm-1: harmonic and anharmonic vibration, rotation, centrifugal distortion
+        v += 0.5
+        terms = stretch * v * np.sqrt(scale) - 4.5 * v**2 * scale, turn * j * (j + 1) * scale
+        return origin + sum(terms) - 6e-7 * (j * (j + 1) * scale) ** 2
+
+    lower, upper = (
+        level(0.0, 1009.0, vibration, 0.535),
+        level(12000.0 - 850.0 * more + shift, 867.0, vibration + more, 0.507),
+    )
+    return np.stack([1e8 / (upper - lower), np.log10(j / 40) - 0.3 * vibration, lower / 8065.544], axis=1).round(3)
+
+
+BANDS = [(v, more, 31.0 * k + 70.0 * v) for v in range(4) for more in (0, 1, 3) for k in range(3)]
+
+
+@pytest.fixture(scope="module")
+def isotopologues():
+    """All of made-up bands, by mass number."""
+    masses = (46, 47, 48, 49, 50)
+    return {mass: np.concatenate([band_of_titanium_oxide(mass, *band) for band in BANDS]) for mass in masses}
+
+
+def test_the_missing_isotopologue_is_between_the_others(isotopologues):
+    missing = isotopologues[48]
+    found = titanium_oxide({mass: rows for mass, rows in isotopologues.items() if mass != 48})
+    moved = np.abs(isotopologues[49] - isotopologues[47])[:, 0]
+    assert moved.max() > 7 and moved.min() < 1  # far more than lines are apart
+    assert len(found[48]) > 0.98 * len(missing)
+    got, expected = (rows[np.lexsort(rows[:, [0, 2]].round(2).T)] for rows in (found[48], missing))
+    near = np.abs(got[:, None, 0] - expected[:, 0]).argmin(axis=1)
+    difference = np.abs(got - expected[near])
+    assert np.median(difference[:, 0]) < 0.003 and np.quantile(difference[:, 0], 0.98) < 0.02  # Angstrom
+    assert np.quantile(difference[:, 2], 0.98) < 0.002  # eV
+    shares = got[:, 1] - expected[near, 1]
+    assert np.median(shares) == pytest.approx(np.log10(0.7372), abs=2e-3)
+    total = sum(np.sum(10 ** rows[:, 1]) for rows in found.values())
+    assert total == pytest.approx(np.sum(10 ** missing[:, 1]), rel=0.01)  # every titanium atom counts once
+
+
+def test_lines_without_counterparts_stand_in():
+    found = titanium_oxide({mass: np.array([[8400.0 + 60 * i, 0.0, 1.0]]) for i, mass in enumerate((46, 47, 49, 50))})
+    assert len(found[48]) == 0
+    gf = {mass: 10 ** rows[0, 1] for mass, rows in found.items() if mass != 48}
+    assert gf == pytest.approx({46: 0.0825, 47: 0.0744 + 0.3686, 49: 0.0541 + 0.3686, 50: 0.0518})
+
+
+def test_titanium_oxide_from_moog(tmp_path, isotopologues):
+    rows = [(x, f"822.016{mass} {e:9.3f} {gf:9.3f} 7.0") for mass, of in isotopologues.items() for x, gf, e in of]
     with gzip.open(tmp_path / "tio.gz", "wt") as file:
-        file.writelines(f"  8400.{iso} 822.016{iso} 1.0 0.0 7.0\n" for iso in (46, 47, 49, 50))
-    write_molecules("TiO", tmp_path / "tio.gz", tmp_path / "tio", 8380, 8820)
-    weights = [10 ** float(line.split()[2]) for line in (tmp_path / "tio").read_text().splitlines()]
-    assert sum(weights) == pytest.approx(1.0, abs=3e-3)  # every titanium atom counts once
+        file.writelines(f"  {x:.3f} {text}\n" for x, text in sorted(rows) if "82201648" not in text.replace(".", ""))
+    low, high = 8500.0, 8560.0
+    count = write_molecules("TiO", tmp_path / "tio.gz", tmp_path / "tio", low, high)
+    written = np.array([line.split() for line in (tmp_path / "tio").read_text().splitlines()], dtype=float)
+    assert len(written) == count and written[:, 0].min() > low / 10 and written[:, 0].max() < high / 10
+    assert (np.diff(written[:, 0]) >= 0).all()
+    inside = isotopologues[48][(isotopologues[48][:, 0] > low + 0.1) & (isotopologues[48][:, 0] < high - 0.1)]
+    nearest = np.abs(10 * written[:, 0] - inside[:, :1]).min(axis=1)
+    assert np.quantile(nearest, 0.95) < 0.01  # partners beyond the range are known, too
 
 
 # ---------------------------------------------------------------------- structures

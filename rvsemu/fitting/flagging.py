@@ -28,6 +28,7 @@ from ..observing.flags import (
     broad_lines,
     few_ccds,
     not_at_rest,
+    titanium_oxide,
 )
 from ..observing.limits import near_limits
 from ..observing.roughness import is_smooth
@@ -64,7 +65,8 @@ def flags_of(found, errors, second_minimum, double) -> list[tuple[str, ...]]:
     two = [[DOUBLE_LINED] if it_is else [] for it_is in double]
     broad = [broad_lines(names, *one) for one in zip(found.theta, errors, strict=True)]
     known = _true({NOT_AT_REST: _moved(found, errors), OUTSIDE_CALIBRATION: _uncalibrated(found, errors)})
-    parts = [*of_labels, _true(_conditions(found, second_minimum)), features, two, broad, nothing, known]
+    oxide = [titanium_oxide(problem.settings.loaded_emulator.info, names, one) for one in found.theta]
+    parts = [*of_labels, _true(_conditions(found, second_minimum)), features, two, broad, nothing, known, oxide]
     tension = dict(zip(names, found.minima.tension[found.rows].T, strict=True))
     if problem.settings.assumes_alpha:
         assumed = tension.pop(ALPHA.name, np.zeros(len(x)))

@@ -17,6 +17,7 @@ from ..observing.flags import (
     UNLIKE_TRAINING,
     alpha_assumed,
     broad_lines,
+    titanium_oxide,
 )
 from ..observing.limits import near_limits
 from ..observing.results import LIMITED, Result, limit_of_square, normal_interval
@@ -131,4 +132,5 @@ def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> 
     nothing = _LITTLE * (space.upper - lower) / np.sqrt(12.0)
     if np.all((noise > nothing) | (np.array(space.names) == "resolution")):  # known before, to 450
         out.append(NO_INFORMATION)
-    return (*out, *broad_lines(space.names, values, errors), *alpha_assumed(space.names, values, alpha))
+    out += [*broad_lines(space.names, values, errors), *alpha_assumed(space.names, values, alpha)]
+    return (*out, *titanium_oxide(inversion.info, space.names, values))

@@ -21,6 +21,7 @@ from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, weak_spectra
 from .files import integers, read, read_labels, reading, write
+from .titanium import displaced_titanium
 
 __all__ = ["Library"]
 
@@ -274,6 +275,8 @@ class Library:
         mine = self._stated_regions()
         regions = [*mine, *(region for region in other._stated_regions() if region not in mine)]
         info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
+        if displaced_titanium(other.info):
+            info.pop("titanium", None)
         return replace(
             both,
             labels=both.labels[kept],

@@ -8,12 +8,14 @@ Tables have the names, joined by commas, and the bits as one integer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import RvsemuError
+from ..library.titanium import displaced_titanium, titanium_change
 
 __all__ = [
     "ALPHA_ASSUMED",
@@ -43,6 +45,7 @@ __all__ = [
     "PRIOR_DISPUTED",
     "SECOND_MINIMUM",
     "SMOOTH_NOISE",
+    "TITANIUM_OXIDE",
     "TRANSITS_DIFFER",
     "UNLIKE_TRAINING",
     "VARIABLE_VELOCITY",
@@ -52,6 +55,7 @@ __all__ = [
     "few_ccds",
     "from_bits",
     "not_at_rest",
+    "titanium_oxide",
     "to_bits",
 ]
 
@@ -84,6 +88,7 @@ OUTSIDE_CALIBRATION = "outside-calibration"
 SMOOTH_NOISE = "smooth-noise"
 HELD_DISPUTED = "held-disputed"
 LINES_DISAGREE = "lines-disagree"
+TITANIUM_OXIDE = "titanium-oxide"
 
 _ALPHA_RICH = -0.3  # dex of [M/H]: below, stars are commonly rich in alpha elements (Hayden et al. 2015, ApJ 808, 132)
 _COOL = 6250.0  # K: cooler stars have lost most of their rotation (Kraft 1967, ApJ 150, 551)
@@ -93,6 +98,7 @@ _WANTED = 3.0  # standard deviations by which a spectrum speaks against [alpha/M
 _FEWEST = 10  # CCD spectra whose scatter is an estimate of errors that is known well enough
 _MOVED = 30.0  # km/s: several times the errors of velocities by which mean spectra are put at rest
 _MOVED_BY = 3.0  # standard deviations above that
+_DISPLACED = -3.0  # log10 of the change of the flux: of about one error in Teff at a signal to noise of 400
 
 FLAGS: dict[str, str] = {
     AT_BOUND: "A label is at a limit of its range, and its error says nothing about what lies beyond.",
@@ -124,6 +130,7 @@ FLAGS: dict[str, str] = {
     SMOOTH_NOISE: "Neighbouring pixels differ by less than errors say: smoothed, resampled, or errors too large.",
     HELD_DISPUTED: "A label was held, and what the spectrum says of it differs by more than 3.3 standard deviations.",
     LINES_DISAGREE: "Lines of hydrogen, nitrogen or calcium want another strength than labels give them, by 4 sigma.",
+    TITANIUM_OXIDE: "Lines of TiO matter, and in the models most of them are displaced: errors are too small.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
@@ -204,6 +211,30 @@ def not_at_rest(frame: str | None, velocity: ArrayLike, error: ArrayLike) -> np.
     """
     error = np.asarray(error)
     return (frame == "rest") & (error > 0) & (np.abs(velocity) - _MOVED_BY * error > _MOVED)
+
+
+def titanium_oxide(info: Mapping[str, Any], names: Sequence[str], values: Sequence[float]) -> list[str]:
+    """The flag of a star with these labels, if any, in whose model lines of TiO matter and are displaced.
+
+    Parameters
+    ----------
+    info : mapping
+        Of the emulator or inversion: what library it learnt from.
+    names : sequence of str
+    values : sequence of float
+
+    Examples
+    --------
+    >>> from rvsemu.observing.flags import titanium_oxide
+    >>> info, names = {"library": {"lines": "TiO of linemake"}}, ("teff", "logg", "mh")
+    >>> titanium_oxide(info, names, (3600.0, 4.7, 0.0)), titanium_oxide(info, names, (5777.0, 4.44, 0.0))
+    (['titanium-oxide'], [])
+    """
+    found = dict(zip(names, values, strict=False))
+    if not {"teff", "logg", "mh"} <= found.keys() or not displaced_titanium(info.get("library", {})):
+        return []
+    change = titanium_change(*(found.get(name, 0.0) for name in ("teff", "logg", "mh", "alpha")))
+    return [TITANIUM_OXIDE] if change > _DISPLACED else []
 
 
 def to_bits(flags: Iterable[str]) -> int:

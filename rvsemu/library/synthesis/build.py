@@ -19,6 +19,7 @@ from ...emulator.regions import Region, to_json
 from ...errors import SynthesisError
 from ..cyanogen import RIGHT_CYANOGEN, weak_spectra
 from ..model import Library
+from ..titanium import RIGHT_TITANIUM
 from .engine import Failure
 from .journal import Journal
 from .settings import Settings
@@ -156,6 +157,7 @@ def provenance(settings: Settings, workspace: Workspace) -> dict:
         "lines": f"{lines}; CN (below {settings.cn_below:g} K) and TiO (below {tio}) of linemake",
         "cyanogen": RIGHT_CYANOGEN,
         "isotopes": "gf times the terrestrial fraction of each isotope",
+        "titanium": RIGHT_TITANIUM,
         "abundances": "Grevesse & Sauval (1998), Z >= 3 times 10^[M/H]" + (", alpha 10^[alpha/M]" if enhanced else ""),
         "broadening": "none: no rotation, no instrument",
         "settings": settings.to_json(),

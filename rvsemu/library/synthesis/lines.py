@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..._storage import replacing
 from ...errors import SynthesisError
 from ...physics.wavelengths import air_to_vacuum
 from .helium import helium_lines
+from .titanium import FARTHEST, ISOTOPES_OF_TITANIUM, MISSING, titanium_oxide
 
 __all__ = ["abo_width", "write_atoms", "write_molecules"]
 
@@ -36,9 +38,6 @@ NITROGEN_SPINS = 3
 """States of the spin of 14N. The partition function of CN that SYNSPEC takes from ExoMol is three times that of
 astronomers' tables (11111 at 3000 K; Sauval & Tatum 1984, ApJS 56, 193, have 3700), for which the list's gf are. 48Ti
 and 16O have no spin."""
-
-TITANIUM = {"46": 0.0825, "47": 0.0744 + 0.7372 / 2, "49": 0.0541 + 0.7372 / 2, "50": 0.0518}
-"""Terrestrial fractions of titanium, those of the missing 48Ti16O shared out between its two neighbours."""
 
 ISOTOPES = {
     3: {6: 0.0759, 7: 0.9241},
@@ -63,16 +62,12 @@ def write_atoms(gaia_eso: str | Path, path: str | Path, low: float, high: float,
 
 def write_molecules(kind: str, moog: str | Path, path: str | Path, low: float, high: float) -> int:
     """Write ``kind`` = 'CN' or 'TiO' from MOOG's list (gzip); returns the number of lines."""
-    code, weight = {"CN": ("607.00", _carbon_nitrogen), "TiO": ("822.00", _titanium)}[kind]
-    rows = []
-    with gzip.open(moog, "rt") as file:
-        for line in file:
-            words = line.split()
-            if len(words) < 4 or not _number(words[0]) or not low < float(words[0]) < high:
-                continue
-            gf = float(words[3]) + math.log10(weight(words[1].partition(".")[2]))
-            lower = float(words[2]) * _PER_EV
-            rows.append((float(words[0]), f"{float(words[0]) / 10:10.4f} {code:>7} {gf:7.3f} {lower:10.3f}"))
+    code, lines = {"CN": ("607.00", _carbon_nitrogen), "TiO": ("822.00", _titanium_oxide)}[kind]
+    rows = [
+        (wavelength, f"{wavelength / 10:10.4f} {code:>7} {gf:7.3f} {lower * _PER_EV:10.3f}")
+        for wavelength, gf, lower in lines(moog, low, high)
+        if low < wavelength < high
+    ]
     return _write(sorted(rows), path)
 
 
@@ -141,13 +136,29 @@ def _atom(wavelength, element, ion, gf, energies, js, widths):
     return wavelength, text + "".join(f" {w:6.2f}" for w in widths) + " 0"
 
 
-def _carbon_nitrogen(isotopes) -> float:
-    share = (CARBON13 if "13" in isotopes else 1.0) * (NITROGEN15 if isotopes.endswith("15") else 1.0)
-    return NITROGEN_SPINS * share
+def _carbon_nitrogen(moog, low, high) -> Iterator[tuple[float, float, float]]:
+    """Wavelength (Angstrom), log gf and lower energy (eV) of each line."""
+    for isotopes, wavelength, gf, lower in _moog(moog, low, high):
+        share = (CARBON13 if "13" in isotopes else 1.0) * (NITROGEN15 if isotopes.endswith("15") else 1.0)
+        yield wavelength, gf + math.log10(NITROGEN_SPINS * share), lower
 
 
-def _titanium(isotopes) -> float:
-    return TITANIUM[isotopes[-2:]]
+def _titanium_oxide(moog, low, high) -> Iterator[tuple[float, float, float]]:
+    """The same; lines of the isotopologue that the list lacks depend on some beyond the range, too."""
+    lines: dict[int, list] = {mass: [] for mass in ISOTOPES_OF_TITANIUM if mass != MISSING}
+    for isotopes, *line in _moog(moog, low - FARTHEST, high + FARTHEST):
+        lines[int(isotopes[-2:])].append(line)
+    for rows in titanium_oxide({mass: np.reshape(rows, (-1, 3)) for mass, rows in lines.items()}).values():
+        yield from map(tuple, rows.tolist())
+
+
+def _moog(path, low, high) -> Iterator[tuple[str, float, float, float]]:
+    """Isotopes, wavelength (Angstrom), log gf and lower energy (eV) of each line between `low` and `high`."""
+    with gzip.open(path, "rt") as file:
+        for line in file:
+            words = line.split()
+            if len(words) >= 4 and _number(words[0]) and low < float(words[0]) < high:
+                yield words[1].partition(".")[2], float(words[0]), float(words[3]), float(words[2])
 
 
 def _number(text) -> bool:

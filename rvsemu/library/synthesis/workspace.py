@@ -24,7 +24,7 @@ from .structures import Structures, read_grid
 
 __all__ = ["Workspace"]
 
-_VERSION = 5  # of the folder's contents; a change makes a new folder
+_VERSION = 6  # of the folder's contents; a change makes a new folder
 _RANGE = (8380.0, 8820.0)  # Angstrom, air: of the line lists that `prepare` writes
 _BEYOND = 10.0  # Angstrom on either side of another range: wings of strong lines
 _SUN = {"teff": 5777.0, "logg": 4.44, "vmic": 1.0}
