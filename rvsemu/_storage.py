@@ -23,6 +23,7 @@ __all__ = [
     "arrays_of",
     "cache_folder",
     "check_folder",
+    "check_named",
     "check_output",
     "is_path",
     "kind_of",
@@ -209,6 +210,12 @@ def shipped_files(folder: str) -> dict[str, Path]:
 def is_path(given) -> bool:
     """Whether `given` is meant as the path of a file, and not as the name of a shipped one."""
     return isinstance(given, Path) or bool(Path(str(given)).suffix) or "/" in str(given)
+
+
+def check_named(given, kind: str, error: type[RvsemuError]) -> None:
+    """Refuse with an `error` what is neither a path nor the name of a shipped file of this kind."""
+    if not isinstance(given, str | os.PathLike):
+        raise error(f"{kind}={given!r}: give the name of a shipped {kind}, the path of a file, or {_a(kind)}.")
 
 
 def cache_folder() -> Path:

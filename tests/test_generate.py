@@ -255,6 +255,12 @@ def test_unknown_emulator():
         rvsemu.shipped("best")
 
 
+@pytest.mark.parametrize("given", [5, rvsemu.Emulator, b"default", ["default"]])
+def test_what_is_no_emulator(given):
+    with pytest.raises(EmulatorFileError, match=r"emulator=.*: give the name of a shipped emulator, the path"):
+        rvsemu.generate(**SUN, emulator=given)
+
+
 def test_emulator_by_name_path_and_object(default, small, tmp_path):
     file = tmp_path / "emulator.h5"
     small.save(file)

@@ -168,6 +168,8 @@ def test_resolve(exact, tmp_path, monkeypatch):
     assert resolve() is resolve("default")
     with pytest.raises(InversionFileError, match="'best' is not shipped: use one of default, or give the file"):
         resolve("best")
+    with pytest.raises(InversionFileError, match="inversion=5: give the name of a shipped inversion, the path of a"):
+        resolve(5)
 
 
 # ---------------------------------------------------------------- the command

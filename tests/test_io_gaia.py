@@ -124,6 +124,11 @@ def test_file_objects(tmp_path):
         opened.read(100)
         assert_is(Spectrum.read(opened, format=FORMAT), KEPLER)
     assert_is(Spectrum.read(io.BytesIO(example_path("kepler-93").read_bytes()), format=FORMAT), KEPLER)
+    with (
+        open(example_path("kepler-93")) as opened,
+        pytest.raises(SpectrumError, match="kepler-93.csv: the file is open as text; give its path, or open it with"),
+    ):
+        Spectrum.read(opened, format=FORMAT)
 
 
 @pytest.mark.parametrize("write", [variable_length_votable, None])

@@ -6,7 +6,7 @@ from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
-from .._storage import is_path, shipped_files
+from .._storage import check_named, is_path, shipped_files
 from ..errors import EmulatorFileError
 from .model import Emulator
 
@@ -47,4 +47,5 @@ def resolve(emulator: Emulator | str | PathLike | None = None) -> Emulator:
         return emulator
     if emulator is None:
         return shipped()
+    check_named(emulator, "emulator", EmulatorFileError)
     return Emulator.load(emulator) if is_path(emulator) else shipped(str(emulator))

@@ -72,7 +72,8 @@ class LeastSquares(Result):
     def interval(self, level: float = 0.68) -> dict[str, u.Quantity]:
         """Where each free label is with a probability of `level`: its central interval, as Quantities of two.
 
-        That of a Gaussian, within the range of the label.
+        That of a Gaussian, within the range of the label. Near a limit of 0, as of v sin i of slow rotators, it is
+        too short: `upper_limits` has more to say there.
         """
         return {n: normal_interval(self.labels[n], self.errors[n], r, level) for n, r in self.ranges.items()}
 

@@ -14,7 +14,7 @@ from astropy import units as u
 from numpy.typing import ArrayLike
 from specutils import Spectrum
 
-from .._storage import is_path, shipped_files
+from .._storage import check_named, is_path, shipped_files
 from ..errors import InversionFileError, SpectrumError, check_whole
 from ..observing.arrays import unmasked
 from ..observing.flags import (
@@ -93,6 +93,7 @@ def resolve(inversion: Inversion | str | PathLike | None = None) -> Inversion:
         return inversion
     if inversion is None:
         return shipped_inversion()
+    check_named(inversion, "inversion", InversionFileError)
     return Inversion.load(inversion) if is_path(inversion) else shipped_inversion(str(inversion))
 
 

@@ -101,6 +101,8 @@ def _limited(opened: Any, label: str, limit: int | None = None) -> bytes:
     """All that a stream gives, unless that is more than the limit; no more than that is ever held."""
     limit = MAX_FILE_BYTES if limit is None else limit
     data = opened.read(limit + 1)
+    if not isinstance(data, bytes):
+        raise SpectrumError(f"{label}: the file is open as text; give its path, or open it with mode 'rb'")
     if len(data) > limit:
         raise SpectrumError(
             f"{label}: has or unpacks to more than {limit:,} bytes, the limit; give it in smaller parts"
