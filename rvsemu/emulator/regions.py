@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._frozen import frozen
+from .._frozen import frozen, read_only
 from .._values import limits, pairs, shown
 
 __all__ = ["PAPER", "WIDE", "Region", "bends", "from_json", "lowest_logg", "stated", "to_json"]
@@ -41,6 +41,10 @@ class Region:
 
     limits: dict[str, tuple[float, float]]
     lowest_logg: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self):
+        limits = {name: (float(low), float(high)) for name, (low, high) in self.limits.items()}
+        object.__setattr__(self, "limits", read_only(limits))
 
     def __str__(self):
         limits = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in self.limits.items())

@@ -203,7 +203,7 @@ def _read_info(file: h5py.File, names: tuple[str, ...], labels: np.ndarray) -> d
             raise ValueError("lines of CN are too weak, and teff or mh is none of the labels")
     if (regions := stated(info)) is not None:
         info["regions"] = regions
-        _check_regions(regions, names, labels)
+        _check_regions(regions, names)
     for name in {"manifest", "settings"} & info.keys():
         properties(name, info[name])
     if not isinstance(merged := json.loads(info.get("merged", "[]")), list):
@@ -211,15 +211,13 @@ def _read_info(file: h5py.File, names: tuple[str, ...], labels: np.ndarray) -> d
     return info
 
 
-def _check_regions(text: str, names: tuple[str, ...], labels: np.ndarray) -> None:
+def _check_regions(text: str, names: tuple[str, ...]) -> None:
     regions = from_json(text)
     if unknown := {name for region in regions for name in region.limits} - UNITS.keys():
         raise ValueError(f"the regions have limits of '{min(unknown)}', which is no label")
     needed = {"teff", "logg"} if any(region.lowest_logg for region in regions) else {"teff"}
     if missing := needed - set(names):
         raise ValueError(f"the regions have limits of {min(missing)}, which is none of the labels")
-    if len(labels) and not any(region.inside(labels, names).any() for region in regions):
-        raise ValueError("no spectrum is in one of the regions")
 
 
 def _check_fluxes(library: Library) -> None:

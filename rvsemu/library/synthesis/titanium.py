@@ -47,9 +47,9 @@ def titanium_oxide(lines: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
     --------
     >>> import numpy as np
     >>> from rvsemu.library.synthesis.titanium import titanium_oxide
-    >>> places = {46: 8462.1, 47: 8464.75, 49: 8469.86, 50: 8472.32}
-    >>> titanium_oxide({mass: np.array([[place, -0.5, 1.0]]) for mass, place in places.items()})[48].round(2)
-    array([[ 8.46735e+03, -6.30000e-01,  1.00000e+00]])
+    >>> places = {46: 8463.469, 47: 8465.450, 49: 8469.185, 50: 8470.946}
+    >>> titanium_oxide({mass: np.array([[place, -0.5, 1.0]]) for mass, place in places.items()})[48].round(2).tolist()
+    [[8467.35, -0.63, 1.0]]
     """
     found, matched = _between(lines)
     out = {MISSING: found}
