@@ -314,7 +314,7 @@ def failed(text):
         region({}),
         region({"teff": []}),
         region({"teff": [15000, 3600]}),
-        region({"teff": [1, 2]}),  # where no spectrum is
+        region({"logg": [0, 5]}),
         region({"teff": [3000, 20000], "size": [0, 1]}),
         region({"teff": [3000, 20000], "logg": [0, 5]}, [[5000, 0], [4000, 0]]),
         region({"teff": [3000, 20000], "logg": [0, 5]}, [5000]),
