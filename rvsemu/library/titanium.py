@@ -39,7 +39,8 @@ def titanium_change(teff: ArrayLike, logg: ArrayLike, mh: ArrayLike, alpha: Arra
 
     Notes
     -----
-    From 18 stars of 3500-4500 K (``python validation/titanium.py``), within 0.3.
+    From 18 stars of 3500-4500 K (``python validation/wrong_lines.py titanium --more``). Below -2 within 0.3; lines that
+    are saturated change by less than it says.
 
     Examples
     --------
