@@ -213,8 +213,6 @@ def _read_info(file: h5py.File, names: tuple[str, ...], labels: np.ndarray) -> d
 
 def _check_regions(text: str, names: tuple[str, ...]) -> None:
     regions = from_json(text)
-    if not all("teff" in region.limits for region in regions):
-        raise ValueError("one of the regions has no limits of teff")
     if unknown := {name for region in regions for name in region.limits} - UNITS.keys():
         raise ValueError(f"the regions have limits of '{min(unknown)}', which is no label")
     needed = {"teff", "logg"} if any(region.lowest_logg for region in regions) else {"teff"}
