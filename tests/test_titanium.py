@@ -41,7 +41,15 @@ def test_shipped_emulator_and_inversion_were_trained_without_it():
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "expected"), [(NEW, NEW, False), (OLD, NEW, True), (NEW, OLD, True), (OLD, OLD, True)]
+    ("first", "second", "expected"),
+    [
+        (NEW, NEW, False),
+        (OLD, NEW, True),
+        (NEW, OLD, True),
+        (OLD, OLD, True),
+        (OLD | {"mended": f"lines of Nd II, {RIGHT_TITANIUM}"}, OLD, True),
+        (OLD | {"mended": RIGHT_TITANIUM}, NEW, False),
+    ],
 )
 def test_merged_libraries_are_right_if_both_are(first, second, expected):
     both = library(first).merged(library(second, 3800.0))

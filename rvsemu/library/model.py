@@ -21,7 +21,7 @@ from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, weak_spectra
 from .files import integers, read, read_labels, reading, write
-from .titanium import displaced_titanium
+from .titanium import RIGHT_TITANIUM, displaced_titanium
 
 __all__ = ["Library"]
 
@@ -276,7 +276,7 @@ class Library:
         regions = [*mine, *(region for region in other._stated_regions() if region not in mine)]
         info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
         if displaced_titanium(other.info):
-            info.pop("titanium", None)
+            info |= {k: info[k].replace(RIGHT_TITANIUM, "").strip(", ") for k in ("titanium", "mended") if k in info}
         return replace(
             both,
             labels=both.labels[kept],
