@@ -182,6 +182,20 @@ def test_the_best_templates_are_no_artefacts_of_their_compression(first):
     assert abs(rvsemu.fit(spectrum, **SETTINGS, continuum_degree=2).radial_velocity.value) < 10
 
 
+def test_starts_of_many_spectra_are_chosen_as_those_of_each_alone():
+    rng = np.random.default_rng(3)
+    star = np.repeat(np.arange(5), [1, 8, 3, 8, 2])
+    x, falling, cost = rng.normal(size=(22, 4)), rng.exponential(5.0, 22), rng.exponential(20.0, 22)
+    hessian = np.array([np.diag(row) for row in rng.exponential(0.1, (22, 4))])
+    together = start.worth_following(star, x, cost, hessian, falling)
+    alone = [
+        rows[start.worth_following(star[rows], x[rows], cost[rows], hessian[rows], falling[rows])]
+        for rows in (np.flatnonzero(star == one) for one in range(5))
+    ]
+    assert 5 < len(together) < 22
+    np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
 def test_starts_are_one_only_if_the_curvature_of_both_says_so():
     """At v sin i = 0 the slope vanishes, and with it the distance to all other v sin i."""
     x = np.array([[0.0, 0.0], [0.0, 100.0], [0.0, 101.0]])

@@ -105,7 +105,7 @@ class Problem(Search):
         k, r, _ = x.shape
         out, some = np.empty((k, r)), max(1, CHUNK // r)
         for rows in (np.arange(first, min(first + some, k)) for first in range(0, k, some)):
-            models = self.model.flux(self.parameters.full(x[rows].reshape(len(rows) * r, -1)))
+            models = self.stack.model.flux(self.parameters.full(x[rows].reshape(len(rows) * r, -1)))
             out[rows] = weighted.take(rows).log_likelihood(models.reshape(len(rows), r, -1))
         return out
 

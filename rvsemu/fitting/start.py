@@ -236,20 +236,27 @@ def worth_following(
     ndarray of int
         Rows, those of each spectrum together and the best first.
     """
-    out: list[int] = []
-    for one in np.unique(star):
-        rows = np.flatnonzero(star == one)
-        rows = rows[np.argsort(cost[rows], kind="stable")]
-        above = cost[rows] - cost[rows[0]]
-        kept: list[int] = []
-        for i in rows[(above < _HOPELESS) | (falling[rows] > above)]:
-            away = [x[i] - x[j] for j in kept]
-            # The curvature of one may vanish, as along v sin i where that is 0: either tells them apart.
-            apart = [max(d @ hessian[j] @ d, d @ hessian[i] @ d) for d, j in zip(away, kept, strict=True)]
-            if all(distance > _SAME**2 for distance in apart):
-                kept.append(i)
-        out.extend(kept)
-    return np.array(out)
+    order = np.lexsort((cost, star))
+    _, first, stars, counts = np.unique(star[order], return_index=True, return_inverse=True, return_counts=True)
+    place = np.arange(len(order)) - first[stars]  # among those of the same spectrum
+    rows = np.full((len(counts), counts.max()), -1)
+    rows[stars, place] = order
+    above = cost[rows] - cost[rows[:, :1]]
+    kept = (rows >= 0) & ((above < _HOPELESS) | (falling[rows] > above))
+    apart = _apart(x[rows], hessian[rows])
+    for i in range(1, rows.shape[1]):
+        kept[:, i] &= np.all(apart[:, i, :i] | ~kept[:, :i], axis=1)
+    return rows[kept]
+
+
+def _apart(x: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """Whether each two of j places `x` (s, j, m) with Hessians (s, j, m, m) differ, shape (s, j, j).
+
+    The curvature of one may vanish, as along v sin i where that is 0: either tells them apart.
+    """
+    away = x[:, :, None] - x[:, None]
+    distance = np.sum(away @ hessian * away, axis=3)
+    return np.maximum(distance, distance.swapaxes(1, 2)) > _SAME**2
 
 
 def label_grid(parameters: Parameters) -> np.ndarray:
