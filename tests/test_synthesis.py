@@ -16,6 +16,7 @@ from rvsemu.errors import SynthesisError
 from rvsemu.library.synthesis import BOXES, Settings, Workspace, sources, synthesize
 from rvsemu.library.synthesis.engine import Failure, compile_synspec, step
 from rvsemu.library.synthesis.lines import write_atoms
+from rvsemu.library.synthesis.repairs import _REPAIRS
 from rvsemu.library.synthesis.spectrum import mean_in_bins
 
 
@@ -282,22 +283,29 @@ else:
 """
 
 
+def _source(change):
+    """Routines with what is repaired, as `change` has it, and one that has the same and is not to be changed."""
+    routines = {name: "".join(change(*pair) for other, *pair in _REPAIRS if other == name) for name, *_ in _REPAIRS}
+    same = "".join(old for _, old, _ in _REPAIRS)
+    texts = {"OTHER": same, **routines}
+    return "".join(f"      SUBROUTINE {name}(ID)\n{text}\n      END\n" for name, text in texts.items())
+
+
 def test_only_the_expected_synspec_is_repaired(tmp_path, monkeypatch):
     compiler = tmp_path / "bin/gfortran"
     compiler.parent.mkdir()
     compiler.write_text(COPIER.format(python=sys.executable))
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", str(compiler.parent))
-    source = (
-        "      SUBROUTINE OTHER\n      DIMENSION PJ(40)\n      END\n"
-        "      SUBROUTINE HYDLIN(ID)\n      DIMENSION PJ({})\n      END\n"
-    )
     (tmp_path / "P.FOR").write_text("C     included\n")
-    (tmp_path / "synspec54.f").write_text(source.format(40))
+    (tmp_path / "synspec54.f").write_text(_source(lambda old, new: old))
     assert compile_synspec(tmp_path, tmp_path / "synspec") == "a compiler that copies"
-    assert (tmp_path / "synspec").read_text() == source.format(50) + "C     included\n"
-    (tmp_path / "synspec54.f").write_text(source.format(60))
-    with pytest.raises(SynthesisError, match=r"PJ\(40\)"):
+    written = (tmp_path / "synspec").read_text()
+    assert written.startswith(_source(lambda old, new: new))
+    assert written.endswith("C     included\n")
+    assert "SUBROUTINE RVNEAR(" in written
+    (tmp_path / "synspec54.f").write_text(_source(lambda old, new: old.replace("PJ(40)", "PJ(60)")))
+    with pytest.raises(SynthesisError, match=r"no 'PJ\(40\)' in HYDLIN"):
         compile_synspec(tmp_path, tmp_path / "synspec")
 
 

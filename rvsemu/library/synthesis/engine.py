@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import SynthesisError
+from .repairs import repaired
 from .settings import Settings
 from .structures import Structure
 
@@ -20,7 +21,6 @@ __all__ = ["Engine", "Failure", "Star", "compile_synspec", "step"]
 
 COMPILE = ("gfortran", "-O2", "-fno-automatic", "-mcmodel=medium", "-std=legacy", "-w")
 _SOURCE = "synspec54.f"
-_TOO_SHORT, _LONG_ENOUGH = "PJ(40)", "PJ(50)"
 
 _NEEDED = 5e6  # bytes on the disk of one run
 
@@ -44,8 +44,7 @@ class Failure(RuntimeError):
 def compile_synspec(source: str | Path, target: str | Path) -> str:
     """Repair and compile SYNSPEC; returns the compiler's version.
 
-    The one repair: in HYDLIN the array PJ has 40 elements and is written up to the 50th. Unrepaired, every
-    optimised build gives NaN.
+    See `rvsemu.library.synthesis.repairs`.
 
     Parameters
     ----------
@@ -60,13 +59,11 @@ def compile_synspec(source: str | Path, target: str | Path) -> str:
             "gfortran is missing, which compiles SYNSPEC: install it ('apt-get install gfortran' on Debian and Ubuntu, "
             "'brew install gcc' on macOS, 'conda install gfortran' in conda), or name a SYNSPEC with --engine."
         )
-    head, routine, body = (Path(source) / _SOURCE).read_text(errors="replace").partition("SUBROUTINE HYDLIN(")
-    if _TOO_SHORT not in body:
-        raise SynthesisError(f"{_SOURCE} has no {_TOO_SHORT} in HYDLIN: it is not the release that is expected.")
+    text = repaired((Path(source) / _SOURCE).read_text(errors="replace"))
     with tempfile.TemporaryDirectory(dir=Path(target).parent) as folder:
         for include in Path(source).glob("*.FOR"):
             shutil.copy(include, folder)
-        (Path(folder) / _SOURCE).write_text(head + routine + body.replace(_TOO_SHORT, _LONG_ENOUGH, 1))
+        (Path(folder) / _SOURCE).write_text(text)
         done = subprocess.run([*COMPILE, _SOURCE, "-o", "synspec"], cwd=folder, capture_output=True, text=True)
         if done.returncode:
             raise SynthesisError(f"gfortran could not compile SYNSPEC: {_last_line(done.stderr)}")
