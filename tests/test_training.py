@@ -1,5 +1,6 @@
 """Training: networks, stages, a whole small training, and one that is killed."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from rvsemu.emulator.pca import PrincipalComponents
 from rvsemu.errors import TrainingError
 from rvsemu.library import Library
 from rvsemu.training.draws import PAPER_WAVELENGTH
+from rvsemu.training.memory import kept_memory
 from rvsemu.training.recipes import RECIPES, Schedule, Work
 
 
@@ -249,3 +251,29 @@ def test_finished_training_is_repeated_from_its_folder(tiny, keras, monkeypatch)
     emulator, _, out = tiny
     monkeypatch.setattr(keras.Model, "fit", None)
     assert_same_training(train_tiny(out), emulator)
+
+
+class _Blocks(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33."""
+
+    _fields_ = tuple((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd"))
+    _fields_ += tuple((name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"))
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc 2.33 tells what it takes from the system"
+)
+def test_large_arrays_are_the_systems_but_while_memory_is_kept():
+    about = ctypes.CDLL(None).mallinfo2
+    about.restype = _Blocks
+
+    def taken(size):
+        before = about().hblkhd
+        array = np.empty(size, dtype="u1")
+        return about().hblkhd - before >= array.nbytes
+
+    assert taken(2**26)
+    with pytest.raises(KeyError), kept_memory():
+        assert not taken(2**26)
+        raise KeyError
+    assert taken(2**30)  # more than has been kept

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from .._storage import arrays_of, replacing
 from ..errors import TrainingError
+from .memory import kept_memory
 from .recipes import Schedule, Work
 
 __all__ = ["Batches", "Noise", "run_stage"]
@@ -173,14 +174,15 @@ def run_stage(
     keeper.set_model(model)
     keeper.restore()
     if not keeper.finished:
-        model.fit(
-            Batches(*training, schedule.batch, work.seed, keeper.epoch, noise),
-            validation_data=Batches(*validation, 2048, work.seed, 0),
-            initial_epoch=keeper.epoch,
-            epochs=schedule.epochs,
-            callbacks=[keeper],
-            shuffle=False,  # Keras would reorder the batches with Python's global random state
-            verbose=0,
-        )
+        with kept_memory():
+            model.fit(
+                Batches(*training, schedule.batch, work.seed, keeper.epoch, noise),
+                validation_data=Batches(*validation, 2048, work.seed, 0),
+                initial_epoch=keeper.epoch,
+                epochs=schedule.epochs,
+                callbacks=[keeper],
+                shuffle=False,  # Keras would reorder the batches with Python's global random state
+                verbose=0,
+            )
     model.set_weights(keeper.best_weights)
     return keeper.history
