@@ -93,9 +93,16 @@ def test_wrong_units_name_the_argument(space, name, given):
     assert "\n" not in str(e.value)
 
 
+def test_none_is_named(space):
+    with pytest.raises(LabelError, match="^teff=None is not finite"):
+        space.values(**{**SUN, "teff": [5000.0, None]})
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, [5000.0, np.nan], None, np.nan * u.K])
 def test_not_finite(space, bad):
-    with pytest.raises(LabelError, match=r"^teff=(nan|inf|-inf) is not finite: give a value in K within 3600 to 15000"):
+    with pytest.raises(
+        LabelError, match=r"^teff=(nan|inf|-inf|None) is not finite: give a value in K within 3600 to 15000"
+    ):
         space.values(**{**SUN, "teff": bad})
 
 
@@ -108,7 +115,7 @@ SECONDS = np.array([2, 3], dtype="m8[s]")
 
 
 @pytest.mark.parametrize(
-    "bad", ["hot", {"a": 1}, [1.0, [2.0, 3.0]], [2 * u.m / u.s], 1 + 2j, np.array([1 + 2j]), SECONDS]
+    "bad", ["hot", {"a": 1}, [1.0, [2.0, 3.0]], [2 * u.m / u.s, "hot"], 1 + 2j, np.array([1 + 2j]), SECONDS]
 )
 def test_not_a_number(space, bad):
     with pytest.raises(LabelError, match=r"^vsini=.* is not a number: give a value in km/s within 0 to 300"):
@@ -135,6 +142,14 @@ def test_masked_values_are_not_used(space, bad):
 def test_units_in_lists_of_arrays_are_not_dropped(space, given):
     with pytest.raises(LabelError, match=r"^vsini has a list of arrays with units: make one array .*Quantity"):
         space.values(**{**SUN, "vsini": given})
+
+
+def test_lists_of_quantities_are_quantities(space):
+    assert space["vsini"].value([2 * u.km / u.s, 500 * u.m / u.s]).tolist() == [2.0, 0.5]
+    assert space["teff"].value((5 * u.kK, 5100 * u.K)).tolist() == pytest.approx([5000.0, 5100.0])
+    for bad in ([5000 * u.K, 5100.0], [5000 * u.K, 2 * u.m], [5000 * u.K, None]):
+        with pytest.raises(LabelError, match=r"^teff=.*is not a number: give a value in K within 3600 to 15000"):
+            space["teff"].value(bad)
 
 
 def test_lists_of_arrays_without_units_are_arrays(space):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import field
 from functools import cached_property, lru_cache
 from math import isfinite
@@ -56,6 +57,14 @@ def lost(x: ArrayLike | u.Quantity, nested: bool = False) -> str:
     if nested and getattr(x, "unit", None) is not None and np.ndim(x):
         return "a list of arrays with units: make one array of them first, with astropy.units.Quantity"
     return ""
+
+
+def _joined(x: ArrayLike | u.Quantity) -> ArrayLike | u.Quantity:
+    """One Quantity of a list of some with the same kind of unit; all else as it is."""
+    if isinstance(x, list | tuple) and any(isinstance(one, u.Quantity) for one in x):
+        with suppress(TypeError, ValueError):
+            return u.Quantity(x)
+    return x
 
 
 def _floats(x: ArrayLike) -> np.ndarray:
@@ -138,6 +147,7 @@ class Label:
         """
         if what := lost(x):
             raise LabelError(f"{self.name} has {what}.")
+        x = _joined(x)
         unit = getattr(x, "unit", None)
         if unit is not None:
             x = self._strip(x if isinstance(x, u.Quantity) else np.asarray(x) * unit)
@@ -146,7 +156,7 @@ class Label:
         except (TypeError, ValueError):
             raise LabelError(f"{self.name}={x!r} is not a number: give {self._expects()}.") from None
         if not np.all(np.isfinite(out)):
-            bad = out[~np.isfinite(out)].flat[0]
+            bad = np.asarray(x, dtype=object)[~np.isfinite(out)].flat[0]  # None, too, is NaN among floats
             raise LabelError(f"{self.name}={bad} is not finite: give {self._expects()}.")
         return np.round(out, _SINGLE) if np.asarray(x).dtype == np.float32 else out
 

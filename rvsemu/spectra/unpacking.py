@@ -91,7 +91,8 @@ def load(source: str | os.PathLike | BinaryIO) -> tuple[bytes, str]:
     except FileNotFoundError as error:
         raise SpectrumError(f"{label}: {why_missing(label)}") from error
     except IsADirectoryError as error:
-        raise SpectrumError(f"{label}: cannot be read, it is a folder; give the files in it one by one") from error
+        remedy = "give the files in it one by one, or fit all of them by 'rvsemu catalog fit'"
+        raise SpectrumError(f"{label}: cannot be read, it is a folder; {remedy}") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or error
         raise SpectrumError(f"{label!s}: cannot be read ({reason}); give a readable file") from error
