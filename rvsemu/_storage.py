@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._values import one
+from ._values import one, shown
 from .errors import RvsemuError
 
 __all__ = [
@@ -56,7 +56,7 @@ _MOST_PACKED = 200  # bytes in memory for one in the file: networks reach 2, zer
 def check_folder(path, error: type[RvsemuError]) -> Path:
     """`path` as a Path, if the folder that it is to be in exists; else an `error`."""
     if not isinstance(path, str | os.PathLike):
-        raise error(f"path={path!r}: give the name of a file.")
+        raise error(f"path={shown(path)}: give the name of a file.")
     path = Path(path)
     if not path.absolute().parent.is_dir():
         raise error(f"{path}: the folder {path.absolute().parent} does not exist; make it first.")

@@ -44,7 +44,9 @@ def test_a_page_of_its_own(made, tmp_path, capsys):
     page = out.read_text(encoding="utf-8")
     table = catalog.read_catalog(made / "out")
     text = text_of(page)
-    assert "spectra fitted 7 rejected, or transits passed over 1" in text
+    release, frame = (str(table[name][0]) for name in ("release", "frame"))
+    kinds = f"of release, in frame 7 {release}, {frame}"
+    assert f"spectra fitted 7 rejected, or transits passed over 1 {kinds} emulator" in text
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     images = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
     assert len(images) == 2 + 4

@@ -107,3 +107,8 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, limit_of_file_size):
     with limit_of_file_size(20), pytest.raises(SpectrumError, match=f"^{path}: cannot be written .*space"):
         write_bulk(stars("Gaia DR4", 3), path, overwrite=True)
     assert path.read_text() == "mine" and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_arguments_in_the_wrong_order(tmp_path):
+    with pytest.raises(SpectrumError, match=r"^path=\[<Spectrum.{,150}: give the name of a file\.$"):
+        write_bulk(tmp_path / "a.csv", rvsemu.read_rvs(example_path("kepler-93")) * 3)

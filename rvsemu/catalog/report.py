@@ -62,6 +62,7 @@ class _Seen:
     spectra: int = 0
     unflagged: int = 0
     flags: Counter = field(default_factory=Counter)
+    kinds: Counter = field(default_factory=Counter)
     some: list[Any] = field(default_factory=list)
     worst: list[_Bad] = field(default_factory=list)
 
@@ -112,7 +113,7 @@ def write_report(catalog: str | os.PathLike, path: str | os.PathLike, *, overwri
     run = json.loads(read_catalog(parts[0].path, ["flag_bits"]).meta["rvsemu"])
     state = "" if has_ended(folder, parts) else f"<p><strong>Not complete: {escape(UNFINISHED)}.</strong></p>"
     sections = [
-        state + _summary(run, total, rejected),
+        state + _summary(run, seen, rejected),
         *(_plots(seen, _rows(run)) if total else []),
         *_worst_fits(folder, run, seen),
     ]
@@ -132,6 +133,7 @@ def _look_at(path: Path, seen: _Seen, step: int) -> None:
         seen.unflagged += int(count) * (value == 0)
         for name in from_bits(int(value)):
             seen.flags[name] += int(count)
+    seen.kinds.update(zip(*(map(str, table[name]) for name in ("release", "frame")), strict=True))
     first = -seen.spectra % step
     plain = {name: np.asarray(getattr(table[name], "value", table[name])) for name in _needed(table.colnames)}
     seen.some.append({name: values[first::step] for name, values in plain.items()})
@@ -150,15 +152,17 @@ def _bad(row: Any) -> _Bad:
 
 def _needed(names: list[str]) -> list[str]:
     known = [name for label in _LABELS for name in (label, f"{label}_error") if name in names]
-    return [*known, "signal_to_noise", "reduced_chi2"]
+    return [*known, "signal_to_noise", "reduced_chi2", "flag_bits"]
 
 
 # ---------------------------------------------------------------- sections
-def _summary(run: dict, total: int, rejected: int) -> str:
+def _summary(run: dict, seen: _Seen, rejected: int) -> str:
     emulator = run["emulator"]
+    kinds = [f"{count:,} {release}, {frame}" for (release, frame), count in sorted(seen.kinds.items())]
     rows = {
-        f"{_rows(run)} fitted": f"{total:,}",
+        f"{_rows(run)} fitted": f"{seen.spectra:,}",
         "rejected, or transits passed over": f"{rejected:,}",
+        "of release, in frame": "; ".join(kinds) or "none",
         "emulator": f"{emulator['recipe']} {emulator['version']}, fingerprint {emulator['fingerprint']}",
         "settings": json.dumps(run["settings"]) if run["settings"] else "the defaults",
         "rvsemu": run["rvsemu"],
@@ -183,9 +187,13 @@ def _kiel(some: dict[str, np.ndarray]) -> Figure:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     ax = figure.add_subplot()
     size = float(np.clip(3000 / len(some["teff"]), 0.5, 12))
-    coloured: dict[str, Any] = {"c": some["mh"], "cmap": "viridis"} if "mh" in some else {}
-    dots = ax.scatter(some["teff"], some["logg"], s=size, rasterized=True, **coloured)
-    if coloured:
+    good = some["flag_bits"] == 0
+    if not good.all():
+        ax.scatter(some["teff"][~good], some["logg"][~good], s=size, c="0.75", rasterized=True, label="with flags")
+        ax.legend(loc="upper left")
+    coloured: dict[str, Any] = {"c": some["mh"][good], "cmap": "viridis"} if "mh" in some else {}
+    dots = ax.scatter(some["teff"][good], some["logg"][good], s=size, rasterized=True, **coloured)
+    if coloured and good.any():
         figure.colorbar(dots, label="[M/H] (dex)")
     ax.set(xlabel="effective temperature (K)", ylabel="log g (dex)")
     ax.invert_xaxis()
