@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from library_fixtures import gaussian_library
 
+from rvsemu.cli import main
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
 from rvsemu.library.mending import MENDS, mended
@@ -219,7 +220,7 @@ def test_files_are_merged_as_asked(library, tmp_path):
     assert len(both) == 8 and both.resolution == 30000 and not left_out
 
 
-def test_files_that_a_list_names(library, tmp_path):
+def test_files_that_a_list_names(library, tmp_path, capsys):
     library.subset([0, 1]).save(tmp_path / "a.h5")
     np.testing.assert_array_equal(open_library(tmp_path / "a.h5").labels, library.labels[:2])
     (tmp_path / "parts").mkdir()
@@ -227,6 +228,8 @@ def test_files_that_a_list_names(library, tmp_path):
     (tmp_path / "list.txt").write_text("a.h5\n\nparts/000.h5\n")
     assert [file.name for file in listed_files(tmp_path / "list.txt")] == ["a.h5", "000.h5"]
     np.testing.assert_array_equal(open_library(tmp_path / "list.txt").labels, library.labels[[2, 0, 1]])
+    assert main(["library", "info", str(tmp_path / "list.txt")]) == 0
+    assert capsys.readouterr().out.startswith(str(open_library(tmp_path / "list.txt")))
     with pytest.raises(LibraryFileError, match=r"no\.txt cannot be read as a list of library files"):
         listed_files(tmp_path / "no.txt")
     (tmp_path / "list.txt").write_text("missing.h5\na.h5\n")
@@ -252,6 +255,13 @@ def test_mended(library):
     np.testing.assert_array_equal(found.flux, expected)
     assert found.info["mended"] == "lines of something"
     assert found.identity() != library.identity()
+
+
+def test_what_is_mended_is_said_once(library):
+    for row, what in enumerate(("lines, of one", "others", "lines, of one")):
+        piece = piece_of(library, [row], slice(3, 6), 0.25)
+        library = mended(library, replace(piece, info={MENDS: what}))
+    assert library.info["mended"] == "lines, of one; others"
 
 
 def test_pixels_of_other_stars_are_passed_over(library):

@@ -48,6 +48,7 @@ def test_shipped_emulator_and_inversion_were_trained_without_it():
         (NEW, OLD, True),
         (OLD, OLD, True),
         (OLD | {"mended": f"lines of Nd II, {RIGHT_TITANIUM}"}, OLD, True),
+        (OLD | {"mended": f"{RIGHT_TITANIUM}; lines of Nd II"}, OLD, True),
         (OLD | {"mended": RIGHT_TITANIUM}, NEW, False),
     ],
 )

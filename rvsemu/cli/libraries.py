@@ -15,7 +15,7 @@ def add_library(commands):
     parser = command(commands, "library", None)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
     info = command(actions, "info", _library_info, "Print the properties of a library")
-    info.add_argument("file", metavar="FILE", help="library (HDF5)")
+    info.add_argument("file", metavar="FILE", help="library (HDF5), or a list of libraries (.txt) as of 'rvsemu train'")
     compact = command(
         actions,
         "compact",
@@ -117,9 +117,9 @@ class _ListFormats(argparse.Action):
 
 
 def _library_info(options):
-    from ..library import Library
+    from ..library.merging import open_library
 
-    library = Library.load(options.file)
+    library = open_library(options.file)
     print(f"{library}, fingerprint {library.fingerprint()}")
     for name, values in zip(library.names, library.labels.T, strict=True) if len(library) else ():
         print(f"  {name:<8}{values.min():10.6g} to {values.max():<10.6g}")

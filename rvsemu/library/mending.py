@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import LibraryFileError
 from .model import Library
+from .provenance import together
 
 __all__ = ["MENDS", "is_piece", "mended"]
 
@@ -59,5 +60,5 @@ def mended(library: Library, piece: Library) -> Library:
     rows = np.flatnonzero(np.array(found, dtype=int) >= 0)
     flux = library.flux.copy()
     flux[np.ix_(rows, pixels)] = piece.flux[np.array(found, dtype=int)[rows]]
-    said = dict.fromkeys(text for text in (library.info.get("mended"), piece.info.get(MENDS)) if text)
-    return replace(library, flux=flux, info=library.info | ({"mended": ", ".join(said)} if said else {}))
+    text = together(library.info.get("mended", ""), piece.info.get(MENDS, ""))
+    return replace(library, flux=flux, info=library.info | ({"mended": text} if text else {}))

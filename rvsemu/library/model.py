@@ -21,6 +21,7 @@ from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
 from .cyanogen import RIGHT_CYANOGEN, WEAK_CYANOGEN, weak_spectra
 from .files import integers, read, read_labels, reading, write
+from .provenance import without
 from .titanium import RIGHT_TITANIUM, displaced_titanium
 
 __all__ = ["Library"]
@@ -276,7 +277,7 @@ class Library:
         regions = [*mine, *(region for region in other._stated_regions() if region not in mine)]
         info = {**self.info, **cyanogen, "regions": to_json(regions), "merged": json.dumps([*earlier, said])}
         if displaced_titanium(other.info):
-            info |= {k: info[k].replace(RIGHT_TITANIUM, "").strip(", ") for k in ("titanium", "mended") if k in info}
+            info |= {k: without(info[k], RIGHT_TITANIUM) for k in ("titanium", "mended") if k in info}
         return replace(
             both,
             labels=both.labels[kept],
