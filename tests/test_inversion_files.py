@@ -182,14 +182,18 @@ def file(tmp_path):
 def test_command(file, tmp_path, capsys):
     table, path = tmp_path / "labels.ecsv", str(rvsemu.example_path("kepler-93"))
     assert main(["invert", path, "--inversion", file, "-o", str(table), "--mask", "edges"]) == 0
-    said = capsys.readouterr().out
-    assert "source 2052747119115620352" in said and "logg" in said
+    heading, line, *_ = capsys.readouterr().out.splitlines()
+    expected = invert(rvsemu.read_rvs(path)[0], inversion=file, mask="edges")
+    assert heading.startswith("spectrum") and "logg [dex]" in heading
+    assert line.startswith("2052747119115620352") and expected.text("logg") in line
     row = QTable.read(table)[0]
     assert row["source_id"] == 2052747119115620352
     assert 3600 <= row["teff"].value <= 15000 and row["teff_error"].value > 0
-    expected = invert(rvsemu.read_rvs(path)[0], inversion=file, mask="edges")
     assert row["n_pixels"] == expected.n_pixels
     assert row["logg"].value == pytest.approx(expected.logg.value)
+    assert main(["invert", path, "--inversion", file, "--verbose"]) == 0
+    said = capsys.readouterr().out
+    assert "source 2052747119115620352" in said and "<InversionResult" in said and "rms" in said
     assert main(["info", file]) == 0
     assert "<Inversion exact" in capsys.readouterr().out
 

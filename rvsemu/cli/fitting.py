@@ -26,7 +26,7 @@ def add_fit(commands):
 def _fit(options):
     settings, emulator = checked(settings_of(options))
     with ResultsTable("fit", options, made_with(settings, emulator)) as table:
-        lines = None if options.verbose or table.to_terminal else Lines()
+        lines = None if table.to_terminal else Lines(options.verbose)
         notes = not (options.verbose or options.no_priors)
         for result in fit_stream(spectra_in(options, table), on_error="skip", emulator=emulator, **settings):
             name = table.names.popleft()
@@ -39,8 +39,6 @@ def _fit(options):
             notes = False
             if lines is not None:
                 lines.print(result)
-            elif not table.to_terminal:
-                print(f"{result.meta['file']}: source {result.meta.get('source_id', 'unknown')}\n{result}", flush=True)
             if options.plot:
                 with table.going_on(result.meta["file"]):
                     _plot(result, name, options)

@@ -175,13 +175,16 @@ class ResultsTable:
 
 
 class Lines:
-    """Results as a table on the terminal, a line each as they come."""
+    """Results on the terminal as they come: a table with a line each, or, if `verbose`, all that each says."""
 
-    def __init__(self) -> None:
-        self._widths: list[int] = []
+    def __init__(self, verbose: bool = False) -> None:
+        self._verbose, self._widths = verbose, list[int]()
 
     def print(self, result) -> None:
-        """Print a line for a result, below a heading if it is the first."""
+        """Print a result; the first line is below a heading."""
+        if self._verbose:
+            print(f"{result.meta['file']}: source {result.meta.get('source_id', 'unknown')}\n{result}", flush=True)
+            return
         if not self._widths:
             labels = [f"{name} [{q.unit}]".replace(" []", "") for name, q in result.labels.items()]
             self._widths = [21, *(max(_NARROW, len(label) + 2) for label in labels), 13, 1]
