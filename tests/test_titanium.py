@@ -71,5 +71,7 @@ def test_change_grows_with_the_strength_of_the_lines():
     assert (np.diff(dwarfs) < 0).all() and dwarfs[0] > -2 and dwarfs[-1] < -5
     poor, solar, rich = titanium_change(3700.0, 4.7, np.array([-1.0, 0.0, 0.3]))
     assert poor < solar < rich
-    assert titanium_change(3700.0, 4.7, -0.4, 0.4) == titanium_change(3700.0, 4.7, 0.0)
+    assert (
+        titanium_change(3700.0, 4.7, -0.4, 0.4) > titanium_change(3700.0, 4.7, 0.0) > titanium_change(3700, 4.7, -0.4)
+    )
     assert titanium_change(3900.0, 4.7, 0.0) > titanium_change(3900.0, 1.0, 0.0)
