@@ -75,3 +75,9 @@ def test_change_grows_with_the_strength_of_the_lines():
         titanium_change(3700.0, 4.7, -0.4, 0.4) > titanium_change(3700.0, 4.7, 0.0) > titanium_change(3700, 4.7, -0.4)
     )
     assert titanium_change(3900.0, 4.7, 0.0) > titanium_change(3900.0, 1.0, 0.0)
+
+
+def test_change_of_labels_far_outside():
+    """As inversions of what is no star may find them."""
+    with np.errstate(over="raise", invalid="raise"):
+        assert titanium_change(2.8e7, 6.3, -1.2) < -1000 < -2 < titanium_change(-1e6, 0.0, 1.0) < -1

@@ -56,4 +56,4 @@ def _change(constants, teff, logg, mh, alpha) -> np.ndarray:
     at, logg_1, logg_2, metals_1, both, metals_2, share, steepness, most = constants
     metals = mh + share * alpha
     limit = at + logg_1 * logg + logg_2 * logg**2 + (metals_1 + both * logg) * metals + metals_2 * metals**2
-    return most - np.log10(1.0 + 10.0 ** ((teff - limit) / steepness))
+    return most - np.logaddexp(0.0, np.log(10.0) * (teff - limit) / steepness) / np.log(10.0)
