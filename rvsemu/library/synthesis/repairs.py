@@ -14,7 +14,7 @@ __all__ = ["repaired"]
 _REPAIRS = (  # routine, what it has, and what instead
     # 50 elements are written: unrepaired, every optimised build gives NaN.
     ("HYDLIN", "PJ(40)", "PJ(50)"),
-    # The place in a table of a profile: looked for from its beginning, and not from the last one, for each wavelength.
+    # The place in a table of a profile was looked for from its beginning for each wavelength, and now from the last one.
     (
         "HYDLIN",
         """
@@ -50,7 +50,7 @@ _REPAIRS = (  # routine, what it has, and what instead
     ),
     # An exponential that is not used.
     ("HYDLIN", "               sg0=EXP(PRFF*AL10)\n", ""),
-    # Lines of molecules, of which 97 of 100 do not reach the wavelengths that are asked for.
+    # Lines of molecules: 97 of 100 do not reach the wavelengths that are asked for.
     (
         "MOLOP",
         """
@@ -84,7 +84,7 @@ _REPAIRS = (  # routine, what it has, and what instead
             CALL RVLINE(AGAM,AB0,FR0,DOP1,IJ1,IJ2,ABLIN)
 """,
     ),
-    # Elements of molecules, looked for among all elements, and logarithms of their pressures, for each molecule.
+    # For each molecule its elements were looked for among all, and logarithms of their pressures taken.
     (
         "RUSSEL",
         "UIIDU2(100)  \n",
