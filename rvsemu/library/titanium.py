@@ -38,9 +38,10 @@ def titanium_change(teff: ArrayLike, logg: ArrayLike, mh: ArrayLike, alpha: Arra
 
     Notes
     -----
-    From 1606 library spectra that were computed with both lists of lines (``python validation/titanium_change.py``), of
-    which it is off by 0.09 (standard deviation) above -2 and by 0.16 from -3 to -2.5. [alpha/M] counts more than [M/H],
-    as oxygen and titanium both are alpha elements; lines that are saturated change no more.
+    From the first 1606 library spectra that were computed with both lists of lines. It is off by 0.09 (standard
+    deviation) above -2 and by 0.16 from -3 to -2.5; ``python validation/titanium_change.py`` compares it with all that
+    there are by now. [alpha/M] counts more than [M/H], as oxygen and titanium both are alpha elements; lines that are
+    saturated change no more.
 
     Examples
     --------

@@ -14,7 +14,7 @@ __all__ = ["repaired"]
 _REPAIRS = (  # routine, what it has, and what instead
     # 50 elements are written: unrepaired, every optimised build gives NaN.
     ("HYDLIN", "PJ(40)", "PJ(50)"),
-    # The place in a table of a profile was looked for from its beginning for each wavelength, and now from the last one.
+    # The place in a table of a profile was looked for from its beginning, for each wavelength; now from the last one.
     (
         "HYDLIN",
         """
