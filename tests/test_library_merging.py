@@ -282,6 +282,17 @@ def test_pixels_that_do_not_fit(library, change, reason):
         mended(library, replace(piece_of(library, [1], slice(3, 6), 0.25), **change))
 
 
+def test_pixels_of_stars_with_alpha_mend_a_library_without_it(library):
+    """Those of [alpha/M] = 0 alone."""
+    piece = piece_of(library, [1, 2], slice(3, 6), 0.25)
+    labels = np.insert(piece.labels, 3, [0.0, 0.2], axis=1)
+    piece = replace(piece, labels=labels, names=(*library.names[:3], "alpha", *library.names[3:]))
+    assert piece.names[3] == "alpha" and library.without_alpha() is library
+    expected = library.flux.copy()
+    expected[1, 3:6] = 0.25
+    np.testing.assert_array_equal(mended(library, piece).flux, expected)
+
+
 def test_pixels_at_other_wavelengths(library):
     other = piece_of(library, [1], slice(3, 6), 0.25)
     with pytest.raises(LibraryFileError, match="at other wavelengths"):
@@ -298,4 +309,6 @@ def test_listed_pixels_mend_the_listed_spectra(library, tmp_path):
     assert len(found) == len(library)
     row = int(np.flatnonzero(np.all(np.isclose(found.labels, library.labels[0]), axis=1))[0])
     np.testing.assert_allclose(found.flux[row, 3:6], 0.25, atol=STEP)
+    (tmp_path / "one.txt").write_text("first.h5\npixels.h5\n")
+    np.testing.assert_allclose(open_library(tmp_path / "one.txt").flux[0, 3:6], 0.25, atol=STEP)
     np.testing.assert_allclose(found.flux[row, 6:], library.flux[0, 6:], atol=STEP)

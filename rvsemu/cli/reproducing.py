@@ -25,7 +25,7 @@ def add_reproduce(commands):
         "--epochs",
         type=whole(1),
         metavar="N",
-        help="maximum number of epochs in each stage (default: 75, with --quick 2)",
+        help="maximum number of epochs in each stage (default: 120, with --quick 2)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the report of another study in DIR")
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")

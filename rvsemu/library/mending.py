@@ -31,7 +31,7 @@ def mended(library: Library, piece: Library) -> Library:
     library : Library
     piece : Library
         At some of the library's wavelengths, and of the same instrument. Labels that the library does not have are
-        passed over.
+        passed over, and if it has no [alpha/M], those with another value than 0 are.
 
     Raises
     ------
@@ -49,6 +49,7 @@ def mended(library: Library, piece: Library) -> Library:
     >>> mended(library, piece).flux[:, 999:1004].tolist()
     [[1.0, 1.0, 1.0, 1.0, 1.0], [1.0, 0.5, 0.5, 0.5, 1.0]]
     """
+    piece = piece.without_alpha() if "alpha" not in library.names else piece
     for name in ("names", "medium", "resolution"):
         if (mine := getattr(library, name)) != (theirs := getattr(piece, name)):
             raise LibraryFileError(f"the library cannot be mended: its {name} is {mine}, that of the pixels {theirs}.")

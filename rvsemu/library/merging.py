@@ -144,5 +144,8 @@ def open_library(path: StrPath) -> Library:
     files = listed_files(path)
     pieces = [file for file in files if is_piece(Library.peek(file)["info"])]
     spectra = [file for file in files if file not in pieces]
-    library = merge_files(spectra, replace=True, drop_weak_cn=True)[0]
+    if len(spectra) == 1:
+        library = _prepared(spectra[0], compact=False, drop=True, left_out=[])
+    else:
+        library = merge_files(spectra, replace=True, drop_weak_cn=True)[0]
     return reduce(mended, map(Library.load, pieces), library)

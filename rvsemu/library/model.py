@@ -199,6 +199,15 @@ class Library:
         labels, flux = self.labels[chosen], self.flux[chosen]
         return replace(self, labels=labels, flux=flux, extrapolated=extrapolated, index=index)
 
+    def without_alpha(self) -> Library:
+        """Its spectra of [alpha/M] = 0, without this label; itself, if it has no such label."""
+        if "alpha" not in self.names:
+            return self
+        column = self.names.index("alpha")
+        names = tuple(name for name in self.names if name != "alpha")
+        solar = self.subset(self.labels[:, column] == 0)
+        return replace(solar, names=names, labels=np.delete(solar.labels, column, axis=1))
+
     @property
     def regions(self) -> tuple[Region, ...]:
         """Where the library has spectra: what its provenance says, or between the extremes of its labels.
