@@ -16,7 +16,7 @@ EMULATORS, INVERSIONS = DATA / "emulators", DATA / "inversions"
 @pytest.fixture(scope="module")
 def libraries(library_folder):
     """Those that were trained on, by their fingerprint: that of the paper's box, and with it that of the wide one."""
-    found = [open_library(library_folder / name) for name in ("rvs_library.h5", "default.txt")]
+    found = [open_library(library_folder / name) for name in ("paper.txt", "default.txt")]
     return {library.fingerprint(): library for library in found}
 
 

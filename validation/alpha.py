@@ -1,6 +1,6 @@
 """What do labels become where stars are rich in alpha elements, poor in metals or giants?
 
-    python validation/alpha.py [--free] [--snr 100] [--most 60] [--rst FILE] [--library LIBRARY]
+    python validation/alpha.py [--free] [--teff 4000 7500] [--snr 100] [--most 60] [--rst FILE] [--library LIBRARY]
 
 Fits spectra of SYNSPEC as if they were Gaia's, of stars that the training of the emulator kept for validation, with the
 defaults of `rvsemu.fit`, which hold [alpha/M] at 0, or with [alpha/M] free (``--free``), and compares. The stars have
@@ -22,8 +22,8 @@ from rvsemu.library.merging import open_library
 from rvsemu.training.draws import PAPER_WAVELENGTH, split_library
 
 VSINI, RESOLUTION = 4.0, 11700.0
-COOL, HOT = 4000.0, 7500.0  # K: what the RVS sees most of, where metals have lines
-METALS = ((0.2, -0.5), (-0.5, -1.0), (-1.0, -1.5), (-1.5, -2.5))
+TEFF = 4000.0, 7500.0  # K: what the RVS sees most of, where metals have lines
+METALS = ((0.8, 0.2), (0.2, -0.5), (-0.5, -1.0), (-1.0, -1.5), (-1.5, -2.5))
 ALPHA = ((-0.1, 0.1), (0.1, 0.3), (0.3, 0.6))
 GIANTS = {"log g ≥ 2": (2.0, 5.0), "log g < 2": (0.0, 2.0)}
 LABELS = {
@@ -39,6 +39,8 @@ LIBRARY = Path(__file__).parents[1] / "library" / "default.txt"
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--free", action="store_true", help="fit [alpha/M], too")
+    limits = {"nargs": 2, "type": float, "metavar": ("LOW", "HIGH")}
+    parser.add_argument("--teff", **limits, default=TEFF, help="of stars, K (default: 4000 7500)")
     parser.add_argument("--snr", type=float, default=100.0)
     parser.add_argument("--most", type=int, default=60, help="stars of a row (default: 60)")
     parser.add_argument("--rst", type=Path, help="write the table to this file")
@@ -46,7 +48,7 @@ def main():
     options = parser.parse_args()
     labels = [name for name in LABELS if options.free or name != "alpha"]
     head = [*HEAD, *(LABELS[name][0] for name in labels), "beyond 3 errors", "and no flag"]
-    rows = list(table(list(spectra(held_out(options.library), options.snr)), options.most, labels))
+    rows = list(table(list(spectra(held_out(options.library), options)), options.most, labels))
     if options.rst:
         options.rst.write_text(rst(head, rows), encoding="utf-8")
     for row in [head, *rows]:
@@ -61,13 +63,13 @@ def held_out(path) -> Library:
     return library.subset(split_library(library, info["settings"]["validation"], info["seed"]))
 
 
-def spectra(library, snr):
+def spectra(library, options):
     """(labels by name, a function that makes the spectrum) of the stars of a library."""
     broadener = library.broadener(PAPER_WAVELENGTH)
     for row in range(len(library)):
         labels = dict(zip(library.names, library.labels[row].tolist(), strict=True))
-        if COOL <= labels["teff"] < HOT:
-            yield labels, lambda row=row: observed(library, broadener, row, snr)
+        if options.teff[0] <= labels["teff"] < options.teff[1]:
+            yield labels, lambda row=row: observed(library, broadener, row, options.snr)
 
 
 def observed(library, broadener, row, snr):

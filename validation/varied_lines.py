@@ -17,7 +17,7 @@ from rvsemu.physics.broadening import broaden
 from rvsemu.physics.lines import CALCIUM_TRIPLET
 from rvsemu.physics.wavelengths import vacuum_to_air
 
-__all__ = ["CENTRES", "Atom", "Lines", "Runs", "Variant", "groups", "hidden", "seen", "sets"]
+__all__ = ["CENTRES", "Atom", "Lines", "Runs", "groups", "hidden", "seen", "sets"]
 
 SETTINGS = Settings(low=8448.0, high=8710.0)
 CENTRES = SETTINGS.edges[:-1] + SETTINGS.bin_width / 2

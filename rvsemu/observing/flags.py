@@ -130,7 +130,7 @@ FLAGS: dict[str, str] = {
     SMOOTH_NOISE: "Neighbouring pixels differ by less than errors say: smoothed, resampled, or errors too large.",
     HELD_DISPUTED: "A label was held, and what the spectrum says of it differs by more than 3.3 standard deviations.",
     LINES_DISAGREE: "Lines of hydrogen, nitrogen or calcium want another strength than labels give them, by 4 sigma.",
-    TITANIUM_OXIDE: "Lines of TiO matter, and in the models most of them are displaced: errors are too small.",
+    TITANIUM_OXIDE: "Lines of TiO matter; in the older library of these models most are displaced: errors too small.",
 }
 """Name and meaning of each flag; the bit of a flag is 2 to the power of its place."""
 
