@@ -259,6 +259,20 @@ def test_cells_without_arrays_are_spectra_without_a_good_pixel(tmp_path):
         assert "no good pixel" in reject.reason
 
 
+@pytest.mark.parametrize("first", ["null", "", '"null"', '"[0.9, 0.8', '"[0.9, ""x""y, 0.8]" "'])
+def test_a_bulk_file_is_read_row_by_row_whatever_its_first_row_is(tmp_path, monkeypatch, first):
+    lines = bulk_text(write_bulk(tmp_path / "a.csv.gz", *[TRANSIT] * 3)).decode().splitlines(keepends=True)
+    number = next(i for i, line in enumerate(lines) if not line.startswith("#")) + 1
+    scalars = lines[number].partition('"')[0]
+    lines[number] = f"{scalars}{first},{first}\n"
+    path = tmp_path / "b.csv.gz"
+    path.write_bytes(gzip.compress("".join(lines).encode()))
+    monkeypatch.setattr("rvsemu.spectra.unpacking.MAX_FILE_BYTES", 1000)  # of files that are read as a whole
+    (block,), (reject,) = blocks(path)
+    assert len(block) == 2
+    assert reject.expected == ("no good pixel" in reject.reason) == ("[" not in first)
+
+
 def test_files_that_were_joined_to_one(tmp_path):
     """As by cat; columns of the second may be in another order, and its header states other units."""
     first, second = text_cells(KEPLER), text_cells(HD)[["flux_error", "flux", "ra", "source_id"]]

@@ -12,15 +12,17 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, BinaryIO
 
 from ..errors import SpectrumError
 from .cells import is_array
 from .reading import read_records, record_of_row
 from .records import Record
-from .tables import REQUIRED, WRITTEN, SpectrumTable, TextHeader, check_fields
+from .tables import REQUIRED, WRITTEN, SpectrumTable, TextHeader, check_fields, is_missing
 from .unpacking import DAMAGE, Skipped, check_packing, load, sniff
 from .written import WrittenRecord
 
@@ -33,6 +35,7 @@ _LONGEST = 2**22  # bytes of a line; one of 2401 pixels has 60,000
 _LONGEST_NAMES = 2**12  # bytes; arrays of 961 pixels have 20,000
 _BUFFER = 2**16  # bytes; as many are lost before the end of a truncated file
 _BATCH = 64  # rows of Parquet at a time
+_MOST_EMPTY = 100_000  # rows without a flux before the first array: 10 MB
 _TAR = 512  # bytes of the header of a tar archive
 
 
@@ -103,11 +106,11 @@ def _same(record: Record | WrittenRecord) -> Record | WrittenRecord:
 # ---------------------------------------------------------------------- text
 @dataclass(frozen=True)
 class _Rows:
-    """A text file with one source per row: its header, and its first row."""
+    """A text file with one source per row: its header, and its rows up to the first with arrays."""
 
     table: SpectrumTable
     header: TextHeader
-    first: str
+    first: tuple[str, ...]
 
     @classmethod
     def of(cls, stream: BinaryIO, label: str) -> _Rows | None:
@@ -119,19 +122,18 @@ class _Rows:
                 line = _line(stream, label)
             header = TextHeader.of(comments, label)
             names = header.names(next(csv.reader([line], **header.dialect), []))
-            first = _line(stream, label)
             written = WRITTEN in names or WRITTEN in header.params  # a text in braces, which looks like an array
-            if written or not is_array(_fields(first, header)):
-                return None
+            first = () if written else _up_to_arrays(stream, label, header, names.index(REQUIRED[0]))
         except (SpectrumError, csv.Error):
             return None  # the reader of whole files says what is wrong
         columns: dict[str, Sequence] = dict.fromkeys(names, ())
-        return cls(SpectrumTable(label, columns, header.units, header.params), header, first)
+        table = SpectrumTable(label, columns, header.units, header.params)
+        return cls(table, header, first) if first else None
 
     def entries(self, stream: BinaryIO) -> Iterator[Entry]:
         """Every row; where files were joined to one, the header of the next one holds from there on."""
-        rows, comments, number, line = self, list[str](), 1, self.first
-        while line:
+        rows, comments, number = self, list[str](), 1
+        for line in chain(self.first, iter(partial(_line, stream, self.table.label), "")):
             if line.startswith("#"):
                 comments.append(line)
             elif _is_names(line):
@@ -139,13 +141,12 @@ class _Rows:
             elif not line.isspace():
                 yield partial(rows._record, line, number)
                 number += 1
-            line = _line(stream, self.table.label)
 
     def _again(self, comments: list[str], line: str) -> _Rows:
         label = self.table.label
         header = TextHeader.of(comments, label) if comments else self.header
         names = header.names(next(csv.reader([line], **header.dialect), []))
-        return _Rows(SpectrumTable(label, dict.fromkeys(names, ()), header.units, header.params), header, "")
+        return _Rows(SpectrumTable(label, dict.fromkeys(names, ()), header.units, header.params), header, ())
 
     def _record(self, line: str, number: int) -> Record:
         label, names = self.table.label, list(self.table.columns)
@@ -157,6 +158,23 @@ class _Rows:
             raise SpectrumError(f"{label}: row {number}: {error}: {DAMAGE}") from error
         check_fields(fields, names, number, label)
         return record_of_row(self.table, dict(zip(names, fields, strict=True)))
+
+
+def _up_to_arrays(stream: BinaryIO, label: str, header: TextHeader, flux: int) -> tuple[str, ...]:
+    """Rows up to the first with arrays; none if they have pixels. Rows before it may be empty, or damaged.
+
+    `flux` is the place of this column.
+    """
+    rows: list[str] = []
+    while len(rows) < _MOST_EMPTY and (line := _line(stream, label)):
+        rows.append(line)
+        with suppress(csv.Error):
+            fields = _fields(line, header)
+            if is_array(fields):
+                return tuple(rows)
+            if len(fields) > flux and not is_missing(fields[flux]):
+                break
+    return ()
 
 
 def _is_names(line: str) -> bool:
