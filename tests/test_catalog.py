@@ -406,6 +406,27 @@ def test_what_rows_lack_is_said(tmp_path, capsys, kept_workers):
 
 
 @pytest.mark.parametrize("transits", ["alone", "joint"])
+def test_what_is_no_number_is_missing(tmp_path, transits, kept_workers):
+    """A place in hours and minutes, a time in words, numbers of CCD spectra that are none: all spectra are fitted."""
+    text = gzip.decompress(write_stars(tmp_path / "a.csv.gz", 6).read_bytes()).decode()
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    ccds = ["many", "true", "0", "1e30", str(10**400), "30"]
+    for row, number, place, when in zip(rows, ccds, ["10:20:30", *"12345"], ["2026-12-02", *"12345"], strict=True):
+        row |= {"combined_ccds": number, "ra": place, "obs_time_rv": when}
+    with open(tmp_path / "b.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    summary = catalog.fit_catalog(tmp_path / "b.csv", tmp_path / "out", **MADE, transits=transits)
+    assert (summary.spectra, summary.rejected, summary.missing) == (6, 0, {"combined_ccds": 5})
+    table = catalog.read_catalog(tmp_path / "out")
+    times = table["obs_time_rv"] if transits == "alone" else np.concatenate(table["transit_times"])
+    for values in (table["ra"], times):
+        plain = np.ma.asarray(getattr(values, "value", values))
+        assert np.ma.filled(plain, np.nan).tolist() == pytest.approx([np.nan, 1, 2, 3, 4, 5], nan_ok=True)
+
+
+@pytest.mark.parametrize("transits", ["alone", "joint"])
 def test_spectra_of_which_neither_frame_nor_release_is_known_are_counted(tmp_path, transits, kept_workers):
     """They have other pixels than any release, and nothing says what they are; a column does of the second file."""
     for name, star in zip("ab", simulated(2), strict=True):

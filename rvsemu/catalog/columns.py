@@ -13,7 +13,7 @@ from astropy import units as u
 from ..fitting import FitFailure, FitResult, Settings, TransitsResult
 from ..observing.flags import to_bits
 from ..observing.result_table import DESCRIPTIONS, description_of
-from ..observing.results import IDENTITY, WAVELENGTHS, identity_value
+from ..observing.results import IDENTITY, WAVELENGTHS, count_of, identity_value, is_of
 
 __all__ = ["Column", "columns_of", "star_values", "values_of", "what_it_is"]
 
@@ -114,7 +114,7 @@ def what_it_is(spectrum: Any) -> dict[str, Any]:
         ratio = spectrum.flux.value / error
     good = np.isfinite(ratio) & ~np.asarray(False if spectrum.mask is None else spectrum.mask)
     signal = float(np.median(ratio[good])) if good.any() else np.nan
-    return {"combined_ccds": spectrum.meta.get("combined_ccds"), "signal_to_noise": signal}
+    return {"combined_ccds": count_of(spectrum.meta, "combined_ccds"), "signal_to_noise": signal}
 
 
 def star_values(result: TransitsResult, spectra: Sequence[Any], skipped: int) -> dict[str, Any]:
@@ -133,8 +133,8 @@ def star_values(result: TransitsResult, spectra: Sequence[Any], skipped: int) ->
             "radial_velocity_scatter": float(result.velocity_scatter.value),
             "velocity_chi2": result.velocity_chi2,
             "velocity_p_value": result.velocity_p_value,
-            "transit_ids": [meta.get("transit_id", -1) for meta in metas],
-            "transit_times": [meta.get("obs_time_rv", np.nan) for meta in metas],
+            "transit_ids": _each(metas, "transit_id"),
+            "transit_times": _each(metas, "obs_time_rv"),
             "transit_velocities": result.velocities.value.tolist(),
             "transit_velocity_errors": result.velocity_errors.value.tolist(),
             "transit_velocity_noise": result.velocity_noise.value.tolist(),
@@ -151,9 +151,18 @@ def _wavelengths(metas: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
 
 
 def _identity(name: str, value: Any) -> Any:
-    """A value that says which spectrum it is and how it was made, of the kind of its column; None if there is none."""
+    """A value that says which spectrum it is and how it was made, of the kind of its column; None if it is of none."""
     plain = identity_value(name, value)
-    return None if plain is None else IDENTITY[name][0](plain) if name in IDENTITY else str(plain)
+    if name not in IDENTITY:
+        return None if plain is None else str(plain)
+    kind = IDENTITY[name][0]
+    return kind(plain) if plain is not None and is_of(kind, plain) else None
+
+
+def _each(metas: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    """Values of a column `IDENTITY` of each transit, with what stands for a missing one."""
+    found = (_identity(name, meta.get(name)) for meta in metas)
+    return [IDENTITY[name][2] if value is None else value for value in found]
 
 
 def _without(spectra: Sequence[Any], skipped: Sequence[FitFailure]) -> list[Any]:

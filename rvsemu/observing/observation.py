@@ -16,6 +16,7 @@ from ..physics.wavelengths import convert_medium, doppler
 from .arrays import MIN_PIXELS, taken_apart
 from .masks import DEFAULT_MASK, calcium_cores, parse_mask
 from .noise import PixelNoise, noise_for
+from .results import count_of, is_of
 from .uncertainty import smoothed_sigma
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Observation:
         covered = covered_at(wavelength, emulator, velocities)
         smoothed = bool(noise.estimated and sigma is None) if smooth_sigma is None else bool(smooth_sigma)
         if smoothed:
-            error = smoothed_sigma(error, measured, _stated(spectrum.meta, "combined_ccds"))
+            error = smoothed_sigma(error, measured, count_of(spectrum.meta, "combined_ccds"))
         if sigma is None:
             error = error * noise.scatter
         else:
@@ -189,7 +190,7 @@ class Observation:
     @property
     def ccds(self) -> int | None:
         """Number of CCD spectra that were combined, if the spectrum says it."""
-        return _stated(self.meta, "combined_ccds")
+        return count_of(self.meta, "combined_ccds")
 
     @property
     def estimates(self) -> int | None:
@@ -199,11 +200,11 @@ class Observation:
     @property
     def transits(self) -> int | None:
         """Number of transits that were combined, of up to three CCD spectra each, if the spectrum says it or is one."""
-        if (transits := _stated(self.meta, "combined_transits")) is not None:
-            return max(1, transits)
+        if (transits := count_of(self.meta, "combined_transits")) is not None:
+            return transits
         if self.ccds is not None:
-            return max(1, -(-self.ccds // _STRIPS))
-        return None if _stated(self.meta, "transit_id") is None else 1
+            return -(-self.ccds // _STRIPS)
+        return 1 if is_of(np.int64, self.meta.get("transit_id")) else None
 
     @property
     def step(self) -> float:
@@ -215,17 +216,6 @@ def covered_at(wavelength, emulator, velocities) -> np.ndarray:
     """Pixels (n,) inside the emulator's range at all velocities (km/s) from the lowest to the highest."""
     rest = doppler(wavelength, -np.array(velocities)[:, None])
     return np.all((rest >= emulator.wavelength[0]) & (rest <= emulator.wavelength[-1]), axis=0)
-
-
-def _stated(meta, name) -> int | None:
-    """A whole number of `meta`, if it is there."""
-    stated = meta.get(name)
-    if stated is None or np.ma.is_masked(stated):
-        return None
-    try:
-        return int(u.Quantity(stated).value)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _scale(flux) -> float:

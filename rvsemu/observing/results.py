@@ -25,9 +25,11 @@ __all__ = [
     "LIMITED",
     "WAVELENGTHS",
     "Result",
+    "count_of",
     "identity_columns",
     "identity_of",
     "identity_value",
+    "is_of",
     "limit_of_square",
     "name_of",
     "normal_interval",
@@ -53,6 +55,7 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 
 COMBINED = ("combined_ccds", "combined_transits")
 """Numbers of spectra that a spectrum is the mean of, in its ``meta``."""
+_MOST_COMBINED = 1_000_000
 WAVELENGTHS = ("release", "medium", "frame")
 """What ``meta`` says of pixels and wavelengths, on which noise model, mask and range of velocities depend."""
 
@@ -77,6 +80,25 @@ def identity_of(meta: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def count_of(meta: Mapping[str, Any], name: str) -> int | None:
+    """One of the numbers `COMBINED`; None where `meta` has none, or what cannot be one, as 0 or a text.
+
+    Examples
+    --------
+    >>> from rvsemu.observing.results import count_of
+    >>> [count_of({"combined_ccds": stated}, "combined_ccds") for stated in (30, 30.0, 0, -1, "many", None)]
+    [30, 30, None, None, None, None]
+    """
+    stated = meta.get(name)
+    if stated is None or isinstance(stated, bool | np.bool_) or np.ma.is_masked(stated):
+        return None
+    try:
+        number = float(u.Quantity(stated).value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return int(number) if 1 <= number <= _MOST_COMBINED else None
+
+
 def identity_value(name: str, value: Any) -> Any:
     """A value of `IDENTITY` without its unit."""
     unit = IDENTITY[name][1] if name in IDENTITY else ""
@@ -95,7 +117,7 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     for name, (kind, unit, missing) in IDENTITY.items():
         value = identity_value(name, meta.get(name))
         unknown = value is None or np.ma.is_masked(value) or np.size(value) not in (1, rows)
-        if not unknown and not _is_of(kind, value):
+        if not unknown and not is_of(kind, value):
             unknown = True
             what = "a whole number" if kind is np.int64 else "a number"
             text = f"meta['{name}']={value!r} is not {what}, and left out of the table: set it to one, or remove it"
@@ -105,7 +127,7 @@ def identity_columns(meta: Mapping[str, Any], rows: int = 1) -> dict[str, Masked
     return out
 
 
-def _is_of(kind: type, value: Any) -> bool:
+def is_of(kind: type, value: Any) -> bool:
     """Whether a value, or each of several, is one of a kind without a loss, as floats are no identifiers."""
     values = np.asarray(value)
     if kind is np.int64 and values.dtype.kind not in "USiu":
