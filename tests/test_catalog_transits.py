@@ -292,6 +292,15 @@ def test_one_table(inputs, made, tmp_path, name, kept_workers):
     assert list(ids[2]) == list(expected["transit_ids"][2])
 
 
+@pytest.mark.parametrize("ending", ["fits", "ecsv", "csv", "vot"])
+def test_one_table_without_stars(tmp_path, ending, kept_workers):
+    (tmp_path / "a.csv").write_text("no,spectrum\n1,2\n")
+    summary = catalog.fit_catalog(tmp_path / "a.csv", tmp_path / f"stars.{ending}", **MADE)
+    assert (summary.spectra, summary.rejected) == (0, 1)
+    table = QTable.read(summary.path)
+    assert len(table) == 0 and {"teff", "transit_velocities"} < set(table.colnames)
+
+
 def test_other_readers(made):
     part = sorted(made.glob("part-*"))[0]
     schema = pq.read_schema(part)

@@ -343,9 +343,11 @@ def rectangular(table: Table, text: bool) -> Table:
         rows, description = list(table[name]), table[name].info.description
         if text:
             values = np.array([json.dumps([None if x != x else x for x in row.tolist()]) for row in rows], dtype="U")
+        elif not rows:
+            values = np.empty(0)  # of two dimensions, ECSV could not be read
         else:
-            kind = np.result_type(*rows) if rows else np.dtype(float)
-            shape, missing = (len(rows), max(map(len, rows), default=1)), -1 if kind.kind == "i" else np.nan
+            kind = np.result_type(*rows)
+            shape, missing = (len(rows), max(map(len, rows))), -1 if kind.kind == "i" else np.nan
             values = np.full(shape, missing, dtype=kind)
             for one, row in zip(values, rows, strict=True):
                 one[: len(row)] = row
