@@ -37,7 +37,7 @@ from rvsemu.spectra import write_bulk as write_gaia_bulk
 
 pq = pytest.importorskip("pyarrow.parquet")
 catalog = pytest.importorskip("rvsemu.catalog")
-dataset, work = (pytest.importorskip(f"rvsemu.catalog.{name}") for name in ("dataset", "work"))
+dataset, run, work = (pytest.importorskip(f"rvsemu.catalog.{name}") for name in ("dataset", "run", "work"))
 MADE = {"rows": 10, "progress": False, **SETTINGS}
 
 
@@ -138,6 +138,14 @@ def test_one_table_for_a_small_run(inputs, made, tmp_path, name, kept_workers):
 def test_the_same_from_more_processes(inputs, made, tmp_path, kept_workers):
     catalog.fit_catalog(inputs, tmp_path / "out", jobs=2, **MADE)
     assert same(made, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("groups", "workers", "stride"), [(1, 64, 64), (3386, 1000, 2), (300, 64, 1), (2, 1, 1)])
+def test_no_more_workers_read_a_file_than_have_work(tmp_path, groups, workers, stride):
+    """Each reads all of it, which takes longer than the fits if there are hundreds."""
+    tasks = run._tasks(tmp_path, [("a.csv.gz",)] * groups, workers, {"rows": 10, "transits": "alone"}, {})
+    assert [(one.unit, one.first) for one in tasks] == [(u, f) for u in range(groups) for f in range(stride)]
+    assert {one.stride for one in tasks} == {stride}
 
 
 def test_another_emulator_in_the_same_workers(tmp_path, kept_workers):

@@ -44,6 +44,7 @@ _WITHOUT = {
     "frame": "of unknown frame: taken for barycentric; a column frame in the file (rest or barycentric) says it",
     "release": "of unknown release: unless noise_correlation says it, only the wavelengths tell how the noise is",
 }
+_TASKS_EACH = 4  # at least, of each worker, so that all end at about the same time
 _PAUSE = 1.0  # seconds between two looks at what is done
 
 
@@ -303,9 +304,12 @@ def _executor(jobs: int, dask: str | None) -> Iterator[tuple[Executor, int]]:
 def _tasks(
     folder: Path, units: list[tuple[str, ...]], workers: int, run: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> list[Task]:
-    """What is to be done; where there are few groups of files, each is read by many workers."""
-    stride = 1 if len(units) >= 4 * workers else workers
+    """What is to be done; where there are few groups of files, each is read by as many workers as have work then.
+
+    A worker has to read what the others of its group fit, too.
+    """
     todo = unfinished(parts_of(folder), len(units))
+    stride = min(workers, -(-_TASKS_EACH * workers // max(1, len(todo))))
     about = {name: value for name, value in run.items() if name != "inputs"}
     rows, joint = run["rows"], run["transits"] == "joint"
     return [
