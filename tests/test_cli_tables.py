@@ -1,5 +1,6 @@
 """Commands on many spectra: a row each, whatever happens to the others, and nothing lost or repeated."""
 
+import gzip
 import io
 import json
 import signal
@@ -12,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import QTable, Table
+from catalog_fixtures import simulated
 
 import rvsemu
 from rvsemu.cli import main
 from rvsemu.fitting import Posterior, Settings
-from rvsemu.spectra import example_path, write_spectrum
+from rvsemu.spectra import example_path, write_bulk, write_spectrum
 
 KEPLER, GIANT = str(example_path("kepler-93")), str(example_path("hd176650"))
 IDS = {KEPLER: 2052747119115620352, GIANT: 4268620287278693120}
@@ -136,6 +138,26 @@ def test_a_spectrum_that_failed_is_done_again(tmp_path):
     write_spectrum(star, path, overwrite=True)
     assert main(["fit", str(path), GIANT, "-o", str(table), "--resume"]) == 0
     assert QTable.read(table)["source_id"].tolist() == [IDS[GIANT], IDS[KEPLER]]
+
+
+@pytest.mark.parametrize("command", ["fit", "invert"])
+@pytest.mark.parametrize("kept", [[0, 1], [0, 3], [0, 1, 2, 3], [3]])
+def test_spectra_that_nothing_tells_apart_are_not_lost(command, kept, tmp_path):
+    """A file of four without source_id, of which the last cannot be fitted; some had a row when it was interrupted."""
+    spectra = [*simulated(3), next(simulated(1, 2))]
+    spectra[-1].flux[40:] = np.nan
+    write_bulk(spectra, tmp_path / "a.csv.gz")
+    text = gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).decode()
+    (tmp_path / "a.csv").write_text(text.replace("source_id", "star"))
+    given, table = [command, str(tmp_path / "a.csv"), "-o"], tmp_path / "stars.ecsv"
+    assert main([*given, str(tmp_path / "whole.ecsv")]) == 2
+    whole = QTable.read(tmp_path / "whole.ecsv")
+    assert whole["flags"].tolist()[3] == "failed"
+    whole[kept].write(table)
+    assert main([*given, str(table), "--resume"]) == 2
+    rows = QTable.read(table)
+    assert rows["flags"].tolist() == whole["flags"].tolist()
+    np.testing.assert_allclose(rows["teff"].value[:3], whole["teff"].value[:3], rtol=1e-6)
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".parquet"])

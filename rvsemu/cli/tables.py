@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, count
@@ -91,7 +91,8 @@ class ResultsTable:
         self._without_units = bool(self._rows)  # perhaps: some formats have none
         there = [(_has_failed(row), _key(row)) for table in self._rows for row in table]
         self._failed = {key for failed, key in there if failed}
-        self._done = {key for failed, key in there if not failed}
+        self._done = Counter(key for failed, key in there if not failed)
+        self._mixed = self._failed & self._done.keys()
         self._fresh = False
 
     def __enter__(self) -> ResultsTable:
@@ -103,8 +104,20 @@ class ResultsTable:
             print(f"wrote {self.path}")
 
     def has(self, spectrum: Spectrum) -> bool:
-        """Whether a row of this spectrum, with labels, was there already."""
-        return _key(identity_of(spectrum.meta)) in self._done
+        """Whether a row of this spectrum, with labels, was there already.
+
+        Of spectra that nothing tells apart, as many as have rows are the first ones. If one of them failed, it may be
+        any: all are done again.
+        """
+        key = _key(identity_of(spectrum.meta))
+        if key in self._mixed:
+            self._mixed.remove(key)
+            self._failed.discard(key)
+            del self._done[key]
+            self._keep([_key(row) != key for row in self._rows[0]])
+        found = self._done[key] > 0
+        self._done[key] -= found
+        return found
 
     @property
     def status(self) -> int:
@@ -151,11 +164,14 @@ class ResultsTable:
         again = self._failed.intersection(keys)
         if not again:
             return
-        old = self._rows[0]
-        kept = old[[not (_has_failed(row) and _key(row) in again) for row in old]]
+        self._keep([not (_has_failed(row) and _key(row) in again) for row in self._rows[0]])
+        self._failed -= again
+
+    def _keep(self, which: list[bool]) -> None:
+        """Keep some of the old rows."""
+        kept = self._rows[0][which]
         self._rows[:1] = [kept] if len(kept) else []
         self._without_units &= bool(len(kept))
-        self._failed -= again
         self._fresh = True
 
     def _write(self) -> None:
