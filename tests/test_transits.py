@@ -212,6 +212,24 @@ def test_transits_of_unequal_noise():
     assert result.radial_velocity.value == pytest.approx(5.0, abs=2.0)
 
 
+@pytest.mark.parametrize("pixels", [slice(480, 481), slice(None)])
+@pytest.mark.parametrize("error", [1e-14, 1e-12, 1e-40])
+def test_errors_that_are_almost_zero_do_no_harm(error, pixels):
+    """A pixel with one is bad, and a transit in which all are is passed over; a fit of it alone says why it fails."""
+    given = transits([0.0, 10.0, 20.0])
+    given[1].uncertainty.array[pixels] = error
+    result = joint(given)
+    given[1].uncertainty.array[pixels] = 0.0
+    expected = joint(given)
+    np.testing.assert_allclose(numbers(result), numbers(expected), rtol=1e-5)
+    np.testing.assert_allclose(result.velocity_errors.value, expected.velocity_errors.value, rtol=1e-4)
+    assert (result.n_transits, len(result.skipped)) == ((3, 0) if pixels.stop else (2, 1))
+    if not pixels.stop:
+        given[1].uncertainty.array[pixels] = error
+        with pytest.raises(SpectrumError, match="Only 0 good pixels are left"):
+            rvsemu.fit(given[1])
+
+
 def test_spectra_on_different_pixels():
     star = rvsemu.generate(**STAR)
     both = []

@@ -28,6 +28,8 @@ __all__ = ["Observation", "covered_at"]
 _STRIPS = 3  # of CCDs, which a star crosses in a transit
 _HUGE = 1e6
 """Pixels whose flux or error is larger, in units of the median flux, are bad: nothing in the sky is like that."""
+_TINY = 1e-9
+"""Pixels whose error is smaller, in the same units, are bad: beside them sums have no digits left for others."""
 _VELOCITY_STEP = 5.0
 
 
@@ -151,7 +153,7 @@ class Observation:
         usable = covered & measured & ~masks.fixed(native, measured, medium)
         scale = _scale(flux[usable] if usable.any() else flux[covered & measured])
         with np.errstate(invalid="ignore", over="ignore"):
-            usable &= (np.abs(flux) < _HUGE * scale) & (error < _HUGE * scale)
+            usable &= (np.abs(flux) < _HUGE * scale) & (error < _HUGE * scale) & (error > _TINY * scale)
         out = cls(
             axis=u.Quantity(spectrum.spectral_axis),
             unit=spectrum.flux.unit,
