@@ -708,6 +708,13 @@ def test_bad_arguments(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_inputs_that_are_none(tmp_path):
+    """As those of a pattern with a typing error."""
+    with pytest.raises(SpectrumError, match="inputs is empty, perhaps as no file has the name of a pattern: give"):
+        catalog.fit_catalog(tmp_path.glob("*.csv.gz"), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["x.hdf5", "x.h5", "x.fits.gz", "x.XLSX", "x.txt", "x.fit"])
 def test_endings_of_tables_that_are_not_written(tmp_path, name, capsys):
     """They would be names of folders."""

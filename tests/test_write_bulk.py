@@ -61,6 +61,16 @@ def test_transits(tmp_path):
     assert header[0] == "# %ECSV 1.0" and "#   subtype: float32[null]" in header
 
 
+@pytest.mark.parametrize("release", ["Gaia DR3", "Gaia DR4"])
+@pytest.mark.parametrize("frame", ["rest", "barycentric"])
+def test_release_and_frame_come_back(tmp_path, release, frame):
+    """Also of transits with the pixels and noise of Gaia DR3, which the archive does not have."""
+    write_bulk(stars(release, 1, frame=frame), tmp_path / "a.csv.gz")
+    (block,) = rvsemu.iter_rvs(tmp_path / "a.csv.gz")
+    assert (block.release, block.frame) == (release, frame)
+    assert len(Table.read(tmp_path / "a.csv.gz", format="ascii.ecsv", fill_values=("null", "0"))) == 1
+
+
 def test_what_cannot_be_written(tmp_path):
     (star,) = stars("Gaia DR3", 1)
     path = tmp_path / "a.csv.gz"
@@ -74,7 +84,11 @@ def test_what_cannot_be_written(tmp_path):
         write_bulk([star, other(meta=star.meta, **parts)], path)
     parts["spectral_axis"] = star.spectral_axis
     with pytest.raises(SpectrumError, match=r"spectrum 1 has no source_id: set meta\['source_id'\]"):
-        write_bulk([other(meta={"release": "Gaia DR3"}, **parts)], path)
+        write_bulk([other(meta={"release": "Gaia DR3", "frame": "rest"}, **parts)], path)
+    with pytest.raises(
+        SpectrumError, match=r"meta\['frame'\] of the first is 'unknown': set it to rest or barycentric"
+    ):
+        write_bulk([other(meta=star.meta | {"frame": "unknown"}, **parts)], path)
     parts["spectral_axis"] = star.spectral_axis
     for name, value in (("frame", "barycentric"), ("release", "Gaia DR4")):
         with pytest.raises(SpectrumError, match=rf"spectrum 2 has meta\['{name}'\]='{value}', and the first"):

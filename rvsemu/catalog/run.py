@@ -154,10 +154,9 @@ def fit_catalog(
     Raises
     ------
     SpectrumError
-        An input does not exist, or changes while it is read, `out` has a run that is not to be resumed or is another
-        one, or ends in what is neither a folder nor a table that is written, a worker was killed, or pyarrow is not
-        installed. Spectra that cannot be used raise nothing: see
-        `Summary.rejects`.
+        There is no input, or one does not exist, or changes while it is read, `out` has a run that is not to be resumed
+        or is another one, or ends in what is neither a folder nor a table that is written, a worker was killed, or
+        pyarrow is not installed. Spectra that cannot be used raise nothing: see `Summary.rejects`.
     LabelError, SettingsError
         As `rvsemu.fit`, or `jobs`, `rows` or `dask` make no sense.
     OSError
@@ -187,6 +186,8 @@ def fit_catalog(
     as_table = folder != out
     rejects = out.with_name(f"{out.name}-rejects.csv") if as_table else folder / "_rejects.csv"
     files = files_in(inputs, without=(out, folder, rejects))
+    if not files:
+        raise SpectrumError("inputs is empty, perhaps as no file has the name of a pattern: give at least one file.")
     stamps = stamps_of(files)
     given = {name: value for name, value in settings.items() if name != "emulator"}
     run = described(files, given, emulator, check_whole(SettingsError, "rows", rows, 10, _MOST_ROWS), transits)

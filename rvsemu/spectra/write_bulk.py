@@ -37,6 +37,9 @@ _COLUMNS: dict[str, tuple[str, str | None, str]] = {
 }
 _ONLY_IN = {"transit_id": "epoch", "obs_time_rv": "epoch", "combined_transits": "mean", "normalisation_method": "dr4"}
 _GRIDS = {"Gaia DR3": (2401, 0.01), "Gaia DR4": (961, 0.025)}
+_KINDS = {"rest": "mean", "barycentric": "epoch"}
+_NOT_OF_GAIA = {"epoch", "dr3"}
+"""Epoch spectra came after Gaia DR3: a file with the columns of some is taken for one of Gaia DR4."""
 _LEVEL = 6  # of gzip
 
 
@@ -50,7 +53,8 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
     ----------
     spectra : iterable of specutils.Spectrum
         For example of `rvsemu.simulate`: on the grid of the release that ``meta["release"]`` of the first one says,
-        with standard deviations and ``meta["source_id"]``. One is in memory at a time.
+        with ``meta["frame"]`` "rest" or "barycentric", standard deviations and ``meta["source_id"]``. One is in memory
+        at a time.
     path : path
         The archive calls such files ``RvsMeanSpectrum_000000-003111.csv.gz``, after the first and the last
         ``source_id // 8796093022208``.
@@ -65,7 +69,7 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
     Raises
     ------
     SpectrumError
-        There is none, one has no source_id or is not on the grid, or the file exists or its folder does not.
+        There is none, one has no source_id or frame or is not on the grid, or the file exists or its folder does not.
 
     Examples
     --------
@@ -88,7 +92,10 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
     release = first.meta.get("release")
     if release not in _GRIDS:
         raise SpectrumError(f"spectra: meta['release'] of the first is {release!r}: set it to {' or '.join(_GRIDS)}.")
-    kinds = {"epoch" if first.meta.get("frame") == "barycentric" else "mean", "dr3" if release == "Gaia DR3" else "dr4"}
+    frame = first.meta.get("frame")
+    if frame not in _KINDS:
+        raise SpectrumError(f"spectra: meta['frame'] of the first is {frame!r}: set it to {' or '.join(_KINDS)}.")
+    kinds = {_KINDS[frame], "dr3" if release == "Gaia DR3" else "dr4"}
     names = [name for name in _COLUMNS if _ONLY_IN.get(name, "mean") in kinds or name not in _ONLY_IN]
     count = 0
     with (
@@ -96,14 +103,15 @@ def write_bulk(spectra: Iterable[Spectrum | PlainSpectrum], path: str | os.PathL
         gzip.open(temporary, "wb", compresslevel=_LEVEL) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file,
     ):
-        file.write("\n".join([*_header(names), ",".join(names), ""]))
+        file.write("\n".join([*_header(names, release if kinds == _NOT_OF_GAIA else ""), ",".join(names), ""]))
         for count, spectrum in enumerate(chain([first], stream), start=1):
             _check(spectrum, count, first.meta)
             file.write(",".join(_cell(spectrum, name) for name in names) + "\n")
     return count
 
 
-def _header(names: list[str]) -> list[str]:
+def _header(names: list[str], release: str) -> list[str]:
+    """Comments with the columns, and the release if they do not tell it."""
     lines = ["%ECSV 1.0", "---", "delimiter: ','", "datatype:"]
     for name in names:
         kind, unit, description = _COLUMNS[name]
@@ -111,6 +119,7 @@ def _header(names: list[str]) -> list[str]:
         lines += ["-", f"  name: {name}", f"  datatype: {datatype}"]
         lines += [f"  subtype: {subtype}"] * bool(subtype) + [f"  unit: {unit}"] * bool(unit)
         lines.append(f"  description: {description}")
+    lines += [f"meta: {{release: {release}}}"] * bool(release)
     return [f"# {line}" for line in lines]
 
 
