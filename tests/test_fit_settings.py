@@ -217,6 +217,8 @@ BAD_ARGUMENTS = [
         LabelError,
         "radial_velocity=3 is given, and 0 in fixed",
     ),
+    ({"fixed": {"teff": -5000}, "extrapolate": True}, LabelError, "teff=-5000 is not positive"),
+    ({"fixed": {"vsini": 1e9}, "extrapolate": True}, LabelError, "vsini=1000000000 is too far away"),
     ({"fixed": {"radial_velocity": 0}, "radial_velocity": (5, 9)}, LabelError, "choose one"),
     ({"priors": {"mh": stats.norm([0.0, 1.0], 0.1)}}, LabelError, "prior mh=.* is 2 distributions: give one"),
     ({"priors": {"mh": stats.uniform([0.0, 1.0], 0.1)}}, LabelError, "is 2 distributions"),
