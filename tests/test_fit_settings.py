@@ -217,6 +217,7 @@ BAD_ARGUMENTS = [
         LabelError,
         "radial_velocity=3 is given, and 0 in fixed",
     ),
+    ({"sigma": -0.01}, SpectrumError, "sigma=-0.01 is nowhere positive"),
     ({"fixed": {"teff": -5000}, "extrapolate": True}, LabelError, "teff=-5000 is not positive"),
     ({"fixed": {"vsini": 1e9}, "extrapolate": True}, LabelError, "vsini=1000000000 is too far away"),
     ({"fixed": {"radial_velocity": 0}, "radial_velocity": (5, 9)}, LabelError, "choose one"),

@@ -8,6 +8,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertain
 from astropy.utils.masked import Masked
 from numpy.typing import ArrayLike
 
+from .._values import shown
 from ..errors import SpectrumError
 from ..physics.wavelengths import check_medium
 from ..spectra.records import is_logarithmic
@@ -105,12 +106,15 @@ def _sigma(spectrum, flux, sigma) -> np.ndarray:
     unit, shape = flux.unit, flux.shape
     if sigma is not None:
         try:
-            return np.array(np.broadcast_to(u.Quantity(unmasked(sigma), unit, dtype=float).value, shape))
+            values = np.array(np.broadcast_to(u.Quantity(unmasked(sigma), unit, dtype=float).value, shape))
         except (u.UnitConversionError, TypeError, ValueError):
             raise SpectrumError(
                 f"sigma does not fit the flux: give one number or {shape[0]} of them, plain or in the unit of the flux"
                 f"{f', {unit}' if str(unit) else ', which is dimensionless'}."
             ) from None
+        if not np.any(values > 0):
+            raise SpectrumError(f"sigma={shown(sigma)} is nowhere positive: give standard deviations.")
+        return values
     uncertainty = spectrum.uncertainty
     if uncertainty is None:
         raise SpectrumError(
