@@ -207,6 +207,7 @@ BAD_ARGUMENTS = [
     ({"mask": [(8500, 8600) * u.K]}, SettingsError, "is not a range"),
     ({"mask": [(8000, 9000)]}, SpectrumError, "Only 0 good pixels"),
     ({"noise_correlation": (2, 1)}, SpectrumError, "starting with 1"),
+    ({"noise_correlation": ["a", "b"]}, SpectrumError, "noise_correlation=\\('a', 'b'\\): give the correlation"),
     ({"fixed": {"age": 5}}, LabelError, "no label 'age'"),
     ({"fixed": {"teff": 5000 * u.km}}, LabelError, "has the unit 'km'"),
     ({"fixed": {"teff": 50000}}, LabelError, "outside 3500 to 15000"),
