@@ -5,7 +5,7 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty, VarianceUncertainty
 from astropy.table import Table
-from fit_fixtures import SUN, exact_emulator, fit
+from fit_fixtures import RVS, SUN, exact_emulator, fit
 from specutils import Spectrum
 
 import rvsemu
@@ -177,3 +177,16 @@ def test_thinned_pixels_have_the_correlation_of_their_distance():
             step = factor * made.meta["pixel_correlation_step"]
             lags = made.meta["pixel_correlation"][::factor]
             np.testing.assert_allclose(found(step * np.arange(len(lags))), lags, atol=0.01)
+
+
+def test_noise_that_is_correlated_already_is_refused():
+    """Its errors would come out too small: of what was smoothed before, and of Gaia's spectra."""
+    (star,) = rvsemu.read_rvs(rvsemu.example_path("kepler-93"))
+    nameless = Spectrum(
+        spectral_axis=star.spectral_axis, flux=star.flux, uncertainty=star.uncertainty, meta={"medium": "vacuum"}
+    )
+    for given in (rvsemu.as_rvs(fine(), 60_000, resolution=30_000), star, nameless):
+        with pytest.raises(SpectrumError, match="noise of neighbouring pixels of spectrum is correlated"):
+            rvsemu.as_rvs(given, 30_000)
+    made = rvsemu.generate(5777, 4.44, wavelength=RVS, medium="vacuum")  # pixels of Gaia, and no noise of it
+    assert rvsemu.as_rvs(made, 11_900, resolution=6000).flux.shape

@@ -185,6 +185,9 @@ def test_a_part_that_is_none(small, low, high):
 def test_a_part_in_other_units(small):
     part = small.trimmed(840.137 * u.nm, 8402.0)
     np.testing.assert_allclose(part.wavelength, 8401.3 + 0.1 * np.arange(8), rtol=1e-12)
+    for unit in (u.AA, u.nm, u.um, u.m):
+        part = rvsemu.shipped().trimmed((8480 * u.AA).to(unit), (8580 * u.AA).to(unit))
+        assert len(part.wavelength) == 1001
 
 
 @pytest.mark.parametrize("make", ["flux", "jacobian", "generate"])

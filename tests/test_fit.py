@@ -77,9 +77,13 @@ def test_result_is_complete(result, sun, emulator):
         _ = result.temperature
 
 
-@pytest.mark.parametrize("kind", [VarianceUncertainty, InverseVariance])
+class OwnUncertainty(InverseVariance):
+    """Like that of a package with an uncertainty of its own."""
+
+
+@pytest.mark.parametrize("kind", [VarianceUncertainty, InverseVariance, OwnUncertainty])
 def test_kinds_of_uncertainty_agree(kind, sun, result, emulator):
-    power = {VarianceUncertainty: 2, InverseVariance: -2}[kind]
+    power = 2 if kind is VarianceUncertainty else -2
     other = fit(
         replace(sun, uncertainty=kind(np.full(len(RVS), 200.0**-power))),
         emulator=emulator,

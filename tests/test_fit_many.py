@@ -257,3 +257,9 @@ def test_a_row_has_not_the_names_of_all(sun):
         fit_many(both)
     failures = fit_many(both, on_error="skip")
     assert [str(one.to_table()["source_id"][0]) for one in failures] == ["--", "--"]
+
+
+def test_a_failure_is_shown_in_one_line(sun):
+    short = sun[:20]  # with what specutils adds to the meta of a slice
+    (failure,) = fit_many([short], on_error="skip")
+    assert repr(failure) == f"<FitFailure {sun.meta['source_id']}: {failure.error}>" and "at least 50" in repr(failure)

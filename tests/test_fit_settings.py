@@ -5,6 +5,7 @@ import pytest
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty, UnknownUncertainty
 from fit_fixtures import RVS, SUN, fit, observe, replace
+from scipy import stats
 from specutils import Spectrum
 
 import rvsemu
@@ -206,11 +207,23 @@ BAD_ARGUMENTS = [
     ({"mask": [(8500, 8600) * u.K]}, SettingsError, "is not a range"),
     ({"mask": [(8000, 9000)]}, SpectrumError, "Only 0 good pixels"),
     ({"noise_correlation": (2, 1)}, SpectrumError, "starting with 1"),
+    ({"noise_correlation": ["a", "b"]}, SpectrumError, "noise_correlation=\\('a', 'b'\\): give the correlation"),
     ({"fixed": {"age": 5}}, LabelError, "no label 'age'"),
     ({"fixed": {"teff": 5000 * u.km}}, LabelError, "has the unit 'km'"),
     ({"fixed": {"teff": 50000}}, LabelError, "outside 3500 to 15000"),
     ({"fixed": {"teff": [5000, 6000]}}, LabelError, "give one number"),
     ({"fixed": SUN, "radial_velocity": 0}, LabelError, "leave at least one free"),
+    (
+        {"fixed": {"radial_velocity": 0}, "radial_velocity": 3},
+        LabelError,
+        "radial_velocity=3 is given, and 0 in fixed",
+    ),
+    ({"sigma": -0.01}, SpectrumError, "sigma=-0.01 is nowhere positive"),
+    ({"fixed": {"teff": -5000}, "extrapolate": True}, LabelError, "teff=-5000 is not positive"),
+    ({"fixed": {"vsini": 1e9}, "extrapolate": True}, LabelError, "vsini=1000000000 is too far away"),
+    ({"fixed": {"radial_velocity": 0}, "radial_velocity": (5, 9)}, LabelError, "choose one"),
+    ({"priors": {"mh": stats.norm([0.0, 1.0], 0.1)}}, LabelError, "prior mh=.* is 2 distributions: give one"),
+    ({"priors": {"mh": stats.uniform([0.0, 1.0], 0.1)}}, LabelError, "is 2 distributions"),
     ({"fixed": {"vmic": 1}, "priors": {"vmic": (1, 1)}}, LabelError, "choose one"),
     ({"priors": {"vmic": 1}}, LabelError, "give \\(mean, sigma\\)"),
     ({"priors": {"vmic": (1, 0)}}, LabelError, "sigma must be positive"),

@@ -197,6 +197,13 @@ def test_what_a_file_cannot_keep_is_named(tmp_path):
     assert read_rvs(tmp_path / "a.fits")[0].meta["ra"] == 5.0
 
 
+def test_parts_of_a_spectrum_are_written_without_remarks(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_spectrum(random_spectrum(StdDevUncertainty, meta={"ra": 5.0})[5:], tmp_path / "a.fits")
+    assert len(read_rvs(tmp_path / "a.fits")[0].flux) == 55
+
+
 @pytest.mark.parametrize("ending", FORMATS)
 @pytest.mark.parametrize(
     "meta",

@@ -181,6 +181,12 @@ def test_out_of_range_after_conversion(space):
         space.values(**{**SUN, "vsini": 400_000 * u.m / u.s})
 
 
+@pytest.mark.parametrize(("name", "bad"), [("mh", 1e300), ("mh", -1e6), ("vsini", 1e200), ("teff", 1e300)])
+def test_nothing_is_extrapolated_to_where_networks_overflow(space, name, bad):
+    with pytest.raises(LabelError, match=rf"^{name}=.* is too far away to be extrapolated to: give a value"):
+        space.values(extrapolate=True, **{**SUN, name: [SUN[name], bad]})
+
+
 @pytest.mark.parametrize("bad", [0.0, -100.0])
 def test_no_logarithm_of_what_is_not_positive(scaled_space, bad):
     """Extrapolation stops where a logarithm does: an error rather than a spectrum of NaN."""

@@ -393,6 +393,17 @@ def test_bad_priors(prior, message):
         Settings(priors={"teff": prior})
 
 
+@pytest.mark.parametrize("method", ["log_likelihood", "log_prior", "log_probability", "predict"])
+def test_parameters_are_one_row_or_several(likelihood, method):
+    of = getattr(likelihood, method)
+    np.testing.assert_array_equal(of(THETA.tolist()), of(THETA[None]))
+    for bad in (THETA[:3], np.ones((2, 2, 7)), "teff", None, THETA * u.K):
+        with pytest.raises(
+            LabelError, match=r"^x is .*: give plain numbers of the shape \(7,\) or \(n, 7\), which are teff"
+        ):
+            of(bad)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -11,7 +11,7 @@ from specutils import Spectrum
 import rvsemu
 from rvsemu.errors import SettingsError, SpectrumError, SpectrumWarning
 from rvsemu.fitting import Settings, fit_many
-from rvsemu.observing import NOISES, RVS_NOISE_CORRELATION, smoothed_sigma
+from rvsemu.observing import NOISES, RVS_NOISE_CORRELATION, ModelError, smoothed_sigma
 from rvsemu.observing.correlation import LagCorrelation
 from rvsemu.observing.noise import noise_for
 from rvsemu.observing.outliers import doubtful
@@ -306,3 +306,34 @@ def test_noise_chi2_sees_what_the_model_error_excuses(sun, exact):
     )
     found = rvsemu.fit(odd, emulator=exact)
     assert found.noise_chi2 > 1.2 > found.reduced_chi2 + 0.3
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"pixel_correlation": "x"},
+        {"pixel_correlation": 0.3},
+        {"pixel_correlation": [1, 2]},
+        {"pixel_correlation": [1, 0.2], "pixel_correlation_step": 0.0},
+        {"pixel_correlation": [1, 0.2], "pixel_correlation_step": "x"},
+        {"pixel_correlation": [1, 0.2], "pixel_correlation_step": 1 * u.km / u.s},
+    ],
+)
+def test_what_meta_says_of_noise_is_checked(bad):
+    with pytest.raises(SpectrumError, match=r"^meta\['pixel_correlation'\]=.* at steps of .*: give the correlation"):
+        noise_for(8500.0 + 0.1 * np.arange(100), bad, "air")
+
+
+def test_steps_have_units():
+    found = noise_for(
+        8500.0 + 0.1 * np.arange(100), {"pixel_correlation": [1, 0.2], "pixel_correlation_step": 0.01 * u.nm}, "air"
+    )
+    np.testing.assert_allclose(found.correlation([0.0, 0.1, 0.2]), [1.0, 0.2, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"), [("base", -1.0), ("depth", np.nan), ("reach", 0.0), ("reach", 1.75 * u.AA), ("base", "large")]
+)
+def test_model_errors_are_checked(name, bad):
+    with pytest.raises(SpectrumError, match=f"^ModelError: {name}=.*: give a plain number"):
+        ModelError(**{"base": 0.01, "depth": 0.05, "reach": 1.75, name: bad})

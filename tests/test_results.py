@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.table import QTable, vstack
+from astropy.time import Time
 
 from rvsemu.errors import RvsemuError, SpectrumWarning
 from rvsemu.observing import flags
@@ -90,6 +91,7 @@ def test_shown_as_text_and_html():
         ("source_id", np.nan),
         ("source_id", 2052747119115620353.0),  # which has lost its last digits
         ("ra", "05 23 11"),
+        ("ra", 5 * u.km),
         ("obs_time_rv", "2020-01-01"),
     ],
 )
@@ -99,6 +101,20 @@ def test_what_is_no_number_is_left_out_with_a_warning(name, value):
     assert np.all(table[name].mask) and not np.any(table["file"].mask)
     good = two(meta=KNOWN | {"source_id": np.uint64(2**62 + 3), "ra": "12.5"}).to_table()
     assert (int(good["source_id"][0]), good["ra"][0].value) == (2**62 + 3, 12.5)
+
+
+@pytest.mark.parametrize(
+    ("time", "days"),
+    [
+        (Time(2455197.5, format="jd", scale="tcb"), 0.0),
+        (Time("2020-01-01T00:00:00", scale="tcb"), 3652.0),
+        (Time(58849.0, format="mjd", scale="tdb"), 3652.0 + 21.0 / 86400),  # TCB runs ahead of TDB
+        (96 * u.hour, 4.0),
+    ],
+)
+def test_times_are_days_of_the_archive(time, days):
+    table = two(meta=KNOWN | {"obs_time_rv": time}).to_table()
+    assert float(table["obs_time_rv"][0]) == pytest.approx(days, abs=1e-5)
 
 
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot"])

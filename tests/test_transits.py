@@ -117,6 +117,20 @@ def test_a_transit_that_is_given_twice_counts_once():
     assert "the same spectrum twice" in str(twice.skipped[0].error)
 
 
+@pytest.mark.parametrize("way", ["unit", "order", "precision"])
+def test_a_transit_is_the_same_in_any_form(way):
+    spectra = transits([20.0, 20.0])
+    axis, flux, error = spectra[1].spectral_axis, spectra[1].flux, spectra[1].uncertainty.array
+    if way == "unit":
+        flux, error = 3e-14 * u.Jy * flux, 3e-14 * error
+    elif way == "order":
+        axis, flux, error = axis[::-1], flux[::-1], error[::-1]
+    else:
+        flux = u.Quantity(flux, dtype="f4")
+    again = replace(spectra[1], flux=flux, spectral_axis=axis, uncertainty=StdDevUncertainty(error), mask=None)
+    assert joint([*spectra, again]).n_transits == 2
+
+
 def test_errors_are_those_of_the_product_of_the_likelihoods():
     """Against second differences of the sum of log likelihoods, all labels and velocities free."""
     spectra, settings = transits([0.0, 30.0, -50.0], signal_to_noise=60.0), {"scale_errors": False, "robust": False}

@@ -24,6 +24,7 @@ __all__ = ["ALPHA", "PAPER_LABELS", "UNITS", "Label", "LabelSpace", "check_unit"
 _NEAR = 1e-9  # dex: rounding
 _SINGLE = 6  # decimals: numbers of single precision are rounded to these
 _MOST_SETS = 10_000_000
+_ABSURD = 100.0  # times the limits of a label: networks overflow, and nothing there is a star
 _DRAWS = 1000  # of labels, before regions count as too thin to be met
 _Function: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
@@ -194,11 +195,15 @@ class Label:
             )
 
     def check_scale(self, values: np.ndarray) -> None:
-        """Raise `LabelError` at the first value that has no logarithm, if the network sees that."""
+        """Raise `LabelError` at the first value without a logarithm, if the network sees that, or far too large."""
         impossible = values <= 0
         if self.transform == "log" and np.any(impossible):
             bad = values[impossible].flat[0]
             raise LabelError(f"{self.name}={bad:.10g} is not positive: give {self._expects()}.")
+        absurd = np.abs(values) > _ABSURD * max(abs(self.lower), abs(self.upper))
+        if np.any(absurd):
+            bad = values[absurd].flat[0]
+            raise LabelError(f"{self.name}={bad:.10g} is too far away to be extrapolated to: give {self._expects()}.")
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Map the domain to [-1, 1] (after `transform`)."""

@@ -36,6 +36,7 @@ FORMAT_VERSION = 1
 MOST_BYTES = 4 * 2**30
 """Size of the largest result, in bytes, that `generate`, `Emulator.flux` and `Emulator.jacobian` make in one call."""
 _OPTIONAL = {"components": "f4", "label_covariance": "f8"}  # parts of the error model
+_ROUNDING = 1e-6  # Angstrom: the unit of a range does not decide on a pixel at its end
 _BATCH = 256  # spectra at a time: the widest layer then stays within the caches
 
 
@@ -195,8 +196,8 @@ class Emulator:
             They are no wavelengths, in the wrong order, or outside the grid.
         """
         limits, (start, end) = self._limits(low, high), self.wavelength[[0, -1]]
-        first = max(np.searchsorted(self.wavelength, limits[0], side="right") - 1, 0)
-        some = slice(first, np.searchsorted(self.wavelength, limits[1]) + 1)
+        first = max(np.searchsorted(self.wavelength, limits[0] + _ROUNDING, side="right") - 1, 0)
+        some = slice(first, np.searchsorted(self.wavelength, limits[1] - _ROUNDING) + 1)
         if not limits[0] <= limits[1] or len(self.wavelength[some]) < 2:
             raise SpectrumError(
                 f"low={low}, high={high}: give a range, the lower end first, of the {start:.2f} to {end:.2f} A in "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..emulator.labels import Label
 from ..errors import LabelError
 from .priors import Function, Normal, Prior
@@ -40,9 +42,11 @@ def as_prior(given: Any, label: Label) -> Prior:
     if isinstance(given, Prior):
         return given.plain(label)
     if hasattr(given, "logpdf") and hasattr(given, "support"):
+        lower, upper = given.support()
+        if np.ndim(lower):
+            raise LabelError(f"prior {label.name}={given!r} is {np.size(lower)} distributions: give one.")
         if getattr(getattr(given, "dist", None), "name", "") == "norm":  # what is known of a `Normal` is of it, too
             return Normal(float(given.mean()), float(given.std())).plain(label)
-        lower, upper = given.support()
         return Function(given.logpdf, float(lower), float(upper)).plain(label)
     if callable(given):
         return Function(given).plain(label)

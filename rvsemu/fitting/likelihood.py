@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._values import shown
+from ..errors import LabelError
 from ..observing.continuum import Projection
 from ..observing.covariance import Covariance
 from ..observing.forward import ForwardModel
@@ -127,7 +129,7 @@ class Likelihood:
 
     def log_likelihood(self, x: ArrayLike) -> np.ndarray:
         """Log likelihood (n,) of free parameters (n, m) or (m,), the continuum marginalised."""
-        theta = self.parameters.full(np.atleast_2d(x))
+        theta = self.parameters.full(self._rows(x))
         models = self.model.flux(theta)
         if self._jitter is None:
             return self._weighted.log_likelihood(models[None])[0] - self._units
@@ -146,12 +148,12 @@ class Likelihood:
         return Jittered(weighted, self.model.flux(self._theta)[0], noise, (low, high))
 
     def log_prior(self, x: ArrayLike) -> np.ndarray:
-        """Log prior (n,) of free parameters (n, m); -inf outside of the bounds."""
-        return self.parameters.log_prior(x)
+        """Log prior (n,) of free parameters (n, m) or (m,); -inf outside of the bounds."""
+        return self.parameters.log_prior(self._rows(x))
 
     def log_probability(self, x: ArrayLike) -> np.ndarray:
-        """Log likelihood + log prior (n,) of free parameters (n, m); -inf outside of the bounds, never NaN."""
-        x = np.atleast_2d(x)
+        """Log likelihood + log prior (n,) of free parameters (n, m) or (m,); -inf outside of the bounds, never NaN."""
+        x = self._rows(x)
         out = self.log_prior(x)
         inside = np.isfinite(out)
         if inside.any():
@@ -160,7 +162,17 @@ class Likelihood:
 
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Model times its best continuum (n, n_pixels), for free parameters (n, m) or (m,)."""
-        theta = self.parameters.full(np.atleast_2d(x))
+        theta = self.parameters.full(self._rows(x))
         models = self.model.flux(theta)
         coefficients = self._weighted.projection.solve(models[None]).coefficients[0]
         return models * (coefficients @ self.basis) * self.observation.scale
+
+    def _rows(self, x: ArrayLike) -> np.ndarray:
+        """Free parameters (n, m) from what a user gives."""
+        rows, names = np.atleast_2d(x), self.parameters.free_names
+        if rows.ndim != 2 or rows.shape[1] != len(names) or rows.dtype.kind not in "iuf" or hasattr(x, "unit"):
+            raise LabelError(
+                f"x is {shown(x)}: give plain numbers of the shape ({len(names)},) or (n, {len(names)}), which are "
+                f"{', '.join(names)}."
+            )
+        return rows

@@ -337,7 +337,9 @@ def _fixed_values(space: LabelSpace, fixed: Mapping[str, Any], extrapolate: bool
             raise LabelError(f"fixed {name}={value}: give one number.")
         if name == RADIAL_VELOCITY:
             _velocity_bounds(float(plain))
-        elif not extrapolate:
+        elif extrapolate:
+            label.check_scale(plain)
+        else:
             label.check(plain)
         out[space.names.index(name)] = plain
     return out

@@ -22,6 +22,7 @@ from ..observing.results import (
     Result,
     identity_columns,
     limit_of_square,
+    name_of,
     normal_interval,
     tails,
     without_prior,
@@ -274,6 +275,9 @@ class FitFailure:
     error: RvsemuError
     meta: dict = field(default_factory=dict)
     flags: tuple = (FAILED,)
+
+    def __repr__(self) -> str:
+        return f"<FitFailure {name_of(self.meta)}: {self.error}>"
 
     def to_table(self) -> QTable:
         """One row: what names the spectrum, the flag ``failed``, and the error; stacks with those of results."""

@@ -18,12 +18,12 @@ from specutils import Spectrum
 from ..emulator.choosing import resolve
 from ..emulator.labels import ALPHA
 from ..emulator.model import Emulator
-from ..errors import SettingsError, check_whole
+from ..errors import LabelError, SettingsError, check_whole
 from ..observing.masks import DEFAULT_MASK, parse_mask
 from ..observing.memory import remembered
 from ..observing.noise import ModelError, NoiseModel, model_error_for, stated_noise
 from ..observing.observation import Observation
-from .parameters import Parameters
+from .parameters import RADIAL_VELOCITY, Parameters
 
 __all__ = ["Settings", "described", "takes_settings"]
 
@@ -171,6 +171,9 @@ class Settings:
     def parameters(self, frame: str | None = None) -> Parameters:
         """What is free, with bounds and priors, in spectra of a `frame`: see `radial_velocity`."""
         bounds = self.radial_velocity
+        if bounds is not None and isinstance(self.fixed, Mapping) and RADIAL_VELOCITY in self.fixed:
+            held = self.fixed[RADIAL_VELOCITY]
+            raise LabelError(f"radial_velocity={bounds!r} is given, and {held!r} in fixed=: choose one.")
         if bounds is None:
             bounds = NEAR_REST if frame == "rest" else ANYWHERE
         given = (self.loaded_emulator.labels, self.fixed, self.priors, bounds, self.extrapolate)

@@ -26,6 +26,7 @@ __all__ = ["fit", "fit_many", "fit_stream", "fit_transits", "prepare"]
 
 _AT_ONCE = 64  # spectra in the same matrix products
 _AHEAD = 64  # spectra among which those on the same pixels are looked for
+_SAME = 1e-6  # of the continuum: the rounding of single precision is less, noise more
 
 
 @takes_settings()
@@ -199,7 +200,7 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     True
     """
     checked = _for_least_squares(settings)
-    observations, skipped, seen = [], list[FitFailure](), set[bytes]()
+    observations, skipped, seen = [], list[FitFailure](), list[np.ndarray]()
     given = list(islice(_one_by_one(spectra), MOST_TRANSITS + 1))
     _check_transits(given)
     for spectrum in given:
@@ -216,12 +217,17 @@ def fit_transits(spectra: Spectrum | Iterable[Spectrum], **settings: Any) -> Tra
     return transits.result(transits.minima(), skipped)
 
 
-def _check_new(observation: Observation, seen: set[bytes]) -> None:
-    """Refuse a spectrum whose fluxes were `seen` before, and note them: its noise would count as independent."""
-    fluxes = observation.flux.tobytes()
-    if fluxes in seen:
-        raise SpectrumError("its fluxes are those of another transit that is given: the same spectrum twice.")
-    seen.add(fluxes)
+def _check_new(observation: Observation, seen: list[np.ndarray]) -> None:
+    """Refuse a spectrum whose fluxes were `seen` before, and note them: its noise would count as independent.
+
+    Neither its unit, nor the order of its pixels, nor single precision makes it another spectrum.
+    """
+    good, order = observation.usable, np.argsort(observation.wavelength)
+    fluxes = np.where(good, observation.flux, 0.0)[order] / observation.scale
+    for other in seen:
+        if len(other) == len(fluxes) and np.max(np.abs(fluxes - other)) < _SAME:
+            raise SpectrumError("its fluxes are those of another transit that is given: the same spectrum twice.")
+    seen.append(fluxes)
 
 
 def _check_transits(spectra: Sequence[Spectrum]) -> None:

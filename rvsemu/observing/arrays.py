@@ -8,6 +8,7 @@ from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertain
 from astropy.utils.masked import Masked
 from numpy.typing import ArrayLike
 
+from .._values import shown
 from ..errors import SpectrumError
 from ..physics.wavelengths import check_medium
 from ..spectra.records import is_logarithmic
@@ -56,7 +57,7 @@ def _checked_flux(spectrum) -> u.Quantity:
             f"spectrum is a {kind}: give a specutils Spectrum, e.g. Spectrum.read(path); several to fit_many."
         )
     if flux.ndim != 1:
-        raise SpectrumError(f"spectrum has the shape {flux.shape}: fit one at a time, [fit(s) for s in spectrum].")
+        raise SpectrumError(f"spectrum has the shape {flux.shape}: give one at a time, e.g. spectrum[0].")
     unit = flux.unit
     if is_logarithmic(unit):
         raise SpectrumError(f"The flux is in '{unit}', a logarithm: give linear fluxes, e.g. 10**(-0.4 * magnitudes).")
@@ -105,21 +106,24 @@ def _sigma(spectrum, flux, sigma) -> np.ndarray:
     unit, shape = flux.unit, flux.shape
     if sigma is not None:
         try:
-            return np.array(np.broadcast_to(u.Quantity(unmasked(sigma), unit, dtype=float).value, shape))
+            values = np.array(np.broadcast_to(u.Quantity(unmasked(sigma), unit, dtype=float).value, shape))
         except (u.UnitConversionError, TypeError, ValueError):
             raise SpectrumError(
                 f"sigma does not fit the flux: give one number or {shape[0]} of them, plain or in the unit of the flux"
                 f"{f', {unit}' if str(unit) else ', which is dimensionless'}."
             ) from None
+        if not np.any(values > 0):
+            raise SpectrumError(f"sigma={shown(sigma)} is nowhere positive: give standard deviations.")
+        return values
     uncertainty = spectrum.uncertainty
     if uncertainty is None:
         raise SpectrumError(
             "The spectrum has no uncertainty: set spectrum.uncertainty = StdDevUncertainty(...), or pass sigma=."
         )
-    if type(uncertainty) not in _POWER:
+    power = next((power for kind, power in _POWER.items() if isinstance(uncertainty, kind)), None)
+    if power is None:
         kinds = ", ".join(kind.__name__ for kind in _POWER)
         raise SpectrumError(f"The uncertainty is a {type(uncertainty).__name__}: use one of {kinds}, or pass sigma=.")
-    power = _POWER[type(uncertainty)]
     own = unit**power if uncertainty.unit is None else uncertainty.unit
     try:
         values = u.Quantity(unmasked(uncertainty.array), own, dtype=float).to_value(unit**power)

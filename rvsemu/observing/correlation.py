@@ -100,7 +100,10 @@ class LagCorrelation:
     step: float
 
     def __post_init__(self):
-        rho = np.asarray(self.values, dtype=float)
+        try:
+            rho = np.asarray(self.values, dtype=float)
+        except (TypeError, ValueError):
+            rho = np.empty(0)
         if rho.ndim != 1 or not rho.size or rho[0] != 1 or not np.all(np.abs(rho) <= 1):
             raise SpectrumError(
                 f"noise_correlation={self.values!r}: give the correlation at lags 0, 1, 2, ... pixels, starting "

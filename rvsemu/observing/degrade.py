@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from astropy import units as u
 from astropy.nddata import StdDevUncertainty
@@ -12,6 +15,7 @@ from ..errors import SpectrumError
 from ..physics.broadening import lsf_sigma
 from ..physics.wavelengths import RVS_RESOLUTION, SPEED_OF_LIGHT, convert_medium
 from .arrays import taken_apart
+from .noise import noise_for
 
 __all__ = ["as_rvs"]
 
@@ -43,7 +47,8 @@ def as_rvs(
     ----------
     spectrum : Spectrum
         One-dimensional, with wavelengths in any order and of any steps, gaps allowed, and an uncertainty. Of echelle
-        orders that overlap, give one at a time, or merge them before.
+        orders that overlap, give one at a time, or merge them before. Not one of Gaia or of `as_rvs`, whose noise is
+        correlated already.
     from_resolution : float
         Its resolving power lambda / FWHM.
     resolution : float
@@ -65,8 +70,8 @@ def as_rvs(
     Raises
     ------
     SpectrumError
-        The spectrum cannot be used, is too coarse, or does not overlap with `wavelength`; or a resolution is
-        impossible.
+        The spectrum cannot be used, is too coarse, has correlated noise, or does not overlap with `wavelength`; or a
+        resolution is impossible.
 
     Examples
     --------
@@ -83,6 +88,7 @@ def as_rvs(
     ((628,), 'vacuum', True)
     """
     native, flux, error, measured, medium = taken_apart(spectrum, medium, sigma)
+    _check_independent(native, spectrum.meta, medium)
     width = _missing(from_resolution, resolution)
     out = _grid(wavelength, resolution)
     order = np.argsort(native)
@@ -106,6 +112,16 @@ def as_rvs(
         mask=~good,
         meta=spectrum.meta | {"medium": "vacuum", "pixel_correlation": correlation, "pixel_correlation_step": step},
     )
+
+
+def _check_independent(native: np.ndarray, meta: Mapping[str, Any], medium: str) -> None:
+    """Refuse correlated noise, which does not average out as that of independent pixels does."""
+    step = np.min(np.abs(np.diff(native)))
+    if np.any(noise_for(native, meta, medium).correlation(step) != 0):
+        raise SpectrumError(
+            "The noise of neighbouring pixels of spectrum is correlated, as in spectra of Gaia and of as_rvs: errors "
+            "would come out too small. Give the spectrum before it was smoothed or resampled."
+        )
 
 
 def _missing(from_resolution: float, resolution: float) -> float:

@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy import units as u
 from numpy.typing import ArrayLike
 
+from .._values import shown
 from ..errors import SpectrumError
 from ..physics.wavelengths import convert_medium
 from .correlation import WHITE, Correlation, LagCorrelation, SmoothCorrelation, SplineCorrelation, correlation_band
@@ -90,6 +92,7 @@ _RELEASES = {"Gaia DR3": "gaia-dr3", "Gaia DR4": "gaia-dr4"}
 _OTHER_STEP = {"Gaia DR4": 0.1}  # Angstrom; drafts have 0.25, and the release may have the pixels of Gaia DR3
 _FIRST, _LAST = 8460.0, 8700.0
 _ON_GRID = 0.02  # of a step
+_SHORTEST = 0.01  # Angstrom
 _NEAR = 0.1  # of a step
 
 
@@ -133,8 +136,8 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
     step = float(np.min(np.abs(np.diff(spectrum_axis))))
     if (noise := stated_noise(given, step)) is not None:
         return noise
-    if meta.get("pixel_correlation") is not None:
-        return PixelNoise(LagCorrelation(tuple(meta["pixel_correlation"]), meta.get("pixel_correlation_step", step)))
+    if (values := meta.get("pixel_correlation")) is not None:
+        return PixelNoise(_correlation_of(values, meta.get("pixel_correlation_step", step)))
     release = str(meta.get("release"))
     if release in _RELEASES:
         noise = NOISES[_RELEASES[release]]
@@ -144,6 +147,20 @@ def noise_for(spectrum_axis, meta, medium, given="auto") -> PixelNoise:
         _check_pixels(spectrum_axis, release, noise)
         return noise
     return NOISES["white"] if "recipe" in meta else _noise_of_pixels(convert_medium(spectrum_axis, medium, "vacuum"))
+
+
+def _correlation_of(values, step) -> LagCorrelation:
+    """What the meta of a spectrum says of the correlation of its pixels."""
+    try:
+        plain = float(u.Quantity(step, u.AA).value)
+        if not 0 < plain < np.inf:
+            raise ValueError
+        return LagCorrelation(tuple(values), plain)
+    except (SpectrumError, TypeError, ValueError):
+        raise SpectrumError(
+            f"meta['pixel_correlation']={shown(values)} at steps of {shown(step)}: give the correlation at lags 0, 1, "
+            "2, ... steps, starting with 1, and meta['pixel_correlation_step'] in Angstrom, or remove both."
+        ) from None
 
 
 def _noise_of_pixels(wavelength) -> PixelNoise:
@@ -208,6 +225,11 @@ class ModelError:
     reach : float
         Angstrom.
 
+    Raises
+    ------
+    SpectrumError
+        One of them is no number, or negative, or the reach is below 0.01.
+
     Examples
     --------
     >>> import rvsemu
@@ -221,6 +243,12 @@ class ModelError:
     base: float
     depth: float
     reach: float
+
+    def __post_init__(self) -> None:
+        for name, least in (("base", 0.0), ("depth", 0.0), ("reach", _SHORTEST)):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float | np.number) and least <= value < np.inf):
+                raise SpectrumError(f"ModelError: {name}={shown(value)}: give a plain number, {least:g} or more.")
 
     def sigma(self, flux: ArrayLike) -> np.ndarray:
         """Standard deviation where the model has the normalised `flux`."""

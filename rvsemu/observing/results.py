@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from astropy import units as u
 from astropy.table import MaskedColumn, QTable
+from astropy.time import Time
 from scipy.special import ndtri
 
 from .._display import html_card
@@ -52,6 +53,8 @@ IDENTITY: dict[str, tuple[type, str, Any]] = {
 }
 """What tells which spectrum a row is of, from ``spectrum.meta``: kind, unit, and what stands where it is missing."""
 
+_PLAIN_IN = {"obs_time_rv": u.day, "ra": u.deg, "dec": u.deg}
+_EPOCH = Time(2455197.5, format="jd", scale="tcb")
 
 COMBINED = ("combined_ccds", "combined_transits")
 """Numbers of spectra that a spectrum is the mean of, in its ``meta``."""
@@ -100,9 +103,13 @@ def count_of(meta: Mapping[str, Any], name: str) -> int | None:
 
 
 def identity_value(name: str, value: Any) -> Any:
-    """A value of `IDENTITY` without its unit."""
-    unit = IDENTITY[name][1] if name in IDENTITY else ""
-    return value.to_value(unit) if isinstance(value, u.Quantity) and unit else getattr(value, "value", value)
+    """A value of `IDENTITY` without its unit; as text, which is no number, if that is another kind of unit."""
+    if isinstance(value, Time):
+        return (value.tcb - _EPOCH).to_value(u.day)
+    if not (isinstance(value, u.Quantity) and name in _PLAIN_IN):
+        return getattr(value, "value", value)
+    unit = _PLAIN_IN[name]
+    return value.to_value(unit) if value.unit.is_equivalent(unit) else str(value)
 
 
 def name_of(meta: Mapping[str, Any], default: str = "spectrum") -> str:

@@ -243,10 +243,15 @@ def _columns(spectrum: Spectrum) -> tuple[dict[str, np.ndarray], dict]:
     return columns, stated
 
 
+_OF_A_SLICE = "original_wcs"  # which specutils adds; the axis itself is written
+
+
 def _storable(meta) -> dict:
     """The entries of `meta` that JSON holds."""
     out, left_out = {}, []
     for name, value in meta.items():
+        if name == _OF_A_SLICE:
+            continue
         try:
             encode({name: value})
             out[name] = value
