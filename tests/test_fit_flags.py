@@ -141,14 +141,15 @@ def test_flag_broad_lines(way, emulator):
 
 
 def test_stars_that_may_rotate_have_no_broad_lines(emulator):
-    """A star of 7000 K, a noisy spectrum whose v sin i may be anything, and 40 slow stars of all kinds."""
+    """A star of 7000 K never, and of 120 slow stars, some of them noisy, the 2 % that two sigma let pass."""
     settings = {"emulator": emulator, "model_error": None, "noise_correlation": ()}
     rng = np.random.default_rng(8)
     stars = [observe(emulator, SUN | {"teff": 7000.0, "vsini": 40.0}, snr=100, seed=1)]
-    for i, snr in enumerate([15, 30, 60, 200] * 10):
+    for i, snr in enumerate([15, 30, 60, 200] * 30):
         labels = {"teff": rng.uniform(4200, 6500), "logg": rng.uniform(1.5, 4.8), "vsini": rng.uniform(0, 8)}
         stars.append(observe(emulator, SUN | labels | {"mh": rng.uniform(-1, 0.3)}, snr=snr, seed=i))
-    assert not any("broad-lines" in found.flags for found in fit_many(stars, **settings))
+    hot, *slow = ("broad-lines" in found.flags for found in fit_many(stars, **settings))
+    assert not hot and sum(slow) <= 0.023 * len(slow)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -14,6 +14,7 @@ import numpy as np
 from rvsemu.cli import main as rvsemu_command
 from rvsemu.library import Library
 from rvsemu.library.importing.formats import FORMATS, REFUSED
+from rvsemu.library.mending import is_piece
 from rvsemu.library.merging import listed_files, merge_files
 from rvsemu.reproduction.report import rst_table
 
@@ -45,8 +46,11 @@ COMMANDS = (
 
 
 def library_table() -> str:
-    """What the libraries in the repository are, in their own words: that of the paper's box, and the wide one."""
-    paper, *parts = listed_files(LIBRARY)
+    """What the libraries in the repository are, in their own words: that of the paper's box, and the wide one.
+
+    Without the pixels that were computed again.
+    """
+    paper, *parts = (file for file in listed_files(LIBRARY) if not is_piece(Library.peek(file)["info"]))
     wide, _ = merge_files(parts, replace=True, drop_weak_cn=True)
     titles = "``library/rvs_library.h5``", f"``library/parts``, those in ``library/{LIBRARY.name}``"
     return "\n".join(map(_library_table, titles, (Library.load(paper), wide)))
