@@ -123,11 +123,12 @@ def test_flags_of_fluxes(exact):
 
 
 def test_labels_at_an_upper_limit_are_flagged(exact):
-    """By the rule of fits, and also those that begin at 0."""
+    """By the rule of fits, and also those that begin at 0; Teff from further away."""
     values, errors = (SPACE.lower + SPACE.upper) / 2, (SPACE.upper - SPACE.lower) / 100
     for i, name in enumerate(SPACE.names):
         at = np.where(np.arange(len(SPACE)) == i, SPACE.upper, values)
-        for away, flagged in ((0, True), (1.2, True), (1.4, False)):
+        far = 4.0 if name == "teff" else 1.3
+        for away, flagged in ((0, True), (far - 0.1, True), (far + 0.1, False)):
             assert (f"at-bound:{name}" in flags_of(exact, at - away * errors, errors, errors, unlike=False)) is flagged
         unknown = (SPACE.upper - SPACE.lower) / 5  # of 0.29 with no information
         assert f"at-bound:{name}" not in flags_of(exact, at - 0.5 * unknown, unknown, unknown, unlike=False)
@@ -139,7 +140,8 @@ def test_labels_at_a_lower_limit_are_flagged(exact):
     values, errors = (SPACE.lower + SPACE.upper) / 2, (SPACE.upper - SPACE.lower) / 100
     for i, name in enumerate(SPACE.names):
         at = np.where(np.arange(len(SPACE)) == i, SPACE.lower, values)
-        for away, near in ((-0.5, True), (1.2, True), (1.4, False)):
+        far = 4.0 if name == "teff" else 1.3
+        for away, near in ((-0.5, True), (far - 0.1, True), (far + 0.1, False)):
             flagged = f"at-bound:{name}" in flags_of(exact, at + away * errors, errors, errors, unlike=False)
             assert flagged is (near and name not in ("vsini", "vmic"))
 

@@ -168,6 +168,16 @@ def test_few_ccds(ccds, release, few):
         assert "few-ccds" not in result.flags
 
 
+def test_stars_that_are_a_little_too_cool():
+    """They look like hotter ones of high metallicity, and say that they may be beyond the limit."""
+    rng = np.random.default_rng(7)
+    for number in range(12):
+        labels = {"teff": rng.uniform(3500, 3590), "logg": rng.uniform(2, 5), "mh": rng.uniform(-0.2, 0.4)}
+        star = rvsemu.generate(**labels, vsini=2, vmic=1.3)
+        result = invert(rvsemu.simulate(star, signal_to_noise=[30, 100, 200][number % 3], seed=number))
+        assert "at-bound:teff" in result.flags
+
+
 @pytest.mark.parametrize(
     ("spectrum", "sigma", "flag"),
     [

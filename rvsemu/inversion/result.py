@@ -25,6 +25,7 @@ from ..observing.results import LIMITED, Result, limit_of_square, normal_interva
 __all__ = ["InversionResult", "flags_of"]
 
 _BEYOND = 2.0  # errors
+_NEAR, _NEAR_TEFF = 1.3, 4.0  # errors: networks make stars that are up to so much inside of what is beyond in Teff
 _LITTLE = 0.5  # of the error of knowing nothing: no label is known better
 
 
@@ -121,7 +122,8 @@ def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> 
     out, space = [], inversion.labels
     lower, floor = space.lower, space.floor(values)
     from_zero = (lower == 0) & ~np.array([is_signed(label.name, label.unit) for label in space.labels])
-    near = near_limits(values, errors, lower, space.upper, from_zero, floor)
+    crowded = np.where(np.array(space.names) == "teff", _NEAR_TEFF, _NEAR)
+    near = near_limits(values, errors, lower, space.upper, from_zero, floor, crowded)
     beyond = np.maximum(floor - values, values - space.upper) > _BEYOND * errors
     for name, at_limit, outside in zip(space.names, near, beyond, strict=True):
         out += [f"{AT_BOUND}:{name}"] * bool(at_limit) + [f"{OUTSIDE_DOMAIN}:{name}"] * bool(outside)

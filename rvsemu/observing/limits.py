@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["near_limits"]
 
@@ -18,8 +19,9 @@ def near_limits(
     upper: np.ndarray,
     from_zero: np.ndarray,
     floor: np.ndarray | None = None,
+    crowded: ArrayLike = _CROWDED,
 ) -> np.ndarray:
-    """Whether values are beyond a limit, or nearer to it than 1.3 errors or a thousandth of the range.
+    """Whether values are beyond a limit, or nearer to it than some errors or a thousandth of the range.
 
     Errors do not count where the label is not known twice as well as from its range alone: its value is then near the
     middle or a limit by chance.
@@ -32,6 +34,8 @@ def near_limits(
         Labels that have no lower limit, as nothing lies beyond.
     floor : ndarray, shape (..., m), optional
         Lower limits at these values, where they differ from `lower`.
+    crowded : array_like, shape () or (m,)
+        Number of errors.
 
     Returns
     -------
@@ -49,6 +53,6 @@ def near_limits(
     """
     width = upper - lower
     known = errors < _NOTHING * width / np.sqrt(12.0)
-    margin = np.maximum(_LEAST * width, np.where(known, _CROWDED * errors, 0.0))
+    margin = np.maximum(_LEAST * width, np.where(known, crowded * errors, 0.0))
     above = np.where(from_zero, np.inf, values - (lower if floor is None else floor))
     return np.minimum(above, upper - values) < margin
