@@ -33,12 +33,12 @@ def test_models_of_something_else_are_refused(library, tmp_path):
     emulator = rvsemu.shipped()
     path = tmp_path / "gebran2024.h5"
     emulator.save(path)
-    trained_on = emulator.info["library"]["fingerprint"]
+    trained_on = emulator.info["library"]["identity"]
     with pytest.raises(TrainingError) as error:
         obtain(recipe("gebran2024"), library, path, seed=2)
     for text in (
         f"{path} has recipe default, not gebran2024",
-        f"library {trained_on}, not {library.fingerprint()}",
+        f"library {trained_on}, not {library.identity()}",
         "seed 1, not 2",
         "move it away",
         "--out",

@@ -38,7 +38,7 @@ def sigma(result) -> float:
         ({"combined_ccds": 30, "combined_transits": 12}, 12),
         ({"transit_id": 17091923342681}, 1),
         ({"transit_id": None}, None),
-        ({"combined_ccds": np.ma.masked, "combined_transits": 0}, 1),
+        ({"combined_ccds": np.ma.masked, "combined_transits": 0}, None),
         ({"combined_ccds": 6, "combined_transits": np.ma.masked}, 2),
         ({"combined_ccds": np.inf, "combined_transits": np.nan}, None),
         ({"combined_transits": "many", "pixel_correlation": None}, None),
