@@ -19,13 +19,13 @@ from ..observing.flags import (
     broad_lines,
     titanium_oxide,
 )
-from ..observing.limits import near_limits
+from ..observing.limits import CROWDED, near_limits
 from ..observing.results import LIMITED, Result, limit_of_square, normal_interval
 
 __all__ = ["InversionResult", "flags_of"]
 
 _BEYOND = 2.0  # errors
-_NEAR, _NEAR_TEFF = 1.3, 4.0  # errors: networks make stars that are up to so much inside of what is beyond in Teff
+_NEAR_TEFF = 4.0  # errors: of stars beyond the limits of Teff, networks make such that are up to so far inside
 _LITTLE = 0.5  # of the error of knowing nothing: no label is known better
 
 
@@ -122,7 +122,7 @@ def flags_of(inversion, values, errors, noise, unlike, few=False, alpha=0.0) -> 
     out, space = [], inversion.labels
     lower, floor = space.lower, space.floor(values)
     from_zero = (lower == 0) & ~np.array([is_signed(label.name, label.unit) for label in space.labels])
-    crowded = np.where(np.array(space.names) == "teff", _NEAR_TEFF, _NEAR)
+    crowded = np.where(np.array(space.names) == "teff", _NEAR_TEFF, CROWDED)
     near = near_limits(values, errors, lower, space.upper, from_zero, floor, crowded)
     beyond = np.maximum(floor - values, values - space.upper) > _BEYOND * errors
     for name, at_limit, outside in zip(space.names, near, beyond, strict=True):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["near_limits"]
+__all__ = ["CROWDED", "near_limits"]
 
 _LEAST = 1e-3  # of the range of a label
-_CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
+CROWDED = 1.3  # standard deviations from a limit: see `rvsemu.fitting.limits.crowded`
 _NOTHING = 0.5  # of the error that a label has if its range is all that is known
 
 
@@ -19,7 +19,7 @@ def near_limits(
     upper: np.ndarray,
     from_zero: np.ndarray,
     floor: np.ndarray | None = None,
-    crowded: ArrayLike = _CROWDED,
+    crowded: ArrayLike = CROWDED,
 ) -> np.ndarray:
     """Whether values are beyond a limit, or nearer to it than some errors or a thousandth of the range.
 
