@@ -104,6 +104,26 @@ def test_an_interrupt_keeps_every_step(tmp_path):
     np.testing.assert_array_equal(quickly(Gauss(), steps=420, file=file).chain, whole.chain)
 
 
+def test_an_interrupt_while_the_generator_is_set(tmp_path, monkeypatch):
+    """emcee sets the state of its generator at the beginning of each block, and ignores what is raised there."""
+    file = ChainFile(tmp_path / "p.h5")
+    mtrand, left = np.random.mtrand, [3]
+
+    class Generator(np.random.RandomState):
+        def set_state(self, state):
+            super().set_state(state)
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(mtrand, "RandomState", Generator)
+    with pytest.raises(KeyboardInterrupt):
+        quickly(Gauss(), steps=420, file=file)
+    monkeypatch.undo()
+    assert len(Posterior.load(file.path).chain) == 100
+    np.testing.assert_array_equal(quickly(Gauss(), steps=420, file=file).chain, quickly(Gauss(), steps=420).chain)
+
+
 def test_sigint_is_quiet_and_keeps_every_step(busy):
     path, running = busy
     before = steps_in(path)

@@ -15,7 +15,7 @@ from .convergence import ADAPT, BLOCK, Convergence
 from .importance import Draws
 from .parameters import Parameters
 from .posterior import Posterior, make_posterior
-from .proposals import first_ensemble, moves
+from .proposals import first_ensemble
 
 __all__ = ["Sampler", "run"]
 
@@ -192,12 +192,12 @@ def _adapt(chain) -> None:
 
 def _advance(chain, likelihood, steps, tell) -> None:
     """Sample so many steps, and tell how many there are after each."""
-    import emcee
+    from emcee import State
 
-    kept = moves(chain.proposal)
-    sampler = emcee.EnsembleSampler(*chain.ensemble.shape, likelihood.log_probability, moves=kept, vectorize=True)
-    sampler.log_prob_fn = likelihood.log_probability  # emcee's wrapper of it prints a traceback, after Ctrl-C, too
-    begin = emcee.State(chain.ensemble, log_prob=chain.ensemble_log_probability, random_state=chain.random_state)
+    from .ensemble_sampler import EnsembleSampler
+
+    sampler = EnsembleSampler(likelihood.log_probability, chain.proposal, *chain.ensemble.shape)
+    begin = State(chain.ensemble, log_prob=chain.ensemble_log_probability, random_state=chain.random_state)
     done: list[tuple] = []
     try:
         for state in sampler.sample(begin, iterations=steps, skip_initial_state_check=True, store=False):
