@@ -31,6 +31,7 @@ __all__ = [
     "opened",
     "put",
     "replacing",
+    "shipped_file",
     "shipped_files",
     "stamp",
 ]
@@ -49,6 +50,7 @@ DAMAGE = (*(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, 
 MOST = 2**31
 """Bytes that the datasets of a file may have in memory."""
 _ALWAYS = 2**26  # bytes that they may have however small the file is
+_LARGE = {"emulator": "gebran2024", "inversion": "gebran2024-inversion"}  # not in the package
 _MOST_PACKED = 200  # bytes in memory for one in the file: networks reach 2, zeros packed by gzip 1000
 
 
@@ -199,12 +201,33 @@ def _check_size(file, size):
 
 
 # ---------------------------------------------------------------- finding
-def shipped_files(folder: str) -> dict[str, Path]:
-    """Files that come with the package in ``data/<folder>``, by their names without ``.h5``."""
-    found = resources.files("rvsemu") / "data" / folder
-    if not found.is_dir():
-        return {}
-    return {Path(f.name).stem: Path(str(f)) for f in found.iterdir() if f.name.endswith(".h5")}
+def shipped_files(kind: str) -> dict[str, Path]:
+    """Files of a kind ('emulator', 'inversion') that come with the package, by their names without ``.h5``.
+
+    They are in its folder ``data``; in a checkout of its repository there are larger ones in ``models``.
+    """
+    package = Path(str(resources.files("rvsemu")))
+    places = [package / "data" / f"{kind}s"]
+    if (package.parent / "pyproject.toml").is_file():
+        places.append(package.parent / "models" / f"{kind}s")
+    return {file.stem: file for place in places for file in sorted(place.glob("*.h5"))}
+
+
+def shipped_file(name: str, kind: str, error: type[RvsemuError]) -> Path:
+    """The one of this name among `shipped_files`; an `error` that says what to do if there is none."""
+    files = shipped_files(kind)
+    if name in files:
+        return files[name]
+    if name == _LARGE.get(kind):
+        raise error(
+            f"{kind} '{name}' is too large for the package, and only in its repository: give the path of "
+            f"models/{kind}s/{name}.h5 from there, or train it ('rvsemu train --recipe {name} --library FILE')."
+        )
+    there = f"use one of {', '.join(sorted(files))}, or" if files else "none comes with this copy of rvsemu:"
+    raise error(
+        f"{kind} '{name}' is not shipped: {there} give the file of your own ({kind}=FILE, --{kind} FILE), "
+        f"which '{_COMMAND[kind]} --library FILE' makes."
+    )
 
 
 def is_path(given) -> bool:

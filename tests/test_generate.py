@@ -14,6 +14,7 @@ from emulator_fixtures import NAMES, SUN, layers, small_emulator
 from scipy.interpolate import make_interp_spline
 
 import rvsemu
+from rvsemu import _storage
 from rvsemu.emulator import DenseNetwork, Emulator, LabelSpace, resolve
 from rvsemu.emulator.regions import PAPER, WIDE
 from rvsemu.errors import EmulatorFileError, LabelError, SpectrumError
@@ -251,8 +252,22 @@ def test_bad_labels(wrong, message):
 def test_unknown_emulator():
     with pytest.raises(EmulatorFileError, match=r"emulator 'best' is not shipped: use one of .*default"):
         rvsemu.generate(**SUN, emulator="best")
-    with pytest.raises(EmulatorFileError, match="not shipped"):
+    with pytest.raises(EmulatorFileError, match="not shipped.*--emulator FILE.*rvsemu train --lib"):
         rvsemu.shipped("best")
+
+
+def test_emulators_of_the_repository(tmp_path, monkeypatch):
+    """A large one opens by name in a checkout; elsewhere an error says where it is."""
+    package = tmp_path / "rvsemu"
+    (package / "data" / "emulators").mkdir(parents=True)
+    (tmp_path / "models" / "emulators").mkdir(parents=True)
+    shutil.copy(_storage.shipped_files("emulator")["default"], package / "data" / "emulators")
+    shutil.copy(package / "data" / "emulators" / "default.h5", tmp_path / "models" / "emulators" / "gebran2024.h5")
+    monkeypatch.setattr(_storage.resources, "files", lambda name: package)
+    with pytest.raises(EmulatorFileError, match="'gebran2024' is too large for the package.*models/emulators/gebran"):
+        rvsemu.shipped("gebran2024")
+    (tmp_path / "pyproject.toml").touch()
+    assert rvsemu.shipped("gebran2024").info == rvsemu.shipped().info
 
 
 @pytest.mark.parametrize("given", [5, rvsemu.Emulator, b"default", ["default"]])

@@ -9,11 +9,11 @@ from astropy.table import QTable
 from inversion_fixtures import WAVELENGTH, curved, exact_inversion, fluxes, star_labels
 
 import rvsemu
+from rvsemu import _storage
 from rvsemu.cli import main
 from rvsemu.emulator import LabelSpace
 from rvsemu.errors import InversionFileError
 from rvsemu.inversion import Inversion, LabelErrors, invert, resolve
-from rvsemu.inversion import inverting as inverting_module
 
 NOWHERE = "none comes with this copy of rvsemu"
 
@@ -160,14 +160,16 @@ def test_resolve(exact, tmp_path, monkeypatch):
     assert resolve(exact) is exact
     assert resolve(tmp_path / "mine.h5").info == exact.info
     assert resolve(str(tmp_path / "mine.h5")).info == exact.info
-    monkeypatch.setattr(inverting_module, "shipped_files", lambda folder: {})
+    monkeypatch.setattr(_storage, "shipped_files", lambda kind: {})
     with pytest.raises(InversionFileError, match=f"'default' is not shipped: {NOWHERE}.*rvsemu train --recipe inv"):
         invert(np.ones(4000))
-    monkeypatch.setattr(inverting_module, "shipped_files", lambda folder: {"default": tmp_path / "mine.h5"})
+    monkeypatch.setattr(_storage, "shipped_files", lambda kind: {"default": tmp_path / "mine.h5"})
     assert resolve().info == exact.info
     assert resolve() is resolve("default")
     with pytest.raises(InversionFileError, match="'best' is not shipped: use one of default, or give the file"):
         resolve("best")
+    with pytest.raises(InversionFileError, match="too large for the package.*models/inversions/gebran2024-inv"):
+        resolve("gebran2024-inversion")
     with pytest.raises(InversionFileError, match="inversion=5: give the name of a shipped inversion, the path of a"):
         resolve(5)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._storage import check_folder, is_path, made_folder, replacing, shipped_files
+from .._storage import check_folder, is_path, made_folder, replacing, shipped_file
 from .._workers import check_one_way, cores, dask_executor, processes
 from ..emulator.choosing import DEFAULT, resolve
 from ..emulator.model import Emulator
-from ..errors import RvsemuError, SettingsError, SpectrumError, check_whole
+from ..errors import EmulatorFileError, RvsemuError, SettingsError, SpectrumError, check_whole
 from ..fitting import Settings
 from ..fitting.lock import exclusive
 from ..fitting.settings import takes_settings
@@ -280,8 +280,8 @@ def _keep(emulator: Emulator | str | os.PathLike | None, path: Path) -> None:
     if isinstance(emulator, Emulator):
         emulator.save(path, dtype="float32")
         return
-    named = emulator is not None and is_path(emulator)
-    source = Path(str(emulator)) if named else shipped_files("emulators")[str(emulator or DEFAULT)]
+    name = emulator or DEFAULT
+    source = Path(name) if is_path(name) else shipped_file(str(name), "emulator", EmulatorFileError)
     with replacing(path) as temporary:
         temporary.write_bytes(source.read_bytes())
 

@@ -10,7 +10,12 @@ from .options import interrupted, seed, whole
 
 def add_reproduce(commands):
     parser = command(commands, "reproduce", _reproduce)
-    parser.add_argument("--library", required=True, metavar="FILE", help="library of unbroadened spectra (HDF5)")
+    parser.add_argument(
+        "--library",
+        required=True,
+        metavar="FILE",
+        help="library of unbroadened spectra (HDF5), or a list of such files (.txt)",
+    )
     parser.add_argument(
         "--out",
         default="rvsemu-reproduction",
@@ -25,7 +30,7 @@ def add_reproduce(commands):
         "--epochs",
         type=whole(1),
         metavar="N",
-        help="maximum number of epochs in each stage (default: 120, with --quick 2)",
+        help="maximum number of epochs in each stage (default: those of the recipes, with --quick 2)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the report of another study in DIR")
     parser.add_argument("--quiet", action="store_true", help="show no progress bars")

@@ -6,7 +6,7 @@ from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 
-from .._storage import check_named, is_path, shipped_files
+from .._storage import check_named, is_path, shipped_file
 from ..errors import EmulatorFileError
 from .model import Emulator
 
@@ -17,6 +17,8 @@ DEFAULT = "default"
 
 def shipped(name: str = DEFAULT) -> Emulator:
     """An emulator that comes with the package, by the name of its recipe; read once a process.
+
+    That is "default"; in a checkout of the repository "gebran2024", too.
 
     Raises
     ------
@@ -30,10 +32,7 @@ def shipped(name: str = DEFAULT) -> Emulator:
     >>> emulator.labels.names[:4]
     ('teff', 'logg', 'vsini', 'mh')
     """
-    files = shipped_files("emulators")
-    if name not in files:
-        raise EmulatorFileError(f"emulator '{name}' is not shipped: use one of {', '.join(sorted(files))}, or a path.")
-    return _loaded_once(files[name])
+    return _loaded_once(shipped_file(name, "emulator", EmulatorFileError))
 
 
 @lru_cache(maxsize=4)

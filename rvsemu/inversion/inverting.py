@@ -14,7 +14,7 @@ from astropy import units as u
 from numpy.typing import ArrayLike
 from specutils import Spectrum
 
-from .._storage import check_named, is_path, shipped_files
+from .._storage import check_named, is_path, shipped_file
 from ..errors import InversionFileError, SpectrumError, check_whole
 from ..observing.arrays import unmasked
 from ..observing.flags import (
@@ -60,6 +60,8 @@ _SHARE = 0.5  # of what two ways to a label differ by: another part of its error
 def shipped_inversion(name: str = DEFAULT) -> Inversion:
     """An inversion that comes with the package, by name; read once a process.
 
+    That is "default"; in a checkout of the repository "gebran2024-inversion", too.
+
     Raises
     ------
     InversionFileError
@@ -72,14 +74,7 @@ def shipped_inversion(name: str = DEFAULT) -> Inversion:
     >>> len(inversion.wavelength), inversion.medium
     (4000, 'air')
     """
-    files = shipped_files("inversions")
-    if name in files:
-        return _loaded_once(files[name])
-    there = f"use one of {', '.join(sorted(files))}, or" if files else "none comes with this copy of rvsemu:"
-    raise InversionFileError(
-        f"inversion '{name}' is not shipped: {there} give the file of your own (inversion=FILE, --inversion FILE), "
-        "which 'rvsemu train --recipe inversion --library FILE' makes."
-    )
+    return _loaded_once(shipped_file(name, "inversion", InversionFileError))
 
 
 @lru_cache(maxsize=4)

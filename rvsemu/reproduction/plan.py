@@ -97,6 +97,6 @@ class Plan:
         return library.subset(np.linspace(0, len(library) - 1, self.spectra).round().astype(int))
 
 
-FULL = Plan(epochs=120)  # the longest stage of our recipes; those of the paper go on for longer
+FULL = Plan()
 _QUICK_INVERSIONS = (GEBRAN2024_INVERSION, replace(INVERSION, conditions=100))
 QUICK = Plan(inversions=_QUICK_INVERSIONS, spectra=200, draws=1000, epochs=2, test_draws=300, learning={}, quick=True)

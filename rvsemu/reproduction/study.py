@@ -15,6 +15,7 @@ from ..emulator import Emulator
 from ..errors import TrainingError, check_whole
 from ..inversion import Inversion
 from ..library import Library
+from ..library.merging import open_library
 from ..training.accuracy import metrics
 from ..training.recipes import InversionRecipe, Recipe, Work
 from .figures import draw_all
@@ -42,7 +43,8 @@ def reproduce(
     Parameters
     ----------
     library : Library or path
-        Synthetic spectra before rotation and instrument.
+        Synthetic spectra before rotation and instrument: the library, its file, or a list of files
+        (`rvsemu.library.merging.open_library`).
     out : path
         Folder for ``models``, ``learning`` and ``report``. Models that are in ``models`` are taken as they are. Called
         again with the same arguments, the study goes on where it was stopped. Trained models are written however
@@ -77,7 +79,7 @@ def reproduce(
     >>> numbers = reproduce("library.h5", "trial", QUICK)  # minutes; without a plan, days  # doctest: +SKIP
     """
     check_whole(TrainingError, "seed", seed, 0, 2**32 - 1)
-    library = plan.part(library if isinstance(library, Library) else Library.load(library))
+    library = plan.part(library if isinstance(library, Library) else open_library(library))
     out = Path(out)
     _check_folder(out)
     most = plan.epochs if epochs is None else epochs

@@ -194,15 +194,15 @@ GEBRAN2024 = Recipe(
     autoencoder_schedule=Schedule("adam", batch=512, epochs=500, patience=15),
     label_schedule=Schedule("adamax", batch=512, epochs=500, patience=15),
     finetune_schedule=None,
-    draws=40_000,
+    draws=205_000,
     validation=0.2,
     interpolate=True,
     center=True,
 )
 """Gebran (2024), Tables 2 and 3 and sections 2.2-2.3: networks, optimisers, losses, patience, batches and
-split are the paper's to the letter. Its 205,000 spectra of random labels were all computed; here they
-are fewer, and their random labels are reached by interpolating the library (`interpolate`). The paper does
-not say how fluxes and labels are scaled: here fluxes are centred and labels mapped to [-1, 1]."""
+split are the paper's to the letter. So is the number of spectra; but the paper's were all computed, and here their
+random labels are reached by interpolating the library (`interpolate`). The paper does not say how fluxes and
+labels are scaled: here fluxes are centred and labels mapped to [-1, 1]."""
 
 
 def _cosine(epochs: int, learning_rate: float, optimizer: str = "adam", batch: int = 512) -> Schedule:
