@@ -184,7 +184,7 @@ BAD_ROWS = {
     "an array is short": (lambda t: t.replace(b"[", b"[1.0, ", 1) if b"426862" in t else t, "2402 fluxes but 2401"),
     "no number": (lambda t: t.replace(b"[0.", b"[x0.", 1), "could not convert|damaged"),
     "open quote": (lambda t: t + b'"', "row 2"),
-    "not text": (lambda t: t.replace(b"[0.", b"[\xff0.", 1), "not text"),
+    "not text": (lambda t: t.replace(b"[0.", b"[\xff0.", 1), "could not convert|damaged"),
 }
 
 
@@ -194,12 +194,25 @@ def test_a_bad_row_does_not_take_the_others_along(tmp_path, bad):
     path = write_bulk(tmp_path / "a.csv.gz", KEPLER, HD, KEPLER)
     spoilt(path, lambda lines: b"\n".join([*lines[:-3], change(lines[-3]), *lines[-2:]]))
     found, (reject,) = blocks(path)
-    assert sum(map(len, found)) == (1 if bad == "not text" else 2)
+    assert sum(map(len, found)) == 2
     assert reject.file == str(path)
     assert re.search(words, reject.reason), reject.reason
     assert not reject.expected
     if bad in ("no good pixel", "an array is short"):
         assert reject.source_id == HD.scalars["source_id"]
+
+
+def test_a_damaged_byte_of_the_first_row(tmp_path):
+    """Whatever it is and wherever: the others are read."""
+    path = write_bulk(tmp_path / "a.csv.gz", KEPLER, HD)
+    lines = bulk_text(path).split(b"\n")
+    for place in (1, len(lines[-3]) // 3, len(lines[-3]) - 1):
+        row = bytearray(lines[-3])
+        row[place] = 0xE9
+        path.write_bytes(gzip.compress(b"\n".join([*lines[:-3], bytes(row), *lines[-2:]])))
+        (block,), (reject,) = blocks(path)
+        assert block.source_id.tolist() == [HD.scalars["source_id"]]
+        assert re.search("integer|could not convert|damaged", reject.reason), reject.reason
 
 
 def test_what_comes_before_the_end_of_a_truncated_file_is_read(tmp_path):

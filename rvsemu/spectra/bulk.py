@@ -186,10 +186,7 @@ def _line(stream: BinaryIO, label: str) -> str:
     line = stream.readline(_LONGEST)
     if len(line) == _LONGEST:
         raise SpectrumError(f"{label}: a line has more than {_LONGEST:,} bytes: {DAMAGE}")
-    try:
-        return line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpectrumError(f"{label}: not text ({error.reason}): {DAMAGE}") from error
+    return line.decode("utf-8-sig", "replace")  # what is damaged is for the row to say
 
 
 def _fields(line: str, header: TextHeader) -> list[str]:
