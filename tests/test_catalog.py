@@ -204,7 +204,7 @@ def test_killed_and_resumed(inputs, made, tmp_path, kept_workers):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert children
-    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 20)
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
     there = {path.name: path.stat().st_mtime_ns for path in out.glob("part-*")}
     assert 0 < len(there) < 3 and not same(made, out)
     (out / ".part-000000-000002.parquet.1.0.tmp").write_bytes(b"half")
@@ -220,7 +220,7 @@ def test_interrupted_and_resumed(inputs, made, tmp_path, kept_workers):
     process = started(*arguments(inputs, out, "--jobs", "1"))
     until(lambda: out.is_dir() and any(out.glob("part-*")))
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=120)[1]
     assert (process.returncode, said) == (130, "rvsemu catalog: interrupted\n")
     assert main(arguments(inputs, out, "--resume")) == 0
     assert same(made, out)

@@ -149,7 +149,7 @@ def test_sigint_to_the_command(tmp_path):
     with subprocess.Popen([*command, "--quiet", "-o", str(path.parent)], **output) as running:
         wait(lambda: path.exists() or running.poll() is not None, 120)
         running.send_signal(signal.SIGINT)
-        spoken, complained = running.communicate(timeout=60)
+        spoken, complained = running.communicate(timeout=120)
     assert running.returncode == 130
     assert spoken == ""
     where, why = complained.splitlines()
@@ -164,7 +164,7 @@ def test_another_process_is_waited_for_and_then_named(busy, caplog):
     begin = time.monotonic()
     with pytest.raises(PosteriorFileError) as error:
         quickly(Gauss(), steps=10, file=ChainFile(path, patience=1.5))
-    assert 1.5 <= time.monotonic() - begin < 10
+    assert 1.5 <= time.monotonic() - begin < 50
     words = f"{path} is being written by another process (number {running.pid}), for more than 1.5 s: wait until"
     assert str(error.value).startswith(words)
     assert "give another file" in str(error.value)
@@ -177,7 +177,7 @@ def test_what_another_process_writes_can_be_read_at_once(busy):
     path, _ = busy
     begin = time.monotonic()
     assert len(Posterior.load(path).chain) >= 200
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 50  # it would wait for 60 s
 
 
 def test_who_waits_goes_on_when_the_other_has_ended(busy):

@@ -202,7 +202,7 @@ def test_command_serves_until_ctrl_c():
     assert re.fullmatch(r"http://localhost:\d+/ shows the Explorer; Ctrl-C ends it\n", line)
     assert urlopen(line.split()[0]).status == 200  # a session that stays open
     run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=120)
     assert (run.returncode, out, err) == (0, "\nended\n", "")
 
 

@@ -167,7 +167,7 @@ def test_matplotlib_is_loaded_only_when_a_figure_is_made():
         "import rvsemu, rvsemu.plotting; new = set(sys.modules) - before; "
         "sys.exit(any(name.startswith(('matplotlib', 'mpl_toolkits')) for name in new))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 
 
 def test_a_row_of_many_is_not_labelled_as_another():

@@ -92,9 +92,9 @@ def test_threads_do_not_share_a_temporary_file(tmp_path):
     def written(text):
         def write(temporary):
             names.append(temporary)
-            together.wait(10)
+            together.wait(60)
             Path(temporary).write_text(text)
-            together.wait(10)
+            together.wait(60)
 
         return write
 
