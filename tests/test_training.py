@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -248,9 +249,22 @@ def test_killed_and_interrupted_training_goes_on_as_if_nothing_had_happened(kera
 
 
 def test_finished_training_is_repeated_from_its_folder(tiny, keras, monkeypatch):
+    """Of a stage that has ended, the best weights are kept, and where random numbers stand; not the optimiser."""
     emulator, _, out = tiny
     monkeypatch.setattr(keras.Model, "fit", None)
     assert_same_training(train_tiny(out), emulator)
+    with np.load(out.with_name(f"{out.name}.work") / "finetune.npz") as checkpoint:
+        kept = {name.rstrip("0123456789") for name in checkpoint}
+    assert kept == {"best", "n_best", "random", "n_random", "finished", "loss", "val_loss"}
+
+
+def test_a_stage_begins_where_the_one_before_has_ended(tiny, keras, tmp_path):
+    """Also when the program was ended in between: dropout's random numbers go on from the second to the third."""
+    emulator, _, out = tiny
+    again = tmp_path / "again.h5"
+    kept = shutil.ignore_patterns("finetune.npz")
+    shutil.copytree(out.with_name(f"{out.name}.work"), again.with_name(f"{again.name}.work"), ignore=kept)
+    assert_same_training(train_tiny(again), emulator)
 
 
 class _Blocks(ctypes.Structure):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -86,19 +86,19 @@ class _Keeper(keras.callbacks.Callback):
         if not self.checkpoint.exists():
             return
         saved = arrays_of(self.checkpoint, TrainingError, "delete it, and the stage begins anew")
-        parts = {k: [saved[f"{k}{i}"] for i in range(int(saved[f"n_{k}"]))] for k in ("weights", "best", "state")}
         self.history = {k: saved[k].tolist() for k in self.history}
         self.finished = bool(saved["finished"])
-        self.model.set_weights(parts["weights"])
-        self.model.optimizer.build(self.model.trainable_variables)
-        for variable, value in zip(self._state(), parts["state"], strict=True):
-            variable.assign(value)
-        self.best, self.best_weights = min(self.history["val_loss"]), parts["best"]
+        self.best, self.best_weights = min(self.history["val_loss"]), _listed(saved, "best")
+        _assign(self._random(), _listed(saved, "random"))
+        if not self.finished:
+            self.model.set_weights(_listed(saved, "weights"))
+            self.model.optimizer.build(self.model.trainable_variables)
+            _assign(self.model.optimizer.variables, _listed(saved, "optimizer"))
 
-    def _state(self):
-        """What training changes besides weights: the optimiser, and where dropout's random numbers stand."""
+    def _random(self):
+        """Where dropout's random numbers stand, which later stages go on from."""
         weights = {id(v) for v in self.model.weights}
-        return [*self.model.optimizer.variables, *(v for v in self.model.variables if id(v) not in weights)]
+        return [v for v in self.model.variables if id(v) not in weights]
 
     def on_train_begin(self, logs=None):
         total = self.schedule.epochs if self.schedule.cosine else None
@@ -129,15 +129,26 @@ class _Keeper(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _save(self):
-        parts = {"weights": self.model.get_weights(), "best": self.best_weights}
-        parts["state"] = [np.asarray(v) for v in self._state()]
-        arrays: dict[str, Any] = {f"{k}{i}": v for k, values in parts.items() for i, v in enumerate(values)}
+        parts = {"best": self.best_weights, "random": self._random()}
+        if not self.finished:  # to go on takes three times as much
+            parts |= {"weights": self.model.get_weights(), "optimizer": self.model.optimizer.variables}
+        arrays: dict[str, Any] = {f"{k}{i}": np.asarray(v) for k, values in parts.items() for i, v in enumerate(values)}
         arrays |= {f"n_{k}": len(values) for k, values in parts.items()} | self.history
         with replacing(self.checkpoint) as temporary, open(temporary, "wb") as file:
             np.savez(file, finished=self.finished, **arrays)
 
     def on_train_end(self, logs=None):
         self.bar.close()
+
+
+def _listed(saved: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    """Arrays that a checkpoint has under one name, in order."""
+    return [saved[f"{name}{i}"] for i in range(int(saved[f"n_{name}"]))]
+
+
+def _assign(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def run_stage(
