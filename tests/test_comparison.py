@@ -95,6 +95,19 @@ def test_every_format_of_both(tmp_path, ending):
     np.testing.assert_allclose(result.pairs["mh_reference_error"].value, 0.1)
 
 
+def test_csv_of_spreadsheets(tmp_path):
+    """They write a mark of the order of bytes first, and people blanks behind commas."""
+    path = tmp_path / "theirs.csv"
+    reference_table().write(path, format="ascii.csv")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b",", b", "))
+    result = comparison.compare(fits_table(), path)
+    assert result.pairs["source_id"].tolist() == [BIG + i for i in range(6)]
+    assert result.difference("teff").tolist() == [20.0] * 6
+    path.write_text("")
+    with pytest.raises(ComparisonError, match=r"theirs.csv cannot be read as a table \(it is empty\)"):
+        comparison.compare(fits_table(), path)
+
+
 def test_decimals_of_parquet(tmp_path):
     """Databases write integers and numbers so."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

@@ -294,6 +294,18 @@ def test_table_of_labels_in_fits(tmp_path):
     assert len(library) == 3 and report.left_out == {}
 
 
+def test_table_of_labels_of_a_spreadsheet(tmp_path):
+    """It begins with a mark of the order of bytes, as the spectra may."""
+    fx.files(tmp_path, fx.STARS)
+    Table.read(tmp_path / "labels.ecsv").write(tmp_path / "labels.csv", format="ascii.csv")
+    (tmp_path / "labels.ecsv").unlink()
+    for path in (*tmp_path.glob("*.csv"), *tmp_path.glob("*.txt")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    library, report = fx.imported(tmp_path, "table", labels=tmp_path / "labels.csv")
+    assert len(library) == 3 and report.left_out == {}
+    np.testing.assert_allclose(library.flux[0], fx.expected(fx.SUN), rtol=0, atol=fx.TEXT)
+
+
 def test_files_of_one_name_in_several_folders(tmp_path):
     """Each is reported."""
     options = fx.moog_smoothed(tmp_path, fx.STARS)

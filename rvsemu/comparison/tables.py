@@ -34,6 +34,7 @@ _FORMATS = {
     ".parquet": "parquet",
 }
 _MISSING = [("", "0"), ("null", "0"), ("NaN", "0"), ("nan", "0")]  # cells of text files without a value
+_ENCODING = "utf-8-sig"  # spreadsheets begin their files with a mark of the order of bytes
 _UNSIGNED = 2**63  # TZERO of unsigned integers of 64 bits, which would become floats
 _MASK = ".mask"  # what astropy appends to the name of a column of Parquet for where it has no value
 _ROUNDED = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+|\d{7,}\.\d*")
@@ -188,19 +189,21 @@ def _open_fits(path: Path) -> tuple[list[str], Callable]:
 
 
 def _open_csv(path: Path) -> tuple[list[str], Callable]:
-    names = next(csv.reader([_first_line(path)]), [])
+    names = [name.strip() for name in next(csv.reader([_first_line(path)]), [])]
+    if not names:
+        raise ValueError("it is empty")
 
     def load(chosen, as_text):
         given = {name: [ascii.convert_numpy(str)] for name in chosen if name in as_text}
         options = {"include_names": chosen, "converters": given, "fill_values": _MISSING, "guess": False}
-        return ascii.read(str(path), format="csv", **options)
+        return ascii.read(str(path), format="csv", encoding=_ENCODING, **options)
 
     return names, load
 
 
 def _first_line(path: Path) -> str:
     open_it = gzip.open if path.suffix.lower() == ".gz" else open
-    with open_it(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with open_it(path, "rt", encoding=_ENCODING, newline="") as file:
         return file.readline().rstrip("\r\n")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from astropy.table import Table
 
 from ...errors import LibraryFileError
+from .reading import ENCODING
 from .spectrum import ABUNDANCES, LABELS, Unusable
 
 __all__ = ["LabelTable", "label_name"]
@@ -113,7 +114,7 @@ def _read(path: Path) -> Table:
     if kind is None:
         raise LibraryFileError(f"labels={path}: the ending '{path.suffix}' is unknown; use {', '.join(_FORMATS)}.")
     try:
-        return Table.read(path, format=kind)
+        return Table.read(path, format=kind, **({"encoding": ENCODING} if kind == "ascii.csv" else {}))
     except Exception as e:  # damaged tables make the readers raise a dozen unrelated classes
         reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise LibraryFileError(f"labels={path} cannot be read as a table ({reason}): check the file.") from None

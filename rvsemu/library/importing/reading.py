@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from ...errors import LibraryFileError
 from .spectrum import Unusable
 
-__all__ = ["Files", "columns", "content", "fits_open", "fits_table", "lines_of", "native", "plain_name"]
+__all__ = ["ENCODING", "Files", "columns", "content", "fits_open", "fits_table", "lines_of", "native", "plain_name"]
 
 _EXPONENTS = (
     (re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)"), "E"),  # 1.0D-05
@@ -27,6 +27,8 @@ _EXPONENTS = (
     (re.compile(r"\*{2,}"), " nan "),  # a number too wide for its field
 )
 _MAX_HEADER = 40
+ENCODING = "utf-8-sig"
+"""Of text files: spreadsheets begin theirs with a mark of the order of bytes."""
 MOST_BYTES = 1_000_000_000
 """Size of a file, unpacked, beyond which it is not read into memory."""
 
@@ -111,7 +113,7 @@ def content(path: Path) -> bytes:
 
 def lines_of(path: Path) -> list[str]:
     """The lines of a text file."""
-    return content(path).decode("utf-8", "replace").splitlines()
+    return content(path).decode(ENCODING, "replace").splitlines()
 
 
 def columns(lines: list[str], at_least: int = 1) -> np.ndarray:
