@@ -11,6 +11,7 @@ import importer_fixtures as fx
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import MaskedColumn, Table
 from training_fixtures import LIBRARY as SMALL
 
 from rvsemu.errors import LibraryFileError
@@ -188,6 +189,34 @@ def test_duplicates_reversed_and_stray_wavelengths(tmp_path):
     stray = fx.AIR.copy()
     stray[7000] -= 0.5
     np.testing.assert_allclose(one(tmp_path, wavelength=stray).flux, reference, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("ending", ["ecsv", "fits"])
+def test_masked_fluxes(tmp_path, ending):
+    """They are no fluxes, whatever stands below the mask; few of them are interpolated over."""
+    flux = np.round(fx.SUN.flux() * 10000).astype(int)
+    flux[7000:7003] = -32768
+    table = Table(
+        {"wavelength": fx.AIR, "flux": MaskedColumn(flux, mask=flux < 0), "continuum": np.full(len(flux), 1e4)}
+    )
+    table.write(tmp_path / f"sun.{ending}")
+    fx.table(tmp_path / "labels.csv", [(f"sun.{ending}", *fx.SUN.labels)])
+    library, _ = fx.imported(tmp_path, "table", labels=tmp_path / "labels.csv", medium="air")
+    np.testing.assert_allclose(library.flux[0], fx.expected(fx.SUN), rtol=0, atol=2e-3)
+
+
+def test_masked_labels(tmp_path):
+    """Whole numbers of FITS, where a number stands for none."""
+    table = Table({"wavelength": [fx.AIR] * 2, "flux": [fx.SUN.flux(), fx.DWARF.flux()]})
+    for name, values in zip(
+        ("teff", "logg", "mh", "vmic"), zip(fx.SUN.labels, fx.DWARF.labels, strict=True), strict=True
+    ):
+        table[name] = values
+    table["logg"] = MaskedColumn([-1, 4], mask=[True, False])
+    table.write(tmp_path / "grid.fits")
+    library, report = fx.imported(tmp_path, "table", medium="air")
+    assert library.labels[:, 1].tolist() == [4.0]
+    assert list(report.left_out.values()) == ["logg=nan is implausible: -1 to 7 would do"]
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def _ecsv_spectrum(path: Path) -> RawSpectrum:
         read = Table.read(path, format="ascii.ecsv")
     except Exception as e:  # damaged tables make the reader raise unrelated classes
         raise Unusable(f"it is not a readable ECSV table ({str(e).splitlines()[0]})") from None
-    values = {c.lower(): np.asarray(read[c]) for c in read.colnames}
+    values = {c.lower(): native(read[c]) for c in read.colnames}
     return _of_columns(values, {c.lower(): str(read[c].unit) for c in read.colnames if read[c].unit is not None})
 
 
