@@ -287,6 +287,15 @@ def test_units_of_gravity(unit, off):
     np.testing.assert_allclose(result.pairs["logg_reference_error"].value, 0.1)
 
 
+@pytest.mark.parametrize("unit", ["m/s2", "cm/s2"])
+def test_gravities_that_are_no_logarithms(unit):
+    """They would be taken for log g = 1000."""
+    theirs = QTable({"source_id": BIG + np.arange(6), "logg": Column(np.geomspace(1.0, 1000.0, 6), unit=unit)})
+    words = rf"column logg has values up to 1000 {unit[:-3]} / s2, which are no logarithms: take log10 of them in cm/s2"
+    with pytest.raises(ComparisonError, match=words):
+        comparison.compare(fits_table(), theirs)
+
+
 def test_what_stands_for_no_value():
     theirs = reference_table(logg=[-9999.0, -999.0, -9999.99, 3.0, np.nan, 3.0])
     theirs["teff"] = MaskedColumn(theirs["teff"], mask=[True] + [False] * 5)
