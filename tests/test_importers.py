@@ -6,7 +6,8 @@ import h5py
 import importer_fixtures as fx
 import numpy as np
 import pytest
-from astropy.table import Table
+from astropy import units as u
+from astropy.table import QTable, Table
 
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
@@ -292,6 +293,34 @@ def test_table_of_labels_in_fits(tmp_path):
     (tmp_path / "labels.ecsv").unlink()
     library, report = fx.imported(tmp_path, "table", labels=tmp_path / "labels.fits")
     assert len(library) == 3 and report.left_out == {}
+
+
+def test_units_of_labels(tmp_path):
+    """They are converted, in tables of labels and in arrays."""
+    table = QTable({"file": ["sun.txt"], "teff": [5.75] * u.kK, "logg": [2.5] * u.dex(u.m / u.s**2)})
+    table["mh"], table["vmic"] = [0.0] * u.dex, [1000.0] * u.m / u.s
+    table.write(tmp_path / "labels.ecsv")
+    np.savetxt(tmp_path / "sun.txt", np.transpose([fx.AIR, fx.SUN.flux()]))
+    library, _ = fx.imported(tmp_path, "table", labels=tmp_path / "labels.ecsv", medium="air")
+    np.testing.assert_allclose(library.labels, [fx.SUN.labels], atol=1e-9)
+    (tmp_path / "sun.txt").unlink()
+    table["teff"] = [5.75] * u.km
+    table.write(tmp_path / "labels.ecsv", overwrite=True)
+    with pytest.raises(LibraryFileError, match=r"labels.ecsv: teff is in 'km': give it in K"):
+        fx.imported(tmp_path, "table", labels=tmp_path / "labels.ecsv", medium="air")
+
+
+def test_units_of_labels_in_arrays(tmp_path):
+    with h5py.File(tmp_path / "grid.h5", "w") as file:
+        for name, values in fx.arrays(fx.STARS).items():
+            file[name] = np.divide(values, 1000) if name == "teff" else values
+        file["teff"].attrs["unit"] = np.bytes_("kK")
+    library, _ = fx.imported(tmp_path, "table", medium="air")
+    np.testing.assert_allclose(library.labels, [star.labels for star in fx.STARS])
+    with h5py.File(tmp_path / "grid.h5", "a") as file:
+        file["teff"].attrs["unit"] = "km"
+    with pytest.raises(LibraryFileError, match=r"grid.h5: teff is in 'km': give it in K"):
+        fx.imported(tmp_path, "table", medium="air")
 
 
 def test_table_of_labels_of_a_spreadsheet(tmp_path):

@@ -17,7 +17,9 @@ from training_fixtures import LIBRARY as SMALL
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
 from rvsemu.library.importing import Settings, import_library, reading
+from rvsemu.library.importing.labels import LabelTable
 from rvsemu.library.importing.lines import AIR_TO_VACUUM, shift
+from rvsemu.library.importing.spectrum import Unusable
 
 
 # ---------------------------------------------------------------- air and vacuum
@@ -97,6 +99,29 @@ def test_table_and_name_that_disagree(tmp_path):
     library, report = fx.imported(tmp_path, "turbospectrum", labels=tmp_path / "labels.csv")
     assert len(library) == 1
     assert report.left_out == {names[0]: "logg is 4.5 in the name but 4 in the table"}
+
+
+def test_columns_that_disagree(tmp_path):
+    """[M/H] and [Fe/H], say: neither is taken without a word."""
+    arrays = fx.arrays([fx.SUN, fx.DWARF])
+    np.savez(tmp_path / "grid.npz", **arrays, feh=[0.3, 0.0])
+    library, report = fx.imported(tmp_path, "table", medium="air")
+    assert library.labels.tolist() == [fx.DWARF.labels]
+    assert list(report.left_out.values()) == ["mh is 0 in the column mh but 0.3 in the column feh"]
+    fx.table(
+        tmp_path / "labels.csv", [("grid.npz", *fx.SUN.labels, 0.3)], ("file", "teff", "logg", "mh", "vmic", "feh")
+    )
+    with pytest.raises(Unusable, match="mh is 0 in the column mh but 0.3 in the column feh"):
+        LabelTable(tmp_path / "labels.csv").labels(tmp_path / "grid.npz")
+
+
+def test_rows_of_no_file(tmp_path):
+    table = Table({"file": MaskedColumn(["a", "b", "c"], mask=[False, True, True]), "teff": [5000.0] * 3})
+    table.write(tmp_path / "labels.ecsv")
+    with pytest.raises(LibraryFileError, match=r"labels.ecsv has no file in row 2: leave this row out"):
+        LabelTable(tmp_path / "labels.ecsv")
+    with pytest.raises(LibraryFileError, match="labels is a Table: give the path of a table of labels"):
+        Settings(labels=table)
 
 
 def test_label_of_all_spectra(tmp_path):

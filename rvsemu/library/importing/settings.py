@@ -81,6 +81,8 @@ class Settings:
         for name, (low, high) in self.within.items():
             if not low <= high:
                 raise LibraryFileError(f"within {name}={low:g},{high:g}: give the lower value first.")
+        if self.labels is not None and not isinstance(self.labels, str | Path):
+            raise LibraryFileError(f"labels is a {type(self.labels).__name__}: give the path of a table of labels.")
         if self.resolution is not None and not self.resolution > 0:
             raise LibraryFileError(f"resolution={self.resolution:g}: give lambda / FWHM, above 0.")
         if self.pseudo_continuum is not None and not 0 <= self.pseudo_continuum <= 6:
