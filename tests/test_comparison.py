@@ -316,11 +316,15 @@ def test_what_stands_for_no_value():
         ("field == north", [0, 2, 4]),
         ('field != "north"', [1, 3]),
         ("source_id == 4611686018427387906", [1]),
+        ("good == True", [0, 4, 5]),
+        ("good != true", [1, 2]),
+        ("good == 0", [1, 2]),
     ],
 )
 def test_cuts(cut, left):
     theirs = reference_table(snr=[0.0, 10.0, np.nan, 30.0, 40.0, 50.0])
     theirs["field"] = MaskedColumn(["north", "south", "north", "south", "north", "south"], mask=[0, 0, 0, 0, 0, 1])
+    theirs["good"] = MaskedColumn([True, False, False, True, True, True], mask=[0, 0, 0, 1, 0, 0])
     result = comparison.compare(fits_table(), theirs, cuts=[cut])
     assert [int(i) - BIG for i in result.pairs["source_id"]] == left
     assert (cut, len(left)) in result.steps
@@ -333,12 +337,13 @@ def test_cuts(cut, left):
         ("snr > ", "write a column"),
         ("__import__('os') == 1", "write a column"),
         ("snr == high", "has numbers, high is none"),
+        ("good == 2", "is true or false, 2 is neither"),
         ("field < north", "use == or !="),
         ("snrr > 5", "did you mean snr"),
     ],
 )
 def test_bad_cuts(cut, words):
-    theirs = reference_table(snr=np.arange(6.0), field=["north"] * 6)
+    theirs = reference_table(snr=np.arange(6.0), field=["north"] * 6, good=np.ones(6, dtype=bool))
     with pytest.raises(RvsemuError, match=re.escape(words)):
         comparison.compare(fits_table(), theirs, cuts=[cut])
 
