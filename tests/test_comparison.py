@@ -156,6 +156,13 @@ def test_no_match_names_examples():
         assert words in str(error.value)
 
 
+def test_tables_without_rows():
+    with pytest.raises(ComparisonError, match="there are no rows in the reference"):
+        comparison.compare(fits_table(), reference_table()[:0])
+    with pytest.raises(ComparisonError, match="there are no rows in the fits"):
+        comparison.compare(fits_table()[:0], reference_table())
+
+
 def test_nothing_left_says_why():
     with pytest.raises(ComparisonError) as error:
         comparison.compare(fits_table(), reference_table(good=np.zeros(6, dtype=int)), cuts=["good == 1"])

@@ -182,6 +182,8 @@ def test_a_page_of_many_stars_with_names_that_are_no_html(tmp_path):
         (["-o", "page.txt"], "ending '.txt' is unknown"),
         (["--rejects", "page.html"], "ending '.html' is unknown"),
         (["-o", "missing/page.html"], "missing does not exist"),
+        (["-o", "page.html", "-o", "./page.html"], "page.html would be written twice"),
+        (["-o", "table.csv", "--rejects", "table.csv"], "table.csv would be written twice"),
     ],
 )
 def test_what_is_refused(made, capsys, options, words):

@@ -229,7 +229,7 @@ def test_truncated_file(file, share):
 
 
 def test_folder_instead_of_file(tmp_path):
-    with pytest.raises(LibraryFileError):
+    with pytest.raises(LibraryFileError, match="is a folder: give the path of a library"):
         Library.load(tmp_path)
 
 

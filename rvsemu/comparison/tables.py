@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 import re
+import reprlib
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,9 @@ def opened_table(given: str | os.PathLike | Table) -> Columns:
     if isinstance(given, Table):
         return Columns("the table", given.colnames, lambda names, as_text: given[names])
     if not isinstance(given, str | os.PathLike):
-        raise ComparisonError(f"{given!r} is a {type(given).__name__}: give the path of a file or folder, or a Table.")
+        raise ComparisonError(
+            f"{reprlib.repr(given)} is a {type(given).__name__}: give the path of a file or folder, or a Table."
+        )
     path = Path(given)
     if not path.exists():
         raise ComparisonError(f"{path} does not exist: give a table file, or a folder of Parquet files.")

@@ -93,6 +93,10 @@ def reading(path: str | os.PathLike) -> Iterator[h5py.File]:
         raise LibraryFileError(f"library={path!r}: give the path of a library of spectra (HDF5), or a Library.")
     if not Path(path).exists():
         raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
+    if Path(path).is_dir():
+        raise LibraryFileError(
+            f"{path} is a folder: give the path of a library (HDF5), which 'rvsemu library merge' makes of many files."
+        )
     try:
         with h5py.File(path, "r") as file:
             yield file
