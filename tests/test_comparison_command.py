@@ -195,6 +195,14 @@ def test_what_is_refused(made, capsys, options, words):
     assert status == 2 and words in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("option", ["-o", "--rejects"])
+def test_what_is_compared_is_not_replaced(made, capsys, option):
+    before = (made / "survey.fits").read_bytes()
+    assert run(made, option, str(made / "survey.fits"), "--overwrite") == 2
+    assert "survey.fits is read and would be replaced" in capsys.readouterr().err
+    assert (made / "survey.fits").read_bytes() == before
+
+
 def test_help(capsys):
     with pytest.raises(SystemExit) as exit:
         main(["compare", "--help"])
