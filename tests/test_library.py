@@ -79,6 +79,7 @@ def test_fluxes_that_a_file_cannot_hold_are_refused(library, file, value):
 def test_what_cannot_be_made_compact(library):
     for other, words in (
         (replace(library, resolution=20000.0), "has R = 20000, below 30000: .* use it as it is"),
+        (library.compact(), "has R = 30000, at 30000: .* use it as it is"),
         (library.subset([]), "has no spectra"),
         (replace(library, wavelength=library.wavelength**1.01), "cannot be made compact: wavelength must be a uniform"),
     ):

@@ -342,14 +342,16 @@ class Library:
         Raises
         ------
         LibraryFileError
-            The library has no spectra, a lower resolution, or too few wavelengths.
+            The library has no spectra, a lower resolution, this one and this step already, or too few wavelengths.
         """
         if not len(self):
             raise LibraryFileError("the library has no spectra: there is nothing to make compact.")
-        if self.resolution < resolution:
+        spacing = np.ptp(self.wavelength) / max(1, len(self.wavelength) - 1)
+        if self.resolution < resolution or (self.resolution == resolution and spacing > 0.999 * step):
+            what = "at" if self.resolution == resolution else "below"
             raise LibraryFileError(
-                f"the library has R = {self.resolution:g}, below {resolution:g}: it is as compact as it can be; use it "
-                "as it is."
+                f"the library has R = {self.resolution:g}, {what} {resolution:g}: it is as compact as it can be; use "
+                "it as it is."
             )
         low, high = self.wavelength[0] + _MARGIN, self.wavelength[-1] - _MARGIN
         wavelength = low + step * np.arange(int((high - low) / step) + 1)
