@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from astropy import units as u
 from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -16,6 +17,7 @@ from scipy.spatial import KDTree
 
 from .._display import html_card
 from .._storage import check_output, replacing
+from ..emulator.labels import lost
 from ..emulator.regions import Region, from_json, to_json
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
@@ -45,7 +47,7 @@ class Library:
     names : tuple of str
         Their names, e.g. ``("teff", "logg", "mh", "vmic")``.
     wavelength : ndarray, shape (m,)
-        Uniform grid, Angstrom.
+        Uniform grid, Angstrom; a Quantity is converted.
     flux : ndarray, shape (n, m)
         Continuum-normalised flux, float32.
     medium : {'air', 'vacuum'}
@@ -61,6 +63,11 @@ class Library:
         Spectra that could not be computed: index, labels, error.
     info : dict
         Provenance: code, lines, structures, abundances ...
+
+    Raises
+    ------
+    LibraryFileError
+        Values are masked.
 
     Examples
     --------
@@ -96,6 +103,10 @@ class Library:
     def __post_init__(self) -> None:
         for name in ("labels", "wavelength", "flux", "extrapolated", "index"):
             if (array := getattr(self, name)) is not None:
+                if what := lost(array):
+                    raise LibraryFileError(f"{name} has {what}.")
+                if name == "wavelength" and getattr(array, "unit", None) is not None:
+                    array = u.Quantity(array).to_value(u.AA)
                 view = np.asarray(array).view()
                 view.flags.writeable = False
                 object.__setattr__(self, name, view)
