@@ -369,6 +369,28 @@ def test_calibrations_at_known_values():
         comparison.calibrate("vsini", 1.0, 2.0)
 
 
+def test_calibrations_of_columns():
+    """Masked values have no correction, and units count."""
+    table = QTable({"mh": MaskedColumn([0.0, 1.0, 0.0], mask=[False, True, False])})
+    table["logg"] = [0.0, 0.0, np.nan] * u.dex(u.m / u.s**2)
+    known = comparison.calibrate("mh", 0.0, 2.0)
+    np.testing.assert_array_equal(comparison.calibrate("mh", table["mh"], table["logg"]), [known, np.nan, np.nan])
+    logg = MaskedColumn([2.0, 2.0, 2.0], mask=[False, False, True])
+    np.testing.assert_array_equal(comparison.calibrate("mh", table["mh"], logg), [known, np.nan, np.nan])
+    assert comparison.calibrate("teff", 5.0 * u.kK, 2.0) == 5000.0
+    with pytest.raises(ComparisonError, match="value is in m: give teff in K"):
+        comparison.calibrate("teff", [5.0] * u.m, [2.0])
+
+
+def test_flags_as_bytes_and_masked():
+    good, bad = "0" * 41, "0100002000000" + "0" * 28
+    flags = MaskedColumn([good, bad, good], mask=[False, False, True])
+    assert comparison.worst_flag(flags).tolist() == [0, 2, -1]
+    assert comparison.worst_flag(np.array([good.encode(), b""])).tolist() == [0, -1]
+    with pytest.raises(SettingsError, match="is one text: give a list of them"):
+        comparison.worst_flag(good)
+
+
 def test_calibrated_by_the_uncalibrated_gravity():
     ours = fits_table(alpha=np.full(6, 0.1))
     plain = comparison.compare(ours, gspspec_table(), calibrated=False)

@@ -320,7 +320,7 @@ def floats_of(column: Any, where: str) -> np.ndarray:
     """
     values, missing = plain_of(column)
     if missing.all():
-        return np.full(len(values), np.nan)
+        return np.full(np.shape(values), np.nan)
     if values.dtype.kind not in "iufb":
         raise ComparisonError(f"{where} has text, not numbers: name another column.")
     return np.where(missing, np.nan, values.astype(float))
