@@ -310,6 +310,41 @@ def test_units_of_labels(tmp_path):
         fx.imported(tmp_path, "table", labels=tmp_path / "labels.ecsv", medium="air")
 
 
+def test_settings_with_units():
+    settings = Settings(
+        unit=u.nm,
+        given={"vmic": 2000 * u.m / u.s, "logg": 2.5 * u.dex(u.m / u.s**2)},
+        abundances={"alpha": 0.4 * u.dex},
+        within={"teff": [4, 8] * u.kK},
+        limits=(840.2 * u.nm, 8798.0),
+        step=0.01 * u.nm,
+    )
+    plain = Settings(
+        unit="nm",
+        given={"vmic": 2.0, "logg": 4.5},
+        abundances={"alpha": 0.4},
+        within={"teff": (4000.0, 8000.0)},
+        limits=(8402.0, 8798.0),
+        step=0.1,
+    )
+    assert settings == plain
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"limits": "8402,8798"}, "limits='8402,8798': give two numbers"),
+        ({"step": 0.1 * u.s}, "step=<Quantity 0.1 s>: give a number in Angstrom"),
+        ({"within": {"teff": 5000}}, "within teff=5000: give two numbers"),
+        ({"given": {"vmic": "2"}}, "given vmic='2': give a number in km/s"),
+        ({"pseudo_continuum": 1.5}, "pseudo_continuum=1.5: give a whole number from 0 to 6"),
+    ],
+)
+def test_settings_of_other_kinds(given, words):
+    with pytest.raises(LibraryFileError, match=words):
+        Settings(**given)
+
+
 def test_units_of_labels_in_arrays(tmp_path):
     with h5py.File(tmp_path / "grid.h5", "w") as file:
         for name, values in fx.arrays(fx.STARS).items():

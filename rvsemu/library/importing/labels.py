@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from ...emulator.stated_units import scale
 from ...errors import LibraryFileError
 from .reading import ENCODING
-from .spectrum import ABUNDANCES, LABELS, Unusable, merged
+from .spectrum import ABUNDANCES, LABEL_UNITS, LABELS, Unusable, merged
 
 __all__ = ["LabelTable", "agreeing", "in_unit", "label_name"]
 
@@ -28,7 +28,6 @@ _ALIASES = {
     "rotation": ("vsini", "vrot"),
 }
 _NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in aliases}
-_UNITS = {"teff": "K", "vmic": "km/s", "rotation": "km/s"}  # all others are in dex
 _KEYS = ("file", "filename", "name", "specname", "spectrum", "path", "index", "id")
 _FORMATS = {".csv": "ascii.csv", ".ecsv": "ascii.ecsv", ".fits": "fits", ".vot": "votable", ".xml": "votable"}
 
@@ -48,7 +47,7 @@ def in_unit(label: str, values: ArrayLike, unit: Any) -> np.ndarray:
     Unusable
         It is a unit of another kind.
     """
-    wanted = _UNITS.get(label, "dex")
+    wanted = LABEL_UNITS.get(label, "dex")
     try:
         factor, zero = scale(unit, wanted)
     except (u.UnitsError, TypeError):
