@@ -1,4 +1,4 @@
-"""Units that columns of tables state for labels, and what their numbers are in the units of the labels."""
+"""Units that columns of tables and arguments state, and what their numbers are in those of labels and wavelengths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 
-__all__ = ["check_gravity", "scale"]
+from ..errors import RvsemuError
+
+__all__ = ["check_gravity", "number", "pair", "scale"]
 
 _HIGHEST = 10.0  # of the logarithm of a gravity, far above that of any star
 
@@ -52,6 +54,38 @@ def check_gravity(values: np.ndarray, unit: Any) -> None:
     highest = np.max(values, initial=0.0, where=np.isfinite(values))
     if highest > _HIGHEST:
         raise ValueError(f"has values up to {highest:g} {found}, which are no logarithms: take log10 of them in cm/s2")
+
+
+def number(error: type[RvsemuError], name: str, value: Any, unit: str) -> float:
+    """A number, or a Quantity as one in `unit`; an `error` that names the argument if it is neither.
+
+    Examples
+    --------
+    >>> from astropy import units as u
+    >>> from rvsemu.emulator.stated_units import number
+    >>> from rvsemu.errors import LibraryFileError
+    >>> number(LibraryFileError, "step", 0.01 * u.nm, "Angstrom")
+    0.1
+    """
+    try:
+        if isinstance(value, str | bool):
+            raise TypeError
+        factor, zero = scale(getattr(value, "unit", None), unit)
+        found = float(getattr(value, "value", value))
+    except (TypeError, ValueError):
+        raise error(f"{name}={value!r}: give a number{f' in {unit}' if unit else ''}.") from None
+    if (factor, zero) == (1.0, 0.0):
+        return value if isinstance(value, int | float) else found
+    return float(f"{found * factor + zero:.12g}")  # 840 nm are 8400 A, and not 8399.999999999999 A
+
+
+def pair(error: type[RvsemuError], name: str, values: Any, unit: str) -> tuple[float, float]:
+    """Two numbers in `unit`, as `number`."""
+    try:
+        low, high = values
+    except (TypeError, ValueError):
+        raise error(f"{name}={values!r}: give two numbers, the lower first.") from None
+    return number(error, name, low, unit), number(error, name, high, unit)
 
 
 def _known(unit: Any) -> Any:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy import units as u
 
-from ...emulator.stated_units import scale
+from ...emulator.stated_units import number, pair
 from ...errors import LibraryFileError, check_whole
 from ...physics.wavelengths import MEDIA
 from .spectrum import ABUNDANCES, LABEL_UNITS, LABELS
@@ -101,14 +101,15 @@ class Settings:
         """Numbers instead of Quantities."""
         units = {name: LABEL_UNITS.get(name, "dex") for name in (*LABELS, *ABUNDANCES)}
         named = [name for name in UNITS if isinstance(self.unit, u.UnitBase) and u.Unit(name) == self.unit]
+        one, two = partial(number, LibraryFileError), partial(pair, LibraryFileError)
         plain = {
             "unit": named[0] if named else self.unit,
-            "given": {x: _number(f"given {x}", value, units.get(x, "")) for x, value in self.given.items()},
-            "abundances": {x: _number(f"abundance {x}", value, "dex") for x, value in self.abundances.items()},
-            "within": {x: _pair(f"within {x}", value, units.get(x, "")) for x, value in self.within.items()},
-            "limits": _pair("limits", self.limits, "Angstrom"),
-            "step": _number("step", self.step, "Angstrom"),
-            "resolution": None if self.resolution is None else _number("resolution", self.resolution, ""),
+            "given": {x: one(f"given {x}", value, units.get(x, "")) for x, value in self.given.items()},
+            "abundances": {x: one(f"abundance {x}", value, "dex") for x, value in self.abundances.items()},
+            "within": {x: two(f"within {x}", value, units.get(x, "")) for x, value in self.within.items()},
+            "limits": two("limits", self.limits, "Angstrom"),
+            "step": one("step", self.step, "Angstrom"),
+            "resolution": None if self.resolution is None else one("resolution", self.resolution, ""),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)
@@ -123,27 +124,6 @@ class Settings:
         if name == "oxygen":
             return self.abundances.get(name, self.abundances.get("alpha", 0.0))
         return self.abundances.get(name, 0.0)
-
-
-def _number(name: str, value: Any, unit: str) -> float:
-    """A number in a unit."""
-    try:
-        if isinstance(value, str | bool):
-            raise TypeError
-        factor, zero = scale(getattr(value, "unit", None), unit)
-        number = float(getattr(value, "value", value))
-        return number if (factor, zero) == (1.0, 0.0) else float(f"{number * factor + zero:.12g}")  # 840 nm are 8400 A
-    except (TypeError, ValueError):
-        raise LibraryFileError(f"{name}={value!r}: give a number{f' in {unit}' if unit else ''}.") from None
-
-
-def _pair(name: str, values: Any, unit: str) -> tuple[float, float]:
-    """Two numbers in a unit."""
-    try:
-        low, high = values
-    except (TypeError, ValueError):
-        raise LibraryFileError(f"{name}={values!r}: give two numbers, the lower first.") from None
-    return _number(name, low, unit), _number(name, high, unit)
 
 
 def _one_of(name, value, allowed):
