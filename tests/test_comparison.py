@@ -534,6 +534,13 @@ def test_text_says_all_counts():
         assert re.search(words, text), words
 
 
+def test_labels_that_are_not_compared():
+    result = comparison.compare(fits_table(), reference_table())
+    for function in (result.difference, result.normalised):
+        with pytest.raises(ComparisonError, match="label='alpha' is not compared: use one of teff"):
+            function("alpha")
+
+
 def test_arguments_that_are_wrong(tmp_path):
     with pytest.raises(SettingsError, match="flagged='yes'"):
         comparison.compare(fits_table(), reference_table(), flagged="yes")
