@@ -139,6 +139,8 @@ def opened(path, kind: str, newest: int, error: type[RvsemuError]) -> Iterator[h
             yield file
     except FileNotFoundError:
         raise error(f"{path} does not exist: give the path of {_a(kind)} file.") from None
+    except IsADirectoryError:
+        raise error(f"{path} is a folder: give the path of {_a(kind)} file.") from None
     except error:
         raise
     except DAMAGE as e:

@@ -151,6 +151,7 @@ def test_tables_that_do_not_do():
     refused(CalibrationError, r"teff has no errors: .*--label-error teff=", table=table[["source_id", "teff"]])
     refused(CalibrationError, "no column of Gaia source_ids or of file names", table=table[["teff", "teff_error"]])
     refused(CalibrationError, "no column of labels", table=table["source_id",])
+    refused(CalibrationError, "the table has no rows", table=table[:0])
     refused(ComparisonError, "has no column TEFFF: did you mean teff", columns={"teff": "TEFFF"})
     refused(SettingsError, "column 'colour': name one of", columns={"colour": "x"})
     refused(SettingsError, "label error of teff, -1: give a positive number", label_errors={"teff": -1})

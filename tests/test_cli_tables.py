@@ -86,6 +86,15 @@ def test_tables_are_not_overwritten_unasked(tmp_path, capsys):
     assert QTable.read(table)["source_id"].tolist() == [IDS[GIANT]]
 
 
+@pytest.mark.parametrize(("command", "option"), [("fit", "-o"), ("invert", "-o"), ("sample", "--table")])
+def test_spectra_are_not_replaced_by_their_table(command, option, tmp_path, capsys):
+    path = tmp_path / "star.csv"
+    path.write_bytes(Path(KEPLER).read_bytes())
+    assert main([command, str(path), option, str(path), "--overwrite"]) == 2
+    assert "star.csv is read and would be replaced: give what is written another name" in capsys.readouterr().err
+    assert path.read_bytes() == Path(KEPLER).read_bytes()
+
+
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits", ".csv", ".vot"])
 def test_what_is_there_is_not_done_again(suffix, tmp_path, capsys):
     table = tmp_path / f"stars{suffix}"

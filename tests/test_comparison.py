@@ -95,6 +95,19 @@ def test_every_format_of_both(tmp_path, ending):
     np.testing.assert_allclose(result.pairs["mh_reference_error"].value, 0.1)
 
 
+def test_csv_of_spreadsheets(tmp_path):
+    """They write a mark of the order of bytes first, and people blanks behind commas."""
+    path = tmp_path / "theirs.csv"
+    reference_table().write(path, format="ascii.csv")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b",", b", "))
+    result = comparison.compare(fits_table(), path)
+    assert result.pairs["source_id"].tolist() == [BIG + i for i in range(6)]
+    assert result.difference("teff").tolist() == [20.0] * 6
+    path.write_text("")
+    with pytest.raises(ComparisonError, match=r"theirs.csv cannot be read as a table \(it is empty\)"):
+        comparison.compare(fits_table(), path)
+
+
 def test_decimals_of_parquet(tmp_path):
     """Databases write integers and numbers so."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
@@ -141,6 +154,13 @@ def test_no_match_names_examples():
         comparison.compare(fits_table(), other)
     for words in (f"{BIG}, {BIG + 1}, {BIG + 2}, ...", "1, 2, 3, ...", "same release of Gaia", "--column source_id="):
         assert words in str(error.value)
+
+
+def test_tables_without_rows():
+    with pytest.raises(ComparisonError, match="there are no rows in the reference"):
+        comparison.compare(fits_table(), reference_table()[:0])
+    with pytest.raises(ComparisonError, match="there are no rows in the fits"):
+        comparison.compare(fits_table()[:0], reference_table())
 
 
 def test_nothing_left_says_why():
@@ -274,6 +294,15 @@ def test_units_of_gravity(unit, off):
     np.testing.assert_allclose(result.pairs["logg_reference_error"].value, 0.1)
 
 
+@pytest.mark.parametrize("unit", ["m/s2", "cm/s2"])
+def test_gravities_that_are_no_logarithms(unit):
+    """They would be taken for log g = 1000."""
+    theirs = QTable({"source_id": BIG + np.arange(6), "logg": Column(np.geomspace(1.0, 1000.0, 6), unit=unit)})
+    words = rf"column logg has values up to 1000 {unit[:-3]} / s2, which are no logarithms: take log10 of them in cm/s2"
+    with pytest.raises(ComparisonError, match=words):
+        comparison.compare(fits_table(), theirs)
+
+
 def test_what_stands_for_no_value():
     theirs = reference_table(logg=[-9999.0, -999.0, -9999.99, 3.0, np.nan, 3.0])
     theirs["teff"] = MaskedColumn(theirs["teff"], mask=[True] + [False] * 5)
@@ -294,11 +323,15 @@ def test_what_stands_for_no_value():
         ("field == north", [0, 2, 4]),
         ('field != "north"', [1, 3]),
         ("source_id == 4611686018427387906", [1]),
+        ("good == True", [0, 4, 5]),
+        ("good != true", [1, 2]),
+        ("good == 0", [1, 2]),
     ],
 )
 def test_cuts(cut, left):
     theirs = reference_table(snr=[0.0, 10.0, np.nan, 30.0, 40.0, 50.0])
     theirs["field"] = MaskedColumn(["north", "south", "north", "south", "north", "south"], mask=[0, 0, 0, 0, 0, 1])
+    theirs["good"] = MaskedColumn([True, False, False, True, True, True], mask=[0, 0, 0, 1, 0, 0])
     result = comparison.compare(fits_table(), theirs, cuts=[cut])
     assert [int(i) - BIG for i in result.pairs["source_id"]] == left
     assert (cut, len(left)) in result.steps
@@ -311,12 +344,13 @@ def test_cuts(cut, left):
         ("snr > ", "write a column"),
         ("__import__('os') == 1", "write a column"),
         ("snr == high", "has numbers, high is none"),
+        ("good == 2", "is true or false, 2 is neither"),
         ("field < north", "use == or !="),
         ("snrr > 5", "did you mean snr"),
     ],
 )
 def test_bad_cuts(cut, words):
-    theirs = reference_table(snr=np.arange(6.0), field=["north"] * 6)
+    theirs = reference_table(snr=np.arange(6.0), field=["north"] * 6, good=np.ones(6, dtype=bool))
     with pytest.raises(RvsemuError, match=re.escape(words)):
         comparison.compare(fits_table(), theirs, cuts=[cut])
 
@@ -333,6 +367,28 @@ def test_calibrations_at_known_values():
     assert np.isnan(outside).tolist() == [True, False, True]
     with pytest.raises(SettingsError, match="label='vsini'"):
         comparison.calibrate("vsini", 1.0, 2.0)
+
+
+def test_calibrations_of_columns():
+    """Masked values have no correction, and units count."""
+    table = QTable({"mh": MaskedColumn([0.0, 1.0, 0.0], mask=[False, True, False])})
+    table["logg"] = [0.0, 0.0, np.nan] * u.dex(u.m / u.s**2)
+    known = comparison.calibrate("mh", 0.0, 2.0)
+    np.testing.assert_array_equal(comparison.calibrate("mh", table["mh"], table["logg"]), [known, np.nan, np.nan])
+    logg = MaskedColumn([2.0, 2.0, 2.0], mask=[False, False, True])
+    np.testing.assert_array_equal(comparison.calibrate("mh", table["mh"], logg), [known, np.nan, np.nan])
+    assert comparison.calibrate("teff", 5.0 * u.kK, 2.0) == 5000.0
+    with pytest.raises(ComparisonError, match="value is in m: give teff in K"):
+        comparison.calibrate("teff", [5.0] * u.m, [2.0])
+
+
+def test_flags_as_bytes_and_masked():
+    good, bad = "0" * 41, "0100002000000" + "0" * 28
+    flags = MaskedColumn([good, bad, good], mask=[False, False, True])
+    assert comparison.worst_flag(flags).tolist() == [0, 2, -1]
+    assert comparison.worst_flag(np.array([good.encode(), b""])).tolist() == [0, -1]
+    with pytest.raises(SettingsError, match="is one text: give a list of them"):
+        comparison.worst_flag(good)
 
 
 def test_calibrated_by_the_uncalibrated_gravity():
@@ -476,6 +532,13 @@ def test_text_says_all_counts():
         r"teff \(K\) +5",
     ):
         assert re.search(words, text), words
+
+
+def test_labels_that_are_not_compared():
+    result = comparison.compare(fits_table(), reference_table())
+    for function in (result.difference, result.normalised):
+        with pytest.raises(ComparisonError, match="label='alpha' is not compared: use one of teff"):
+            function("alpha")
 
 
 def test_arguments_that_are_wrong(tmp_path):

@@ -137,3 +137,11 @@ def test_what_cannot_be_reached(tmp_path):
         comparison.fetch_gspspec(STARS, cache=tmp_path, server="http://127.0.0.1:9/", progress=False)
     with pytest.raises(ComparisonError, match="source_ids is empty"):
         comparison.fetch_gspspec([], cache=tmp_path)
+    for given, words in (
+        ([1.5e18], "source_ids has floats, which lose the last digits"),
+        (["abc"], "source_ids has 'abc', which is no Gaia identifier"),
+        ([FIRST, -5], "source_ids has -5, which is no Gaia identifier"),
+        (FIRST, f"source_ids={FIRST}: give a list of whole numbers"),
+    ):
+        with pytest.raises(ComparisonError, match=words):
+            comparison.fetch_gspspec(given, cache=tmp_path)

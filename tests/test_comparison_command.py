@@ -182,6 +182,8 @@ def test_a_page_of_many_stars_with_names_that_are_no_html(tmp_path):
         (["-o", "page.txt"], "ending '.txt' is unknown"),
         (["--rejects", "page.html"], "ending '.html' is unknown"),
         (["-o", "missing/page.html"], "missing does not exist"),
+        (["-o", "page.html", "-o", "./page.html"], "page.html would be written twice"),
+        (["-o", "table.csv", "--rejects", "table.csv"], "table.csv would be written twice"),
     ],
 )
 def test_what_is_refused(made, capsys, options, words):
@@ -191,6 +193,14 @@ def test_what_is_refused(made, capsys, options, words):
         status = exit.code
     err = capsys.readouterr().err
     assert status == 2 and words in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("option", ["-o", "--rejects"])
+def test_what_is_compared_is_not_replaced(made, capsys, option):
+    before = (made / "survey.fits").read_bytes()
+    assert run(made, option, str(made / "survey.fits"), "--overwrite") == 2
+    assert "survey.fits is read and would be replaced" in capsys.readouterr().err
+    assert (made / "survey.fits").read_bytes() == before
 
 
 def test_help(capsys):

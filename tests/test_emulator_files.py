@@ -194,7 +194,7 @@ def test_file_that_is_not_hdf5(tmp_path, content):
 
 
 def test_folder_instead_of_file(tmp_path):
-    with pytest.raises(EmulatorFileError):
+    with pytest.raises(EmulatorFileError, match="is a folder: give the path of an emulator file"):
         Emulator.load(tmp_path)
 
 

@@ -6,7 +6,8 @@ import h5py
 import importer_fixtures as fx
 import numpy as np
 import pytest
-from astropy.table import Table
+from astropy import units as u
+from astropy.table import QTable, Table
 
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
@@ -292,6 +293,81 @@ def test_table_of_labels_in_fits(tmp_path):
     (tmp_path / "labels.ecsv").unlink()
     library, report = fx.imported(tmp_path, "table", labels=tmp_path / "labels.fits")
     assert len(library) == 3 and report.left_out == {}
+
+
+def test_units_of_labels(tmp_path):
+    """They are converted, in tables of labels and in arrays."""
+    table = QTable({"file": ["sun.txt"], "teff": [5.75] * u.kK, "logg": [2.5] * u.dex(u.m / u.s**2)})
+    table["mh"], table["vmic"] = [0.0] * u.dex, [1000.0] * u.m / u.s
+    table.write(tmp_path / "labels.ecsv")
+    np.savetxt(tmp_path / "sun.txt", np.transpose([fx.AIR, fx.SUN.flux()]))
+    library, _ = fx.imported(tmp_path, "table", labels=tmp_path / "labels.ecsv", medium="air")
+    np.testing.assert_allclose(library.labels, [fx.SUN.labels], atol=1e-9)
+    (tmp_path / "sun.txt").unlink()
+    table["teff"] = [5.75] * u.km
+    table.write(tmp_path / "labels.ecsv", overwrite=True)
+    with pytest.raises(LibraryFileError, match=r"labels.ecsv: teff is in 'km': give it in K"):
+        fx.imported(tmp_path, "table", labels=tmp_path / "labels.ecsv", medium="air")
+
+
+def test_settings_with_units():
+    settings = Settings(
+        unit=u.nm,
+        given={"vmic": 2000 * u.m / u.s, "logg": 2.5 * u.dex(u.m / u.s**2)},
+        abundances={"alpha": 0.4 * u.dex},
+        within={"teff": [4, 8] * u.kK},
+        limits=(840.2 * u.nm, 8798.0),
+        step=0.01 * u.nm,
+    )
+    plain = Settings(
+        unit="nm",
+        given={"vmic": 2.0, "logg": 4.5},
+        abundances={"alpha": 0.4},
+        within={"teff": (4000.0, 8000.0)},
+        limits=(8402.0, 8798.0),
+        step=0.1,
+    )
+    assert settings == plain
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"limits": "8402,8798"}, "limits='8402,8798': give two numbers"),
+        ({"step": 0.1 * u.s}, "step=<Quantity 0.1 s>: give a number in Angstrom"),
+        ({"within": {"teff": 5000}}, "within teff=5000: give two numbers"),
+        ({"given": {"vmic": "2"}}, "given vmic='2': give a number in km/s"),
+        ({"pseudo_continuum": 1.5}, "pseudo_continuum=1.5: give a whole number from 0 to 6"),
+    ],
+)
+def test_settings_of_other_kinds(given, words):
+    with pytest.raises(LibraryFileError, match=words):
+        Settings(**given)
+
+
+def test_units_of_labels_in_arrays(tmp_path):
+    with h5py.File(tmp_path / "grid.h5", "w") as file:
+        for name, values in fx.arrays(fx.STARS).items():
+            file[name] = np.divide(values, 1000) if name == "teff" else values
+        file["teff"].attrs["unit"] = np.bytes_("kK")
+    library, _ = fx.imported(tmp_path, "table", medium="air")
+    np.testing.assert_allclose(library.labels, [star.labels for star in fx.STARS])
+    with h5py.File(tmp_path / "grid.h5", "a") as file:
+        file["teff"].attrs["unit"] = "km"
+    with pytest.raises(LibraryFileError, match=r"grid.h5: teff is in 'km': give it in K"):
+        fx.imported(tmp_path, "table", medium="air")
+
+
+def test_table_of_labels_of_a_spreadsheet(tmp_path):
+    """It begins with a mark of the order of bytes, as the spectra may."""
+    fx.files(tmp_path, fx.STARS)
+    Table.read(tmp_path / "labels.ecsv").write(tmp_path / "labels.csv", format="ascii.csv")
+    (tmp_path / "labels.ecsv").unlink()
+    for path in (*tmp_path.glob("*.csv"), *tmp_path.glob("*.txt")):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    library, report = fx.imported(tmp_path, "table", labels=tmp_path / "labels.csv")
+    assert len(library) == 3 and report.left_out == {}
+    np.testing.assert_allclose(library.flux[0], fx.expected(fx.SUN), rtol=0, atol=fx.TEXT)
 
 
 def test_files_of_one_name_in_several_folders(tmp_path):

@@ -96,6 +96,14 @@ def test_bad_arguments(tmp_path, monkeypatch, capsys, options, message):
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
+def test_imported_files_are_not_replaced(tmp_path, capsys):
+    path = tmp_path / "grid.h5"
+    path.write_bytes(b"a grid")
+    assert main(["library", "import", "--format", "table", "-o", str(path), "--overwrite", str(path)]) == 2
+    assert "grid.h5 is read and would be replaced" in capsys.readouterr().err
+    assert path.read_bytes() == b"a grid"
+
+
 def test_list_of_formats(capsys):
     """It needs neither paths nor an output."""
     with pytest.raises(SystemExit) as e:

@@ -11,12 +11,15 @@ import importer_fixtures as fx
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import MaskedColumn, Table
 from training_fixtures import LIBRARY as SMALL
 
 from rvsemu.errors import LibraryFileError
 from rvsemu.library import Library
 from rvsemu.library.importing import Settings, import_library, reading
+from rvsemu.library.importing.labels import LabelTable
 from rvsemu.library.importing.lines import AIR_TO_VACUUM, shift
+from rvsemu.library.importing.spectrum import Unusable
 
 
 # ---------------------------------------------------------------- air and vacuum
@@ -96,6 +99,29 @@ def test_table_and_name_that_disagree(tmp_path):
     library, report = fx.imported(tmp_path, "turbospectrum", labels=tmp_path / "labels.csv")
     assert len(library) == 1
     assert report.left_out == {names[0]: "logg is 4.5 in the name but 4 in the table"}
+
+
+def test_columns_that_disagree(tmp_path):
+    """[M/H] and [Fe/H], say: neither is taken without a word."""
+    arrays = fx.arrays([fx.SUN, fx.DWARF])
+    np.savez(tmp_path / "grid.npz", **arrays, feh=[0.3, 0.0])
+    library, report = fx.imported(tmp_path, "table", medium="air")
+    assert library.labels.tolist() == [fx.DWARF.labels]
+    assert list(report.left_out.values()) == ["mh is 0 in the column mh but 0.3 in the column feh"]
+    fx.table(
+        tmp_path / "labels.csv", [("grid.npz", *fx.SUN.labels, 0.3)], ("file", "teff", "logg", "mh", "vmic", "feh")
+    )
+    with pytest.raises(Unusable, match="mh is 0 in the column mh but 0.3 in the column feh"):
+        LabelTable(tmp_path / "labels.csv").labels(tmp_path / "grid.npz")
+
+
+def test_rows_of_no_file(tmp_path):
+    table = Table({"file": MaskedColumn(["a", "b", "c"], mask=[False, True, True]), "teff": [5000.0] * 3})
+    table.write(tmp_path / "labels.ecsv")
+    with pytest.raises(LibraryFileError, match=r"labels.ecsv has no file in row 2: leave this row out"):
+        LabelTable(tmp_path / "labels.ecsv")
+    with pytest.raises(LibraryFileError, match="labels is a Table: give the path of a table of labels"):
+        Settings(labels=table)
 
 
 def test_label_of_all_spectra(tmp_path):
@@ -188,6 +214,34 @@ def test_duplicates_reversed_and_stray_wavelengths(tmp_path):
     stray = fx.AIR.copy()
     stray[7000] -= 0.5
     np.testing.assert_allclose(one(tmp_path, wavelength=stray).flux, reference, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("ending", ["ecsv", "fits"])
+def test_masked_fluxes(tmp_path, ending):
+    """They are no fluxes, whatever stands below the mask; few of them are interpolated over."""
+    flux = np.round(fx.SUN.flux() * 10000).astype(int)
+    flux[7000:7003] = -32768
+    table = Table(
+        {"wavelength": fx.AIR, "flux": MaskedColumn(flux, mask=flux < 0), "continuum": np.full(len(flux), 1e4)}
+    )
+    table.write(tmp_path / f"sun.{ending}")
+    fx.table(tmp_path / "labels.csv", [(f"sun.{ending}", *fx.SUN.labels)])
+    library, _ = fx.imported(tmp_path, "table", labels=tmp_path / "labels.csv", medium="air")
+    np.testing.assert_allclose(library.flux[0], fx.expected(fx.SUN), rtol=0, atol=2e-3)
+
+
+def test_masked_labels(tmp_path):
+    """Whole numbers of FITS, where a number stands for none."""
+    table = Table({"wavelength": [fx.AIR] * 2, "flux": [fx.SUN.flux(), fx.DWARF.flux()]})
+    for name, values in zip(
+        ("teff", "logg", "mh", "vmic"), zip(fx.SUN.labels, fx.DWARF.labels, strict=True), strict=True
+    ):
+        table[name] = values
+    table["logg"] = MaskedColumn([-1, 4], mask=[True, False])
+    table.write(tmp_path / "grid.fits")
+    library, report = fx.imported(tmp_path, "table", medium="air")
+    assert library.labels[:, 1].tolist() == [4.0]
+    assert list(report.left_out.values()) == ["logg=nan is implausible: -1 to 7 would do"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from astropy import units as u
 from library_fixtures import gaussian_library
 
 from rvsemu.cli import main
@@ -79,6 +80,7 @@ def test_fluxes_that_a_file_cannot_hold_are_refused(library, file, value):
 def test_what_cannot_be_made_compact(library):
     for other, words in (
         (replace(library, resolution=20000.0), "has R = 20000, below 30000: .* use it as it is"),
+        (library.compact(), "has R = 30000, at 30000: .* use it as it is"),
         (library.subset([]), "has no spectra"),
         (replace(library, wavelength=library.wavelength**1.01), "cannot be made compact: wavelength must be a uniform"),
     ):
@@ -229,7 +231,7 @@ def test_truncated_file(file, share):
 
 
 def test_folder_instead_of_file(tmp_path):
-    with pytest.raises(LibraryFileError):
+    with pytest.raises(LibraryFileError, match="is a folder: give the path of a library"):
         Library.load(tmp_path)
 
 
@@ -334,6 +336,31 @@ def test_damaged_content(file, change):
     with pytest.raises(LibraryFileError, match=r"library\.h5 is not a library of spectra or is damaged") as e:
         Library.load(file)
     assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda one: {"labels": one.labels[:3]}, "flux has the shape .* for 3 labels"),
+        (lambda one: {"flux": one.flux[:, :5]}, r"flux has the shape \(4, 5\) for 4 labels"),
+        (lambda one: {"wavelength": one.wavelength[::-1]}, "wavelengths are not above 0, finite and increasing"),
+        (lambda one: {"medium": "Air"}, "medium='Air' is unknown: use 'air' or 'vacuum'"),
+        (lambda one: {"resolution": -3.0}, "resolution is -3"),
+        (lambda one: {"labels": one.labels * np.nan}, "is not finite"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(library, file, change, words):
+    before = file.read_bytes()
+    with pytest.raises(LibraryFileError, match=f"the library cannot be written: .*{words}"):
+        replace(library, **change(library)).save(file, overwrite=True)
+    assert file.read_bytes() == before
+
+
+def test_units_and_masks_of_arrays(library):
+    converted = replace(library, wavelength=(library.wavelength * u.AA).to(u.nm))
+    np.testing.assert_allclose(converted.wavelength, library.wavelength, rtol=1e-14)
+    with pytest.raises(LibraryFileError, match="flux has masked values: leave these rows out"):
+        replace(library, flux=np.ma.masked_less(library.flux, 0.5))
 
 
 def test_labels_that_no_file_can_have_are_refused(library, file):

@@ -233,7 +233,10 @@ def test_files_that_a_list_names(library, tmp_path, capsys):
     with pytest.raises(LibraryFileError, match=r"no\.txt cannot be read as a list of library files"):
         listed_files(tmp_path / "no.txt")
     (tmp_path / "list.txt").write_text("missing.h5\na.h5\n")
-    with pytest.raises(LibraryFileError, match=r"missing\.h5"):
+    with pytest.raises(LibraryFileError, match=r"list\.txt names .*missing\.h5, which does not exist"):
+        open_library(tmp_path / "list.txt")
+    (tmp_path / "list.txt").write_text("\n")
+    with pytest.raises(LibraryFileError, match=r"list\.txt names no library"):
         open_library(tmp_path / "list.txt")
 
 

@@ -94,6 +94,8 @@ def test_a_library_of_the_whole_range_is_trained_on_the_papers_grid(small_librar
     [
         ({"vsini": (50, 0)}, "vsini=50,0: give two limits in 0 to 500, lower first"),
         ({"resolution": (500, 20_000)}, r"resolution=500,20000: give two limits in 1000 to 1e\+06"),
+        ({"vsini": 50}, "vsini=50: give two numbers, the lower first"),
+        ({"vsini": (0, 600_000) * u.m / u.s}, "vsini=0,600: give two limits in 0 to 500"),
         ({"resolution": (20_000, 50_000)}, "resolution=50000 is above that of the input"),
     ],
 )

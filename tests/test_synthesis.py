@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy import units as u
 from synthesis_fixtures import RECORDED, SETTINGS, structures, workspace
 
 from rvsemu.errors import SynthesisError
@@ -72,11 +73,21 @@ def test_settings_as_text():
         ({"teff": (9000.0, 12000.0)}, "--cool-fraction 0"),
         ({"seed": -1}, "seed=-1"),
         ({"alpha": (-0.2, 1.4)}, "alpha=-0.2,1.4: .* within -1 to 1"),
+        ({"seed": 1.5}, "seed=1.5: give a whole number"),
+        ({"teff": 5000}, "teff=5000: give two numbers"),
+        ({"teff": (4, 5) * u.km}, "teff=<Quantity 4. km>: give a number in K"),
+        ({"low": "8380"}, "low='8380': give a number in Angstrom"),
     ],
 )
 def test_bad_settings(changes, words):
     with pytest.raises(SynthesisError, match=words):
         Settings(**changes)
+
+
+def test_settings_with_units():
+    found = Settings(teff=(4, 6) * u.kK, vmic=(0 * u.m / u.s, 2000 * u.m / u.s), low=840 * u.nm, bin_width=0.01 * u.nm)
+    plain = Settings(teff=(4000.0, 6000.0), vmic=(0.0, 2.0), low=8400.0, bin_width=0.1)
+    assert found == plain and found.to_json() == plain.to_json()
 
 
 def test_molecules_by_temperature():

@@ -100,13 +100,15 @@ class LabelTable:
         ComparisonError
             The table cannot be read, or a column that was named is not there or of the wrong kind.
         CalibrationError
-            There are neither source_ids nor file names, no labels, or labels without errors.
+            There are no rows, neither source_ids nor file names, no labels, or labels without errors.
         """
         table = opened_table(given)
         columns = _columns(table, wanted)
         cuts = [Cut.parse(text).of(table) for text in wanted.cuts]
         names = dict.fromkeys([*columns.values(), *(cut.column for cut in cuts)])
         data = table.read(names, as_text=[columns[r] for r in _KEYS if r in columns])
+        if not len(data):
+            raise CalibrationError(f"{table.name} has no rows: there are no labels to calibrate with.")
         good = np.all([np.full(len(data), True), *(cut.met(data[cut.column]) for cut in cuts)], axis=0)
         values, errors = labels_of(table, data, columns)
         for name in set(wanted.space.names) - set(LABELS):

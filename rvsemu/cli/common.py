@@ -81,6 +81,12 @@ def add_emulator_option(parser):
     )
 
 
+def check_only_read(written, read, error) -> None:
+    """Raise an `error` if a file that is to be written, if any, is one of those that are read."""
+    if written is not None and Path(written).resolve() in [Path(path).resolve() for path in read]:
+        raise error(f"{written} is read and would be replaced: give what is written another name. Nothing was done.")
+
+
 def check_figure(path, overwrite) -> Path:
     """The path, if a figure can be written there."""
     path = check_output(path, SpectrumError, overwrite)

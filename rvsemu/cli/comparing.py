@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from .common import command, headless
+from .common import check_only_read, command, headless
 from .options import Once, named, whole
 
 if TYPE_CHECKING:
@@ -75,6 +75,11 @@ def _checked(options: argparse.Namespace) -> tuple[list[Path], list[Path]]:
     from ..spectra.write import TABLE_ENDINGS, check_writable
 
     paths = [Path(path) for path in options.out]
+    written = [path.absolute() for path in (*paths, *map(Path, [options.rejects] if options.rejects else []))]
+    if twice := [path for path in written if written.count(path) > 1]:
+        raise ComparisonError(f"{twice[0]} would be written twice: give each --out and --rejects a name of its own.")
+    for path in written:
+        check_only_read(path, [options.fits, options.reference], ComparisonError)
     pages = [check_output(p, ComparisonError, options.overwrite) for p in paths if p.suffix.lower() in _PAGES]
     tables = [path for path in paths if path.suffix.lower() not in _PAGES]
     for path in [*tables, *([options.rejects] if options.rejects else [])]:

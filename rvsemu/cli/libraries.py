@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import LibraryFileError
-from .common import Parser, command
+from .common import Parser, check_only_read, command
 from .options import Once, label_is, limits, real, whole
 
 _LONG = 300  # characters of provenance printed
@@ -166,6 +166,7 @@ def _library_import(options):
     from ..library.importing import Settings, import_library
 
     out = check_output(options.out, LibraryFileError, options.overwrite)
+    check_only_read(out, [*options.paths, *filter(None, [options.labels])], LibraryFileError)
     abundances = dict(options.abundance)
     if options.alpha is not None and abundances.setdefault("alpha", options.alpha) != options.alpha:
         raise LibraryFileError("--alpha and --abundance alpha differ: give one of them.")

@@ -29,6 +29,7 @@ from ..spectra import read_rvs
 from ..spectra.reading import NoSuchSourceError
 from ..spectra.unpacking import why_missing
 from ..spectra.write import TABLE_ENDINGS, check_format, check_writable, write_table
+from .common import check_only_read
 
 __all__ = ["Lines", "ResultsTable", "add_table_options", "spectra_in"]
 
@@ -277,8 +278,9 @@ def spectra_in(options: Namespace, table: ResultsTable) -> Iterator[Spectrum]:
     Raises
     ------
     SpectrumError
-        There is no file of a name, which is a typing error: nothing is read or written.
+        There is no file of a name, which is a typing error, or one is that of the table: nothing is read or written.
     """
+    check_only_read(table.path, options.files, SpectrumError)
     if missing := [str(path) for path in options.files if not Path(path).exists()]:
         raise SpectrumError(f"{', '.join(missing)}: {why_missing(missing[0])}. Nothing was done.")
     used: set[str] = set()

@@ -69,7 +69,7 @@ def fetch_gspspec(
     Raises
     ------
     ComparisonError
-        There are no source_ids, or the archive's answer cannot be read.
+        There are no source_ids, or such that are none; or the archive's answer cannot be read.
     SpectrumError
         astroquery is missing, the address is none, or the cache cannot be made.
 
@@ -80,7 +80,7 @@ def fetch_gspspec(
     """
     from tqdm.auto import tqdm
 
-    wanted = sorted({int(i) for i in source_ids})
+    wanted = _asked(source_ids)
     if not wanted:
         raise ComparisonError("source_ids is empty: there is nothing to fetch; the fits have no source_id.")
     chunks = [wanted[first : first + CHUNK] for first in range(0, len(wanted), CHUNK)]
@@ -95,6 +95,18 @@ def fetch_gspspec(
             found.append(Table.read(path, format="ascii.ecsv"))
             bar.update(len(chunk))
     return vstack(found, metadata_conflicts="silent")
+
+
+def _asked(source_ids: Iterable[int]) -> list[int]:
+    """Source_ids in ascending order, each once."""
+    if isinstance(source_ids, str) or not isinstance(source_ids, Iterable):
+        raise ComparisonError(f"source_ids={source_ids!r}: give a list of whole numbers.")
+    given: Any = source_ids if hasattr(source_ids, "dtype") else list(source_ids)
+    found = identifiers_of(given, "source_ids") if len(given) else np.array([], dtype=int)
+    if np.any(found == 0):
+        bad = given[int(np.argmin(found != 0))]
+        raise ComparisonError(f"source_ids has {bad!r}, which is no Gaia identifier: leave it out.")
+    return np.unique(found).tolist()
 
 
 def _path(folder: Path, source_ids: Sequence[int]) -> Path:

@@ -23,6 +23,7 @@ _OPERATORS: dict[str, Callable] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+_TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _CUT = re.compile(r"\s*([\w./\[\]-]+)\s*(==|!=|<=|>=|<|>)\s*(.*\S)\s*")
 
 
@@ -81,13 +82,22 @@ class Cut:
         values, missing = plain_of(column)
         if values.dtype.kind not in "iufb":
             return self._texts_met(texts_of(column), compare)
+        value = self._truth() if values.dtype.kind == "b" else self._number()
+        return ~missing & np.isfinite(values) & compare(values, value)
+
+    def _number(self) -> float:
         try:
-            value = int(self.value) if re.fullmatch(r"[+-]?\d+", self.value) else float(self.value)
+            return int(self.value) if re.fullmatch(r"[+-]?\d+", self.value) else float(self.value)
         except ValueError:
             raise ComparisonError(
                 f"cut '{self.text}': column {self.column} has numbers, {self.value} is none."
             ) from None
-        return ~missing & np.isfinite(values) & compare(values, value)
+
+    def _truth(self) -> bool:
+        found = _TRUTH.get(self.value.lower())
+        if found is None:
+            raise ComparisonError(f"cut '{self.text}': column {self.column} is true or false, {self.value} is neither.")
+        return found
 
     def _texts_met(self, texts: list[str], compare: Callable) -> np.ndarray:
         if self.operator not in ("==", "!="):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
+from astropy import units as u
 from numpy.polynomial.polynomial import polyval
 from numpy.typing import ArrayLike
 
-from ..errors import SettingsError
+from ..emulator.stated_units import scale
+from ..errors import ComparisonError, SettingsError
+from .tables import floats_of, texts_of
 
 __all__ = ["CHARACTERS", "COEFFICIENTS", "EXTRAPOL", "calibrate", "worst_flag"]
 
@@ -59,7 +62,7 @@ def calibrate(label: str, value: ArrayLike, logg: ArrayLike, *, open_clusters: b
     label : {'teff', 'logg', 'mh', 'alpha'}
         Effective temperatures have no correction and are returned as they are.
     value : array_like, shape (n,)
-        Uncalibrated labels, in K or dex.
+        Uncalibrated labels, in K or dex, or in a unit that they state.
     logg : array_like, shape (n,)
         Uncalibrated log g, in dex, as the archive has it.
     open_clusters : bool
@@ -68,13 +71,16 @@ def calibrate(label: str, value: ArrayLike, logg: ArrayLike, *, open_clusters: b
     Returns
     -------
     numpy.ndarray, shape (n,)
-        NaN where [alpha/Fe] has no correction, which is at an uncalibrated log g outside 1.01-4.85. Its correction is
-        meant for stars with ``extrapol`` = 0 alone, which this function does not check.
+        In K or dex; NaN where a value or log g is masked, and where [alpha/Fe] has no correction, which is at an
+        uncalibrated log g outside 1.01-4.85. Its correction is meant for stars with ``extrapol`` = 0 alone, which this
+        function does not check.
 
     Raises
     ------
     SettingsError
         The label is unknown.
+    ComparisonError
+        There are no numbers, or their unit is of another kind.
 
     References
     ----------
@@ -86,11 +92,12 @@ def calibrate(label: str, value: ArrayLike, logg: ArrayLike, *, open_clusters: b
     >>> float(calibrate("logg", 4.0, 4.0))
     4.0768
     """
-    value, logg = np.asarray(value, dtype=float), np.asarray(logg, dtype=float)
+    if label not in ("teff", "logg", "mh", "alpha"):
+        raise SettingsError(f"label={label!r} has no calibration: use teff, logg, mh or alpha.")
+    value = _numbers("value", value, label)
     if label == "teff":
         return value
-    if label not in ("logg", "mh", "alpha"):
-        raise SettingsError(f"label={label!r} has no calibration: use teff, logg, mh or alpha.")
+    logg = _numbers("logg", logg, "logg")
     name = "mh of open clusters" if label == "mh" and open_clusters else label
     out = value + polyval(logg, COEFFICIENTS[name])
     if label == "alpha":
@@ -99,12 +106,23 @@ def calibrate(label: str, value: ArrayLike, logg: ArrayLike, *, open_clusters: b
     return out
 
 
-def worst_flag(flags: Sequence[str]) -> np.ndarray:
+def _numbers(name: str, given: ArrayLike, label: str) -> np.ndarray:
+    """Labels in K or dex, NaN where they are masked."""
+    plain, unit = floats_of(given, name), getattr(given, "unit", None)
+    try:
+        factor, zero = scale(unit, "K" if label == "teff" else "dex")
+    except (u.UnitsError, TypeError):
+        raise ComparisonError(f"{name} is in {unit}: give {label} in {'K' if label == 'teff' else 'dex'}.") from None
+    return plain * factor + zero
+
+
+def worst_flag(flags: ArrayLike) -> np.ndarray:
     """Highest of the first 13 characters of ``flags_gspspec``; -1 where the text is missing or malformed.
 
     Parameters
     ----------
-    flags : sequence of str, shape (n,)
+    flags : sequence of str or bytes, shape (n,)
+        A column of a table, say, or a list.
 
     Returns
     -------
@@ -118,7 +136,9 @@ def worst_flag(flags: Sequence[str]) -> np.ndarray:
     >>> worst_flag(["0000000000000", "0100002000000999999", "000"])
     array([ 0,  2, -1])
     """
-    return np.array([_worst(text) for text in flags], dtype=int)
+    if isinstance(flags, str | bytes):
+        raise SettingsError(f"flags={flags!r} is one text: give a list of them.")
+    return np.array([_worst(text) for text in texts_of(flags)], dtype=int)
 
 
 def _worst(text: str) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
+from ..emulator.stated_units import check_gravity, scale
 from ..errors import ComparisonError, SettingsError
 from .cuts import Cut
 from .gspspec import CHARACTERS, EXTRAPOL, calibrate, worst_flag
@@ -220,8 +221,8 @@ def labels_of(table: Columns, data: Table, columns: Mapping[str, str]) -> tuple[
 
     def values(role: str, label: str) -> np.ndarray:
         column, where = data[columns[role]], f"{table.name}: column {columns[role]}"
-        zero = 0.0 if role.endswith("_error") else _zero(getattr(column, "unit", None))
-        return label_values(column, label, LABELS[label], where) + zero
+        found = label_values(column, label, LABELS[label], where)
+        return found if role.endswith("_error") else found + scale(getattr(column, "unit", None), LABELS[label])[1]
 
     labels, errors = {}, {}
     for label in LABELS:
@@ -257,42 +258,22 @@ def label_values(column: Any, label: str, unit: str, where: str) -> np.ndarray:
     Raises
     ------
     ComparisonError
-        The unit is of another kind, or there are no numbers.
+        The unit is of another kind, there are no numbers, or there are gravities instead of their logarithms.
     """
     plain = floats_of(column, where)
-    known = np.isfinite(plain) & (plain > _ABSENT)
-    return np.where(known, plain * _factor(getattr(column, "unit", None), label, unit, where), np.nan)
-
-
-def _factor(unit: Any, label: str, wanted: str, where: str) -> float:
-    if not _stated(unit):
-        return 1.0
-    logarithm = isinstance(unit, u.function.FunctionUnitBase) or unit == u.dimensionless_unscaled or _is_gravity(unit)
-    if wanted == "dex" and logarithm:
-        return 1.0
+    known = np.where(np.isfinite(plain) & (plain > _ABSENT), plain, np.nan)
+    stated = getattr(column, "unit", None)
     try:
-        return float(u.Unit(unit).to(wanted))
+        factor = scale(stated, unit)[0]
+        if unit == "dex":
+            check_gravity(known, stated)
     except (u.UnitsError, TypeError):
         raise ComparisonError(
-            f"{where} is in {unit}: {label} has the unit {wanted}; name another column, or change its unit."
+            f"{where} is in {stated}: {label} has the unit {unit}; name another column, or change its unit."
         ) from None
-
-
-def _stated(unit: Any) -> bool:
-    return not (unit is None or isinstance(unit, u.UnrecognizedUnit) or not str(unit).strip())
-
-
-def _is_gravity(unit: Any) -> bool:
-    """Whether a unit is that of a gravity, by which some tables mean that of its logarithm."""
-    return u.Unit(unit).physical_type == "acceleration"
-
-
-def _zero(unit: Any) -> float:
-    """Logarithm of the unit of a gravity in cm/s2: what is to be added to log g."""
-    physical = getattr(unit, "physical_unit", unit)
-    if not _stated(physical) or not _is_gravity(physical):
-        return 0.0
-    return float(np.log10(u.Unit(physical).to(u.cm / u.s**2)))
+    except ValueError as error:
+        raise ComparisonError(f"{where} {error}.") from None
+    return known * factor
 
 
 # ---------------------------------------------------------------- rows

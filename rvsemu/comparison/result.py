@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from astropy.table import Column, MaskedColumn, QTable
 
+from ..errors import ComparisonError
 from .reference import LABELS
 from .statistics import COLUMNS, middle, normalised, regions, statistics
 
@@ -107,11 +108,25 @@ class Comparison:
         return middle(ours, _plain(self.pairs[f"{name}_reference"])) if name in self.labels else ours
 
     def difference(self, label: str) -> np.ndarray:
-        """Ours - theirs, shape (n,), in K or dex; NaN where one of them is not known."""
+        """Ours - theirs, shape (n,), in K or dex; NaN where one of them is not known.
+
+        Raises
+        ------
+        ComparisonError
+            The label is not one of `labels`.
+        """
+        if label not in self.labels:
+            raise ComparisonError(f"label={label!r} is not compared: use one of {', '.join(self.labels)}.")
         return _plain(self.pairs[label]) - _plain(self.pairs[f"{label}_reference"])
 
     def normalised(self, label: str) -> np.ndarray:
-        """`difference` over the errors of both in quadrature, shape (n,); NaN where one of them is not known."""
+        """`difference` over the errors of both in quadrature, shape (n,); NaN where one of them is not known.
+
+        Raises
+        ------
+        ComparisonError
+            The label is not one of `labels`.
+        """
         errors = [
             self.pairs[n] if n in self.pairs.colnames else None for n in (f"{label}_error", f"{label}_reference_error")
         ]

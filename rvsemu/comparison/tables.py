@@ -6,6 +6,7 @@ import csv
 import gzip
 import os
 import re
+import reprlib
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _FORMATS = {
     ".parquet": "parquet",
 }
 _MISSING = [("", "0"), ("null", "0"), ("NaN", "0"), ("nan", "0")]  # cells of text files without a value
+_ENCODING = "utf-8-sig"  # spreadsheets begin their files with a mark of the order of bytes
 _UNSIGNED = 2**63  # TZERO of unsigned integers of 64 bits, which would become floats
 _MASK = ".mask"  # what astropy appends to the name of a column of Parquet for where it has no value
 _ROUNDED = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+|\d{7,}\.\d*")
@@ -122,7 +124,9 @@ def opened_table(given: str | os.PathLike | Table) -> Columns:
     if isinstance(given, Table):
         return Columns("the table", given.colnames, lambda names, as_text: given[names])
     if not isinstance(given, str | os.PathLike):
-        raise ComparisonError(f"{given!r} is a {type(given).__name__}: give the path of a file or folder, or a Table.")
+        raise ComparisonError(
+            f"{reprlib.repr(given)} is a {type(given).__name__}: give the path of a file or folder, or a Table."
+        )
     path = Path(given)
     if not path.exists():
         raise ComparisonError(f"{path} does not exist: give a table file, or a folder of Parquet files.")
@@ -188,19 +192,21 @@ def _open_fits(path: Path) -> tuple[list[str], Callable]:
 
 
 def _open_csv(path: Path) -> tuple[list[str], Callable]:
-    names = next(csv.reader([_first_line(path)]), [])
+    names = [name.strip() for name in next(csv.reader([_first_line(path)]), [])]
+    if not names:
+        raise ValueError("it is empty")
 
     def load(chosen, as_text):
         given = {name: [ascii.convert_numpy(str)] for name in chosen if name in as_text}
         options = {"include_names": chosen, "converters": given, "fill_values": _MISSING, "guess": False}
-        return ascii.read(str(path), format="csv", **options)
+        return ascii.read(str(path), format="csv", encoding=_ENCODING, **options)
 
     return names, load
 
 
 def _first_line(path: Path) -> str:
     open_it = gzip.open if path.suffix.lower() == ".gz" else open
-    with open_it(path, "rt", encoding="utf-8-sig", newline="") as file:
+    with open_it(path, "rt", encoding=_ENCODING, newline="") as file:
         return file.readline().rstrip("\r\n")
 
 
@@ -314,7 +320,7 @@ def floats_of(column: Any, where: str) -> np.ndarray:
     """
     values, missing = plain_of(column)
     if missing.all():
-        return np.full(len(values), np.nan)
+        return np.full(np.shape(values), np.nan)
     if values.dtype.kind not in "iufb":
         raise ComparisonError(f"{where} has text, not numbers: name another column.")
     return np.where(missing, np.nan, values.astype(float))

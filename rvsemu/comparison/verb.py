@@ -164,6 +164,9 @@ def _common(ours: Fits, theirs: Reference) -> list[str]:
 
 def _no_match(ours: Fits, theirs: Reference, reasons: np.ndarray) -> str:
     """Why there is nothing to compare, with examples."""
+    for name, rows in ((ours.name, len(reasons)), (theirs.name, theirs.steps[0][1])):
+        if not rows:
+            return f"there are no rows in {name}, and so nothing to compare."
     if not np.any(np.isin(reasons, [_FAILED, _NAMELESS, _FLAGGED, _CUT, _EMPTY])):
         return (
             f"none of the source_ids of {ours.name} ({_examples(ours.source_id)}) is among the {len(theirs.seen)} of "

@@ -41,13 +41,31 @@ def write(library: Library, path: str | os.PathLike) -> None:
     Raises
     ------
     LibraryFileError
-        It has fluxes that the file cannot hold, or labels that are unknown.
+        It has fluxes that the file cannot hold, labels that are unknown, or something else with which the file could
+        not be read.
     """
     try:
         _check_names(library.names)
     except ValueError as e:
         raise LibraryFileError(f"the library cannot be written: {e}; give its labels these names.") from None
+    with _unwritable():
+        _check_shape(library.flux.shape, library.labels, library.wavelength)
     _check_fluxes(library)
+    _write(library, path)
+    with _unwritable(), h5py.File(path, "r") as file:
+        _check_shape(file["flux"].shape, read_labels(file)["labels"], _read_grid(file)["wavelength"])
+
+
+@contextmanager
+def _unwritable() -> Iterator[None]:
+    """What is wrong with a library that is written becomes a `LibraryFileError`."""
+    try:
+        yield
+    except ValueError as e:
+        raise LibraryFileError(f"the library cannot be written: {str(e).rstrip('.')}.") from None
+
+
+def _write(library: Library, path: str | os.PathLike) -> None:
     with h5py.File(path, "w") as file:
         file.attrs.update(library.info)
         wavelength = file.create_dataset("wavelength", data=library.wavelength)
@@ -93,6 +111,10 @@ def reading(path: str | os.PathLike) -> Iterator[h5py.File]:
         raise LibraryFileError(f"library={path!r}: give the path of a library of spectra (HDF5), or a Library.")
     if not Path(path).exists():
         raise LibraryFileError(f"{path} does not exist: give the path of a library of spectra (HDF5).")
+    if Path(path).is_dir():
+        raise LibraryFileError(
+            f"{path} is a folder: give the path of a library (HDF5), which 'rvsemu library merge' makes of many files."
+        )
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -108,10 +130,7 @@ def read(file: h5py.File) -> dict[str, Any]:
     """Fields of a `Library`."""
     grid, flux = _read_grid(file), check_promise(file["flux"])
     out = read_labels(file)
-    if flux.shape != (len(out["labels"]), len(grid["wavelength"])):
-        raise ValueError(
-            f"flux has the shape {flux.shape} for {len(out['labels'])} labels and {len(grid['wavelength'])} wavelengths"
-        )
+    _check_shape(flux.shape, out["labels"], grid["wavelength"])
     scale = one("scale of flux", flux.attrs["scale"])
     if scale <= 0:
         raise ValueError(f"the scale of flux is {scale:g}")
@@ -119,6 +138,11 @@ def read(file: h5py.File) -> dict[str, Any]:
     if values.size and not (values.min() >= _HELD[0] - _NEAR and values.max() <= _HELD[1] + _NEAR):
         raise ValueError(f"flux is not finite everywhere, or beyond {_HELD[0]:g} to {_HELD[1]:.4g} of the continuum")
     return out | grid | {"flux": values.astype("f4", copy=False)}
+
+
+def _check_shape(shape: tuple[int, ...], labels: np.ndarray, wavelength: np.ndarray) -> None:
+    if shape != (len(labels), len(wavelength)):
+        raise ValueError(f"flux has the shape {shape} for {len(labels)} labels and {len(wavelength)} wavelengths")
 
 
 def _read_grid(file: h5py.File) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def listed_files(path: StrPath) -> list[Path]:
     Raises
     ------
     LibraryFileError
-        There is no such text file.
+        There is no such text file, it names none, or one that does not exist.
 
     Examples
     --------
@@ -101,14 +101,21 @@ def listed_files(path: StrPath) -> list[Path]:
     >>> with TemporaryDirectory() as folder:
     ...     listing = Path(folder, "all.txt")
     ...     _ = listing.write_text("5000.h5\\n6000.h5\\n")
+    ...     Path(folder, "5000.h5").touch()
+    ...     Path(folder, "6000.h5").touch()
     ...     print([file.name for file in listed_files(listing)])
     ['5000.h5', '6000.h5']
     """
     try:
-        lines = Path(path).read_text().split("\n")
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as e:
         raise LibraryFileError(f"{path} cannot be read as a list of library files: {e}.") from None
-    return [Path(path).parent / line.strip() for line in lines if line.strip()]
+    files = [Path(path).parent / line.strip() for line in lines if line.strip()]
+    if not files:
+        raise LibraryFileError(f"{path} names no library: write the path of one in each line, relative to its folder.")
+    if missing := [file for file in files if not file.exists()]:
+        raise LibraryFileError(f"{path} names {missing[0]}, which does not exist: paths are relative to its folder.")
+    return files
 
 
 def open_library(path: StrPath) -> Library:

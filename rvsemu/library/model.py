@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from astropy import units as u
 from numpy.typing import ArrayLike
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -16,6 +17,7 @@ from scipy.spatial import KDTree
 
 from .._display import html_card
 from .._storage import check_output, replacing
+from ..emulator.labels import lost
 from ..emulator.regions import Region, from_json, to_json
 from ..errors import LibraryFileError
 from ..physics.broadening import Broadener
@@ -45,7 +47,7 @@ class Library:
     names : tuple of str
         Their names, e.g. ``("teff", "logg", "mh", "vmic")``.
     wavelength : ndarray, shape (m,)
-        Uniform grid, Angstrom.
+        Uniform grid, Angstrom; a Quantity is converted.
     flux : ndarray, shape (n, m)
         Continuum-normalised flux, float32.
     medium : {'air', 'vacuum'}
@@ -61,6 +63,11 @@ class Library:
         Spectra that could not be computed: index, labels, error.
     info : dict
         Provenance: code, lines, structures, abundances ...
+
+    Raises
+    ------
+    LibraryFileError
+        Values are masked.
 
     Examples
     --------
@@ -96,6 +103,10 @@ class Library:
     def __post_init__(self) -> None:
         for name in ("labels", "wavelength", "flux", "extrapolated", "index"):
             if (array := getattr(self, name)) is not None:
+                if what := lost(array):
+                    raise LibraryFileError(f"{name} has {what}.")
+                if name == "wavelength" and getattr(array, "unit", None) is not None:
+                    array = u.Quantity(array).to_value(u.AA)
                 view = np.asarray(array).view()
                 view.flags.writeable = False
                 object.__setattr__(self, name, view)
@@ -342,14 +353,16 @@ class Library:
         Raises
         ------
         LibraryFileError
-            The library has no spectra, a lower resolution, or too few wavelengths.
+            The library has no spectra, a lower resolution, this one and this step already, or too few wavelengths.
         """
         if not len(self):
             raise LibraryFileError("the library has no spectra: there is nothing to make compact.")
-        if self.resolution < resolution:
+        spacing = np.ptp(self.wavelength) / max(1, len(self.wavelength) - 1)
+        if self.resolution < resolution or (self.resolution == resolution and spacing > 0.999 * step):
+            what = "at" if self.resolution == resolution else "below"
             raise LibraryFileError(
-                f"the library has R = {self.resolution:g}, below {resolution:g}: it is as compact as it can be; use it "
-                "as it is."
+                f"the library has R = {self.resolution:g}, {what} {resolution:g}: it is as compact as it can be; use "
+                "it as it is."
             )
         low, high = self.wavelength[0] + _MARGIN, self.wavelength[-1] - _MARGIN
         wavelength = low + step * np.arange(int((high - low) / step) + 1)

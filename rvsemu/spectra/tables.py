@@ -34,6 +34,7 @@ __all__ = [
     "TextHeader",
     "check_fields",
     "is_missing",
+    "masked_nulls",
     "read_tables",
     "spelt",
 ]
@@ -328,13 +329,7 @@ def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> Spec
     if set(REQUIRED).issubset(names):
         _check_once(names, label)
     for name, column in zip(names, hdu.columns, strict=True):
-        values = hdu.data[column.name]
-        if column.null is not None and values.dtype.kind in "iuf":
-            step, zero = column.bscale or 1, column.bzero or 0
-            null = step * column.null + zero  # scaled like other values
-            whole = values.dtype.kind != "f"
-            values = np.ma.masked_where(values == null if whole else np.abs(values - null) < abs(step) / 2, values)
-        columns[name] = values
+        columns[name] = masked_nulls(hdu.data[column.name], column)
         if column.unit:
             units[name] = column.unit
     params = {}
@@ -343,6 +338,16 @@ def _fits_table(hdu: fits.BinTableHDU, primary: fits.Header, label: str) -> Spec
             key = card.keyword.lower()
             params[_KEYWORD_ALIASES.get(key, key)] = card.value
     return SpectrumTable(label, columns, units, params, hdu.name)
+
+
+def masked_nulls(values: Any, column: fits.Column) -> Any:
+    """Values of a column of a FITS table, masked where they are the number that its header states for none."""
+    if column.null is None or values.dtype.kind not in "iuf":
+        return values
+    step, zero = column.bscale or 1, column.bzero or 0
+    null = step * column.null + zero  # scaled like other values
+    whole = values.dtype.kind != "f"
+    return np.ma.masked_where(values == null if whole else np.abs(values - null) < abs(step) / 2, values)
 
 
 def _require(names: Sequence[str], label: str, written: bool = False) -> None:

@@ -17,8 +17,9 @@ import numpy as np
 
 from .._storage import check_output, made_folder, replacing
 from ..emulator import Emulator, ErrorModel
-from ..emulator.labels import LabelSpace
+from ..emulator.labels import UNITS, LabelSpace
 from ..emulator.network import DenseNetwork
+from ..emulator.stated_units import pair
 from ..errors import TrainingError, check_whole
 from ..inversion import Inversion
 from ..library import Library
@@ -39,7 +40,7 @@ LEAST_R2 = 0.9
 """R2 below which a model has learned too little for any fit to be trusted; the shipped emulator reaches 0.9999."""
 
 _SLOW = 30.0  # km/s
-_POSSIBLE = {"vsini": (0.0, 500.0), "resolution": (1000.0, 1e6)}  # limits, km/s and 1
+_POSSIBLE = {"vsini": (0.0, 500.0), "resolution": (1000.0, 1e6)}  # limits
 _BACKENDS = ("tensorflow", "jax", "torch")  # of Keras, those that train
 
 
@@ -159,7 +160,7 @@ def observed_by(
     changes: dict[str, Any] = {}
     for name, given in (("vsini", vsini), ("resolution", resolution)):
         if given is not None:
-            (low, high), (least, most) = given, _POSSIBLE[name]
+            (low, high), (least, most) = pair(TrainingError, name, given, UNITS[name]), _POSSIBLE[name]
             if not least <= low < high <= most:
                 raise TrainingError(f"{name}={low:g},{high:g}: give two limits in {least:g} to {most:g}, lower first.")
             changes[name] = (float(low), float(high))

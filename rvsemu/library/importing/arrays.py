@@ -13,10 +13,11 @@ import numpy as np
 from astropy.io import fits
 from astropy.table import Table
 
+from ..._values import text
 from ..files import check_promise
 from .codes import lazily
 from .grids import image_spectrum
-from .labels import LabelTable, label_name
+from .labels import LabelTable, agreeing, in_unit, label_name
 from .naming import MARCS
 from .reading import Files, columns, fits_open, fits_table, lines_of, native
 from .spectrum import RawSpectrum, Source, Unusable, failing
@@ -93,7 +94,7 @@ def _hdf5(path: Path) -> tuple[_Arrays, _Units]:
     try:
         with h5py.File(path, "r") as file:
             datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset) and v.dtype.kind in "iufb"}
-            units = {k.lower(): str(v.attrs["unit"]) for k, v in datasets.items() if "unit" in v.attrs}
+            units = {k.lower(): text("unit", v.attrs["unit"]) for k, v in datasets.items() if "unit" in v.attrs}
             return {k.lower(): check_promise(v)[()] for k, v in datasets.items()}, units
     except (MemoryError, OSError, RuntimeError, ValueError) as e:
         raise Unusable(f"it is not a readable HDF5 file ({str(e).splitlines()[0]})") from None
@@ -103,14 +104,19 @@ def _rows(title: str, values: _Arrays, units: _Units) -> Iterator[Source]:
     try:
         wave, flux = _first(_WAVELENGTH, values, "wavelength"), _first(_FLUX, values, "flux")
         n = _check_rows(values, wave, flux)
-        labels = {name: np.atleast_1d(v).astype(float) for k, v in values.items() if (name := label_name(k))}
+        labels = [(k, x, in_unit(x, np.atleast_1d(v), units.get(k))) for k, v in values.items() if (x := label_name(k))]
     except (Unusable, TypeError, ValueError) as reason:
         yield Source(title, failing(str(reason)))
         return
     continuum = next((c for c in _CONTINUUM if c in values and flux not in _NORMALISED), None)
     for i in range(n):
-        read = _row(values, wave, flux, continuum, units.get(wave), i)
-        yield Source(f"{title} row {i + 1}", read, {k: float(v[i]) for k, v in labels.items()})
+        name = f"{title} row {i + 1}"
+        try:
+            found = agreeing((column, label, float(numbers[i])) for column, label, numbers in labels)
+        except Unusable as reason:
+            yield Source(name, failing(str(reason)))
+            continue
+        yield Source(name, _row(values, wave, flux, continuum, units.get(wave), i), found)
 
 
 def _check_rows(values: _Arrays, wave: str, flux: str) -> int:
@@ -168,7 +174,7 @@ def _ecsv_spectrum(path: Path) -> RawSpectrum:
         read = Table.read(path, format="ascii.ecsv")
     except Exception as e:  # damaged tables make the reader raise unrelated classes
         raise Unusable(f"it is not a readable ECSV table ({str(e).splitlines()[0]})") from None
-    values = {c.lower(): np.asarray(read[c]) for c in read.colnames}
+    values = {c.lower(): native(read[c]) for c in read.colnames}
     return _of_columns(values, {c.lower(): str(read[c].unit) for c in read.colnames if read[c].unit is not None})
 
 

@@ -17,9 +17,10 @@ from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import ArrayLike
 
 from ...errors import LibraryFileError
+from ...spectra.tables import masked_nulls
 from .spectrum import Unusable
 
-__all__ = ["Files", "columns", "content", "fits_open", "fits_table", "lines_of", "native", "plain_name"]
+__all__ = ["ENCODING", "Files", "columns", "content", "fits_open", "fits_table", "lines_of", "native", "plain_name"]
 
 _EXPONENTS = (
     (re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)"), "E"),  # 1.0D-05
@@ -27,6 +28,8 @@ _EXPONENTS = (
     (re.compile(r"\*{2,}"), " nan "),  # a number too wide for its field
 )
 _MAX_HEADER = 40
+ENCODING = "utf-8-sig"
+"""Of text files: spreadsheets begin theirs with a mark of the order of bytes."""
 MOST_BYTES = 1_000_000_000
 """Size of a file, unpacked, beyond which it is not read into memory."""
 
@@ -111,7 +114,7 @@ def content(path: Path) -> bytes:
 
 def lines_of(path: Path) -> list[str]:
     """The lines of a text file."""
-    return content(path).decode("utf-8", "replace").splitlines()
+    return content(path).decode(ENCODING, "replace").splitlines()
 
 
 def columns(lines: list[str], at_least: int = 1) -> np.ndarray:
@@ -171,11 +174,11 @@ def fits_table(hdus: fits.HDUList) -> tuple[dict[str, np.ndarray], dict[str, str
     if not tables:
         raise Unusable("it has no table")
     data, definitions = tables[0].data, tables[0].columns
-    values = {c.name.lower(): native(data[c.name]) for c in definitions}
+    values = {c.name.lower(): native(masked_nulls(data[c.name], c)) for c in definitions}
     return values, {c.name.lower(): c.unit for c in definitions if c.unit}
 
 
 def native(values: ArrayLike) -> np.ndarray:
-    """`values` in this machine's byte order, numbers as float64."""
-    values = np.asarray(values)
-    return values.astype("f8") if values.dtype.kind in "fiu" else values
+    """`values` in this machine's byte order, numbers as float64, NaN where they are masked."""
+    values = np.ma.asarray(values)
+    return np.ma.filled(values.astype("f8"), np.nan) if values.dtype.kind in "fiu" else np.ma.getdata(values)

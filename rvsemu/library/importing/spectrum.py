@@ -11,10 +11,13 @@ import numpy as np
 
 from ...errors import LibraryFileError
 
-__all__ = ["ABUNDANCES", "LABELS", "RawSpectrum", "Source", "Unusable", "failing", "merged"]
+__all__ = ["ABUNDANCES", "LABELS", "LABEL_UNITS", "RawSpectrum", "Source", "Unusable", "failing", "merged"]
 
 LABELS = ("teff", "logg", "mh", "vmic")
 """What a library of rvsemu is labelled with."""
+
+LABEL_UNITS = {"teff": "K", "vmic": "km/s", "rotation": "km/s"}
+"""Units of labels; all others are in dex."""
 
 ABUNDANCES = ("alpha", "carbon", "nitrogen", "oxygen", "r", "s")
 """Abundances some libraries vary besides [M/H], as [X/Fe] or [X/M]."""

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...emulator.labels import UNITS
 from ...emulator.regions import WIDE, Region
-from ...errors import SynthesisError
+from ...emulator.stated_units import number, pair
+from ...errors import SynthesisError, check_whole
 
 if TYPE_CHECKING:
     from .structures import Structures
@@ -38,7 +40,7 @@ class Settings:
     Parameters
     ----------
     teff, logg, mh, vmic : (float, float)
-        The box: K, dex, dex, km/s.
+        The box: K, dex, dex, km/s; Quantities are converted, here and in wavelengths.
     alpha : (float, float), optional
         Range of [alpha/M], dex, a fifth label: of O, Ne, Mg, Si, S, Ar, Ca and Ti. None for a library without it, where
         it is 0.
@@ -99,6 +101,7 @@ class Settings:
     helium: bool = True
 
     def __post_init__(self) -> None:
+        self._make_plain()
         for name in self.names:
             (low, high), (lowest, highest) = getattr(self, name), _POSSIBLE[name]
             if not lowest <= low < high <= highest:
@@ -123,8 +126,14 @@ class Settings:
                 f"range {self.low:g},{self.high:g} has {bins} bins of {self.bin_width:g} A: give a range of at least "
                 f"{_FEWEST_BINS}, or narrower bins."
             )
-        if not 0 <= self.seed < 2**32:
-            raise SynthesisError(f"seed={self.seed}: give a whole number from 0 to 4294967295.")
+        check_whole(SynthesisError, "seed", self.seed, 0, 2**32 - 1)
+
+    def _make_plain(self) -> None:
+        """Numbers instead of Quantities."""
+        plain: dict[str, Any] = {x: pair(SynthesisError, x, getattr(self, x), UNITS[x]) for x in self.names}
+        plain |= {x: number(SynthesisError, x, getattr(self, x), "Angstrom") for x in ("low", "high", "bin_width")}
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @property
     def edges(self) -> np.ndarray:
