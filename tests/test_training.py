@@ -287,7 +287,7 @@ def test_large_arrays_are_the_systems_but_while_memory_is_kept():
         array = np.empty(size, dtype="u1")
         return about().hblkhd - before >= array.nbytes
 
-    assert taken(2**26)
+    assert taken(2**30)  # more than other tests have left free in the heap, where it would be taken from
     with pytest.raises(KeyError), kept_memory():
         assert not taken(2**26)
         raise KeyError
