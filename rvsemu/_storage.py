@@ -42,6 +42,7 @@ _COMMAND = {
     "inversion": "rvsemu train --recipe inversion",
     "posterior": "rvsemu sample",
 }
+_LARGE = {"emulator": "gebran2024", "inversion": "gebran2024-inversion"}  # not in the package
 _NUMBER = count()
 
 DAMAGE = (*(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),)
@@ -50,7 +51,6 @@ DAMAGE = (*(ArithmeticError, AttributeError, LookupError, MemoryError, OSError, 
 MOST = 2**31
 """Bytes that the datasets of a file may have in memory."""
 _ALWAYS = 2**26  # bytes that they may have however small the file is
-_LARGE = {"emulator": "gebran2024", "inversion": "gebran2024-inversion"}  # not in the package
 _MOST_PACKED = 200  # bytes in memory for one in the file: networks reach 2, zeros packed by gzip 1000
 
 
@@ -222,8 +222,8 @@ def shipped_file(name: str, kind: str, error: type[RvsemuError]) -> Path:
         return files[name]
     if name == _LARGE.get(kind):
         raise error(
-            f"{kind} '{name}' is too large for the package, and only in its repository: give the path of "
-            f"models/{kind}s/{name}.h5 from there, or train it ('rvsemu train --recipe {name} --library FILE')."
+            f"{kind} '{name}' is too large for the package: train it ('rvsemu train --recipe {name} --library FILE') "
+            f"and give its file, or use a checkout of the repository that has models/{kind}s/{name}.h5."
         )
     there = f"use one of {', '.join(sorted(files))}, or" if files else "none comes with this copy of rvsemu:"
     raise error(

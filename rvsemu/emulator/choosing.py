@@ -18,7 +18,7 @@ DEFAULT = "default"
 def shipped(name: str = DEFAULT) -> Emulator:
     """An emulator that comes with the package, by the name of its recipe; read once a process.
 
-    That is "default"; in a checkout of the repository "gebran2024", too.
+    That is "default"; in a checkout of the repository those of its folder ``models/emulators``, too.
 
     Raises
     ------

@@ -60,7 +60,7 @@ _SHARE = 0.5  # of what two ways to a label differ by: another part of its error
 def shipped_inversion(name: str = DEFAULT) -> Inversion:
     """An inversion that comes with the package, by name; read once a process.
 
-    That is "default"; in a checkout of the repository "gebran2024-inversion", too.
+    That is "default"; in a checkout of the repository those of its folder ``models/inversions``, too.
 
     Raises
     ------
